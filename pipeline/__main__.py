@@ -1,0 +1,42 @@
+"""`pipe` and `python -m pipeline`: find the verb, run it, say errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+
+from pipeline.errors import GraphError, InputError, PipeError
+
+VERBS = ("run", "check", "graph", "ops", "doctor", "new", "bench")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="pipe",
+        description="Run graphs of perception operators as supervised processes that share frames without copying them.",
+        epilog="Start with: pipe run demo. Every verb has --help.",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks of errors")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        importlib.import_module(f"pipeline.cli.{verb}").add(subparsers)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except PipeError as error:
+        if args.verbose:
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, (GraphError, InputError)) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

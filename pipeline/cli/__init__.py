@@ -1,0 +1,1 @@
+"""The verbs of `pipe`, one small file each."""

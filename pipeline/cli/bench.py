@@ -1,0 +1,1 @@
+def add(s): s.add_parser("bench")

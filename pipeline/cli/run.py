@@ -1,0 +1,101 @@
+"""`pipe run`: run a graph."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline import report
+from pipeline.errors import GraphError
+from pipeline.faults import Fault
+
+
+def add(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "run",
+        help="run a graph",
+        description="Run a graph: every node a process, results under DIR, until the sources end or Ctrl-C.",
+        epilog="Exit codes: 0 done, 1 failed while running, 2 wrong before the start, 130/143 stopped by a signal.",
+    )
+    p.add_argument("graph", help="path of a graph file, or the name of a shipped graph (demo, kitti_scans, ...)")
+    p.add_argument("--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file")
+    p.add_argument("--frames", type=_count, metavar="N", help="end the first source after N frames, the others at its last stamp")
+    p.add_argument("--duration", type=_seconds, metavar="S", help="end all sources after S seconds")
+    p.add_argument("--rate", type=_rate, metavar="R|max|step", help="replay speed: 1.0 = as recorded, max = no pacing (default offline), step = Enter per frame")
+    p.add_argument("--place", choices=["inline"], help="inline: everything in this process and thread (pdb, tests)")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
+    p.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
+    p.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
+    p.add_argument("--inject", metavar="NODE:STEP[@N]", help="test: the node's process kills itself the N-th time a frame passes STEP")
+    p.add_argument("--only", metavar="NODE", help="with --frame: call one node on a saved frame and show what it returns")
+    p.add_argument("--frame", type=Path, metavar="FILE", help="a frame from DIR/poison")
+    p.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
+    p.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from pipeline import inline, supervisor
+    from pipeline.check import check
+    from pipeline.display import Display
+    from pipeline.graph import load
+    from pipeline.plan import RunOptions
+    from pipeline.session import Session, prepare_out
+
+    graph = load(args.graph, args.sets)
+    if (args.only is None) != (args.frame is None):
+        raise GraphError("--only and --frame: need each other; e.g. --only tracker --frame out/demo/poison/tracker-world-17.npz")
+    if args.only is not None:
+        if args.only not in graph.nodes or graph.nodes[args.only].is_source:
+            raise GraphError(f"--only {args.only}: needs an operator of the graph ({', '.join(n for n, s in graph.nodes.items() if not s.is_source)})")
+        print(inline.only(graph.nodes[args.only], args.frame))
+        return 0
+    if args.inject is not None:
+        fault = Fault.parse(args.inject)
+        if fault.node not in graph.nodes:
+            raise GraphError(f"--inject {args.inject}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
+    for warning in check(graph).warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    out = args.out or Path("out") / f"{graph.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    prepare_out(graph, out, args.overwrite)
+    options = RunOptions(out.resolve(), args.rate, args.frames, args.duration, args.verify_frames, args.inject, args.quiet)
+    session = Session(graph, options)
+    display = Display(session, args.quiet)
+    outcome = inline.run(session, display) if args.place == "inline" else supervisor.run(session, display)
+    report.save(outcome.report, out / "report.json")
+    if args.report is not None:
+        report.save(outcome.report, args.report)
+    for line in outcome.errors:
+        print(f"error: {line}", file=sys.stderr)
+    for line in report.summary(outcome.report, out):
+        print(line)
+    return outcome.code
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"needs 0 or more, got {text}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"needs more than 0 seconds, got {text}")
+    return value
+
+
+def _rate(text: str) -> float | str | None:
+    if text in ("max", "step"):
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"needs a number above 0, max or step, got {text}")
+    return value

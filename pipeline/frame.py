@@ -1,0 +1,68 @@
+"""What travels: a header and named arrays.
+
+The arrays of a received frame are read-only views into the producer's pool (see `shm.py`); they stay valid for as long as
+anything made from them lives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Who, when. A derived frame keeps the header of the frame that triggered it.
+
+    source    name of the source node
+    frame_id  counter of that source, from 0; a gap is a frame that was dropped or could not be read
+    item      the data set's own name: "000134", or "0000/000134" (sequence/frame) where there are sequences
+    stamp_ns  capture time [ns]; the sensor's clock, or the data set's
+    recv_ns   arrival at this host [ns, CLOCK_REALTIME]; never part of a digest
+    """
+
+    source: str
+    frame_id: int
+    item: str
+    stamp_ns: int
+    recv_ns: int = 0
+
+    @property
+    def sequence(self) -> str:
+        """The part of `item` before its last "/": the recording this frame belongs to, "" where there is only one."""
+        return self.item.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The part of `item` after its last "/": the frame's own name."""
+        return self.item.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.frame_id}"
+
+
+@dataclass(slots=True)
+class Reading:
+    """One step of a source: the values of its ports at one instant.
+
+    values    port -> value; a port left out emits nothing for this instant (readers learn the stamp nevertheless)
+    item      see `Header`
+    stamp_ns  capture time; must grow from reading to reading, up to the source's `max_disorder_ms`
+    recv_ns   host arrival [ns]; 0 = now
+    meta      port -> small facts about its frame (numbers and strings); part of the digest
+    """
+
+    values: dict[str, Any]
+    item: str
+    stamp_ns: int
+    recv_ns: int = 0
+    meta: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    """One latched value of a static port, valid for frames with `stamp_ns` >= `from_ns`, until the next one."""
+
+    port: str
+    value: Any
+    from_ns: int = -(2**62)

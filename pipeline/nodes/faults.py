@@ -1,0 +1,22 @@
+"""Going wrong on purpose, for test.fault and test.fault_source."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+
+FOREVER_S = 10**6
+
+
+def misbehave(kind: str, who: str, hang_in_c: bool = False, hold_gil: bool = False) -> None:
+    """raise, hang or exit; `hang_in_c` where no Python signal handler runs, `hold_gil` where no other thread does either."""
+    if kind == "raise":
+        raise ValueError(f"{who}: raised on purpose")
+    if kind == "exit":
+        os._exit(7)
+    if kind == "hang":
+        if hold_gil or hang_in_c:
+            (ctypes.PyDLL(None) if hold_gil else ctypes.CDLL(None)).sleep(FOREVER_S)
+        while True:
+            time.sleep(FOREVER_S)

@@ -1,0 +1,198 @@
+"""Operator and Source: what a user writes. No event loop, no dispatch on ids, no registry.
+
+    @operator(inputs={"points": POINTS}, outputs={"points": POINTS})
+    def crop(points, max_m: float = 40.0):
+        return points[points[:, 0] < max_m]
+
+A class where there is state:
+
+    class Count(Operator):
+        Config, inputs, outputs = CountConfig, {"points": POINTS}, {"count": COUNT}
+
+        def process(self, points):
+            self.seen += len(points)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pipeline.errors import GraphError
+from pipeline.frame import Header, Reading, Static
+from pipeline.schema import Port, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class NoConfig:
+    """For operators without settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Handed to a node that was restarted after a crash.
+
+    restarts   how often this node was restarted in this run, from 1
+    frame_id   of the last frame that counts: published by a source, delivered to a sink; -1 = none
+    item       its item
+    """
+
+    restarts: int
+    frame_id: int
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a source would read, told before any process starts.
+
+    frames        how many readings, None = endless or unknown
+    rate_hz       of the stream, None = unknown
+    stamps_ns     stamp of each reading where known without reading (file drivers, generators): pacing and `--frames` use it
+    """
+
+    frames: int | None = None
+    rate_hz: float | None = None
+    stamps_ns: np.ndarray | None = None
+
+
+class Node:
+    """What operators and sources share. The engine fills the attributes before `open()`.
+
+    config    instance of `Config`
+    name      the node's name in the graph
+    out_dir   DIR/<node>/ of the run; create it before writing
+    resume    None, or what to continue after a crash
+    threads   how many threads this node may use (graph key `threads`)
+    """
+
+    Config: ClassVar[type] = NoConfig
+    outputs: ClassVar[Mapping[str, Schema | Port]] = {}
+
+    config: Any
+    name: str
+    out_dir: Path
+    resume: Resume | None = None
+    threads: int = 1
+    log: logging.Logger
+    _alloc: Callable[[str, str, tuple[int, ...], Any], np.ndarray] | None = None
+    _emit_meta: Callable[[str, dict[str, Any]], None] | None = None
+
+    @classmethod
+    def slot_bytes(cls, config: Any) -> dict[str, int]:
+        """Port -> bytes of its largest frame, for ports whose limit follows from the config, not from the schema."""
+        return {}
+
+    def open(self) -> None:
+        """Load, compile, create. May be slow (`hang_s` watches it); no frame flows before every node's open() returned."""
+
+    def close(self) -> None:
+        """Finish files. Called once at the end of the stream and on a stop; not after a kill."""
+
+    def alloc(self, port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """A writeable array inside the slot that will carry this frame: fill it, return it (or a leading slice), no copy.
+
+        Uninitialised memory. Raises FrameError when the slot is too small, naming the setting to raise.
+        """
+        if self._alloc is None:
+            return np.empty(shape, dtype)
+        return self._alloc(port, name, shape, dtype)
+
+    def describe(self, port: str, **meta: Any) -> None:
+        """Attach small facts (numbers, strings) to the frame this step publishes on `port`; readers see `self.meta`."""
+        if self._emit_meta is not None:
+            self._emit_meta(port, meta)
+
+
+class Operator(Node):
+    """Frames in, frames out. A sink is an operator without outputs.
+
+    header    of the trigger frame, while `process` runs
+    headers   input port -> its own header (sync may pair frames of different stamps)
+    meta      input port -> the facts its producer attached
+    missing   optional inputs that this set lacks
+    holds     input port -> how many earlier frames' views the operator keeps after `process` returned
+    """
+
+    inputs: ClassVar[Mapping[str, Schema | Port]] = {}
+    holds: ClassVar[Mapping[str, int]] = {}
+
+    header: Header
+    headers: dict[str, Header]
+    meta: dict[str, dict[str, Any]]
+    missing: tuple[str, ...] = ()
+
+    def process(self, **inputs: Any) -> Any:
+        """One set of inputs, by port name -> the output port's value; {port: value} with several ports; None = nothing."""
+        raise NotImplementedError(f"{type(self).__name__}.process")
+
+
+class Source(Node):
+    """Everything foreign becomes ours here: units, axes, column order, clock.
+
+    live             True for a sensor that cannot wait; file drivers take `live: true` in the graph to be played like one
+    max_disorder_ms  how far a stamp may lie behind the largest one seen
+    wanted           ports that something is connected to; others need not be read
+    """
+
+    live: ClassVar[bool] = False
+    max_disorder_ms: float = 0.0
+    wanted: frozenset[str] = frozenset()
+
+    @classmethod
+    def find(cls, config: Any) -> Found:
+        """Look, do not load: is everything there, how much is it? Raises InputError naming file, line or key (exit 2)."""
+        return Found()
+
+    def open(self, start: int = 0) -> None:  # type: ignore[override]
+        """Get ready so that the next `read()` is reading number `start` (0 at first, more after a restart)."""
+
+    def statics(self) -> Iterable[Static]:
+        """Latched values (calibration), all of them, called once after `open()`; at most 1 MB each."""
+        return ()
+
+    def read(self) -> Reading | None:
+        """The next reading, None at the end. May block until the sensor has one."""
+        raise NotImplementedError(f"{type(self).__name__}.read")
+
+
+def operator(
+    inputs: Mapping[str, Schema | Port], outputs: Mapping[str, Schema | Port] | None = None
+) -> Callable[[Callable[..., Any]], type[Operator]]:
+    """Make an operator of a function: parameters named like input ports are inputs, the others (with defaults) its config."""
+
+    def wrap(function: Callable[..., Any]) -> type[Operator]:
+        fields: list[tuple[str, Any, Any]] = []
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in inputs:
+                continue
+            if parameter.default is inspect.Parameter.empty:
+                raise GraphError(f"{function.__module__}.{function.__name__}: parameter {name} is no input port and has no default")
+            kind = parameter.annotation if parameter.annotation is not inspect.Parameter.empty else type(parameter.default)
+            fields.append((name, kind, dataclasses.field(default=parameter.default)))
+        config = dataclasses.make_dataclass(f"{function.__name__.title()}Config", fields, frozen=True)
+        config.__module__ = function.__module__
+        names = [f[0] for f in fields]
+
+        def process(self: Operator, **values: Any) -> Any:
+            return function(**values, **{n: getattr(self.config, n) for n in names})
+
+        body = {
+            "Config": config,
+            "inputs": dict(inputs),
+            "outputs": dict(outputs or {}),
+            "process": process,
+            "function": staticmethod(function),
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+        }
+        return type(function.__name__, (Operator,), body)
+
+    return wrap

@@ -1,0 +1,641 @@
+"""The two ends of an edge: where a frame leaves a node and where it enters the next.
+
+OutPort takes a slot, lets the operator fill it, and offers the frame to its OutEdges. An OutEdge holds the queue (it stands
+at the sender), the credit and the policy. An InEdge turns a descriptor into read-only views and gives slots back.
+
+Both ends are the same whether the other side is a process away or in this one; only `Link` differs. Everything of an OutPort
+and its edges is guarded by the port's lock: the node's thread publishes, the I/O thread brings credits and flushes queues.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+from time import monotonic_ns, time_ns
+from typing import Any, Protocol
+
+import msgpack
+import numpy as np
+
+from pipeline.errors import FrameError
+from pipeline.faults import point
+from pipeline.frame import Header
+from pipeline.ledger import Log, who
+from pipeline.schema import Schema
+from pipeline.shm import SLOT_HEADER, Board, Delivery, Mapping as Memory, PortLayout, align, view
+from pipeline.transport import BOUND, CREDIT, FRAME, HELLO, STATIC, Channel, body_of, head
+
+FOREVER = 2**63 - 1
+NEVER = -(2**63)
+MAX_STATIC = 1 << 20
+
+_SLOT = struct.Struct("<QQ")
+
+DONE, RELEASED = 1, 2
+"""Flags of a credit: the frame was processed (or dropped); the last view of it is gone."""
+
+
+@dataclass(slots=True)
+class EdgeSpec:
+    """What both ends of an edge know.
+
+    window  frames the reader may have undone at a time; holds: processed ones whose views it may keep
+    """
+
+    index: int
+    name: str
+    static: bool
+    policy: str
+    size: int
+    window: int
+    holds: int
+    max_age_ns: int | None
+    slots: int
+    writer_epoch: int = 0
+    reader_epoch: int = 0
+
+
+class Clock:
+    """The graph clock: host time for live sensors, the replay position for files played at a rate, none at `max`."""
+
+    def __init__(self) -> None:
+        self.anchor_mono_ns = 0
+        self.anchor_stamp_ns: int | None = None
+        self.rate: float | None = None
+        self.live = False
+
+    def start(self, anchor_mono_ns: int, anchor_stamp_ns: int | None, rate: float | None, live: bool) -> None:
+        self.anchor_mono_ns, self.anchor_stamp_ns, self.rate, self.live = anchor_mono_ns, anchor_stamp_ns, rate, live
+
+    def stamp_now(self) -> int | None:
+        """The stamp a frame captured now would have, None where stamps and clock are unrelated."""
+        if self.rate is None:
+            return time_ns() if self.live else None
+        if self.anchor_stamp_ns is None:
+            return None
+        return self.anchor_stamp_ns + int((monotonic_ns() - self.anchor_mono_ns) * self.rate)
+
+    def due_mono_ns(self, stamp_ns: int) -> int | None:
+        """When (CLOCK_MONOTONIC) a frame of this stamp is to be emitted; None = at once."""
+        if self.rate is None or self.anchor_stamp_ns is None:
+            return None
+        return self.anchor_mono_ns + int((stamp_ns - self.anchor_stamp_ns) / self.rate)
+
+
+class Link(Protocol):
+    """The way to an edge's other end."""
+
+    def send(self, data: bytes) -> bool: ...
+
+
+@dataclass(slots=True)
+class Sent:
+    """One published frame, as queued and sent: the packed body is made once for all edges."""
+
+    slot: int
+    gen: int
+    stamp_ns: int
+    who: int
+    bound: int
+    body: bytes
+    published_ns: int
+
+
+class OutEdge:
+    """Queue, credit and policy of one edge, at its sender."""
+
+    def __init__(self, spec: EdgeSpec, port: OutPort, board: Board, log: Log, clock: Clock) -> None:
+        self.spec, self.port = spec, port
+        self._board, self._words, self._log, self._clock = board, board.words, log, clock
+        self.channel: Channel | None = None
+        self.local: InEdge | None = None
+        self.up = False
+        self.gone = False
+        self.seq = 0
+        self.queue: deque[Sent] = deque()
+        self.undone: set[int] = set()
+        self.leased: dict[int, int] = {}
+        self.bound = NEVER
+        self.bound_sent = NEVER
+        # A successor finds slots that readers still hold from its predecessor's time.
+        for slot, (sent, _, released) in enumerate(board.leases(spec.index, spec.slots).tolist()):
+            if sent != released:
+                self.leased[slot] = sent
+                port.refs[slot] += 1
+
+    # -- flow -----------------------------------------------------------------------------------------------------
+    def credit(self) -> bool:
+        spec = self.spec
+        return self.up and len(self.undone) < spec.window and len(self.leased) < spec.window + spec.holds
+
+    def room(self) -> bool:
+        """May the node start a step that publishes here? `block` waits for credit; the others make room themselves."""
+        return self.gone or self.spec.policy != "block" or (not self.queue and self.credit())
+
+    def offer(self, frame: Sent) -> None:
+        """Take a published frame: send it, queue it, or drop what the policy says."""
+        self.bound = frame.bound
+        if self.gone:
+            self._drop(frame, "restart")
+        elif not self.queue and self.credit():
+            self._send(frame)
+        else:
+            policy = self.spec.policy
+            if policy != "block":
+                while len(self.queue) >= (1 if policy == "latest" else self.spec.size):
+                    self._drop(self.queue.popleft(), "queue_full")
+            self.queue.append(frame)
+
+    def flush(self) -> None:
+        """Send what waits, as far as the credit goes; then the bound, if the frames did not carry it."""
+        while self.queue and self.credit():
+            frame = self.queue.popleft()
+            if self._too_old(frame.stamp_ns):
+                self._drop(frame, "too_old")
+            else:
+                self._send(frame)
+        if self.up and not self.queue and self.bound > self.bound_sent:
+            self.bound_sent = self.bound
+            if self.local is not None:
+                self.local.take_bound(self.bound)
+            else:
+                self._transmit(BOUND, msgpack.packb(self.bound))
+
+    def _too_old(self, stamp_ns: int) -> bool:
+        limit = self.spec.max_age_ns
+        if limit is None or not self._clock.live:
+            return False
+        now = self._clock.stamp_now()
+        return now is not None and now - stamp_ns > limit
+
+    def _send(self, frame: Sent) -> None:
+        spec = self.spec
+        self._words[self._board.lease(spec.index, frame.slot)] = frame.gen
+        self.leased[frame.slot] = frame.gen
+        self.undone.add(frame.gen)
+        self.bound_sent = max(self.bound_sent, frame.bound)
+        if self.local is not None:
+            self.local.take_frame(frame.body)
+        else:
+            self._transmit(FRAME, frame.body)
+        point("sent")
+
+    def _transmit(self, kind: int, body: bytes) -> None:
+        assert self.channel is not None
+        spec = self.spec
+        self.seq += 1
+        self.channel.send(head(kind, spec.index, self.seq & 0xFFFFFFFF, spec.writer_epoch, spec.reader_epoch) + body)
+        self.work_off()
+
+    def _drop(self, frame: Sent, reason: str) -> None:
+        with self._log.lock:
+            self._log.drop(self.spec.index, frame.gen, frame.who, frame.stamp_ns, reason, frame.slot)
+            self._log.commit()
+        self.port.unref(frame.slot)
+
+    # -- what the reader says -------------------------------------------------------------------------------------
+    def work_off(self) -> None:
+        """Handle what has come in the channel's inbox; the caller holds the port's lock."""
+        channel = self.channel
+        if channel is None:
+            return
+        while channel.inbox:
+            data = channel.inbox.popleft()
+            kind, edge, _, writer_epoch, reader_epoch = _parse(data)
+            spec = self.spec
+            if (edge, writer_epoch, reader_epoch) != (spec.index, spec.writer_epoch, spec.reader_epoch):
+                continue  # of another life of either side
+            if kind == HELLO:
+                self.connected()
+            elif kind == CREDIT:
+                self.take_credits(body_of(data))
+
+    def connected(self) -> None:
+        """The reader is there: latched values, what it released while nobody listened, the bound, then the queue."""
+        self.up = True
+        spec = self.spec
+        for slot, (sent, _, released) in enumerate(self._board.leases(spec.index, spec.slots).tolist()):
+            if sent == released and self.leased.get(slot) == sent:
+                self._release(slot)
+        self.bound_sent = NEVER
+        if spec.static:
+            self.send_statics()
+        self.port.flushed()
+
+    def send_statics(self) -> None:
+        if not self.up:
+            return
+        for body in self.port.statics:
+            if self.local is not None:
+                self.local.take_static(msgpack.unpackb(body))
+            else:
+                self._transmit(STATIC, body)
+
+    def take_credits(self, credits: list[list[int]]) -> None:
+        for slot, gen, flags in credits:
+            if flags & DONE:
+                self.undone.discard(gen)
+            if flags & RELEASED and self.leased.get(slot) == gen:
+                self._release(slot)
+        self.port.flushed()
+
+    def _release(self, slot: int) -> None:
+        del self.leased[slot]
+        self.port.unref(slot)
+
+    # -- what the supervisor says ---------------------------------------------------------------------------------
+    def down(self) -> None:
+        """The reader is dead (waitpid): forget what it had. Its frames are settled by the supervisor, our queue stays."""
+        self.up = False
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        for slot in list(self.leased):
+            self._release(slot)
+        self.undone.clear()
+
+    def give_up(self) -> None:
+        """There will be no reader any more: nothing waits for it."""
+        self.down()
+        self.gone = True
+        while self.queue:
+            self._drop(self.queue.popleft(), "restart")
+        self.port.flushed()
+
+    def describe(self) -> str:
+        kept = len(self.leased) - len(self.undone)
+        return f"{self.spec.name}: {len(self.undone)} in work, {kept} kept as views, {len(self.queue)} queued, window {self.spec.window}"
+
+
+class OutPort:
+    """One output port: its slots, and the frame being written."""
+
+    def __init__(
+        self,
+        node: str,
+        name: str,
+        schema: Schema,
+        index: int,
+        place: PortLayout,
+        memory: Memory,
+        verify: bool,
+        epoch: int,
+        on_room: Callable[[], None],
+    ) -> None:
+        self.node, self.name, self.schema, self.index, self.place = node, name, schema, index, place
+        self.lock = RLock()
+        self.refs = [0] * place.slots
+        self.edges: list[OutEdge] = []
+        self.free: deque[int] = deque()
+        self.statics: list[bytes] = []
+        self._memory, self._verify, self._on_room = memory, verify, on_room
+        self._gen = epoch << 40
+        self._slot: int | None = None
+        self._used = 0
+        self._loans: list[np.ndarray] = []
+
+    def ready(self) -> None:
+        """All edges are attached: what nobody holds is free."""
+        self.free = deque(s for s in range(self.place.slots) if self.refs[s] == 0)
+
+    def room(self) -> bool:
+        with self.lock:
+            return not self.edges or (bool(self._slot is not None or self.free) and all(edge.room() for edge in self.edges))
+
+    def blocked_by(self) -> OutEdge | None:
+        """The edge that has no room, for the board and for error texts."""
+        return next((e for e in self.edges if not e.room()), None)
+
+    def flushed(self) -> None:
+        """Credit or slots came back: move queues on, wake the node if it waits."""
+        for edge in self.edges:
+            edge.flush()
+        self._on_room()
+
+    def unref(self, slot: int) -> None:
+        self.refs[slot] -= 1
+        if self.refs[slot] == 0:
+            self.free.append(slot)
+
+    # -- writing --------------------------------------------------------------------------------------------------
+    def _start(self) -> int:
+        if self._slot is None:
+            with self.lock:
+                if not self.free:
+                    holders = "; ".join(e.describe() for e in self.edges)
+                    raise FrameError(f"{self.node}.{self.name}: all {self.place.slots} slots are held ({holders}); declare holds or copy what you keep")
+                self._slot = self.free.popleft()
+            self._used = 0
+            _SLOT.pack_into(self._memory.view, self._header(self._slot), 0, 0)
+            point("allocated")
+        return self._slot
+
+    def _header(self, slot: int) -> int:
+        return self.place.offset + slot * self.place.stride
+
+    def _reserve(self, nbytes: int) -> int:
+        """Payload offset for an array of `nbytes` in the slot being written."""
+        self._start()
+        at = self._used
+        if at + nbytes > self.place.slot_bytes:
+            raise FrameError(
+                f"{self.node}.{self.name}: frame needs {(at + nbytes) / 1e6:.3g} MB, its slot holds {self.place.slot_bytes / 1e6:.3g} MB; "
+                f"set pool: {{{self.name}: {{max_mb: {-(-(at + nbytes) // 1_000_000)}}}}} in node {self.node}"
+            )
+        self._used = align(at + nbytes)
+        return at
+
+    def _array(self, at: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        assert self._slot is not None
+        start = self._header(self._slot) + SLOT_HEADER + at
+        return np.ndarray(shape, dtype, self._memory.bytes.data, start)
+
+    def alloc(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """A writeable array inside the slot of the frame being made."""
+        kind = np.dtype(dtype)
+        count = 1
+        for n in shape:
+            count *= int(n)
+        array = self._array(self._reserve(count * kind.itemsize), shape, kind)
+        self._loans.append(array)
+        return array
+
+    def write(self, arrays: Mapping[str, np.ndarray]) -> tuple[list[list[Any]], int, int]:
+        """Bring all arrays into the slot; returns (their descriptors, bytes, bytes that had to be copied)."""
+        slot = self._start()
+        base = self._memory.address + self._header(slot) + SLOT_HEADER
+        out, total, copied = [], 0, 0
+        for name, array in arrays.items():
+            nbytes = array.nbytes
+            at = array.__array_interface__["data"][0] - base
+            if not (self._loans and 0 <= at and at + nbytes <= self._used and array.flags.c_contiguous):
+                at = self._reserve(nbytes)
+                if nbytes:
+                    np.copyto(self._array(at, array.shape, array.dtype), array)
+                copied += nbytes
+            else:
+                array.flags.writeable = False
+            out.append([name, array.dtype.str, array.shape, at])
+            total += nbytes
+        point("written")
+        return out, total, copied
+
+    def seal(self, header: Header, source: int, described: list[list[Any]], bound: int, meta: Mapping[str, Any]) -> Sent:
+        """Close the slot under a new generation; the frame exists once the caller has committed it to the log."""
+        assert self._slot is not None
+        slot, at = self._slot, self._header(self._slot)
+        self._gen += 1
+        crc = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + self._used]) if self._verify else 0
+        _SLOT.pack_into(self._memory.view, at, self._gen, crc)
+        now = monotonic_ns()
+        body = msgpack.packb(
+            [slot, self._gen, source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, now, self._used, described, dict(meta)]
+        )
+        for loan in self._loans:
+            loan.flags.writeable = False
+        self._loans.clear()
+        self._slot = None
+        return Sent(slot, self._gen, header.stamp_ns, who(source, header.frame_id), bound, body, now)
+
+    def abort(self) -> None:
+        """The step came to nothing: its slot is free again."""
+        self._loans.clear()
+        if self._slot is not None:
+            with self.lock:
+                self.free.appendleft(self._slot)
+            self._slot = None
+
+    def discard(self, frame: Sent) -> None:
+        """A sealed frame whose step failed on another port: it was never."""
+        with self.lock:
+            self.free.appendleft(frame.slot)
+
+    # -- sending --------------------------------------------------------------------------------------------------
+    def dispatch(self, frame: Sent) -> None:
+        with self.lock:
+            if not self.edges:
+                self.free.append(frame.slot)
+                return
+            self.refs[frame.slot] += len(self.edges)
+            for edge in self.edges:
+                edge.offer(frame)
+
+    def advance(self, bound: int) -> None:
+        """Nothing was emitted, but nothing older than `bound` will come."""
+        with self.lock:
+            for edge in self.edges:
+                if bound > edge.bound:
+                    edge.bound = bound
+                    edge.flush()
+
+    def latch(self, values: list[tuple[int, Mapping[str, np.ndarray]]]) -> None:
+        """Keep a static port's values (stamp they hold from, arrays) and send them to every reader there is."""
+        bodies = []
+        for i, (from_ns, arrays) in enumerate(values):
+            packed = [[n, a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()] for n, a in arrays.items()]
+            body = msgpack.packb([i, len(values), from_ns, packed])
+            if len(body) > MAX_STATIC:
+                raise FrameError(f"{self.node}.{self.name}: a static value needs at most 1 MB, got {len(body) / 1e6:.3g} MB; send it as a stream")
+            bodies.append(body)
+        with self.lock:
+            self.statics = bodies
+            for edge in self.edges:
+                edge.send_statics()
+
+    def idle(self) -> bool:
+        """Everything published here has been taken, worked on and released by all readers."""
+        with self.lock:
+            return all(e.gone or (not e.queue and not e.undone and e.bound_sent == e.bound) for e in self.edges)
+
+
+@dataclass(slots=True, eq=False)
+class Arrived:
+    """A frame at its reader."""
+
+    edge: InEdge
+    slot: int
+    gen: int
+    source: int
+    header: Header
+    bound: int
+    published_ns: int
+    used: int
+    described: list[list[Any]]
+    meta: dict[str, Any]
+    accounted: bool = False
+    arrays: dict[str, np.ndarray] | None = None
+
+    @property
+    def who(self) -> int:
+        return who(self.source, self.header.frame_id)
+
+
+@dataclass(slots=True)
+class Latched:
+    """The values of one static input."""
+
+    total: int = -1
+    values: dict[int, tuple[int, dict[str, np.ndarray]]] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return self.total >= 0 and len(self.values) == self.total
+
+    def at(self, stamp_ns: int) -> dict[str, np.ndarray] | None:
+        """The value valid for a stamp: the last one from before it, else the first."""
+        ordered = sorted(self.values.values(), key=lambda v: v[0])
+        valid = [v for v in ordered if v[0] <= stamp_ns] or ordered[:1]
+        return valid[-1][1] if valid else None
+
+
+class InEdge:
+    """Where frames enter a node."""
+
+    def __init__(self, spec: EdgeSpec, port: str, place: PortLayout, memory: Memory, board: Board, sources: list[str], verify: bool) -> None:
+        self.spec, self.port = spec, port
+        self.inbox: deque[Arrived | int] = deque()  # int = a bound
+        self.latched = Latched()
+        self.channel: Channel | None = None
+        self.local: OutEdge | None = None
+        self.released: deque[tuple[int, int]] = deque()
+        self.kept = 0
+        self._place, self._memory, self._board, self._words = place, memory, board, board.words
+        self._sources, self._verify = sources, verify
+        self._seq = 0
+        self._credits: list[list[int]] = []
+        self._credit_lock = RLock()
+        self._lock = RLock()
+        # `latest` wants the next frame at once; a `block` reader has more in its window, so half a queue of credit may gather.
+        self._batch = max(1, spec.size // 2) if spec.policy == "block" else 1
+
+    # -- arriving -------------------------------------------------------------------------------------------------
+    def work_off(self) -> None:
+        """Handle what has come in the channel's inbox: the node's thread, or the I/O thread when the writer died."""
+        channel = self.channel
+        if channel is None or not channel.inbox:
+            return
+        with self._lock:
+            while channel.inbox:
+                data = channel.inbox.popleft()
+                kind, edge, seq, writer_epoch, reader_epoch = _parse(data)
+                spec = self.spec
+                if (edge, writer_epoch, reader_epoch) != (spec.index, spec.writer_epoch, spec.reader_epoch):
+                    continue
+                self._seq += 1
+                if seq != self._seq & 0xFFFFFFFF:
+                    raise FrameError(f"{spec.name}: message {self._seq} of this edge is missing, got {seq}; please report this")
+                if kind == FRAME:
+                    self.take_frame(data[16:])
+                elif kind == BOUND:
+                    self.take_bound(body_of(data))
+                elif kind == STATIC:
+                    self.take_static(body_of(data))
+
+    def take_frame(self, body: bytes) -> None:
+        slot, gen, source, frame_id, item, stamp, recv, bound, published, used, described, meta = msgpack.unpackb(body, strict_map_key=False)
+        self._words[self._board.lease(self.spec.index, slot) + 1] = gen
+        point("received")
+        header = Header(self._sources[source], frame_id, item, stamp, recv)
+        self.inbox.append(Arrived(self, slot, gen, source, header, bound, published, used, described, meta))
+
+    def take_bound(self, bound: int) -> None:
+        self.inbox.append(bound)
+
+    def take_static(self, body: list[Any]) -> None:
+        i, total, from_ns, packed = body
+        arrays = {name: np.frombuffer(raw, dtype).reshape(shape) for name, dtype, shape, raw in packed}
+        if self.latched.total != total:
+            self.latched.values.clear()
+        self.latched.total = total
+        self.latched.values[i] = (from_ns, arrays)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+    def views(self, frame: Arrived) -> dict[str, np.ndarray]:
+        """Read-only arrays over the slot. Raises FrameError when the slot holds another frame by now."""
+        if frame.arrays is None:
+            self.verify(frame)
+            base = self._memory.address + self._place.offset + frame.slot * self._place.stride + SLOT_HEADER
+            owner = Delivery(self.released, (frame.slot, frame.gen))
+            self.kept += 1
+            frame.arrays = {name: view(base + at, dtype, tuple(shape), owner) for name, dtype, shape, at in frame.described}
+        return frame.arrays
+
+    def verify(self, frame: Arrived) -> None:
+        """The slot still holds this frame: its generation, and with --verify-frames its checksum."""
+        at = self._place.offset + frame.slot * self._place.stride
+        gen, crc = _SLOT.unpack_from(self._memory.view, at)
+        if gen != frame.gen:
+            raise FrameError(f"{self.spec.name}: torn frame {frame.header}: slot {frame.slot} needs generation {frame.gen}, got {gen}; please report this")
+        if self._verify:
+            got = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + frame.used])
+            if got != crc:
+                raise FrameError(f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; who still writes to it?")
+
+    # -- giving back ----------------------------------------------------------------------------------------------
+    def done(self, frame: Arrived) -> None:
+        """Processed or dropped: one more may come. The slot goes back when the last view is gone (now, if there is none)."""
+        if frame.arrays is None:
+            self._words[self._board.lease(self.spec.index, frame.slot) + 2] = frame.gen
+            self._give(frame.slot, frame.gen, DONE | RELEASED)
+            return
+        frame.arrays = None
+        if self.released and self.released[-1] == (frame.slot, frame.gen):
+            self.released.pop()
+            self.kept -= 1
+            self._words[self._board.lease(self.spec.index, frame.slot) + 2] = frame.gen
+            point("released")
+            self._give(frame.slot, frame.gen, DONE | RELEASED)
+        else:
+            self._give(frame.slot, frame.gen, DONE)
+
+    def collect(self) -> None:
+        """Give back slots whose last view went away after `done`."""
+        while self.released:
+            slot, gen = self.released.popleft()
+            self.kept -= 1
+            self._words[self._board.lease(self.spec.index, slot) + 2] = gen
+            self._give(slot, gen, RELEASED)
+
+    def _give(self, slot: int, gen: int, flags: int) -> None:
+        with self._credit_lock:
+            self._credits.append([slot, gen, flags])
+            if len(self._credits) >= self._batch:
+                self.send_credits()
+
+    def send_credits(self) -> None:
+        with self._credit_lock:
+            if not self._credits:
+                return
+            credits, self._credits = self._credits, []
+        if self.local is not None:
+            with self.local.port.lock:
+                self.local.take_credits(credits)
+        elif self.channel is not None:
+            spec = self.spec
+            self.channel.send(head(CREDIT, spec.index, 0, spec.writer_epoch, spec.reader_epoch) + msgpack.packb(credits))
+
+    # -- what the supervisor says ---------------------------------------------------------------------------------
+    def connect(self, channel: Channel) -> None:
+        spec = self.spec
+        self._seq = 0
+        self.channel = channel
+        channel.send(head(HELLO, spec.index, 0, spec.writer_epoch, spec.reader_epoch))
+
+    def down(self) -> None:
+        """The writer is dead (waitpid): keep what has arrived, close the rest."""
+        if self.channel is not None:
+            self.channel.drain()
+            self.work_off()
+            self.channel.close()
+            self.channel = None
+
+
+def _parse(data: bytes) -> tuple[int, int, int, int, int]:
+    return _HEAD.unpack_from(data)  # type: ignore[return-value]
+
+
+_HEAD = struct.Struct("<BxHIII")

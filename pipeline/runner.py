@@ -1,0 +1,569 @@
+"""One node at work: take a set of inputs, call the operator, commit what happened, send what came out.
+
+`OperatorRunner.step()` does at most one call of `process`; `SourceRunner.step()` one `read`. Neither ever blocks on an edge: a
+node is only stepped when its inputs are complete and every output has room. Who steps them (a worker's threads, or the
+inline loop) makes no difference to what comes out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import json
+import logging
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from time import monotonic_ns, time_ns
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from pipeline import threads
+from pipeline.errors import FrameError, PipeError
+from pipeline.faults import point
+from pipeline.frame import Header, Reading
+from pipeline.ledger import DELIVERED, DROPPED, ERROR, PUBLISHED, REASON, STEP, Log, who
+from pipeline.operator import Node, Operator, Source
+from pipeline.ports import FOREVER, NEVER, Arrived, Clock, InEdge, OutPort, Sent
+from pipeline.schema import Port
+from pipeline.shm import IDLE, OPENING, PROCESSING, READING, WAITING, Board
+from pipeline.sync import Joiner, Match, Miss, Release
+
+MAX_POISON = 20
+"""Frames saved per node when its operator raises; the rest is only counted."""
+
+
+class Failure(PipeError):
+    """A node stops the run: who, on which frame, why; `details` is the traceback."""
+
+    def __init__(self, text: str, details: str) -> None:
+        super().__init__(text)
+        self.details = details
+
+
+class _Runner:
+    """What sources and operators share: the board's words, outputs, errors."""
+
+    def __init__(self, node: Node, index: int, outputs: dict[str, OutPort], board: Board, log: Log, clock: Clock, on_error: str, inline: bool) -> None:
+        self.node, self.index, self.outputs, self.clock = node, index, outputs, clock
+        self.log, self.on_error, self.inline = log, on_error, inline
+        self.errors: list[str] = []
+        self.finished = False
+        self._words, self._at = board.words, board.node(index)
+        self._meta: dict[str, dict[str, Any]] = {}
+        self._single = next(iter(outputs)) if len(outputs) == 1 else None
+        self._board, self._steps = board, 0
+        if outputs:
+            node._alloc = self._alloc
+            node._emit_meta = self._meta.__setitem__
+
+    def _alloc(self, port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        try:
+            out = self.outputs[port]
+        except KeyError:
+            raise FrameError(f"{self.node.name}: alloc: needs an output port ({', '.join(self.outputs)}), got {port}") from None
+        return out.alloc(name, shape, dtype) if out.edges else np.empty(shape, dtype)
+
+    def state(self, state: int, since_ns: int = 0) -> None:
+        words, at = self._words, self._at
+        words[at] = since_ns
+        words[at + 1] = state
+
+    def room(self) -> bool:
+        """May the next step publish on every port? Tells the board which edge it waits for."""
+        for port in self.outputs.values():
+            if not port.room():
+                edge = port.blocked_by()
+                self._words[self._at + 2] = 0 if edge is None else edge.spec.index + 1
+                self._words[self._at + 1] = WAITING
+                return False
+        return True
+
+    def write(self, values: Mapping[str, Any], header: Header, source: int, bound: int) -> list[tuple[OutPort, Sent, int, int]]:
+        """Check and write the values of all ports; nothing counts yet. Raises FrameError and leaves no slot behind."""
+        written: list[tuple[OutPort, Sent, int, int]] = []
+        try:
+            for name, value in values.items():
+                if value is None:
+                    continue
+                port = self.outputs.get(name)
+                if port is None:
+                    raise FrameError(f"{self.node.name}: needs output ports {', '.join(self.outputs) or '(none)'}, got {name}")
+                label = f"{self.node.name}.{name}"
+                arrays = port.schema.unpack(value, label)
+                port.schema.check(arrays, label)
+                if not port.edges:
+                    continue
+                described, nbytes, copied = port.write(arrays)
+                sent = port.seal(header, source, described, bound, self._meta.pop(name, {}))
+                written.append((port, sent, nbytes, copied))
+        except BaseException:
+            for port, sent, _, _ in written:
+                port.discard(sent)
+            self.abort()
+            raise
+        for port in self.outputs.values():
+            port.abort()  # loans nobody returned
+        return written
+
+    def abort(self) -> None:
+        self._meta.clear()
+        for port in self.outputs.values():
+            port.abort()
+
+    def publish(self, written: list[tuple[OutPort, Sent, int, int]], bound: int) -> None:
+        """Send what was committed; ports that emitted nothing tell their bound."""
+        for port, sent, _, _ in written:
+            port.dispatch(sent)
+        if len(written) < len(self.outputs):
+            emitted = {id(w[0]) for w in written}
+            for port in self.outputs.values():
+                if id(port) not in emitted:
+                    port.advance(bound)
+
+    def log_published(self, written: list[tuple[OutPort, Sent, int, int]]) -> None:
+        for port, sent, nbytes, copied in written:
+            self.log.add(PUBLISHED, port.index, sent.gen, sent.who, sent.stamp_ns, nbytes, copied, slot=sent.slot)
+
+    def end(self) -> None:
+        """Close the node and tell every reader that this was all."""
+        self.state(PROCESSING, monotonic_ns())
+        try:
+            self.node.close()
+        finally:
+            self.state(IDLE)
+        self.finished = True
+        for port in self.outputs.values():
+            port.advance(FOREVER)
+
+
+class SourceRunner(_Runner):
+    """Reads one source. `limit` = how many readings (`--frames`), `last_stamp_ns` = nothing after it."""
+
+    def __init__(self, source: Source, index: int, source_index: int, outputs: dict[str, OutPort], static: Mapping[str, Port], **common: Any) -> None:
+        super().__init__(source, index, outputs, **common)
+        self.source, self.source_index = source, source_index
+        self.limit: int | None = None
+        self.last_stamp_ns: int | None = None
+        self.next_id = 0 if source.resume is None else source.resume.frame_id + 1
+        self.horizon_ns: int | None = None
+        self.last_emitted_ns = -(2**62)
+        self.held: Reading | None = None
+        self._static = static
+        self._max_stamp = NEVER
+        self._read_ns = 0
+        self._disorder_ns = int(source.max_disorder_ms * 1e6)
+        source.wanted = frozenset(n for n, p in outputs.items() if p.edges) | frozenset(n for n in static if outputs[n].edges)
+
+    def open(self) -> None:
+        self.state(OPENING, monotonic_ns())
+        try:
+            with threads.limit(self.node.threads):
+                self.source.open(self.next_id)
+            self._disorder_ns = int(self.source.max_disorder_ms * 1e6)
+            latched: dict[str, list[tuple[int, Mapping[str, np.ndarray]]]] = {name: [] for name in self._static}
+            for value in self.source.statics():
+                port = self.outputs[value.port]
+                label = f"{self.node.name}.{value.port}"
+                arrays = port.schema.unpack(value.value, label)
+                port.schema.check(arrays, label)
+                latched[value.port].append((value.from_ns, arrays))
+            for name, values in latched.items():
+                self.outputs[name].latch(values)
+        finally:
+            self.state(IDLE)
+        self.outputs = {n: p for n, p in self.outputs.items() if n not in self._static}
+
+    def peek(self) -> Reading | None:
+        """The next reading, kept until `step` emits it; None at the end."""
+        if self.held is None and not self.finished:
+            if self.limit is not None and self.next_id >= self.limit:
+                return None
+            started = monotonic_ns()
+            self.state(READING, started)
+            try:
+                threads.apply(self.node.threads)
+                self.held = self.source.read()
+                self._read_ns = monotonic_ns() - started
+                point("reading")
+            finally:
+                self.state(IDLE)
+        if self.held is not None and self.last_stamp_ns is not None and self.held.stamp_ns > self.last_stamp_ns:
+            self.held = None
+            self.abort()
+            self.limit = self.next_id  # nothing more
+        return self.held
+
+    def step(self) -> bool:
+        """Read and publish one reading; False when the stream has ended (the caller has checked `room()`)."""
+        try:
+            reading = self.peek()
+        except PipeError as error:
+            return self._raised(error, str(error))
+        except Exception as error:
+            return self._raised(error, f"{type(error).__name__}: {error}")
+        if reading is None:
+            return False
+        self.held = None
+        frame_id, self.next_id = self.next_id, self.next_id + 1
+        header = Header(self.node.name, frame_id, reading.item, reading.stamp_ns, reading.recv_ns or time_ns())
+        self._max_stamp = max(self._max_stamp, reading.stamp_ns)
+        bound = self._max_stamp - self._disorder_ns if self._disorder_ns else self._max_stamp + 1
+        for name, meta in reading.meta.items():
+            self._meta[name] = meta
+        try:
+            written = self.write(reading.values, header, self.source_index, bound)
+        except PipeError as error:
+            return self._raised(error, str(error))
+        reading = None
+        self._board.set_item(self.index, self._steps, header.item)
+        with self.log.lock:
+            self.log_published(written)
+            self.log.add(STEP, self.index, self._steps, who(self.source_index, frame_id), header.stamp_ns, self._read_ns, -1, monotonic_ns())
+            self.log.commit()
+        self._steps += 1
+        self.last_emitted_ns = header.stamp_ns
+        point("committed")
+        self.publish(written, bound)
+        return True
+
+    def _raised(self, error: Exception, text: str) -> bool:
+        """A reading that could not be made: its number is skipped, or the run stops."""
+        details = traceback.format_exc()
+        self.held = None
+        self.abort()
+        frame_id, self.next_id = self.next_id, self.next_id + 1
+        message = f"{self.node.name}: reading {frame_id}: {text}"
+        with self.log.lock:
+            self.log.add(ERROR, self.index, 0, who(self.source_index, frame_id), 0)
+            self.log.commit()
+        if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
+            raise error
+        if self.on_error == "stop":
+            raise Failure(message, details) from None
+        self.node.log.error("%s", message)
+        self.errors.append(message)
+        return True
+
+
+class OperatorRunner(_Runner):
+    """Feeds one operator. `inputs` are its stream edges, `statics` its latched ones."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        index: int,
+        inputs: dict[str, InEdge],
+        statics: dict[str, InEdge],
+        outputs: dict[str, OutPort],
+        ports: Mapping[str, Port],
+        joiner: Joiner | None,
+        trigger: str,
+        poison_dir: Path | None,
+        deterministic: bool,
+        on_drop_age: Callable[[Arrived], bool],
+        **common: Any,
+    ) -> None:
+        super().__init__(operator, index, outputs, **common)
+        self.operator, self.inputs, self.statics, self.ports = operator, inputs, statics, ports
+        self.joiner, self.trigger = joiner, trigger
+        self.pending: deque[Match | Arrived] = deque()
+        self._poison_dir, self._poisoned = poison_dir, 0
+        self._too_old = on_drop_age
+        self._bounds = dict.fromkeys(inputs, NEVER)
+        self._recent: set[int] = set()
+        self._advanced = NEVER
+        self._waiting_none = {p: None for p in ports if p not in inputs and p not in statics}
+        self._digest = hashlib.sha256() if deterministic and not outputs else None
+        self._collected = 0
+
+    def open(self) -> None:
+        self.state(OPENING, monotonic_ns())
+        try:
+            with threads.limit(self.node.threads):
+                self.operator.open()
+        finally:
+            self.state(IDLE)
+
+    # -- arrivals -------------------------------------------------------------------------------------------------
+    def take(self) -> None:
+        """Move what has arrived into the joiner, or straight into the line."""
+        for edge in self.statics.values():
+            edge.work_off()
+        for port, edge in self.inputs.items():
+            edge.work_off()
+            inbox = edge.inbox
+            while inbox:
+                item = inbox.popleft()
+                bound = item if isinstance(item, int) else item.bound
+                if not isinstance(item, int):
+                    self._arrive(port, item)
+                if bound > self._bounds[port]:
+                    self._bounds[port] = bound
+                    if self.joiner is not None:
+                        self.joiner.bound(port, bound)
+                    elif self._recent:
+                        self._recent = {s for s in self._recent if s >= bound}
+            if edge.released:
+                edge.collect()
+        if self.joiner is not None:
+            self._settle(self.joiner.pop(monotonic_ns()))
+
+    def _arrive(self, port: str, frame: Arrived) -> None:
+        stamp = frame.header.stamp_ns
+        if self.joiner is not None:
+            self.joiner.push(port, stamp, frame, monotonic_ns())
+        elif stamp < self._bounds[port] or stamp in self._recent:
+            self._drop(frame, "stale")
+        else:
+            if frame.bound <= stamp:
+                self._recent.add(stamp)
+            self.pending.append(frame)
+
+    def _settle(self, events: list[Match | Miss | Release]) -> None:
+        for event in events:
+            if isinstance(event, Match):
+                self.pending.append(event)
+            elif isinstance(event, Miss):
+                self._drop(event.frame, event.reason)
+            else:
+                self.pending.append(event)  # its matches lie before it in the line
+
+    def _drop(self, frame: Arrived, reason: str) -> None:
+        frame.accounted = True
+        with self.log.lock:
+            self.log.drop(frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, reason, frame.slot)
+            self.log.commit()
+        frame.edge.done(frame)
+
+    def _advance(self, bound: int) -> None:
+        self._advanced = bound
+        for port in self.outputs.values():
+            port.advance(bound)
+
+    def next_deadline(self) -> int | None:
+        return None if self.joiner is None else self.joiner.next_deadline(monotonic_ns())
+
+    # -- one call -------------------------------------------------------------------------------------------------
+    def step(self) -> bool:
+        """Take arrivals and run at most one set; True when something was done."""
+        if self.finished:
+            return False
+        self.take()
+        while self.pending and isinstance(self.pending[0], Release):
+            frame = self.pending.popleft().frame
+            if frame.accounted:
+                frame.edge.done(frame)
+            else:
+                self._drop(frame, "too_old")  # every trigger it served was
+            frame.edge.send_credits()
+        if not self.pending:
+            if self.outputs:
+                bound = self._bounds[self.trigger] if self.joiner is None else self.joiner.output_bound()
+                if self._advanced < bound < FOREVER:
+                    self._advance(bound)
+            if self._ended():
+                self._flush_credits()
+                self.end()
+                return True
+            if self._words[self._at + 1] == WAITING:
+                self.state(IDLE)
+            self._collect_cycles()
+            return False
+        if not all(edge.latched.complete for edge in self.statics.values()) or not self.room():
+            self._flush_credits()
+            return False
+        item = self.pending.popleft()
+        if isinstance(item, Arrived):
+            self._run({self.trigger: item}, (), item.bound)
+        else:
+            assert self.joiner is not None
+            self._run(item.frames, item.missing, item.stamp_ns + 1)
+        return True
+
+    def _ended(self) -> bool:
+        return all(b == FOREVER for b in self._bounds.values()) and not any(e.inbox for e in self.inputs.values())
+
+    def _flush_credits(self) -> None:
+        for edge in self.inputs.values():
+            edge.send_credits()
+
+    def _collect_cycles(self) -> None:
+        """Views caught in reference cycles come back only by the collector: run it when a reader is out of credit for them."""
+        kept = sum(edge.kept for edge in self.inputs.values())
+        if kept and kept != self._collected and any(e.kept >= e.spec.window + e.spec.holds for e in self.inputs.values()):
+            self._collected = kept
+            gc.collect()
+
+    def _run(self, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
+        operator = self.operator
+        trigger = frames[self.trigger]
+        assert trigger is not None
+        header = trigger.header
+        if self._too_old(trigger):
+            for frame in frames.values():
+                if frame is not None and not frame.accounted and (frame is trigger or self.joiner is None):
+                    self._drop(frame, "too_old")
+            self._advance(bound)
+            return
+        operator.header = header
+        operator.headers = {port: f.header for port, f in frames.items() if f is not None}
+        operator.missing = missing
+        operator.meta = {port: f.meta for port, f in frames.items() if f is not None}
+        written: list[tuple[OutPort, Sent, int, int]] = []
+        started = monotonic_ns()
+        error: BaseException | None = None
+        values: dict[str, Any] | None = None
+        result: Any = None
+        outputs: Any = None
+        try:
+            values = self._values(frames, header.stamp_ns)
+            started = monotonic_ns()
+            self.state(PROCESSING, started)
+            point("processing")
+            threads.apply(operator.threads)
+            result = operator.process(**values)
+            finished = monotonic_ns()
+            for frame in frames.values():
+                if frame is not None:
+                    frame.edge.verify(frame)
+            if result is not None:
+                if not self.outputs:
+                    raise FrameError(f"{operator.name}: is a sink, its process() must return None, got {type(result).__name__}")
+                outputs = {self._single: result} if self._single is not None else result
+                if not isinstance(outputs, Mapping):
+                    raise FrameError(f"{operator.name}: process() must return {{port: value}} for {', '.join(self.outputs)}, got {type(result).__name__}")
+                written = self.write(outputs, header, trigger.source, bound)
+            else:
+                self.abort()
+            if self._digest is not None:
+                self._digest_set(frames)
+        except Exception as raised:
+            error = raised
+            finished = monotonic_ns()
+            self.abort()
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self.state(IDLE)
+        point("processed")
+        if error is None:
+            self._commit(frames, trigger, written, started, finished)
+        else:
+            self._raised(error, frames, trigger)
+        # Views end here unless the operator kept some: nothing of ours may outlive this line.
+        values = result = outputs = error = None
+        for frame in frames.values():
+            if frame is not None and (self.joiner is None or frame is trigger):
+                frame.edge.done(frame)
+        self.publish(written, bound)
+        if self.inline or not self.pending:
+            for edge in self.inputs.values():
+                if edge.released:
+                    edge.collect()
+
+    def _values(self, frames: dict[str, Arrived | None], stamp_ns: int) -> dict[str, Any]:
+        values: dict[str, Any] = dict(self._waiting_none)
+        for port, frame in frames.items():
+            values[port] = None if frame is None else self.ports[port].schema.pack(frame.edge.views(frame))
+        for port in self.inputs:
+            values.setdefault(port, None)
+        for port, edge in self.statics.items():
+            arrays = edge.latched.at(stamp_ns)
+            values[port] = None if arrays is None else self.ports[port].schema.pack(arrays)
+        return values
+
+    def _commit(self, frames: dict[str, Arrived | None], trigger: Arrived, written: list[Any], started: int, finished: int) -> None:
+        """One store makes the whole step true: inputs delivered, outputs published."""
+        latency = -1
+        if not self.outputs:
+            now = self.clock.stamp_now()
+            latency = max(0, now - trigger.header.stamp_ns if now is not None else time_ns() - trigger.header.recv_ns)
+            self._board.set_item(self.index, self._steps, trigger.header.item)
+        log = self.log
+        with log.lock:
+            for frame in frames.values():
+                if frame is not None and not frame.accounted:
+                    frame.accounted = True
+                    log.add(DELIVERED, frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, started - frame.published_ns, slot=frame.slot)
+            self.log_published(written)
+            log.add(STEP, self.index, self._steps, trigger.who, trigger.header.stamp_ns, finished - started, latency, started)
+            log.commit()
+        self._steps += 1
+        point("committed")
+
+    def _raised(self, error: BaseException, frames: dict[str, Arrived | None], trigger: Arrived) -> None:
+        """Count it, save it, say it: once. The traceback becomes text here, or it would keep the frame's memory."""
+        details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        text = str(error) if isinstance(error, PipeError) else f"{type(error).__name__}: {error}"
+        message = f"{self.node.name}: frame {trigger.header} ({trigger.header.item}): {text}"
+        self._save_poison(frames, trigger)
+        with self.log.lock:
+            for frame in frames.values():
+                if frame is not None and not frame.accounted:
+                    frame.accounted = True
+                    self.log.add(DROPPED, frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, reason=REASON["error"], slot=frame.slot)
+            self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns)
+            self.log.commit()
+        if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
+            raise error
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        self.node.log.error("%s\n%s", message, details)
+        if self.on_error == "stop":
+            raise Failure(message, details) from None
+        self.errors.append(message)
+
+    def _save_poison(self, frames: dict[str, Arrived | None], trigger: Arrived) -> None:
+        if self._poison_dir is None or self._poisoned >= MAX_POISON:
+            return
+        self._poisoned += 1
+        arrays: dict[str, np.ndarray] = {}
+        headers: dict[str, Any] = {}
+        for port, frame in frames.items():
+            if frame is None:
+                continue
+            with contextlib.suppress(FrameError):
+                arrays.update({f"{port}/{n}": a for n, a in frame.edge.views(frame).items()})
+            headers[port] = asdict(frame.header)
+        for port, edge in self.statics.items():
+            arrays.update({f"{port}/{n}": a for n, a in (edge.latched.at(trigger.header.stamp_ns) or {}).items()})
+        config = asdict(self.node.config) if is_dataclass(self.node.config) else {}
+        arrays["pipe"] = np.frombuffer(json.dumps({"node": self.node.name, "headers": headers, "trigger": self.trigger, "config": config}).encode(), np.uint8)
+        try:
+            self._poison_dir.mkdir(parents=True, exist_ok=True)
+            np.savez(self._poison_dir / f"{self.node.name}-{trigger.header.source}-{trigger.header.frame_id}.npz", **arrays)  # type: ignore[arg-type]
+        except OSError as failed:
+            self.node.log.error("cannot save the frame that failed: %s", failed)
+
+    # -- digest ---------------------------------------------------------------------------------------------------
+    def _digest_set(self, frames: dict[str, Arrived | None]) -> None:
+        assert self._digest is not None
+        for port in sorted(frames):
+            frame = frames[port]
+            if frame is not None:
+                digest_frame(self._digest, frame.header, port, frame.edge.views(frame), frame.meta)
+
+    @property
+    def digest(self) -> str | None:
+        """sha256 over everything this sink was given, in order; None for live runs and for nodes with outputs."""
+        return None if self._digest is None else self._digest.hexdigest()
+
+
+def digest_frame(digest: Any, header: Header, port: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """source, frame_id, stamp_ns, port, then name, dtype, shape and C-order bytes of each array, then the sorted metadata."""
+    digest.update(msgpack.packb([header.source, header.frame_id, header.stamp_ns, port]))
+    for name, array in arrays.items():
+        digest.update(msgpack.packb([name, array.dtype.str, array.shape]))
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    digest.update(msgpack.packb(sorted(meta.items())))
+
+
+def make_logger(node: str) -> logging.Logger:
+    return logging.getLogger(f"pipe.{node}")

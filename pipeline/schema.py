@@ -1,0 +1,195 @@
+"""Typed ports: what arrays a frame carries, and the one check with the good message.
+
+A schema with one array hands that array to the operator; with several, a NamedTuple of them (`Schema.value`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pipeline.errors import FrameError, GraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """One named array. A dimension is a number, or a name ("N") that may be any size but the same all over the frame."""
+
+    dtype: str
+    shape: tuple[int | str, ...]
+    unit: str = ""
+    about: str = ""
+
+    def describe(self) -> str:
+        """`(N, 4) float32`"""
+        dims = ", ".join(str(d) for d in self.shape) + ("," if len(self.shape) == 1 else "")
+        return f"({dims}) {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The contract of a port.
+
+    arrays   name -> Array; empty means "anything" (engine test nodes only)
+    frame    coordinate frame the numbers live in: "velodyne", "camera", "world", "image", "" where it has none
+    kind     of scores: "probability", "logit", "" = either
+    limits   largest size of each named dimension; a port's slot is sized from them unless the graph says `pool:`
+    value    NamedTuple class with one field per array, for schemas of several arrays
+    """
+
+    name: str
+    arrays: Mapping[str, Array]
+    frame: str = ""
+    kind: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    value: type[tuple[Any, ...]] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.arrays) > 1:
+            fields = getattr(self.value, "_fields", None)
+            if fields != tuple(self.arrays):
+                raise TypeError(f"schema {self.name}: value must be a NamedTuple with fields {tuple(self.arrays)}, got {fields}")
+
+    @property
+    def any(self) -> bool:
+        return not self.arrays
+
+    def max_bytes(self) -> int | None:
+        """Bytes of the largest frame, or None where a named dimension has no limit."""
+        total = 0
+        for array in self.arrays.values():
+            size = np.dtype(array.dtype).itemsize
+            for dim in array.shape:
+                if isinstance(dim, str):
+                    if dim not in self.limits:
+                        return None
+                    dim = self.limits[dim]
+                size *= dim
+            total += -(-size // 64) * 64
+        return total or None
+
+    def unpack(self, value: Any, who: str) -> dict[str, np.ndarray]:
+        """An operator's value as name -> array. Raises FrameError naming `who` when it is not of this schema's form."""
+        if self.any:
+            if isinstance(value, np.ndarray):
+                return {"data": value}
+            if isinstance(value, Mapping):
+                return dict(value)
+            raise FrameError(f"{who}: needs an array or a dict of arrays, got {type(value).__name__}")
+        if len(self.arrays) == 1:
+            (name,) = self.arrays
+            if not isinstance(value, np.ndarray):
+                raise FrameError(f"{who}: needs {self.arrays[name].describe()}, got {type(value).__name__}")
+            return {name: value}
+        if isinstance(value, Mapping):
+            missing = [n for n in self.arrays if n not in value]
+            if missing:
+                raise FrameError(f"{who}: needs arrays {', '.join(self.arrays)}, got {', '.join(map(str, value))}")
+            return {n: value[n] for n in self.arrays}
+        if isinstance(value, tuple) and len(value) == len(self.arrays):
+            return dict(zip(self.arrays, value, strict=True))
+        raise FrameError(f"{who}: needs {self.name} ({', '.join(self.arrays)}), got {type(value).__name__}")
+
+    def pack(self, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The inverse of `unpack`: what an operator receives."""
+        if self.any:
+            return arrays["data"] if len(arrays) == 1 and "data" in arrays else dict(arrays)
+        if len(self.arrays) == 1:
+            return next(iter(arrays.values()))
+        assert self.value is not None
+        return self.value(*(arrays[n] for n in self.arrays))
+
+    def check(self, arrays: Mapping[str, np.ndarray], who: str, came_from: str = "") -> None:
+        """Dtype and shape of every array; raises FrameError: who, needed, got, hint."""
+        sizes: dict[str, tuple[int, str]] = {}
+        origin = f" from {came_from}" if came_from else ""
+        for name, spec in self.arrays.items():
+            array = arrays[name]
+            got_dtype, got_shape = getattr(array, "dtype", None), getattr(array, "shape", None)
+            if got_shape is None or got_dtype is None:
+                raise FrameError(f"{who}.{name}: needs {spec.describe()}, got {type(array).__name__}{origin}")
+            wrong = got_dtype != np.dtype(spec.dtype) or len(got_shape) != len(spec.shape)
+            if not wrong:
+                for dim, size in zip(spec.shape, got_shape, strict=True):
+                    if isinstance(dim, str):
+                        first = sizes.setdefault(dim, (size, name))
+                        if first[0] != size:
+                            raise FrameError(
+                                f"{who}.{name}: needs {spec.describe()} with {dim} = {first[0]} as in {first[1]}, got {dim} = {size}{origin}"
+                            )
+                    elif dim != size:
+                        wrong = True
+            if wrong:
+                raise FrameError(f"{who}.{name}: needs {spec.describe()}, got {got_shape} {got_dtype}{origin}{_hint(spec, got_shape, got_dtype)}")
+
+    def mismatch(self, consumer: Schema) -> str | None:
+        """Why frames of this schema cannot enter a port of `consumer`, or None when they can."""
+        if self.any or consumer.any:
+            return None
+        for name, need in consumer.arrays.items():
+            have = self.arrays.get(name)
+            if have is None:
+                return f"needs {consumer.name} ({', '.join(consumer.arrays)}), got {self.name} ({', '.join(self.arrays)})"
+            if have.dtype != need.dtype or len(have.shape) != len(need.shape):
+                return f"{name}: needs {need.describe()}, got {have.describe()}"
+            for h, n in zip(have.shape, need.shape, strict=True):
+                if isinstance(h, int) and isinstance(n, int) and h != n:
+                    return f"{name}: needs {need.describe()}, got {have.describe()}"
+            if need.unit and have.unit and need.unit != have.unit:
+                return f"{name}: needs unit {need.unit}, got {have.unit}"
+        if consumer.frame and self.frame and consumer.frame != self.frame:
+            return f"needs {consumer.name} in the {consumer.frame} frame, got the {self.frame} frame"
+        if consumer.kind and self.kind and consumer.kind != self.kind:
+            return f"needs scores of kind {consumer.kind}, got {self.kind}"
+        return None
+
+
+def _hint(spec: Array, shape: tuple[int, ...], dtype: Any) -> str:
+    if dtype != np.dtype(spec.dtype) and len(shape) == len(spec.shape):
+        return f"; convert with .astype(np.{spec.dtype})?"
+    if len(shape) == len(spec.shape) and isinstance(spec.shape[-1], int) and shape and shape[-1] != spec.shape[-1]:
+        return "; a column dropped or added on the way?"
+    return ""
+
+
+ANY = Schema("anything", {})
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A schema as used by one operator.
+
+    static    latched: sent before the first frame, delivered again to a restarted reader; never part of sync
+    optional  may stay unconnected: `process` gets None (`sync: optional` makes a connected input optional)
+    """
+
+    schema: Schema
+    static: bool = False
+    optional: bool = False
+
+
+def static(schema: Schema, *, optional: bool = False) -> Port:
+    return Port(schema, static=True, optional=optional)
+
+
+def optional(schema: Schema) -> Port:
+    return Port(schema, optional=True)
+
+
+def ports(declared: Mapping[str, Schema | Port], who: str) -> dict[str, Port]:
+    """A class's `inputs` or `outputs` with plain schemas wrapped."""
+    out: dict[str, Port] = {}
+    for name, port in declared.items():
+        if isinstance(port, Schema):
+            port = Port(port)
+        if not isinstance(port, Port):
+            raise GraphError(f"{who}: port {name} must be a Schema, static(...) or optional(...), got {type(port).__name__}")
+        out[name] = port
+    return out
+
+
+class Empty(NamedTuple):
+    """Value of a schema without arrays; never sent."""

@@ -1,0 +1,59 @@
+"""How many threads a node's kernels may use: the graph's `threads:`, set around every call.
+
+Results must not depend on the machine: a sum over two threads differs in its last bits from a sum over one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_applied: dict[str, int] = {}
+
+
+def environment(n: int) -> dict[str, str]:
+    """Variables for a new process whose nodes use at most `n` threads; libraries read them when they load."""
+    return {name: str(n) for name in _VARIABLES} | {"NUMBA_NUM_THREADS": str(max(n, 1))}
+
+
+def apply(n: int) -> None:
+    """Tell every loaded library; costs a few dictionary look-ups when nothing changes."""
+    for name, tell in _TELL.items():
+        module = sys.modules.get(name)
+        if module is not None and _applied.get(name) != n:
+            tell(module, n)
+            _applied[name] = n
+
+
+@contextmanager
+def limit(n: int) -> Iterator[None]:
+    """Set before and, for what the call itself imported, after: a first call may load a library."""
+    apply(n)
+    yield
+    apply(n)
+
+
+def _cv2(module: Any, n: int) -> None:
+    if hasattr(module, "setNumThreads"):  # absent while cv2 is being imported by another thread
+        module.setNumThreads(n)
+
+
+def _numba(module: Any, n: int) -> None:
+    if hasattr(module, "set_num_threads"):
+        module.set_num_threads(min(n, module.config.NUMBA_NUM_THREADS))
+
+
+def _torch(module: Any, n: int) -> None:
+    if hasattr(module, "set_num_threads"):
+        module.set_num_threads(n)
+
+
+_TELL = {"cv2": _cv2, "numba": _numba, "torch": _torch}
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))

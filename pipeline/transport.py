@@ -1,0 +1,130 @@
+"""The only file that imports zmq: message channels between two processes of one run.
+
+A channel is a DEALER pair over a socket file with an address of its own, so it never has more than one peer. Any thread may
+send and any thread may drain: a lock guards the socket, and waiting is done on its file descriptor, outside the lock.
+ZeroMQ signals that descriptor once per burst, and a send may swallow the signal; therefore whoever touched the socket drains
+it into `inbox` before letting go, and then sees to it that the inbox is worked off (outside the lock).
+
+Message: 16 bytes `kind u8 | pad | edge u16 | seq u32 | writer epoch u32 | reader epoch u32`, then a msgpack body.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import zmq
+
+from pipeline.errors import RunError
+
+HEAD = struct.Struct("<BxHIII")
+
+# What an edge carries.
+FRAME, BOUND, STATIC, HELLO, CREDIT = range(1, 6)
+# What a worker and the supervisor say to each other.
+SPEC, READY, START, EDGE_DOWN, EDGE_DOWN_OK, EDGE_UP, EDGE_GONE, EDGE_EOS, FAILED, NODE_DONE, NUDGE, HORIZON, END, EXIT = range(16, 30)
+
+MAX_MESSAGE = 16 << 20
+_MAX_PATH = 107
+
+
+class Sockets:
+    """The zmq context of one process."""
+
+    def __init__(self) -> None:
+        self.context = zmq.Context(io_threads=1)
+        self.context.set(zmq.MAX_SOCKETS, 4096)
+
+    def channel(self, path: Path, *, bind: bool) -> Channel:
+        return Channel(self.context, path, bind=bind)
+
+    def close(self) -> None:
+        self.context.destroy(linger=0)
+
+
+class Channel:
+    """One end of a pair. `fd` becomes readable when something may have come: then call `drain()`."""
+
+    def __init__(self, context: zmq.Context[Any], path: Path, *, bind: bool) -> None:
+        if len(os.fsencode(path)) > _MAX_PATH:
+            raise RunError(f"socket {path}: needs a path of at most {_MAX_PATH} characters, got {len(os.fsencode(path))}; set XDG_RUNTIME_DIR to a shorter folder")
+        self.lock = threading.RLock()
+        self.path = path
+        self.inbox: deque[bytes] = deque()
+        socket = context.socket(zmq.DEALER)
+        # Our own credits bound every queue; zmq's high-water mark would only add a second, vaguer bound.
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE)
+        socket.setsockopt(zmq.RECONNECT_IVL, 5)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 50)
+        try:
+            if bind:
+                path.unlink(missing_ok=True)
+                socket.bind(f"ipc://{path}")
+            else:
+                socket.connect(f"ipc://{path}")
+        except (zmq.ZMQError, OSError) as error:
+            socket.close()
+            raise RunError(f"socket {path}: cannot {'bind' if bind else 'connect'}: {error}; is the folder writeable?") from None
+        self._socket = socket
+        self.fd: int = socket.getsockopt(zmq.FD)
+        self.closed = False
+
+    def send(self, data: bytes) -> bool:
+        """Queue one message; False when the channel is closed or has no peer yet."""
+        with self.lock:
+            if self.closed:
+                return False
+            try:
+                self._socket.send(data, zmq.NOBLOCK)
+            except zmq.Again:
+                return False
+            self.drain()
+            return True
+
+    def drain(self) -> None:
+        """Move every message that has come to `inbox`."""
+        with self.lock:
+            while not self.closed and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+                self.inbox.append(self._socket.recv(zmq.NOBLOCK))
+
+    def close(self) -> None:
+        with self.lock:
+            if not self.closed:
+                self.closed = True
+                self._socket.close(linger=0)
+
+
+def head(kind: int, edge: int = 0, seq: int = 0, writer_epoch: int = 0, reader_epoch: int = 0) -> bytes:
+    return HEAD.pack(kind, edge, seq, writer_epoch, reader_epoch)
+
+
+def message(kind: int, body: Any = None, edge: int = 0) -> bytes:
+    """A control message."""
+    return HEAD.pack(kind, edge, 0, 0, 0) + msgpack.packb(body)
+
+
+def body_of(data: bytes) -> Any:
+    """The msgpack part of a message; its size is bounded by MAX_MESSAGE and by msgpack's own nesting limit."""
+    return msgpack.unpackb(memoryview(data)[HEAD.size :], strict_map_key=False, max_ext_len=0)
+
+
+def runtime_root() -> Path:
+    """`$XDG_RUNTIME_DIR/pipe` or `/tmp/pipe-UID`, mode 0700 and ours; raises RunError when somebody else made it."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    root = Path(base) / "pipe" if base and os.access(base, os.W_OK) else Path("/tmp") / f"pipe-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True, parents=True)
+    info = root.lstat()
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
+        raise RunError(f"{root}: needs a folder owned by uid {os.getuid()}, got owner {info.st_uid}; remove it or set XDG_RUNTIME_DIR")
+    if info.st_mode & 0o077:
+        root.chmod(0o700)
+    return root

@@ -1,0 +1,186 @@
+"""YAML with line numbers, read as plain data: the form of a graph file before anything knows what its keys mean.
+
+Scalars follow YAML 1.2, not PyYAML's 1.1: `0010` and `2011_09_26` stay text (1.1 reads the numbers 8 and 20110926, which
+loses a KITTI sequence), `1e-3` is a number, only `true` and `false` are booleans.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import yaml
+
+from pipeline.errors import GraphError
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a graph file, as messages name it: `demo.yaml:12: voxelize.config.max_points`.
+
+    marks  path -> line number, or the text of the `--set` that put the value there
+    path   keys from the top of the file: ("nodes", "voxelize", "config", "max_points")
+    """
+
+    file: str
+    marks: Mapping[Key, int | str] = field(default_factory=dict)
+    path: Key = ()
+
+    def child(self, *keys: Any) -> Where:
+        return Where(self.file, self.marks, self.path + keys)
+
+    @property
+    def mark(self) -> int | str:
+        """Line of the value, or of the nearest thing around it; 0 where nothing is known."""
+        for end in range(len(self.path), -1, -1):
+            if self.path[:end] in self.marks:
+                return self.marks[self.path[:end]]
+        return 0
+
+    @property
+    def line(self) -> int:
+        return self.mark if isinstance(self.mark, int) else 0
+
+    def __str__(self) -> str:
+        mark = self.mark
+        place = mark if isinstance(mark, str) else f"{self.file}:{mark}" if mark else self.file
+        return f"{place}: {self.name}" if self.name else place
+
+    @property
+    def name(self) -> str:
+        """The keys with dots, from the node's name on."""
+        name = ""
+        for key in self.path[1:] if self.path[:1] == ("nodes",) and len(self.path) > 1 else self.path:
+            name += f"[{key}]" if isinstance(key, int) else f".{key}" if name else str(key)
+        return name
+
+    def error(self, text: str) -> GraphError:
+        return GraphError(f"{self}: {text}")
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:[0-9]*\.[0-9]+|[0-9]+\.)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def read(text: str, file: str) -> tuple[Any, dict[Key, int | str]]:
+    """Text -> plain data (dict, list, str, int, float, bool, None) and the line of every value.
+
+    `${VAR}` and `${VAR:-default}` are replaced inside scalars, never across them: a value cannot break the file's
+    structure, and a variable named in a comment need not exist. A value alone that starts with [ or { is read as a list
+    or mapping.
+    """
+    text, variables = _hide_variables(text)
+    marks: dict[Key, int | str] = {}
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        data = None if root is None else _construct(loader, root, Where(file, marks), marks, variables)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise GraphError(f"{file}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise GraphError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    finally:
+        loader.dispose()
+    return data, marks
+
+
+# A variable is hidden from the YAML parser behind two characters of Unicode's private use area around its number:
+# `{root: ${DATA}}` would otherwise end the mapping at the first brace.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}")
+_HIDDEN = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
+
+
+def _hide_variables(text: str) -> tuple[str, list[tuple[str, str | None]]]:
+    variables: list[tuple[str, str | None]] = []
+
+    def hide(match: re.Match[str]) -> str:
+        variables.append((match[1], match[2]))
+        return f"{_OPEN}{len(variables) - 1}{_CLOSE}"
+
+    return _VARIABLE.sub(hide, text), variables
+
+
+def _construct(
+    loader: _Loader, node: Any, where: Where, marks: dict[Key, int | str], variables: list[tuple[str, str | None]]
+) -> Any:
+    marks.setdefault(where.path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise GraphError(f"{where.file}:{line}: needs a name as key, got a {key_node.id}")
+            key = key_node.value  # as written: a node called 1 is "1"
+            inner = where.child(key)
+            if key in out:
+                raise GraphError(f"{where.file}:{line}: {inner.name}: given twice, first on line {marks[inner.path]}")
+            marks[inner.path] = line
+            out[key] = _construct(loader, value_node, inner, marks, variables)
+        return out
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(loader, item, where.child(i), marks, variables) for i, item in enumerate(node.value)]
+    return _scalar(loader, node, where, marks, variables)
+
+
+def _scalar(
+    loader: _Loader, node: Any, where: Where, marks: dict[Key, int | str], variables: list[tuple[str, str | None]]
+) -> Any:
+    def reveal(match: re.Match[str]) -> str:
+        name, default = variables[int(match[1])]
+        value = os.environ.get(name)
+        if not value and default is not None:
+            value = default
+        if value is None:
+            raise where.error(f"needs the environment variable {name}, which is not set; export it or write ${{{name}:-default}}")
+        return value
+
+    value = _HIDDEN.sub(reveal, node.value)
+    if node.tag.startswith("!"):
+        raise where.error(f"needs a plain value, got the tag {node.tag}")
+    if value == node.value:
+        return loader.construct_object(node)
+    if node.style is not None:
+        return value
+    if _HIDDEN.fullmatch(node.value) and value[:1] in ("[", "{"):
+        inner, inner_marks = read(value, where.file)
+        line = where.mark
+        marks.update({where.path + path: line for path in inner_marks})
+        return inner
+    tag = loader.resolve(yaml.ScalarNode, value, (True, False))
+    return loader.construct_object(yaml.ScalarNode(tag, value, node.start_mark, node.end_mark))
+
+
+def assign(data: dict[str, Any], marks: dict[Key, int | str], path: Key, value: Any, mark: str) -> None:
+    """Put `value` at `path`, making mappings on the way. Messages about it name `mark` instead of a line."""
+    target = data
+    for i, key in enumerate(path[:-1]):
+        inner = target.setdefault(key, {})
+        if inner is None:
+            inner = target[key] = {}
+        if not isinstance(inner, dict):
+            raise GraphError(f"{mark}: {'.'.join(path[1 : i + 1])}: needs a mapping there to set {path[-1]}, got {inner!r}")
+        target = inner
+    target[path[-1]] = value
+    for old in [p for p in marks if p[: len(path)] == path]:
+        del marks[old]
+    marks[path] = mark
