@@ -13,13 +13,14 @@ from typing import Any, Literal
 from pipeline import lookup, settings, yamlfile
 from pipeline.errors import GraphError
 from pipeline.graphspec import Edge, GraphSpec, Input, NodeSpec, Pool, Queue, Restart, Sync, at_least
-from pipeline.schema import ports
+from pipeline.schema import Port, ports
 from pipeline.settings import Where, suggest
 
 __all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart", "Sync", "find_file", "load", "parse"]
 
 
-RESERVED = ("logs",)  # DIR/logs lies beside the nodes' folders
+SHIPPED = Path(__file__).parent.parent / "graphs"
+RESERVED = ("logs", "poison")  # folders of the run beside those of its nodes
 
 
 # ---- the file's keys, as dataclasses: `settings.build` refuses everything else
@@ -100,8 +101,7 @@ def find_file(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folder = Path(__file__).parent.parent / "graphs"
-    shipped = {p.stem: p for p in sorted(folder.glob("*.yaml"))}
+    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
     if path.name == name and name.removesuffix(".yaml") in shipped:
         return shipped[name.removesuffix(".yaml")]
     near = difflib.get_close_matches(path.stem, shipped, n=1)
@@ -171,7 +171,7 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise where.error("needs a name of letters, digits, _ and -, starting with a letter")
     if name in RESERVED:
-        raise where.error("this name is taken: the run keeps its logs there; choose another")
+        raise where.error(f"needs another name: the run keeps its own files in DIR/{name}")
     if isinstance(keys, dict) and isinstance(keys.get("restart"), str):
         keys = keys | {"restart": {"policy": keys["restart"]}}
     raw: _Node = settings.build(_Node, keys, where)
@@ -182,12 +182,7 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
         outputs = ports(cls.outputs, f"{raw.driver or raw.op}.outputs")
     except GraphError as error:
         raise where.child(kind).error(str(error)) from error
-    problems: list[str] = []
-    for key, part, known in (("inputs", raw.inputs, inputs), ("queue", raw.queue, inputs), ("pool", raw.pool, outputs)):
-        side = "output" if key == "pool" else "input"
-        problems += [
-            f"{where.child(key, p)}: {raw.driver or raw.op} has no {side} {p}{suggest(p, known)}" for p in part if p not in known
-        ]
+    problems = _port_names(raw, inputs, outputs, where)
     wired: dict[str, Input] = {}
     for port, source in raw.inputs.items():
         node, dot, source_port = source.partition(".")
@@ -196,20 +191,11 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
             problems.append(f"{at}: needs NODE.PORT, got {source!r}")
         elif port in inputs:
             wired[port] = Input(port, node, source_port, raw.queue.get(port, Queue()), inputs[port], at.line)
-    problems += [
-        f"{where}: input {port} of {raw.op} is not connected; write inputs: {{{port}: NODE.PORT}}"
-        for port, spec in inputs.items()
-        if not spec.optional and port not in raw.inputs
-    ]
     streams = [port for port, i in wired.items() if not i.port_spec.static]
-    problems += [
-        f"{where.child('queue', p)}: {p} is static: it is latched, not queued"
-        for p in raw.queue
-        if p in inputs and inputs[p].static
-    ]
-    problems += _sync_names(raw.sync, streams, where.child("sync")) if raw.sync else []
     if raw.op and not streams and not problems:
         problems.append(f"{where}: {raw.op} needs a stream on at least one input, or it never runs")
+    if raw.sync:
+        problems += _sync_names(raw.sync, streams, where.child("sync"))
     config = None
     try:
         config = settings.build(cls.Config, raw.config, where.child("config"))
@@ -245,6 +231,25 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
     )
 
 
+def _port_names(raw: _Node, inputs: Mapping[str, Port], outputs: Mapping[str, Port], where: Where) -> list[str]:
+    """Ports that do not exist, queues and pools of static ones, and inputs that are missing."""
+    problems = []
+    who = raw.driver or raw.op
+    for key, part, known in (("inputs", raw.inputs, inputs), ("queue", raw.queue, inputs), ("pool", raw.pool, outputs)):
+        side = "output" if key == "pool" else "input"
+        for p in part:
+            if p not in known:
+                problems.append(f"{where.child(key, p)}: {who} has no {side} {p}{suggest(p, known)}")
+            elif known[p].static and key != "inputs":
+                problems.append(f"{where.child(key, p)}: {p} is static: it is latched and has no {key}")
+    if not set(raw.inputs) <= set(inputs):
+        return problems  # a misspelt input is the one that is missing
+    for port, spec in inputs.items():
+        if not spec.optional and port not in raw.inputs:
+            problems.append(f"{where}: input {port} of {who} is not connected; write inputs: {{{port}: NODE.PORT}}")
+    return problems
+
+
 def _sync_names(sync: Sync, streams: list[str], where: Where) -> list[str]:
     named: list[tuple[tuple[Any, ...], str]] = [(("trigger",), sync.trigger)] if sync.trigger else []
     named += [(("offset_ms", port), port) for port in sync.offset_ms]
@@ -266,7 +271,7 @@ def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str]) -> 
         if i.source_node in broken:
             continue
         if i.source_node not in nodes:
-            problems.append(f"{at}: no node {i.source_node}{suggest(i.source_node, nodes)}")
+            problems.append(f"{at}: no node {i.source_node}{suggest(i.source_node, [*nodes, *broken])}")
         elif i.source_port not in nodes[i.source_node].outputs:
             outputs = nodes[i.source_node].outputs
             problems.append(f"{at}: {i.source_node} has no output {i.source_port}{suggest(i.source_port, outputs)}")

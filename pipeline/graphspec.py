@@ -14,7 +14,6 @@ from pipeline.schema import Port
 from pipeline.yamlfile import Where
 
 QUEUE_SIZE = {"block": 4, "latest": 1, "drop_oldest": 4}
-STATIC_MAX_BYTES = 1 << 20
 
 
 def at_least(value: float | None, limit: float, name: str, above: bool = False) -> None:
@@ -253,14 +252,12 @@ class GraphSpec:
         """
         node = self.nodes[edge.dst_node]
         holds = int(node.cls.holds.get(edge.dst_port, 0))
-        if edge.static:
-            return 2 + holds  # the one in force and the next
         queue = self.queue(edge.dst_node, edge.dst_port)
         assert queue.size is not None
         return (queue.size if queue.policy == "block" else 0) + 1 + self.sync_buffer(edge) + holds
 
     def slots(self, node: str, port: str) -> int:
-        """Slots of an output's pool; 0 where nothing is connected.
+        """Slots of an output's pool; 0 where nothing is connected, and for static ports.
 
         1 being written + 1 when live (a sensor never waits for a slot) + per edge its window and, for `latest` and
         `drop_oldest`, the queue at the sender.
@@ -272,21 +269,21 @@ class GraphSpec:
     def slot_terms(self, node: str, port: str) -> dict[str, int]:
         """What `slots` adds up: name of the part -> slots."""
         edges = self.edges_from(node, port)
-        if not edges:
+        if not edges or self.nodes[node].outputs[port].static:
             return {}
         terms = {"being written": 1}
         if self.live:
             terms["live"] = 1
         for edge in edges:
-            queue = None if edge.static else self.queue(edge.dst_node, edge.dst_port)
-            at_sender = queue.size if queue and queue.size and queue.policy != "block" else 0
+            queue = self.queue(edge.dst_node, edge.dst_port)
+            at_sender = queue.size if queue.size and queue.policy != "block" else 0
             terms[f"{edge.dst_node}.{edge.dst_port}"] = self.window(edge) + at_sender
         return terms
 
     def slot_bytes(self, node: str, port: str) -> int:
-        """Bytes of the largest frame of an output; 0 where nothing is connected. Raises GraphError: no limit is known."""
+        """Bytes of the largest frame of an output; 0 where it has no slots. Raises GraphError: no limit is known."""
         spec = self.nodes[node]
-        if not self.edges_from(node, port):
+        if not self.slot_terms(node, port):
             return 0
         pool = spec.pool.get(port)
         if pool and pool.max_mb:
@@ -295,8 +292,6 @@ class GraphSpec:
         if declared:
             return int(declared)
         limit = spec.outputs[port].schema.max_bytes()
-        if limit is None and spec.outputs[port].static:
-            return STATIC_MAX_BYTES
         if limit is None:
             raise spec.where.error(
                 f"needs the size of the largest frame of {port}, which {spec.cls.__name__} does not declare; "

@@ -102,7 +102,6 @@ class Sent:
     who: int
     bound: int
     body: bytes
-    published_ns: int
 
 
 class OutEdge:
@@ -384,22 +383,24 @@ class OutPort:
         point("written")
         return out, total, copied
 
-    def seal(self, header: Header, source: int, described: list[list[Any]], bound: int, meta: Mapping[str, Any]) -> Sent:
-        """Close the slot under a new generation; the frame exists once the caller has committed it to the log."""
+    def seal(self, header: Header, source: int, described: list[list[Any]], bound: int, meta: Mapping[str, Any], made_ns: int) -> Sent:
+        """Close the slot under a new generation; the frame exists once the caller has committed it to the log.
+
+        made_ns  when the operator (or `read`) returned it, CLOCK_MONOTONIC: a hop starts there
+        """
         assert self._slot is not None
         slot, at = self._slot, self._header(self._slot)
         self._gen += 1
         crc = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + self._used]) if self._verify else 0
         _SLOT.pack_into(self._memory.view, at, self._gen, crc)
-        now = monotonic_ns()
         body = msgpack.packb(
-            [slot, self._gen, source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, now, self._used, described, dict(meta)]
+            [slot, self._gen, source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, made_ns, self._used, described, meta]
         )
         for loan in self._loans:
             loan.flags.writeable = False
         self._loans.clear()
         self._slot = None
-        return Sent(slot, self._gen, header.stamp_ns, who(source, header.frame_id), bound, body, now)
+        return Sent(slot, self._gen, header.stamp_ns, who(source, header.frame_id), bound, body)
 
     def abort(self) -> None:
         """The step came to nothing: its slot is free again."""
@@ -462,7 +463,7 @@ class Arrived:
     source: int
     header: Header
     bound: int
-    published_ns: int
+    made_ns: int
     used: int
     described: list[list[Any]]
     meta: dict[str, Any]
@@ -536,11 +537,11 @@ class InEdge:
                     self.take_static(body_of(data))
 
     def take_frame(self, body: bytes) -> None:
-        slot, gen, source, frame_id, item, stamp, recv, bound, published, used, described, meta = msgpack.unpackb(body, strict_map_key=False)
+        slot, gen, source, frame_id, item, stamp, recv, bound, made, used, described, meta = msgpack.unpackb(body, strict_map_key=False)
         self._words[self._board.lease(self.spec.index, slot) + 1] = gen
         point("received")
         header = Header(self._sources[source], frame_id, item, stamp, recv)
-        self.inbox.append(Arrived(self, slot, gen, source, header, bound, published, used, described, meta))
+        self.inbox.append(Arrived(self, slot, gen, source, header, bound, made, used, described, meta))
 
     def take_bound(self, bound: int) -> None:
         self.inbox.append(bound)

@@ -84,7 +84,7 @@ class _Runner:
                 return False
         return True
 
-    def write(self, values: Mapping[str, Any], header: Header, source: int, bound: int) -> list[tuple[OutPort, Sent, int, int]]:
+    def write(self, values: Mapping[str, Any], header: Header, source: int, bound: int, made_ns: int) -> list[tuple[OutPort, Sent, int, int]]:
         """Check and write the values of all ports; nothing counts yet. Raises FrameError and leaves no slot behind."""
         written: list[tuple[OutPort, Sent, int, int]] = []
         try:
@@ -100,7 +100,7 @@ class _Runner:
                 if not port.edges:
                     continue
                 described, nbytes, copied = port.write(arrays)
-                sent = port.seal(header, source, described, bound, self._meta.pop(name, {}))
+                sent = port.seal(header, source, described, bound, self._meta.pop(name, {}), made_ns)
                 written.append((port, sent, nbytes, copied))
         except BaseException:
             for port, sent, _, _ in written:
@@ -156,7 +156,7 @@ class SourceRunner(_Runner):
         self.held: Reading | None = None
         self._static = static
         self._max_stamp = NEVER
-        self._read_ns = 0
+        self._read_ns = self._made_ns = 0
         self._disorder_ns = int(source.max_disorder_ms * 1e6)
         source.wanted = frozenset(n for n, p in outputs.items() if p.edges) | frozenset(n for n in static if outputs[n].edges)
 
@@ -189,7 +189,8 @@ class SourceRunner(_Runner):
             try:
                 threads.apply(self.node.threads)
                 self.held = self.source.read()
-                self._read_ns = monotonic_ns() - started
+                self._made_ns = monotonic_ns()
+                self._read_ns = self._made_ns - started
                 point("reading")
             finally:
                 self.state(IDLE)
@@ -210,6 +211,8 @@ class SourceRunner(_Runner):
         if reading is None:
             return False
         self.held = None
+        if self.clock.rate is not None:
+            self._made_ns = monotonic_ns()  # it was read ahead and has waited for its time
         frame_id, self.next_id = self.next_id, self.next_id + 1
         header = Header(self.node.name, frame_id, reading.item, reading.stamp_ns, reading.recv_ns or time_ns())
         self._max_stamp = max(self._max_stamp, reading.stamp_ns)
@@ -217,7 +220,7 @@ class SourceRunner(_Runner):
         for name, meta in reading.meta.items():
             self._meta[name] = meta
         try:
-            written = self.write(reading.values, header, self.source_index, bound)
+            written = self.write(reading.values, header, self.source_index, bound, self._made_ns)
         except PipeError as error:
             return self._raised(error, str(error))
         reading = None
@@ -438,7 +441,7 @@ class OperatorRunner(_Runner):
                 outputs = {self._single: result} if self._single is not None else result
                 if not isinstance(outputs, Mapping):
                     raise FrameError(f"{operator.name}: process() must return {{port: value}} for {', '.join(self.outputs)}, got {type(result).__name__}")
-                written = self.write(outputs, header, trigger.source, bound)
+                written = self.write(outputs, header, trigger.source, bound, finished)
             else:
                 self.abort()
             if self._digest is not None:
@@ -491,7 +494,7 @@ class OperatorRunner(_Runner):
             for frame in frames.values():
                 if frame is not None and not frame.accounted:
                     frame.accounted = True
-                    log.add(DELIVERED, frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, started - frame.published_ns, slot=frame.slot)
+                    log.add(DELIVERED, frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, started - frame.made_ns, slot=frame.slot)
             self.log_published(written)
             log.add(STEP, self.index, self._steps, trigger.who, trigger.header.stamp_ns, finished - started, latency, started)
             log.commit()

@@ -26,12 +26,16 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
     if not isinstance(mapping, Mapping):
         raise where.error(f"needs a mapping, got {show(mapping)}")
     types_ = field_types(config_cls)
+    defaults = {f.name: f.default for f in dataclasses.fields(config_cls)}
     problems: list[str] = []
     values: dict[str, Any] = {}
     for key, value in mapping.items():
         at = where.child(key)
         if key not in types_:
             problems.append(f"{at}: unknown key{suggest(str(key), types_)}")
+            continue
+        if value is None and defaults[key] is None:
+            values[key] = None  # `limit: float = None` says less than it means
             continue
         try:
             values[key] = convert(types_[key], value, at)

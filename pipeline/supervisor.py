@@ -50,6 +50,12 @@ GRACE_S = 1.5
 STUCK_S = 3.0
 """A graph in which nothing has moved for so long while nodes wait for room will never move again."""
 _NEVER = -(2**62)
+_PYTHON = {
+    # A worker imports this very package, and never a folder of the same name in the user's working folder.
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")])),
+    "PYTHONSAFEPATH": "1",
+    "PYTHONUNBUFFERED": "1",
+}
 
 
 @dataclass
@@ -176,7 +182,7 @@ class Supervisor:
         child.told = child.ready = child.said_hello = False
         most = max(self.graph.nodes[n].threads for n in child.nodes)
         log = os.open(self.session.logs / f"{child.place}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        child.times = {"spawn": monotonic_ns()}
+        child.times["spawn"] = monotonic_ns()
         try:
             child.proc = subprocess.Popen(
                 [
@@ -184,7 +190,7 @@ class Supervisor:
                     "--parent", str(os.getpid()), "--node", child.place,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self._fds_of(child), start_new_session=True,
-                env={**os.environ, **threads.environment(most), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **threads.environment(most), **_PYTHON},
             )  # fmt: skip
         finally:
             os.close(log)
