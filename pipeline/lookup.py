@@ -41,6 +41,21 @@ def driver_class(name: str) -> type[Source]:
     return _find("driver", name)
 
 
+def node_class(name: str) -> type[Any]:
+    """An operator or a driver of this name."""
+    if ":" in name:
+        _from_working_folder()
+        cls = class_by_ref(name)
+        if not issubclass(cls, (Operator, Source)):
+            raise GraphError(f"{name}: needs an operator or a source (see pipeline/operator.py), got {cls.__name__}")
+        return cls
+    if name in _available("op"):
+        return operator_class(name)
+    if name in _available("driver"):
+        return driver_class(name)
+    raise GraphError(f"no operator or driver {name}{suggest(name, _available('op') + _available('driver'))}")
+
+
 def available_operators() -> list[str]:
     return _available("op")
 
@@ -196,7 +211,7 @@ def _defines(path: Path, base: str) -> bool:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             bases = [ast.unparse(b).rpartition(".")[2] for b in node.bases]
             methods = [f.name for f in node.body if isinstance(f, ast.FunctionDef)]
-            if any(b.endswith(base) for b in bases) or bases and method in methods:
+            if any(b.endswith(base) for b in bases) or (bases and method in methods):
                 return True
         if isinstance(node, ast.FunctionDef) and base == "Operator":
             decorators = [ast.unparse(d).partition("(")[0].rpartition(".")[2] for d in node.decorator_list]

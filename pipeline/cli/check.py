@@ -1,1 +1,39 @@
-def add(s): s.add_parser("check")
+"""`pipe check`: everything that can be known about a graph before it starts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+
+def add(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "check",
+        help="validate a graph",
+        description="Check a graph without starting it: names, keys, types, coordinate frames, sync, files, memory.",
+        epilog="Exit codes: 0 it may start (warnings go to stderr), 2 it may not.",
+    )
+    p.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
+    p.add_argument("--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from pipeline.check import check
+    from pipeline.graph import load
+
+    spec = load(args.graph, args.sets)
+    checked = check(spec)
+    for warning in checked.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    places = len(spec.places())
+    print(
+        f"{spec.path}: ok: {len(spec.nodes)} nodes in {places} process{'es' if places != 1 else ''}, {len(spec.edges())} edges, "
+        f"{'live' if spec.live else 'offline'}, {checked.pool_bytes / 1e6:.1f} MB of frames"
+    )
+    for name, found in checked.found.items():
+        rate_hz = spec.rate(name)
+        frames = "endless" if found.frames is None else f"{found.frames} frame{'s' if found.frames != 1 else ''}"
+        print(f"  {name}: {frames}{f' at {rate_hz:.4g} Hz' if rate_hz else ''}")
+    return 0

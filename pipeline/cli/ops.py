@@ -1,1 +1,151 @@
-def add(s): s.add_parser("ops")
+"""`pipe ops`: which operators and drivers there are, and what one of them takes, gives and can be told."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import io
+import sys
+import tokenize
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.errors import GraphError
+
+UNITS = ("m", "s", "ms", "ns", "hz", "px", "bytes", "mb", "rad", "deg", "k")
+"""Suffixes of names that say the unit."""
+
+
+def add(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "ops",
+        help="list operators and drivers",
+        description="List operators and drivers; with NAME show the ports of one, its config keys with defaults and units.",
+    )
+    p.add_argument("name", nargs="?", help="lidar.voxelize, kitti.tracking, mypkg.module:Class, ...")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    print("\n".join(listing() if args.name is None else show(args.name)))
+    return 0
+
+
+def listing() -> list[str]:
+    """One line per node; those that cannot be imported with the reason."""
+    from pipeline import lookup
+
+    groups: dict[str, dict[str, str]] = {"operators": {}, "drivers": {}, "test nodes": {}}
+    for title, names, find in (
+        ("operators", lookup.available_operators(), lookup.operator_class),
+        ("drivers", lookup.available_drivers(), lookup.driver_class),
+    ):
+        for name in names:
+            try:
+                text = document(find(name)).partition("\n")[0].partition("   ")[0]  # what follows a gap is its source
+            except GraphError as error:
+                text = f"! {str(error).removeprefix(f'{name}: ')}"
+            groups["test nodes" if name.startswith("test.") else title][name] = text
+    width = max((len(name) for group in groups.values() for name in group), default=0)
+    lines = []
+    for title, group in groups.items():
+        lines += [title, *(f"  {name:<{width}}  {text}".rstrip() for name, text in sorted(group.items())), ""]
+    return lines[:-1]
+
+
+def show(name: str) -> list[str]:
+    """Everything about one operator or driver."""
+    from pipeline import lookup
+    from pipeline.operator import Source
+    from pipeline.schema import ports
+
+    cls = lookup.node_class(name)
+    kind = "driver" if issubclass(cls, Source) else "op"
+    lines = [f"{kind}: {name}    {lookup.class_ref(cls)}", "", *document(cls).splitlines()]
+    for title, declared in (("inputs", getattr(cls, "inputs", {})), ("outputs", cls.outputs)):
+        if declared:
+            lines += ["", title, *_ports(ports(declared, name), getattr(cls, "holds", {}))]
+    keys = _config(cls.Config)
+    return [*lines, "", "config", *(keys or ["  none"])]
+
+
+def document(cls: type) -> str:
+    """The contract of a node: the docstring of its file, or its own where the file says nothing."""
+    module = sys.modules.get(cls.__module__)
+    return inspect.cleandoc(getattr(module, "__doc__", None) or cls.__dict__.get("__doc__") or "")
+
+
+def _ports(declared: Any, holds: Any) -> list[str]:
+    rows = []
+    for name, port in declared.items():
+        schema = port.schema
+        notes = [note for note, on in (("static", port.static), ("optional", port.optional)) if on]
+        notes += [f"{schema.frame} frame"] if schema.frame else []
+        notes += [f"scores: {schema.kind}"] if schema.kind else []
+        notes += [f"holds {holds[name]}"] if holds.get(name) else []
+        rows.append((name, schema.name, ", ".join(notes), ""))
+        if schema.any:
+            rows.append(("", "", "any arrays", ""))
+        for array, spec in schema.arrays.items():
+            unit = f" [{spec.unit}]" if spec.unit else ""
+            rows.append(("", f"  {array}", spec.describe() + unit, spec.about))
+    return _table(rows)
+
+
+def _config(config_cls: type) -> list[str]:
+    return _table(_keys(config_cls, "", None))
+
+
+def _keys(config_cls: type, prefix: str, values: Any) -> list[tuple[str, ...]]:
+    """A row per key; a nested mapping's keys follow as `outer.inner`. `values` holds the defaults where not the class does."""
+    from pipeline import settings
+
+    comments = _comments(config_cls)
+    hints = settings.field_types(config_cls)
+    rows: list[tuple[str, ...]] = []
+    for f in dataclasses.fields(config_cls):
+        if f.name not in hints:
+            continue
+        missing = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if values is not None:
+            default = getattr(values, f.name)
+        elif f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
+        else:
+            default = f.default
+        about = comments.get(f.name, "")
+        nested = dataclasses.is_dataclass(default) and not isinstance(default, type)
+        shown = "(required)" if missing and values is None else "" if nested else settings.show(default)
+        rows.append((prefix + f.name, settings.describe(hints[f.name]), shown, unit(f.name), about))
+        if nested:
+            rows += _keys(type(default), f"{prefix}{f.name}.", default)
+    return rows
+
+
+def unit(name: str) -> str:
+    """cell_m -> m; a name without one of the unit suffixes has none."""
+    stem, _, last = name.rpartition("_")
+    return {"hz": "Hz", "mb": "MB", "k": "K"}.get(last, last) if stem and last in UNITS else ""
+
+
+def _comments(config_cls: type) -> dict[str, str]:
+    """Field -> the comment behind it in the source, inherited ones included."""
+    out: dict[str, str] = {}
+    for cls in reversed(config_cls.__mro__[:-1]):
+        try:
+            source = inspect.getsource(cls)
+        except (OSError, TypeError):
+            continue  # made by @operator, or no source there
+        lines = source.splitlines()
+        comments = [t for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type == tokenize.COMMENT]
+        for token in comments:
+            name, colon, _ = lines[token.start[0] - 1].strip().partition(":")
+            if colon and name.isidentifier():
+                out[name] = token.string.lstrip("# ")
+    return out
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    return ["  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

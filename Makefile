@@ -1,0 +1,51 @@
+# Each target makes .venv by itself when it is missing. CI runs `make lint test` (see .ci/run).
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+READY   = $(VENV)/.ready
+WORKERS ?= 2
+
+.PHONY: run test test-slow test-pythons lint format bench clean help
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
+
+run: $(READY)  ## run the demo graph: pictures, video and KITTI results in out/demo
+	$(BIN)/pipe run demo --out out/demo --overwrite --report out/demo/report.json
+
+test: $(READY)  ## the quick tests (CI)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not gpu and not lidar and not camera"
+
+test-slow: $(READY)  ## the long tests: chaos, soak, whole data sets
+	$(BIN)/python -m pytest -m "slow and not gpu and not lidar and not camera"
+
+lint: $(READY)  ## ruff, mypy, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## let ruff rewrite
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## measure: hop latency and engine overhead, beside bare pyzmq
+	$(BIN)/pipe bench all
+
+# The torch-free parts on the other Pythons that users have; a Python that is not installed is named and left out.
+test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
+	@for v in 3.10 3.12 3.13; do \
+	  if python$$v -c '' 2>/dev/null; then \
+	    echo "== Python $$v"; \
+	    $(MAKE) --no-print-directory test PYTHON=python$$v VENV=.venv-$$v CONSTRAINTS= || exit 1; \
+	  else echo "== Python $$v: not installed here, left out"; fi; \
+	done
+
+CONSTRAINTS ?= -c constraints.txt
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[test,lint]'
+	@touch $@
+
+clean:  ## remove what make made
+	rm -rf .venv .venv-3.* out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

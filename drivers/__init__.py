@@ -1,0 +1,1 @@
+"""Everything foreign becomes ours here: units, axes, column order, clock."""

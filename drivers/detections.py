@@ -1,0 +1,211 @@
+"""Somebody's 3D detections, from KITTI 15-column files, with the ego-motion and labels beside them.
+
+out  boxes3d      boxes of every class of the frame in one value, velodyne frame; Car, Pedestrian, Cyclist, in file order;
+                  scores as the detector wrote them (for PointRCNN a logit, about -1..17)
+     pose         (4, 4) float64 T_world_velo, world = velodyne at frame 0 of the sequence; where there is oxts/
+     truth        labels of the frame; where there is label_02/
+     calibration  static, one per sequence, of camera 2
+
+A frame without detections is sent as M = 0. Stamps are those of `kitti.tracking` for the same root and sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from drivers.kitti.clock import Clock, make_clock
+from drivers.kitti.detection_files import BOX3D, FRAME, LABEL_OF_TYPE, SCORE, TYPE, WIDTH, last_frame, read_detections
+from drivers.kitti.files import numbered, root_folder, wrong_root
+from drivers.kitti.labels import empty_truth
+from drivers.kitti.oxts import count_lines
+from drivers.kitti.sequence import Sequence, check_served
+from operators.geometry.boxes3d import camera_to_velo
+from operators.streams import BOXES3D_LOGIT, CALIBRATION, POSE, TRUTH, Boxes3D, Truth
+from pipeline.errors import InputError
+from pipeline.frame import Reading, Static
+from pipeline.operator import Found, Source
+from pipeline.schema import static
+
+_WHO = "detections"
+_NEEDS = "detections/<detector>_<Class>/SSSS.txt"
+_CAMERA = 2
+_CLASS_ORDER = ("Car", "Pedestrian", "Cyclist")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionsConfig:
+    root: str = ""  # folder with detections/, calib/, and maybe oxts/, label_02/, velodyne/
+    detector: str = ""  # the part of the folders' names before _<Class>; "" = the only one
+    sequences: str | int | list[str | int] = "all"  # "all", "0002", or a list
+    # auto: one per line of oxts, without oxts up to the last detection; scans: those with a scan
+    frames: Literal["auto", "oxts", "scans"] = "auto"
+    rate_hz: float = 10.0
+    min_score: float | None = None  # in the detector's own unit; lower ones are left out
+
+
+class Detections(Source):
+    Config, outputs = (
+        DetectionsConfig,
+        {
+            "boxes3d": BOXES3D_LOGIT,
+            "pose": POSE,
+            "truth": TRUTH,
+            "calibration": static(CALIBRATION),
+        },
+    )
+
+    _clock: Clock
+    _sequences: list[Sequence]
+    _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
+    _next: int
+    _entered: int  # index of the sequence that is loaded
+    _boxes: dict[int, Boxes3D]
+    _poses: np.ndarray | None
+    _truth: dict[int, Truth] | None
+
+    @classmethod
+    def find(cls, config: DetectionsConfig) -> Found:
+        clock, sequences = survey(config)
+        for sequence in sequences:
+            if sequence.calibration() is None:
+                raise InputError(
+                    f"{sequence.file('calib')}: needs to be there (detections are in the camera frame), got no such file"
+                )
+            sequence.check()
+            load(config, sequence)
+        stamps = [clock.stamp_ns(s.name, frame) for s in sequences for frame in s.frames]
+        return Found(len(stamps), config.rate_hz, np.array(stamps, np.int64))
+
+    def open(self, start: int = 0) -> None:
+        self._clock, self._sequences = survey(self.config)
+        check_served(self.name, self.wanted, self._sequences)
+        self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
+        self._next, self._entered = start, -1
+
+    def statics(self) -> Iterable[Static]:
+        for sequence in self._sequences:
+            calibration = sequence.calibration()
+            if calibration is not None:
+                yield Static("calibration", calibration.stream(_CAMERA), self._clock.stamp_ns(sequence.name, 0))
+
+    def read(self) -> Reading | None:
+        if self._next >= len(self._plan):
+            return None
+        index, frame = self._plan[self._next]
+        self._next += 1
+        sequence = self._sequences[index]
+        if index != self._entered:
+            self._enter(index)
+        values: dict[str, Any] = {"boxes3d": self._boxes.get(frame, _EMPTY)}
+        if self._poses is not None:
+            values["pose"] = self._poses[frame]
+        if self._truth is not None:
+            values["truth"] = self._truth.get(frame, empty_truth())
+        return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))
+
+    def _enter(self, index: int) -> None:
+        sequence = self._sequences[index]
+        self._entered = index
+        self._boxes, outside = load(self.config, sequence)
+        if outside:
+            self.log.info("%s: %d detections are of frames without a scan, not played", sequence.name, outside)
+        self._poses = sequence.poses() if "pose" in self.wanted else None
+        self._truth = sequence.truth() if "truth" in self.wanted else None
+
+
+def survey(config: DetectionsConfig) -> tuple[Clock, list[Sequence]]:
+    """Which sequences and frames there are, by looking at names and counting lines only."""
+    root = root_folder(_WHO, config.root, _NEEDS)
+    if not _folders(config, root):
+        raise wrong_root(_WHO, root, _NEEDS)
+    clock = make_clock(_WHO, root, config.sequences, config.rate_hz)
+    sequences = []
+    for name in clock.start_ns:
+        frames = _frames(config, root, name)
+        if frames is not None:
+            sequences.append(Sequence(root, name, frames))
+        elif config.sequences != "all":
+            what = f"scans in {root / 'velodyne' / name}" if _by_scans(config, root) else "a detections or oxts file"
+            raise InputError(f"{_WHO}: config.sequences: {name} needs {what}, got none")
+    if not sequences:
+        raise wrong_root(_WHO, root, _NEEDS)
+    return clock, sequences
+
+
+def _folders(config: DetectionsConfig, root: Path) -> list[Path]:
+    """The detector's folders in the order their boxes are sent."""
+    found = [p for p in sorted((root / "detections").glob("*_*")) if p.is_dir()]
+    detectors = sorted({p.name.rpartition("_")[0] for p in found})
+    if config.detector and config.detector not in detectors:
+        raise InputError(f"{_WHO}: config.detector: needs one of {', '.join(detectors) or 'none'}, got {config.detector}")
+    if not config.detector and len(detectors) > 1:
+        raise InputError(
+            f"{_WHO}: config.detector: needs one of {', '.join(detectors)}, got nothing; they would be counted twice"
+        )
+    chosen = config.detector or next(iter(detectors), "")
+    mine = [p for p in found if p.name.rpartition("_")[0] == chosen]
+    return sorted(mine, key=lambda p: (_order(p.name.rpartition("_")[2]), p.name))
+
+
+def _order(class_name: str) -> int:
+    return _CLASS_ORDER.index(class_name) if class_name in _CLASS_ORDER else len(_CLASS_ORDER)
+
+
+def _by_scans(config: DetectionsConfig, root: Path) -> bool:
+    return config.frames == "scans" and (root / "velodyne").is_dir()
+
+
+def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | None:
+    """The frames to send, None where this sequence is not one of ours."""
+    if _by_scans(config, root):
+        return list(numbered(root / "velodyne" / name, ".bin")) or None
+    oxts = root / "oxts" / f"{name}.txt"
+    if oxts.exists():
+        return list(range(count_lines(oxts)))
+    if config.frames == "oxts":
+        raise InputError(f"{oxts}: needs to be there for config.frames: oxts, got no such file; config.frames: auto goes without")
+    files = [p for folder in _folders(config, root) if (p := folder / f"{name}.txt").exists()]
+    return list(range(max(map(last_frame, files)) + 1)) if files else None
+
+
+def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes3D], int]:
+    """Frame number -> its boxes in the velodyne frame, and how many detections lie outside the played frames."""
+    calibration = sequence.calibration()
+    assert calibration is not None  # find() saw it
+    played = np.array(sequence.frames)
+    tables, num_outside = [np.empty((0, WIDTH))], 0
+    for folder in _folders(config, sequence.root):
+        path = folder / f"{sequence.name}.txt"
+        if not path.exists():
+            continue
+        rows = read_detections(path)
+        outside = ~np.isin(rows[:, FRAME], played)
+        if outside.any() and not _by_scans(config, sequence.root):
+            line = int(np.argmax(outside))
+            raise InputError(
+                f"{path}:{line + 1}: needs a frame 0..{len(played) - 1} ({sequence.file('oxts')} has {len(played)} lines), "
+                f"got frame {int(rows[line, FRAME])}"
+            )
+        num_outside += int(outside.sum())
+        tables.append(rows[~outside])
+    rows = np.concatenate(tables)
+    if config.min_score is not None:
+        rows = rows[rows[:, SCORE] >= config.min_score]
+    rows = rows[np.argsort(rows[:, FRAME], kind="stable")]  # within a frame the order of classes and lines stays
+    boxes3d = camera_to_velo(rows[:, BOX3D], calibration.T_cam_velo)
+    scores = rows[:, SCORE].astype(np.float32)
+    labels = np.array([LABEL_OF_TYPE[kind] for kind in rows[:, TYPE]], np.int32)
+    frames, starts, counts = np.unique(rows[:, FRAME].astype(int), return_index=True, return_counts=True)
+    of_frame = {
+        int(frame): Boxes3D(boxes3d[a : a + n], scores[a : a + n], labels[a : a + n])
+        for frame, a, n in zip(frames, starts, counts, strict=True)
+    }
+    return of_frame, num_outside
+
+
+_EMPTY = Boxes3D(np.empty((0, 7), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))

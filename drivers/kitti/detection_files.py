@@ -1,0 +1,51 @@
+"""KITTI 15-column detection files, one per sequence and class: detections/<detector>_<Class>/SSSS.txt
+
+frame type x1 y1 x2 y2 score h w l x y z ry alpha     type 1 Pedestrian, 2 Car, 3 Cyclist; comma or blank between; camera frame
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from drivers.kitti.files import read_lines
+from operators.streams import CLASSES
+from pipeline.errors import InputError
+
+COLUMNS = "frame type x1 y1 x2 y2 score h w l x y z ry alpha"
+FRAME, TYPE, SCORE, BOX3D, WIDTH = 0, 1, 6, slice(7, 14), 15
+LABEL_OF_TYPE = {1: CLASSES.index("Pedestrian"), 2: CLASSES.index("Car"), 3: CLASSES.index("Cyclist")}
+
+
+def read_detections(path: Path) -> np.ndarray:
+    """(D, 15) float64 in file order, row i = line i + 1. An empty file holds no detections."""
+    rows = [_parse(path, number, line) for number, line in enumerate(read_lines(path), 1)]
+    return np.array(rows, np.float64).reshape(-1, WIDTH)
+
+
+def _parse(path: Path, number: int, line: str) -> list[float]:
+    words = line.replace(",", " ").split()
+    try:
+        row = [float(word) for word in words]
+    except ValueError:
+        raise _error(path, number, repr(line.strip()[:60])) from None
+    if len(row) != WIDTH:
+        raise _error(path, number, str(len(row)))
+    if not np.isfinite(row).all():
+        raise _error(path, number, f"{words[int(np.argmin(np.isfinite(row)))]} in column {int(np.argmin(np.isfinite(row))) + 1}")
+    if row[FRAME] < 0 or row[FRAME] % 1:
+        raise InputError(f"{path}:{number}: needs a frame number 0, 1, .. in column 1, got {words[FRAME]}")
+    if row[TYPE] not in LABEL_OF_TYPE:
+        raise InputError(f"{path}:{number}: needs type 1 (Pedestrian), 2 (Car) or 3 (Cyclist) in column 2, got {words[TYPE]}")
+    return row
+
+
+def _error(path: Path, number: int, got: str) -> InputError:
+    return InputError(f"{path}:{number}: needs {WIDTH} numbers ({COLUMNS}), got {got}")
+
+
+def last_frame(path: Path) -> int:
+    """Highest frame number in column 1, -1 without one. Malformed lines do not count: `read_detections` refuses them."""
+    firsts = (line.replace(",", " ").split(None, 1) for line in read_lines(path))
+    return max((int(words[0]) for words in firsts if words and words[0].isdecimal()), default=-1)

@@ -1,0 +1,169 @@
+"""KITTI object: unordered single frames with scan, colour picture, labels and a calibration each.     Layout: README.md
+
+out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
+     image        (H, W, 3) uint8     RGB of camera 2
+     truth        labels of the frame, DontCare included, track ids -1
+     calibration  static, sent again where it changes
+
+What is not on disk is not sent. The frames have no common clock: they get stamps one period apart in order of their names.
+Empty scan: N = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from drivers.kitti.calibration import KittiCalibration, read_calibration
+from drivers.kitti.files import (
+    check_rate,
+    check_scans,
+    not_served,
+    numbered,
+    png_size,
+    read_points,
+    read_rgb,
+    root_folder,
+    wrong_root,
+)
+from drivers.kitti.labels import read_object_labels
+from operators.streams import CALIBRATION, IMAGE, POINTS, TRUTH, Calibration
+from pipeline.errors import InputError
+from pipeline.frame import Reading, Static
+from pipeline.operator import Found, Source
+from pipeline.schema import static
+
+_WHO = "kitti.object"
+_NEEDS = "training/ or testing/, and in it velodyne/, velodyne_reduced/ or image_2/"
+_CAMERA = 2
+_SCANS = ("velodyne", "velodyne_reduced")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectConfig:
+    root: str = ""  # folder with training/ or testing/
+    split: Literal["training", "testing"] = "training"
+    scan: Literal["auto", "velodyne", "velodyne_reduced"] = "auto"  # full sweep or camera's view; auto: full where there is one
+    rate_hz: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Frame number -> file; `frames` are those that are played, ascending."""
+
+    frames: list[int]
+    points: dict[int, Path]
+    image: dict[int, Path]
+    calib: dict[int, Path]
+    truth: dict[int, Path]
+
+
+class KittiObject(Source):
+    Config, outputs = (
+        ObjectConfig,
+        {
+            "points": POINTS,
+            "image": IMAGE,
+            "truth": TRUTH,
+            "calibration": static(CALIBRATION),
+        },
+    )
+
+    _files: _Files
+    _next: int
+
+    @classmethod
+    def find(cls, config: ObjectConfig) -> Found:
+        files = survey(config)
+        check_scans(files.points.values())
+        read = _Calibrations(files)
+        for frame in files.frames:
+            calibration = read(frame)
+            if calibration is not None and frame in files.truth:
+                read_object_labels(files.truth[frame], calibration.T_cam_velo)
+        stamps = np.array([_stamp_ns(config, index) for index in range(len(files.frames))], np.int64)
+        return Found(len(stamps), config.rate_hz, stamps)
+
+    def open(self, start: int = 0) -> None:
+        self._files = files = survey(self.config)
+        folder = Path(self.config.root).expanduser() / self.config.split
+        needs = {"points": ("velodyne", files.points), "image": ("image_2", files.image), "calibration": ("calib", files.calib)}
+        if files.truth:  # having no labels at all is fine
+            needs["truth"] = ("calib", files.calib)
+        for port, (kind, there) in needs.items():
+            if port in self.wanted and not there:
+                raise not_served(self.name, port, f"{folder / kind} holds no files")
+        self._read_calibration = _Calibrations(files)
+        self._next = start
+
+    def statics(self) -> Iterable[Static]:
+        before: Calibration | None = None
+        for index, frame in enumerate(self._files.frames):
+            calibration = self._read_calibration(frame)
+            if calibration is None:
+                return
+            picture = self._files.image.get(frame)
+            value = calibration.stream(_CAMERA, png_size(picture) if picture else None)
+            if before is None or not all(np.array_equal(a, b) for a, b in zip(value, before, strict=True)):
+                yield Static("calibration", value, _stamp_ns(self.config, index))
+                before = value
+
+    def read(self) -> Reading | None:
+        files, index = self._files, self._next
+        if index >= len(files.frames):
+            return None
+        self._next += 1
+        frame = files.frames[index]
+        values: dict[str, Any] = {}
+        if "points" in self.wanted and frame in files.points:
+            values["points"] = read_points(files.points[frame], lambda shape: self.alloc("points", "points", shape, "float32"))
+        if "image" in self.wanted and frame in files.image:
+            values["image"] = read_rgb(files.image[frame], lambda shape: self.alloc("image", "image", shape, "uint8"))
+        if "truth" in self.wanted and frame in files.truth:
+            calibration = self._read_calibration(frame)
+            assert calibration is not None  # open() saw it
+            values["truth"] = read_object_labels(files.truth[frame], calibration.T_cam_velo)
+        return Reading(values, f"{frame:06d}", _stamp_ns(self.config, index))
+
+
+def survey(config: ObjectConfig) -> _Files:
+    """Which frames there are: those with a scan, without any scan those with a picture."""
+    root = root_folder(_WHO, config.root, _NEEDS)
+    check_rate(_WHO, config.rate_hz)
+    folder = root / config.split
+    full, reduced = (numbered(folder / kind, ".bin") for kind in _SCANS)
+    points = {"auto": reduced | full, "velodyne": full, "velodyne_reduced": reduced}[config.scan]
+    image = numbered(folder / "image_2", ".png")
+    frames = sorted(points or image)
+    if not frames:
+        raise wrong_root(_WHO, root, _NEEDS)
+    calib = numbered(folder / "calib", ".txt")
+    without = next((frame for frame in frames if frame not in calib), None)
+    if calib and without is not None:
+        raise InputError(f"{folder / 'calib' / f'{without:06d}.txt'}: needs to be there, other frames have one; got no such file")
+    return _Files(frames, points, image, calib, numbered(folder / "label_2", ".txt"))
+
+
+def _stamp_ns(config: ObjectConfig, index: int) -> int:
+    return round(index * 1e9 / config.rate_hz)
+
+
+class _Calibrations:
+    """Frame -> calibration. All of KITTI's 7,481 files hold a few dozen different texts: each is parsed once."""
+
+    def __init__(self, files: _Files) -> None:
+        self._files = files
+        self._parsed: dict[bytes, KittiCalibration] = {}
+
+    def __call__(self, frame: int) -> KittiCalibration | None:
+        path = self._files.calib.get(frame)
+        if path is None:
+            return None
+        text = path.read_bytes()
+        if text not in self._parsed:
+            self._parsed[text] = read_calibration(path)
+        return self._parsed[text]

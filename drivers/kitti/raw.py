@@ -1,0 +1,193 @@
+"""KITTI raw: one synchronised drive, read by the clock of one of its sensors.     Layout: README.md beside this file
+
+out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
+     image        (H, W, 3) uint8     RGB of the colour camera
+     grey         (H, W) uint8        of the grey camera
+     pose         (4, 4) float64      T_world_velo, world = velodyne at the first oxts file of the drive
+     calibration  static
+
+`clock` names the sensor whose frames and timestamps count; the other ports send their file of the same number. Two sensors
+in a graph are two nodes of this driver with different clocks. What is not on disk is not sent. Empty scan: N = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from drivers.kitti.calibration import KittiCalibration, find_calibration
+from drivers.kitti.files import (
+    check_rate,
+    check_scans,
+    not_served,
+    numbered,
+    png_size,
+    read_grey,
+    read_points,
+    read_rgb,
+    root_folder,
+)
+from drivers.kitti.oxts import poses, read_oxts_folder
+from drivers.kitti.timestamps import read_stamps
+from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE
+from pipeline.errors import InputError
+from pipeline.frame import Reading, Static
+from pipeline.operator import Found, Source
+from pipeline.schema import static
+
+_WHO = "kitti.raw"
+_NEEDS = "DATE/DATE_drive_NNNN_sync/velodyne_points/data"
+_PORT_OF_CLOCK = {"velodyne": "points", "camera": "image", "grey": "grey", "oxts": "pose"}
+
+
+@dataclass(frozen=True, slots=True)
+class RawConfig:
+    root: str = ""  # folder with DATE/
+    date: str = ""  # 2011_09_26; "" = the only one
+    drive: str = ""  # folder name, or its number as in 0009; "" = the only one
+    clock: Literal["velodyne", "camera", "grey", "oxts"] = "velodyne"  # whose frames and timestamps
+    camera: Literal[0, 1, 2, 3] = 2  # whose pictures and calibration: 2, 3 colour
+    grey_camera: Literal[0, 1, 2, 3] = 0  # 0, 1 grey
+    rate_hz: float = 10.0  # where there is no timestamps.txt; counted from frame number 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Drive:
+    """Where the drive lies, and frame number -> file per port."""
+
+    folder: Path
+    sensors: dict[str, Path]
+    files: dict[str, dict[int, Path]]
+    frames: list[int]
+    stamps_ns: list[int]
+
+    def calibration(self) -> KittiCalibration | None:
+        return find_calibration([self.folder.parent, self.folder, self.folder.parent.parent])
+
+    def poses(self, calibration: KittiCalibration) -> dict[int, np.ndarray]:
+        """Frame number -> (4, 4) T_world_velo. Raises InputError where a played frame has none."""
+        rows = read_oxts_folder(self.sensors["pose"] / "data")
+        without = next((frame for frame in self.frames if frame not in rows), None)
+        if without is not None:
+            folder = self.sensors["pose"] / "data"
+            raise InputError(f"{folder}: needs {without:010d}.txt for the frame of that number, got {len(rows)} other files")
+        if calibration.T_velo_imu is None:
+            raise InputError(f"{calibration.path.parent / 'calib_imu_to_velo.txt'}: needs to be there, oxts is in the imu frame")
+        return dict(zip(rows, poses(np.stack(list(rows.values())), calibration.T_velo_imu), strict=True))
+
+
+class KittiRaw(Source):
+    Config, outputs = (
+        RawConfig,
+        {
+            "points": POINTS,
+            "image": IMAGE,
+            "grey": GREY,
+            "pose": POSE,
+            "calibration": static(CALIBRATION),
+        },
+    )
+
+    _drive: _Drive
+    _poses: dict[int, np.ndarray]
+    _next: int
+
+    @classmethod
+    def find(cls, config: RawConfig) -> Found:
+        drive = survey(config)
+        check_scans(drive.files["points"].values())
+        calibration = drive.calibration()
+        if calibration is not None and drive.files["pose"]:
+            drive.poses(calibration)
+        return Found(len(drive.frames), _rate_hz(config, drive), np.array(drive.stamps_ns, np.int64))
+
+    def open(self, start: int = 0) -> None:
+        self._drive = drive = survey(self.config)
+        calibration = drive.calibration()
+        for port, files in drive.files.items():
+            if port in self.wanted and not files:
+                raise not_served(self.name, port, f"{drive.sensors[port] / 'data'} holds no files")
+        for port in ("calibration", "pose"):
+            if port in self.wanted and calibration is None:
+                raise not_served(self.name, port, f"{drive.folder.parent} holds no calib*.txt")
+        self._poses = drive.poses(calibration) if "pose" in self.wanted and calibration is not None else {}
+        self._next = start
+
+    def statics(self) -> Iterable[Static]:
+        calibration = self._drive.calibration()
+        if calibration is not None:
+            pictures = list(self._drive.files["image"].values())
+            yield Static("calibration", calibration.stream(self.config.camera, png_size(pictures[0]) if pictures else None))
+
+    def read(self) -> Reading | None:
+        drive, index = self._drive, self._next
+        if index >= len(drive.frames):
+            return None
+        self._next += 1
+        frame = drive.frames[index]
+        there = {port: files[frame] for port, files in drive.files.items() if port in self.wanted and frame in files}
+        values: dict[str, Any] = {}
+        if "points" in there:
+            values["points"] = read_points(there["points"], lambda shape: self.alloc("points", "points", shape, "float32"))
+        if "image" in there:
+            values["image"] = read_rgb(there["image"], lambda shape: self.alloc("image", "image", shape, "uint8"))
+        if "grey" in there:
+            values["grey"] = read_grey(there["grey"], lambda shape: self.alloc("grey", "image", shape, "uint8"))
+        if "pose" in there:
+            values["pose"] = self._poses[frame]
+        return Reading(values, f"{drive.folder.name}/{frame:010d}", drive.stamps_ns[index])
+
+
+def survey(config: RawConfig) -> _Drive:
+    """Which frames there are and when they were taken."""
+    root = root_folder(_WHO, config.root, _NEEDS)
+    check_rate(_WHO, config.rate_hz)
+    days = {p.name: p for p in _folders(root, "*") if _folders(p, f"{p.name}_drive_*")}
+    date = _only("date", root, days, config.date)
+    folder = _only("drive", date, {p.name: p for p in _folders(date, f"{date.name}_drive_*")}, config.drive)
+
+    sensors = {
+        "points": folder / "velodyne_points",
+        "image": folder / f"image_{config.camera:02d}",
+        "grey": folder / f"image_{config.grey_camera:02d}",
+        "pose": folder / "oxts",
+    }
+    suffix = {"points": ".bin", "image": ".png", "grey": ".png", "pose": ".txt"}
+    files = {port: numbered(sensor / "data", suffix[port]) for port, sensor in sensors.items()}
+    port = _PORT_OF_CLOCK[config.clock]
+    frames = list(files[port])
+    if not frames:
+        others = [clock for clock, other in _PORT_OF_CLOCK.items() if files[other]]
+        raise InputError(
+            f"{_WHO}: config.clock: {config.clock} needs files in {sensors[port] / 'data'}, got none; "
+            f"there are frames of {', '.join(others) or 'no sensor'}"
+        )
+    times = sensors[port] / "timestamps.txt"
+    stamps_ns = read_stamps(times, frames) if times.exists() else [round(frame * 1e9 / config.rate_hz) for frame in frames]
+    return _Drive(folder, sensors, files, frames, stamps_ns)
+
+
+def _folders(inside: Path, pattern: str) -> list[Path]:
+    return [path for path in sorted(inside.glob(pattern)) if path.is_dir()]
+
+
+def _only(key: str, folder: Path, there: dict[str, Path], asked: str) -> Path:
+    """The folder asked for by its name, or a drive's number; or the only one."""
+    if not asked and len(there) == 1:
+        return next(iter(there.values()))
+    for name, path in there.items():
+        if asked and asked in (name, name.rpartition("_drive_")[2].split("_")[0]):
+            return path
+    choice = ", ".join(there) or f"{_NEEDS} in {folder}"
+    raise InputError(f"{_WHO}: config.{key}: needs one of {choice}, got {asked or 'nothing'}")
+
+
+def _rate_hz(config: RawConfig, drive: _Drive) -> float:
+    """As recorded: the median interval, because a drive may lack frames."""
+    if len(drive.stamps_ns) < 2:
+        return config.rate_hz
+    return float(1e9 / np.median(np.diff(drive.stamps_ns)))

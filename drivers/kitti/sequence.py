@@ -1,0 +1,68 @@
+"""What stands beside the frames of one sequence in the tracking layout: calibration, ego-motion, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from drivers.kitti.calibration import KittiCalibration, read_calibration
+from drivers.kitti.files import not_served
+from drivers.kitti.labels import read_tracking_labels
+from drivers.kitti.oxts import check_covers, poses, read_oxts
+from operators.streams import Truth
+
+_NEEDS = {"pose": ("oxts", "calib"), "calibration": ("calib",), "truth": ("calib",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """The frames of one sequence that are played, ascending, and the files that stand beside them (which may be absent)."""
+
+    root: Path
+    name: str
+    frames: list[int]
+
+    def file(self, kind: str) -> Path:
+        return self.root / kind / f"{self.name}.txt"
+
+    def check(self) -> None:
+        """Reads everything that is there; raises InputError where it is wrong or does not cover the frames."""
+        if self.file("oxts").exists():
+            check_covers(self.file("oxts"), len(read_oxts(self.file("oxts"))), self.frames[-1] if self.frames else -1)
+        self.truth()
+
+    def calibration(self) -> KittiCalibration | None:
+        path = self.file("calib")
+        return read_calibration(path) if path.exists() else None
+
+    def poses(self) -> np.ndarray | None:
+        """(K, 4, 4) T_world_velo, row = frame number; None without oxts or without the calibration they need."""
+        calibration = self.calibration()
+        if calibration is None or not self.file("oxts").exists():
+            return None
+        assert calibration.T_velo_imu is not None  # this layout always has it
+        return poses(read_oxts(self.file("oxts")), calibration.T_velo_imu)
+
+    def truth(self) -> dict[int, Truth] | None:
+        """Frame number -> truth; None without labels or without the calibration they need (they are in the camera frame)."""
+        calibration = self.calibration()
+        path = self.file("label_02")
+        return read_tracking_labels(path, calibration.T_cam_velo) if calibration is not None and path.exists() else None
+
+    def lacks(self, port: str) -> Path | None:
+        """The file without which `port` has nothing to send for this sequence. Having no labels at all is fine."""
+        if port == "truth" and not self.file("label_02").exists():
+            return None
+        return next((self.file(kind) for kind in _NEEDS[port] if not self.file(kind).exists()), None)
+
+
+def check_served(node: str, wanted: Iterable[str], sequences: list[Sequence]) -> None:
+    """Raises InputError for the first connected port without its file."""
+    for port in sorted(set(wanted) & set(_NEEDS)):
+        for sequence in sequences:
+            missing = sequence.lacks(port)
+            if missing is not None:
+                raise not_served(node, port, f"{missing} is not there")

@@ -1,0 +1,1 @@
+"""Shipped graphs: `pipe run NAME` finds NAME.yaml here."""

@@ -1,0 +1,78 @@
+"""Slow, obvious NumPy twins of the fast code: the oracles. No cleverness belongs here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+
+def voxelize(points: np.ndarray, range_m: Any, cell_m: Any, max_points: int, max_pillars: int) -> tuple[Any, ...]:
+    """-> pillars, cells, counts, (dropped pillars, dropped points, out of range, NaN)"""
+    x0, y0, z0, x1, y1, z1 = range_m
+    columns, rows = round((x1 - x0) / cell_m[0]), round((y1 - y0) / cell_m[1])
+    groups: dict[tuple[int, int], list[np.ndarray]] = {}
+    outside = nan = 0
+    for point in points:
+        if np.isnan(point).any():
+            nan += 1
+            continue
+        column = math.floor((float(point[0]) - x0) / cell_m[0])
+        row = math.floor((float(point[1]) - y0) / cell_m[1])
+        if not (0 <= column < columns and 0 <= row < rows and z0 <= point[2] < z1):
+            outside += 1
+            continue
+        groups.setdefault((row, column), []).append(point)
+    kept = list(groups.items())[:max_pillars]
+    pillars = np.zeros((len(kept), max_points, 4), np.float32)
+    cells = np.zeros((len(kept), 2), np.int32)
+    counts = np.zeros(len(kept), np.int32)
+    for p, (cell, members) in enumerate(kept):
+        cells[p] = cell
+        counts[p] = min(len(members), max_points)
+        pillars[p, : counts[p]] = members[:max_points]
+    lost = sum(len(members) for members in groups.values()) - int(counts.sum())
+    return pillars, cells, counts, (len(groups) - len(kept), lost, outside, nan)
+
+
+def footprint(box: np.ndarray) -> list[tuple[float, float]]:
+    """Corners seen from above, counter-clockwise."""
+    x, y, _, length, width, _, yaw = (float(v) for v in box)
+    ahead, left = complex(math.cos(yaw), math.sin(yaw)), complex(-math.sin(yaw), math.cos(yaw))
+    signs = ((1, 1), (-1, 1), (-1, -1), (1, -1))
+    spots = [complex(x, y) + a * length / 2 * ahead + b * width / 2 * left for a, b in signs]
+    return [(spot.real, spot.imag) for spot in spots]
+
+
+def polygon_area(polygon: list[tuple[float, float]]) -> float:
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True)) / 2
+
+
+def clip_polygon(subject: list[tuple[float, float]], clip: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Sutherland-Hodgman; both convex and counter-clockwise."""
+    for a, b in zip(clip, clip[1:] + clip[:1], strict=True):
+        result = []
+
+        def side(p: tuple[float, float], a: Any = a, b: Any = b) -> float:
+            return (b[0] - a[0]) * (p[1] - a[1]) - (b[1] - a[1]) * (p[0] - a[0])
+
+        for p, q in zip(subject, subject[1:] + subject[:1], strict=True):
+            if side(p) >= 0:
+                result.append(p)
+            if side(p) * side(q) < 0:
+                t = side(p) / (side(p) - side(q))
+                result.append((p[0] + t * (q[0] - p[0]), p[1] + t * (q[1] - p[1])))
+        subject = result
+    return subject
+
+
+def overlap_3d(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+    """-> IoU, GIoU of two boxes; the hull by scipy, not by us"""
+    from scipy.spatial import ConvexHull
+
+    low, high = [float(v[2] - v[5] / 2) for v in (a, b)], [float(v[2] + v[5] / 2) for v in (a, b)]
+    shared = polygon_area(clip_polygon(footprint(a), footprint(b))) * max(0.0, min(high) - max(low))
+    union = float(np.prod(a[3:6]) + np.prod(b[3:6])) - shared
+    hull = ConvexHull(np.array(footprint(a) + footprint(b))).volume * (max(high) - min(low))
+    return shared / union, shared / union - (hull - union) / hull
