@@ -1,1 +1,26 @@
-"""Pipe's engine: graphs of operators, frames without copies, a ledger that balances."""
+"""Pipe's engine: graphs of operators, frames without copies, a ledger that balances.
+
+From Python: `pipeline.run(graph, overrides)` and `pipeline.frames(graph, "node.port")`, see api.py. They are imported at
+their first use: every worker imports this package and needs neither.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.api import frames, run
+
+__all__ = ["frames", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pipeline import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

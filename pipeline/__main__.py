@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
     except PipeError as error:
         if args.verbose:
             traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
         return 2 if isinstance(error, (GraphError, InputError)) else 1
     except KeyboardInterrupt:
         return 130

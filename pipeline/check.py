@@ -124,8 +124,8 @@ def _pools(spec: GraphSpec) -> tuple[list[str], int]:
     if available is not None and total > MEMORY_SHARE * available:
         largest = ", ".join(f"{name} {_mb(size)}" for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:3])
         problems.append(
-            f"{spec.path}: frame memory: needs {_mb(total)} ({largest}), got {_mb(int(MEMORY_SHARE * available))}, half of what is "
-            f"available; lower queue sizes or pool: max_mb"
+            f"{spec.path}: frame memory: needs {_mb(total)} ({largest}), got {_mb(int(MEMORY_SHARE * available))}, half of what "
+            f"is available; lower queue sizes or pool: max_mb"
         )
     return problems, total
 

@@ -7,11 +7,10 @@ anything made from them lives.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Who, when. A derived frame keeps the header of the frame that triggered it.
 
     source    name of the source node

@@ -138,7 +138,8 @@ class Source(Node):
     """Everything foreign becomes ours here: units, axes, column order, clock.
 
     live             True for a sensor that cannot wait; file drivers take `live: true` in the graph to be played like one
-    max_disorder_ms  how far a stamp may lie behind the largest one seen
+    max_disorder_ms  how far a stamp may lie behind the largest one seen; a config key of this name is what `pipe check` and the
+                     buffers of joins go by (set the attribute to it in `open`)
     wanted           ports that something is connected to; others need not be read
     """
 

@@ -10,14 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import lookup
+from pipeline import lookup, sizing
 from pipeline.graphspec import Edge, GraphSpec
 from pipeline.ports import EdgeSpec
 from pipeline.shm import BoardShape, PortLayout, layout, pool_bytes
-
-DEFAULT_TIMEOUT_S = 1.0
-"""How long a live join waits for a silent input when the graph does not say: the longer of this and two periods."""
-
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -80,7 +76,7 @@ class Plan:
                 self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0))
                 continue
             queue = graph.queue(edge.dst_node, edge.dst_port)
-            age = None if queue.max_age_ms is None else int(queue.max_age_ms * 1e6)
+            age = None if queue.max_age_ms is None else round(queue.max_age_ms * 1e6)
             assert queue.policy is not None and queue.size is not None
             self.edge_specs.append(
                 EdgeSpec(
@@ -144,15 +140,12 @@ class Plan:
         sync = None
         if len(node.streams) > 1:
             declared = node.sync
-            timeout = None if declared is None or declared.timeout_ms is None else int(declared.timeout_ms * 1e6)
-            if timeout is None and self.graph.live:
-                rates = [self.graph.rate(node.inputs[p].source_node) or 0.0 for p in node.streams]
-                timeout = int(max([DEFAULT_TIMEOUT_S, *(2 / r for r in rates if r)]) * 1e9)
+            timeout_s = sizing.timeout_s(self.graph, node)
             sync = {
                 "policy": declared.policy if declared else "exact",
-                "tolerance_ns": int(declared.tolerance_ms * 1e6) if declared else 0,
-                "offset_ns": {p: int(ms * 1e6) for p, ms in declared.offset_ms.items()} if declared else {},
-                "timeout_ns": timeout,
+                "tolerance_ns": round(declared.tolerance_ms * 1e6) if declared else 0,
+                "offset_ns": {p: round(ms * 1e6) for p, ms in declared.offset_ms.items()} if declared else {},
+                "timeout_ns": None if timeout_s is None else round(timeout_s * 1e9),
                 "optional": list(declared.optional) if declared else [],
             }
         return {

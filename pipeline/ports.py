@@ -9,6 +9,7 @@ and its edges is guarded by the port's lock: the node's thread publishes, the I/
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections import deque
@@ -110,6 +111,7 @@ class OutEdge:
     def __init__(self, spec: EdgeSpec, port: OutPort, board: Board, log: Log, clock: Clock) -> None:
         self.spec, self.port = spec, port
         self._board, self._words, self._log, self._clock = board, board.words, log, clock
+        self._lease = board.lease(spec.index, 0)
         self.channel: Channel | None = None
         self.local: InEdge | None = None
         self.up = False
@@ -173,7 +175,7 @@ class OutEdge:
 
     def _send(self, frame: Sent) -> None:
         spec = self.spec
-        self._words[self._board.lease(spec.index, frame.slot)] = frame.gen
+        self._words[self._lease + 3 * frame.slot] = frame.gen
         self.leased[frame.slot] = frame.gen
         self.undone.add(frame.gen)
         self.bound_sent = max(self.bound_sent, frame.bound)
@@ -293,6 +295,8 @@ class OutPort:
         self.statics: list[bytes] = []
         self._memory, self._verify, self._on_room = memory, verify, on_room
         self._gen = epoch << 40
+        self._headers = [place.offset + slot * place.stride for slot in range(place.slots)]
+        self._capacity = place.slot_bytes
         self._slot: int | None = None
         self._used = 0
         self._loans: list[np.ndarray] = []
@@ -302,8 +306,15 @@ class OutPort:
         self.free = deque(s for s in range(self.place.slots) if self.refs[s] == 0)
 
     def room(self) -> bool:
+        if not self.edges:
+            return True
         with self.lock:
-            return not self.edges or (bool(self._slot is not None or self.free) and all(edge.room() for edge in self.edges))
+            if self._slot is None and not self.free:
+                return False
+            for edge in self.edges:
+                if not edge.room():
+                    return False
+            return True
 
     def blocked_by(self) -> OutEdge | None:
         """The edge that has no room, for the board and for error texts."""
@@ -322,63 +333,58 @@ class OutPort:
 
     # -- writing --------------------------------------------------------------------------------------------------
     def _start(self) -> int:
-        if self._slot is None:
+        """The slot being written; takes a free one for the first array of a frame."""
+        slot = self._slot
+        if slot is None:
             with self.lock:
                 if not self.free:
                     holders = "; ".join(e.describe() for e in self.edges)
-                    raise FrameError(f"{self.node}.{self.name}: all {self.place.slots} slots are held ({holders}); declare holds or copy what you keep")
-                self._slot = self.free.popleft()
+                    raise FrameError(
+                        f"{self.node}.{self.name}: needs a free slot, all {self.place.slots} are held ({holders}); declare holds or copy what is kept"
+                    )
+                slot = self._slot = self.free.popleft()
             self._used = 0
-            _SLOT.pack_into(self._memory.view, self._header(self._slot), 0, 0)
+            _SLOT.pack_into(self._memory.view, self._headers[slot], 0, 0)
             point("allocated")
-        return self._slot
-
-    def _header(self, slot: int) -> int:
-        return self.place.offset + slot * self.place.stride
+        return slot
 
     def _reserve(self, nbytes: int) -> int:
         """Payload offset for an array of `nbytes` in the slot being written."""
-        self._start()
         at = self._used
-        if at + nbytes > self.place.slot_bytes:
+        if at + nbytes > self._capacity:
             raise FrameError(
-                f"{self.node}.{self.name}: frame needs {(at + nbytes) / 1e6:.3g} MB, its slot holds {self.place.slot_bytes / 1e6:.3g} MB; "
+                f"{self.node}.{self.name}: frame needs {(at + nbytes) / 1e6:.3g} MB, its slot holds {self._capacity / 1e6:.3g} MB; "
                 f"set pool: {{{self.name}: {{max_mb: {-(-(at + nbytes) // 1_000_000)}}}}} in node {self.node}"
             )
-        self._used = align(at + nbytes)
+        self._used = (at + nbytes + 63) & ~63
         return at
-
-    def _array(self, at: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        assert self._slot is not None
-        start = self._header(self._slot) + SLOT_HEADER + at
-        return np.ndarray(shape, dtype, self._memory.bytes.data, start)
 
     def alloc(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """A writeable array inside the slot of the frame being made."""
         kind = np.dtype(dtype)
-        count = 1
-        for n in shape:
-            count *= int(n)
-        array = self._array(self._reserve(count * kind.itemsize), shape, kind)
+        start = self._headers[self._start()] + SLOT_HEADER
+        array = np.ndarray(shape, kind, self._memory.map, start + self._reserve(math.prod(shape) * kind.itemsize))
         self._loans.append(array)
         return array
 
     def write(self, arrays: Mapping[str, np.ndarray]) -> tuple[list[list[Any]], int, int]:
         """Bring all arrays into the slot; returns (their descriptors, bytes, bytes that had to be copied)."""
-        slot = self._start()
-        base = self._memory.address + self._header(slot) + SLOT_HEADER
+        start = self._headers[self._start()] + SLOT_HEADER
+        memory = self._memory
         out, total, copied = [], 0, 0
         for name, array in arrays.items():
-            nbytes = array.nbytes
-            at = array.__array_interface__["data"][0] - base
-            if not (self._loans and 0 <= at and at + nbytes <= self._used and array.flags.c_contiguous):
+            nbytes, shape, dtype = array.nbytes, array.shape, array.dtype
+            at = -1
+            if self._loans and array.flags.c_contiguous:
+                at = array.__array_interface__["data"][0] - memory.address - start
+            if 0 <= at and at + nbytes <= self._used:
+                array.flags.writeable = False
+            else:
                 at = self._reserve(nbytes)
                 if nbytes:
-                    np.copyto(self._array(at, array.shape, array.dtype), array)
+                    np.ndarray(shape, dtype, memory.map, start + at)[...] = array
                 copied += nbytes
-            else:
-                array.flags.writeable = False
-            out.append([name, array.dtype.str, array.shape, at])
+            out.append([name, dtype.str, shape, at])
             total += nbytes
         point("written")
         return out, total, copied
@@ -389,16 +395,18 @@ class OutPort:
         made_ns  when the operator (or `read`) returned it, CLOCK_MONOTONIC: a hop starts there
         """
         assert self._slot is not None
-        slot, at = self._slot, self._header(self._slot)
+        slot = self._slot
+        at = self._headers[slot]
         self._gen += 1
         crc = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + self._used]) if self._verify else 0
         _SLOT.pack_into(self._memory.view, at, self._gen, crc)
         body = msgpack.packb(
             [slot, self._gen, source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, made_ns, self._used, described, meta]
         )
-        for loan in self._loans:
-            loan.flags.writeable = False
-        self._loans.clear()
+        if self._loans:
+            for loan in self._loans:
+                loan.flags.writeable = False
+            self._loans.clear()
         self._slot = None
         return Sent(slot, self._gen, header.stamp_ns, who(source, header.frame_id), bound, body)
 
@@ -504,8 +512,10 @@ class InEdge:
         self.local: OutEdge | None = None
         self.released: deque[tuple[int, int]] = deque()
         self.kept = 0
-        self._place, self._memory, self._board, self._words = place, memory, board, board.words
+        self._memory, self._board, self._words = memory, board, board.words
         self._sources, self._verify = sources, verify
+        self._headers = [place.offset + slot * place.stride for slot in range(place.slots)]
+        self._lease = board.lease(spec.index, 0)
         self._seq = 0
         self._credits: list[list[int]] = []
         self._credit_lock = RLock()
@@ -538,7 +548,7 @@ class InEdge:
 
     def take_frame(self, body: bytes) -> None:
         slot, gen, source, frame_id, item, stamp, recv, bound, made, used, described, meta = msgpack.unpackb(body, strict_map_key=False)
-        self._words[self._board.lease(self.spec.index, slot) + 1] = gen
+        self._words[self._lease + 3 * slot + 1] = gen
         point("received")
         header = Header(self._sources[source], frame_id, item, stamp, recv)
         self.inbox.append(Arrived(self, slot, gen, source, header, bound, made, used, described, meta))
@@ -559,7 +569,7 @@ class InEdge:
         """Read-only arrays over the slot. Raises FrameError when the slot holds another frame by now."""
         if frame.arrays is None:
             self.verify(frame)
-            base = self._memory.address + self._place.offset + frame.slot * self._place.stride + SLOT_HEADER
+            base = self._memory.address + self._headers[frame.slot] + SLOT_HEADER
             owner = Delivery(self.released, (frame.slot, frame.gen))
             self.kept += 1
             frame.arrays = {name: view(base + at, dtype, tuple(shape), owner) for name, dtype, shape, at in frame.described}
@@ -567,7 +577,7 @@ class InEdge:
 
     def verify(self, frame: Arrived) -> None:
         """The slot still holds this frame: its generation, and with --verify-frames its checksum."""
-        at = self._place.offset + frame.slot * self._place.stride
+        at = self._headers[frame.slot]
         gen, crc = _SLOT.unpack_from(self._memory.view, at)
         if gen != frame.gen:
             raise FrameError(f"{self.spec.name}: torn frame {frame.header}: slot {frame.slot} needs generation {frame.gen}, got {gen}; please report this")
@@ -580,14 +590,14 @@ class InEdge:
     def done(self, frame: Arrived) -> None:
         """Processed or dropped: one more may come. The slot goes back when the last view is gone (now, if there is none)."""
         if frame.arrays is None:
-            self._words[self._board.lease(self.spec.index, frame.slot) + 2] = frame.gen
+            self._words[self._lease + 3 * frame.slot + 2] = frame.gen
             self._give(frame.slot, frame.gen, DONE | RELEASED)
             return
         frame.arrays = None
         if self.released and self.released[-1] == (frame.slot, frame.gen):
             self.released.pop()
             self.kept -= 1
-            self._words[self._board.lease(self.spec.index, frame.slot) + 2] = frame.gen
+            self._words[self._lease + 3 * frame.slot + 2] = frame.gen
             point("released")
             self._give(frame.slot, frame.gen, DONE | RELEASED)
         else:
@@ -598,7 +608,7 @@ class InEdge:
         while self.released:
             slot, gen = self.released.popleft()
             self.kept -= 1
-            self._words[self._board.lease(self.spec.index, slot) + 2] = gen
+            self._words[self._lease + 3 * slot + 2] = gen
             self._give(slot, gen, RELEASED)
 
     def _give(self, slot: int, gen: int, flags: int) -> None:

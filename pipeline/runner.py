@@ -296,15 +296,19 @@ class OperatorRunner(_Runner):
     # -- arrivals -------------------------------------------------------------------------------------------------
     def take(self) -> None:
         """Move what has arrived into the joiner, or straight into the line."""
-        for edge in self.statics.values():
-            edge.work_off()
+        if self.statics:
+            for edge in self.statics.values():
+                edge.work_off()
         for port, edge in self.inputs.items():
-            edge.work_off()
+            if edge.channel is not None and edge.channel.inbox:
+                edge.work_off()
             inbox = edge.inbox
             while inbox:
                 item = inbox.popleft()
-                bound = item if isinstance(item, int) else item.bound
-                if not isinstance(item, int):
+                if isinstance(item, int):
+                    bound = item
+                else:
+                    bound = item.bound
                     self._arrive(port, item)
                 if bound > self._bounds[port]:
                     self._bounds[port] = bound
@@ -378,7 +382,7 @@ class OperatorRunner(_Runner):
                 self.state(IDLE)
             self._collect_cycles()
             return False
-        if not all(edge.latched.complete for edge in self.statics.values()) or not self.room():
+        if not self._latched() or not self.room():
             self._flush_credits()
             return False
         item = self.pending.popleft()
@@ -387,6 +391,12 @@ class OperatorRunner(_Runner):
         else:
             assert self.joiner is not None
             self._run(item.frames, item.missing, item.stamp_ns + 1)
+        return True
+
+    def _latched(self) -> bool:
+        for edge in self.statics.values():
+            if not edge.latched.complete:
+                return False
         return True
 
     def _ended(self) -> bool:
@@ -534,7 +544,7 @@ class OperatorRunner(_Runner):
                 continue
             with contextlib.suppress(FrameError):
                 arrays.update({f"{port}/{n}": a for n, a in frame.edge.views(frame).items()})
-            headers[port] = asdict(frame.header)
+            headers[port] = frame.header._asdict()
         for port, edge in self.statics.items():
             arrays.update({f"{port}/{n}": a for n, a in (edge.latched.at(trigger.header.stamp_ns) or {}).items()})
         config = asdict(self.node.config) if is_dataclass(self.node.config) else {}

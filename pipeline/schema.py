@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +46,12 @@ class Schema:
     kind: str = ""
     limits: Mapping[str, int] = field(default_factory=dict)
     value: type[tuple[Any, ...]] | None = None
+    _single: str | None = field(init=False, repr=False, compare=False, default=None)
+    _expected: tuple[tuple[str, Array, np.dtype[Any]], ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_single", next(iter(self.arrays)) if len(self.arrays) == 1 else None)
+        object.__setattr__(self, "_expected", tuple((n, a, np.dtype(a.dtype)) for n, a in self.arrays.items()))
         if len(self.arrays) > 1:
             fields = getattr(self.value, "_fields", None)
             if fields != tuple(self.arrays):
@@ -73,17 +77,17 @@ class Schema:
 
     def unpack(self, value: Any, who: str) -> dict[str, np.ndarray]:
         """An operator's value as name -> array. Raises FrameError naming `who` when it is not of this schema's form."""
+        single = self._single
+        if single is not None:
+            if not isinstance(value, np.ndarray):
+                raise FrameError(f"{who}: needs {self.arrays[single].describe()}, got {type(value).__name__}")
+            return {single: value}
         if self.any:
             if isinstance(value, np.ndarray):
                 return {"data": value}
             if isinstance(value, Mapping):
                 return dict(value)
             raise FrameError(f"{who}: needs an array or a dict of arrays, got {type(value).__name__}")
-        if len(self.arrays) == 1:
-            (name,) = self.arrays
-            if not isinstance(value, np.ndarray):
-                raise FrameError(f"{who}: needs {self.arrays[name].describe()}, got {type(value).__name__}")
-            return {name: value}
         if isinstance(value, Mapping):
             missing = [n for n in self.arrays if n not in value]
             if missing:
@@ -95,35 +99,38 @@ class Schema:
 
     def pack(self, arrays: Mapping[str, np.ndarray]) -> Any:
         """The inverse of `unpack`: what an operator receives."""
+        single = self._single
+        if single is not None:
+            return arrays[single]
         if self.any:
             return arrays["data"] if len(arrays) == 1 and "data" in arrays else dict(arrays)
-        if len(self.arrays) == 1:
-            return next(iter(arrays.values()))
         assert self.value is not None
         return self.value(*(arrays[n] for n in self.arrays))
 
     def check(self, arrays: Mapping[str, np.ndarray], who: str, came_from: str = "") -> None:
         """Dtype and shape of every array; raises FrameError: who, needed, got, hint."""
         sizes: dict[str, tuple[int, str]] = {}
-        origin = f" from {came_from}" if came_from else ""
-        for name, spec in self.arrays.items():
+        for name, spec, dtype in self._expected:
             array = arrays[name]
-            got_dtype, got_shape = getattr(array, "dtype", None), getattr(array, "shape", None)
-            if got_shape is None or got_dtype is None:
-                raise FrameError(f"{who}.{name}: needs {spec.describe()}, got {type(array).__name__}{origin}")
-            wrong = got_dtype != np.dtype(spec.dtype) or len(got_shape) != len(spec.shape)
-            if not wrong:
-                for dim, size in zip(spec.shape, got_shape, strict=True):
-                    if isinstance(dim, str):
-                        first = sizes.setdefault(dim, (size, name))
-                        if first[0] != size:
-                            raise FrameError(
-                                f"{who}.{name}: needs {spec.describe()} with {dim} = {first[0]} as in {first[1]}, got {dim} = {size}{origin}"
-                            )
-                    elif dim != size:
-                        wrong = True
-            if wrong:
-                raise FrameError(f"{who}.{name}: needs {spec.describe()}, got {got_shape} {got_dtype}{origin}{_hint(spec, got_shape, got_dtype)}")
+            if not isinstance(array, np.ndarray):
+                raise FrameError(f"{who}.{name}: needs {spec.describe()}, got {type(array).__name__}{_origin(came_from)}")
+            shape = array.shape
+            right = array.dtype == dtype and len(shape) == len(spec.shape)
+            if right:
+                for dim, size in zip(spec.shape, shape):  # noqa: B905 - same length, and strict costs on every frame
+                    if isinstance(dim, int):
+                        right = right and dim == size
+                        continue
+                    first = sizes.setdefault(dim, (size, name))
+                    if first[0] != size:
+                        raise FrameError(
+                            f"{who}.{name}: needs {spec.describe()} with {dim} = {first[0]} as in {first[1]}, "
+                            f"got {dim} = {size}{_origin(came_from)}"
+                        )
+            if not right:
+                raise FrameError(
+                    f"{who}.{name}: needs {spec.describe()}, got {shape} {array.dtype}{_origin(came_from)}{_hint(spec, shape, array.dtype)}"
+                )
 
     def mismatch(self, consumer: Schema) -> str | None:
         """Why frames of this schema cannot enter a port of `consumer`, or None when they can."""
@@ -145,6 +152,10 @@ class Schema:
         if consumer.kind and self.kind and consumer.kind != self.kind:
             return f"needs scores of kind {consumer.kind}, got {self.kind}"
         return None
+
+
+def _origin(came_from: str) -> str:
+    return f" from {came_from}" if came_from else ""
 
 
 def _hint(spec: Array, shape: tuple[int, ...], dtype: Any) -> str:
@@ -190,6 +201,3 @@ def ports(declared: Mapping[str, Schema | Port], who: str) -> dict[str, Port]:
         out[name] = port
     return out
 
-
-class Empty(NamedTuple):
-    """Value of a schema without arrays; never sent."""

@@ -73,7 +73,7 @@ def field_types(config_cls: type) -> dict[str, Any]:
 
 def convert(hint: Any, value: Any, where: Where) -> Any:
     """`value` as the annotated type, or GraphError: needed, got."""
-    if hint is Any or hint is type(None) and value is not None:
+    if hint is Any or (hint is type(None) and value is not None):
         return value  # a parameter without annotation and with default None says nothing about its type
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
@@ -123,7 +123,7 @@ def _sequence(hint: Any, base: Any, args: tuple[Any, ...], value: Any, where: Wh
     variadic = make is not tuple or not args or (len(args) == 2 and args[1] is Ellipsis)
     if variadic and isinstance(value, (str, int, float)):
         value = [value]  # `sequences: all` is a list of one
-    if not isinstance(value, (list, tuple, set, frozenset)) or not variadic and len(value) != len(args):
+    if not isinstance(value, (list, tuple, set, frozenset)) or (not variadic and len(value) != len(args)):
         raise where.error(f"needs {describe(hint)}, got {show(value)}")
     kinds = [args[0] if args else Any] * len(value) if variadic else list(args)
     return make(convert(kind, item, where.child(i)) for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))

@@ -8,8 +8,10 @@ arrives at x + delay(e) and counts as a(x) = x + offset(e).
 - Another port's frame waits for the first trigger beyond it, the same sum with the trigger as q, and then until that
   trigger is decided.
 
-hold(e) times the rate of e is what piles up. Live, a silent port is waited for as long as the timeout. `delay` is what
-joins further up cost in this way. Each operator more on the other inputs' paths adds one frame: they are on their way.
+hold(e) times the rate of e is what piles up. (While frames come regularly, the first one at or after a trigger settles
+it and the tolerance adds nothing; it is the slack for jitter.) Live, a silent port is waited for as long as the timeout.
+`delay` is what joins further up cost in this way. Each operator more on the other inputs' paths adds one frame: they are
+on their way.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.graphspec import Edge, GraphSpec, NodeSpec
 
 UNKNOWN_RATE_HZ = 30.0
+DEFAULT_TIMEOUT_S = 0.2
 
 
 def sync_buffer(spec: GraphSpec, edge: Edge) -> int:
@@ -55,9 +58,18 @@ def _wait_s(spec: GraphSpec, node: NodeSpec, trigger: str) -> float:
     """How long a trigger waits for the other inputs."""
     assert node.sync is not None
     wait_s = max([0.0, *(_reach_s(spec, node, trigger, p) for p in node.streams if p != trigger)])
-    if spec.live and node.sync.timeout_ms is not None:
-        wait_s = max(wait_s, node.sync.timeout_ms * 1e-3)
-    return wait_s
+    timeout = timeout_s(spec, node)
+    return wait_s if timeout is None or not spec.live else max(wait_s, timeout)
+
+
+def timeout_s(spec: GraphSpec, node: NodeSpec) -> float | None:
+    """How long a join waits for a silent input: as declared; live, by default 0.2 s or two of the slowest periods."""
+    if node.sync is not None and node.sync.timeout_ms is not None:
+        return node.sync.timeout_ms * 1e-3
+    if not spec.live:
+        return None
+    rates_hz = [spec.rate(node.inputs[port].source_node) for port in node.streams]
+    return max([DEFAULT_TIMEOUT_S, *(2.0 / rate for rate in rates_hz if rate)])
 
 
 def _delay_s(spec: GraphSpec, name: str) -> float:

@@ -161,8 +161,8 @@ def _nearest_rates(
     if rates[0] == rates[1]:
         return Verdict(
             False,
-            f"{names[0]} matches all or none of {names[1]}: both run at {rates[1]:g} Hz at an unknown phase, and it needs a frame "
-            f"{_within(before_ms, after_ms)}; {needed}",
+            f"{names[0]} matches all or none of {names[1]}: both run at {rates[1]:g} Hz at an unknown phase, and it needs a "
+            f"frame {_within(before_ms, after_ms)}; {needed}",
         )
     share = (before_ms + after_ms) / period_ms
     return Verdict(

@@ -10,6 +10,7 @@ Message: 16 bytes `kind u8 | pad | edge u16 | seq u32 | writer epoch u32 | reade
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import struct
@@ -20,6 +21,7 @@ from typing import Any
 
 import msgpack
 import zmq
+import zmq.backend
 
 from pipeline.errors import RunError
 
@@ -29,6 +31,10 @@ HEAD = struct.Struct("<BxHIII")
 FRAME, BOUND, STATIC, HELLO, CREDIT = range(1, 6)
 # What a worker and the supervisor say to each other.
 SPEC, READY, START, EDGE_DOWN, EDGE_DOWN_OK, EDGE_UP, EDGE_GONE, EDGE_EOS, FAILED, NODE_DONE, NUDGE, HORIZON, END, EXIT = range(16, 30)
+
+# The plain methods of pyzmq's core and plain numbers: its enum arithmetic costs more than the calls themselves.
+_send, _recv, _get = zmq.backend.Socket.send, zmq.backend.Socket.recv, zmq.backend.Socket.get
+_NOBLOCK, _POLLIN, _EVENTS = int(zmq.NOBLOCK), int(zmq.POLLIN), zmq.EVENTS
 
 MAX_MESSAGE = 16 << 20
 _MAX_PATH = 107
@@ -84,17 +90,26 @@ class Channel:
             if self.closed:
                 return False
             try:
-                self._socket.send(data, zmq.NOBLOCK)
+                _send(self._socket, data, _NOBLOCK)
             except zmq.Again:
                 return False
-            self.drain()
+            if _get(self._socket, _EVENTS) & _POLLIN:  # the send may have swallowed the descriptor's signal
+                self.drain()
             return True
 
     def drain(self) -> None:
         """Move every message that has come to `inbox`."""
         with self.lock:
-            while not self.closed and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-                self.inbox.append(self._socket.recv(zmq.NOBLOCK))
+            while not self.closed and _get(self._socket, _EVENTS) & _POLLIN:
+                self.inbox.append(_recv(self._socket, _NOBLOCK))
+
+    def take(self) -> None:
+        """`drain()` when the descriptor has just signalled: there is a message, mostly just one."""
+        with self.lock:
+            if not self.closed:
+                with contextlib.suppress(zmq.Again):
+                    self.inbox.append(_recv(self._socket, _NOBLOCK))
+                self.drain()
 
     def close(self) -> None:
         with self.lock:

@@ -264,7 +264,7 @@ class Worker:
         for fd, _ in self._main_poll.poll(timeout):
             channel = self._main_fds.get(fd)
             if channel is not None:
-                channel.drain()
+                channel.take()
             elif fd == self.main_wake.fd:
                 self.main_wake.clear()
         self._sleeping = False
@@ -283,6 +283,8 @@ class Worker:
         wake = self._source_wakes[source.node.name]
         self.started.wait()
         name = source.node.name
+        # A frame for a node of this process arrives without a socket: nobody else would wake the main thread.
+        local = any(edge.local is not None for port in source.outputs.values() for edge in port.edges)
         try:
             while not self.stopping.is_set():
                 wake.clear()
@@ -293,8 +295,12 @@ class Worker:
                     continue
                 if not source.step():
                     break
+                if local:
+                    self._wake_main()
             if not self.stopping.is_set():
                 source.end()
+                if local:
+                    self._wake_main()
                 self.tell(NODE_DONE, [name, None])
         except Failure as failure:
             self._report(name, str(failure), failure.details)
@@ -355,7 +361,7 @@ class Worker:
         channel = edge.channel
         if channel is None:
             return
-        channel.drain()
+        channel.take()
         if channel.inbox:
             with edge.port.lock:
                 edge.work_off()

@@ -176,9 +176,10 @@ def assign(data: dict[str, Any], marks: dict[Key, int | str], path: Key, value: 
     """Put `value` at `path`, making mappings on the way. Messages about it name `mark` instead of a line."""
     target = data
     for i, key in enumerate(path[:-1]):
-        inner = target.setdefault(key, {})
+        inner = target.get(key)
         if inner is None:
             inner = target[key] = {}
+            marks[path[: i + 1]] = mark
         if not isinstance(inner, dict):
             raise GraphError(f"{mark}: {'.'.join(path[1 : i + 1])}: needs a mapping there to set {path[-1]}, got {inner!r}")
         target = inner

@@ -18,12 +18,12 @@ def voxelize(points: np.ndarray, range_m: Any, cell_m: Any, max_points: int, max
         if np.isnan(point).any():
             nan += 1
             continue
-        column = math.floor((float(point[0]) - x0) / cell_m[0])
-        row = math.floor((float(point[1]) - y0) / cell_m[1])
+        column = np.floor((float(point[0]) - x0) / cell_m[0])
+        row = np.floor((float(point[1]) - y0) / cell_m[1])
         if not (0 <= column < columns and 0 <= row < rows and z0 <= point[2] < z1):
             outside += 1
             continue
-        groups.setdefault((row, column), []).append(point)
+        groups.setdefault((int(row), int(column)), []).append(point)
     kept = list(groups.items())[:max_pillars]
     pillars = np.zeros((len(kept), max_points, 4), np.float32)
     cells = np.zeros((len(kept), 2), np.int32)

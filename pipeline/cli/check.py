@@ -27,10 +27,11 @@ def run(args: argparse.Namespace) -> int:
     checked = check(spec)
     for warning in checked.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    places = len(spec.places())
+    places, edges = len(spec.places()), len(spec.edges())
+    mode = "live" if spec.live else "offline"
     print(
-        f"{spec.path}: ok: {len(spec.nodes)} nodes in {places} process{'es' if places != 1 else ''}, {len(spec.edges())} edges, "
-        f"{'live' if spec.live else 'offline'}, {checked.pool_bytes / 1e6:.1f} MB of frames"
+        f"{spec.path}: ok: {len(spec.nodes)} nodes in {places} process{'es' if places != 1 else ''}, "
+        f"{edges} edge{'s' if edges != 1 else ''}, {mode}, {checked.pool_bytes / 1e6:.1f} MB of frames"
     )
     for name, found in checked.found.items():
         rate_hz = spec.rate(name)

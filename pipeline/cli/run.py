@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +37,9 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import inline, supervisor
-    from pipeline.check import check
-    from pipeline.display import Display
+    from pipeline import api, inline
     from pipeline.graph import load
     from pipeline.plan import RunOptions
-    from pipeline.session import Session, prepare_out
 
     graph = load(args.graph, args.sets)
     if (args.only is None) != (args.frame is None):
@@ -57,15 +53,9 @@ def run(args: argparse.Namespace) -> int:
         fault = Fault.parse(args.inject)
         if fault.node not in graph.nodes:
             raise GraphError(f"--inject {args.inject}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
-    for warning in check(graph).warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    out = args.out or Path("out") / f"{graph.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    prepare_out(graph, out, args.overwrite)
+    out = args.out or api.new_out(graph)
     options = RunOptions(out.resolve(), args.rate, args.frames, args.duration, args.verify_frames, args.inject, args.quiet)
-    session = Session(graph, options)
-    display = Display(session, args.quiet)
-    outcome = inline.run(session, display) if args.place == "inline" else supervisor.run(session, display)
-    report.save(outcome.report, out / "report.json")
+    outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=_warn)
     if args.report is not None:
         report.save(outcome.report, args.report)
     for line in outcome.errors:
@@ -73,6 +63,10 @@ def run(args: argparse.Namespace) -> int:
     for line in report.summary(outcome.report, out):
         print(line)
     return outcome.code
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def _count(text: str) -> int:

@@ -36,7 +36,6 @@ class Sum(Operator):
             wrong = np.flatnonzero(data != expected)
             if len(wrong):
                 i = int(wrong[0])
-                raise FrameError(
-                    f"{self.name}.data: needs {expected[i]} at byte {i}, got {data[i]} in {self.header}; {len(wrong)} bytes differ"
-                )
+                what = f"needs {expected[i]} at byte {i}, got {data[i]} in {self.header}; {len(wrong)} bytes differ"
+                raise FrameError(f"{self.name}.data: {what}")
         return np.array([self.header.frame_id], np.int64)

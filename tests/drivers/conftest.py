@@ -1,7 +1,6 @@
 """KITTI layouts written by hand, with invented numbers, and a way to play a source without the engine."""
 
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -81,11 +80,3 @@ def play(tmp_path):
 
     run.opened = opened
     return run
-
-
-@pytest.fixture(scope="session")
-def shared_data():
-    folder = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder} (set PIPE_DATA)")
-    return folder

@@ -21,18 +21,18 @@ TWO = Schema("TWO", {"data": Array("int64", (2,))}, frame="camera")
 class Join(Operator):
     """Two streams, a third where wanted, and a latched value."""
 
-    inputs = {"a": NUMBER, "b": NUMBER, "c": optional(NUMBER), "calib": static(NUMBER, optional=True)}  # noqa: RUF012
-    outputs = {"out": NUMBER}  # noqa: RUF012
-    holds = {"a": 2}  # noqa: RUF012
+    inputs = {"a": NUMBER, "b": NUMBER, "c": optional(NUMBER), "calib": static(NUMBER, optional=True)}
+    outputs = {"out": NUMBER}
+    holds = {"a": 2}
 
 
 class Endless(Operator):
-    inputs = {"in": NUMBER}  # noqa: RUF012
-    outputs = {"out": Schema("MANY", {"data": Array("int64", ("N",))})}  # noqa: RUF012
+    inputs = {"in": NUMBER}
+    outputs = {"out": Schema("MANY", {"data": Array("int64", ("N",))})}
 
 
 class OnlyOptional(Operator):
-    inputs = {"in": optional(NUMBER)}  # noqa: RUF012
+    inputs = {"in": optional(NUMBER)}
 
 
 JOIN = f"{__name__}:Join"
@@ -104,7 +104,8 @@ def test_order_places_and_file_order():
 
 def test_every_key():
     spec = nodes(
-        "a: {driver: test.counter, config: {frames: 3, rate_hz: 10}, pool: {out: {slots: 9, max_mb: 1}}, rate_hz: 20, live: true}\n"
+        "a: {driver: test.counter, config: {frames: 3, rate_hz: 10}, pool: {out: {slots: 9, max_mb: 1}}, rate_hz: 20, "
+        "live: true}\n"
         f"j: {{op: '{JOIN}', inputs: {{a: a.out, b: a.out}}, queue: {{b: {{policy: latest, size: 2, max_age_ms: 50}}}}, "
         "sync: {policy: nearest, trigger: b, tolerance_ms: 5, offset_ms: {a: -8}, timeout_ms: 60, optional: [a]}, place: p, "
         "threads: 2, restart: {policy: never, max: 1}, on_error: skip, hang_s: 3, cpus: [0, 1], nice: 5}"
@@ -208,57 +209,95 @@ def test_load_path_name_and_missing(tmp_path, monkeypatch):
         (HEAD + "  a: {driver: test.conter}", "g.yaml:3: a.driver: unknown driver test.conter; did you mean test.counter?"),
         (HEAD + "  a: {driver: test.null}", "g.yaml:3: a.driver: test.null is an operator; write op: test.null"),
         (HEAD + "  a: {driver: test.counter, raet_hz: 3}", "g.yaml:3: a.raet_hz: unknown key; did you mean rate_hz?"),
-        (HEAD + "  a:\n    driver: test.counter\n    config:\n      fraems: 3", "g.yaml:6: a.config.fraems: unknown key; did you mean frames?"),
+        (
+            HEAD + "  a:\n    driver: test.counter\n    config:\n      fraems: 3",
+            "g.yaml:6: a.config.fraems: unknown key; did you mean frames?",
+        ),
         (HEAD + "  a: {driver: test.counter, config: {frames: -1}}", "g.yaml:3: a.config.frames: needs at least 0, got -1"),
-        (HEAD + "  a: {driver: test.counter, inputs: {x: y.z}}", "g.yaml:3: a.inputs: is for operators; test.counter is a driver"),
-        (HEAD + "  a: {driver: test.counter, pool: {uot: {slots: 3}}}", "g.yaml:3: a.pool.uot: test.counter has no output uot; did you mean out?"),
+        (
+            HEAD + "  a: {driver: test.counter, inputs: {x: y.z}}",
+            "g.yaml:3: a.inputs: is for operators; test.counter is a driver",
+        ),
+        (
+            HEAD + "  a: {driver: test.counter, pool: {uot: {slots: 3}}}",
+            "g.yaml:3: a.pool.uot: test.counter has no output uot; did you mean out?",
+        ),
         (HEAD + "  a: {driver: test.counter, pool: {out: {slots: 0}}}", "g.yaml:3: a.pool.out.slots: needs at least 1, got 0"),
         (HEAD + "  a: {driver: test.counter, hang_s: 0}", "g.yaml:3: a.hang_s: needs more than 0, got 0"),
         (HEAD + "  a: {driver: test.counter, nice: 20}", "g.yaml:3: a.nice: needs -20 .. 19, got 20"),
         (HEAD + "  a: {driver: test.counter, cpus: []}", "g.yaml:3: a.cpus: needs a list of CPU numbers, got []"),
-        (HEAD + "  a: {driver: test.counter, restart: sometimes}", "g.yaml:3: a.restart.policy: needs never | on-failure | always, got 'sometimes'"),
+        (
+            HEAD + "  a: {driver: test.counter, restart: sometimes}",
+            "g.yaml:3: a.restart.policy: needs never | on-failure | always, got 'sometimes'",
+        ),
         (HEAD + "  s: {op: test.null}", "g.yaml:3: s: input in of test.null is not connected; write inputs: {in: NODE.PORT}"),
         (HEAD + "  s: {op: test.null, inputs: {in: a}}", "g.yaml:3: s.inputs.in: needs NODE.PORT, got 'a'"),
-        (HEAD + "  s: {op: test.null, inputs: {in: a.out}, live: true}", "g.yaml:3: s.live: is for drivers; one live driver makes the graph live"),
+        (
+            HEAD + "  s: {op: test.null, inputs: {in: a.out}, live: true}",
+            "g.yaml:3: s.live: is for drivers; one live driver makes the graph live",
+        ),
         (CHAIN + "  t: {op: test.null, inputs: {in: bb.out}}", "g.yaml:6: t.inputs.in: no node bb; did you mean b?"),
         (CHAIN + "  t: {op: test.null, inputs: {in: b.uot}}", "g.yaml:6: t.inputs.in: b has no output uot; did you mean out?"),
         (CHAIN + "  t: {op: test.null, inputs: {in: s.out}}", "g.yaml:6: t.inputs.in: s has no output out; there are none here"),
-        (CHAIN + "  t: {op: test.null, inputs: {inn: b.out}}", "g.yaml:6: t.inputs.inn: test.null has no input inn; did you mean in?"),
-        (CHAIN + "  t: {op: test.null, inputs: {in: b.out}, queue: {inn: {size: 2}}}", "g.yaml:6: t.queue.inn: test.null has no input inn; did you mean in?"),
-        (CHAIN + "  t: {op: test.null, inputs: {in: b.out}, queue: {in: {size: 0}}}", "g.yaml:6: t.queue.in.size: needs at least 1, got 0"),
+        (
+            CHAIN + "  t: {op: test.null, inputs: {inn: b.out}}",
+            "g.yaml:6: t.inputs.inn: test.null has no input inn; did you mean in?",
+        ),
+        (
+            CHAIN + "  t: {op: test.null, inputs: {in: b.out}, queue: {inn: {size: 2}}}",
+            "g.yaml:6: t.queue.inn: test.null has no input inn; did you mean in?",
+        ),
+        (
+            CHAIN + "  t: {op: test.null, inputs: {in: b.out}, queue: {in: {size: 0}}}",
+            "g.yaml:6: t.queue.in.size: needs at least 1, got 0",
+        ),
         (
             CHAIN + "  t: {op: test.null, inputs: {in: b.out}, queue: {in: {policy: newest}}}",
             "g.yaml:6: t.queue.in.policy: needs block | latest | drop_oldest, got 'newest'",
         ),
-        (CHAIN + f"  t: {{op: '{__name__}:OnlyOptional'}}", f"g.yaml:6: t: {__name__}:OnlyOptional needs a stream on at least one input, or it never runs"),
+        (
+            CHAIN + f"  t: {{op: '{__name__}:OnlyOptional'}}",
+            f"g.yaml:6: t: {__name__}:OnlyOptional needs a stream on at least one input, or it never runs",
+        ),
         (
             CHAIN + f"  j: {{op: '{JOIN}', inputs: {{a: a.out, b: a.out}}, sync: {{trigger: d}}}}",
             "g.yaml:6: j.sync.trigger: d is no connected stream input; known: a, b",
         ),
         (
             CHAIN + f"  j: {{op: '{JOIN}', inputs: {{a: a.out, b: a.out}}, sync: {{offset_ms: {{c: 1}}, optional: [x, a]}}}}",
-            ("g.yaml:6: j.sync.offset_ms.c: c is no connected stream input; known: a, b\n"
-            "g.yaml:6: j.sync.optional[0]: x is no connected stream input; known: a, b\n"
-            "g.yaml:6: j.sync.optional: a is the trigger: no set is made without it; choose another trigger"),
+            (
+                "g.yaml:6: j.sync.offset_ms.c: c is no connected stream input; known: a, b\n"
+                "g.yaml:6: j.sync.optional[0]: x is no connected stream input; known: a, b\n"
+                "g.yaml:6: j.sync.optional: a is the trigger: no set is made without it; choose another trigger"
+            ),
         ),
         (
             CHAIN + f"  j: {{op: '{JOIN}', inputs: {{a: a.out, b: a.out}}, queue: {{calib: {{size: 1}}}}}}",
             "g.yaml:6: j.queue.calib: calib is static: it is latched and has no queue",
         ),
         (
-            HEAD + "  x: {op: test.noop, inputs: {in: z.out}}\n  y: {op: test.noop, inputs: {in: x.out}}\n  z: {op: test.noop, inputs: {in: y.out}}",
+            HEAD
+            + "  x: {op: test.noop, inputs: {in: z.out}}\n  y: {op: test.noop, inputs: {in: x.out}}\n"
+            + "  z: {op: test.noop, inputs: {in: y.out}}",
             "g.yaml:3: x: the graph has a cycle: x -> y -> z -> x; frames must flow one way",
         ),
-        (HEAD + "  x: {op: test.noop, inputs: {in: x.out}}", "g.yaml:3: x: the graph has a cycle: x -> x; frames must flow one way"),
+        (
+            HEAD + "  x: {op: test.noop, inputs: {in: x.out}}",
+            "g.yaml:3: x: the graph has a cycle: x -> x; frames must flow one way",
+        ),
         # all of it at once; a broken node's ports are not complained about a second time
         (
-            HEAD + "  a: {driver: test.conter}\n  b: {op: test.noop, inputs: {in: a.out}, place: 3, hang: 2}\n  s: {op: test.null, inputs: {in: c.out}}",
-            ("g.yaml:3: a.driver: unknown driver test.conter; did you mean test.counter?\n"
-            "g.yaml:4: b.hang: unknown key; did you mean hang_s?\n"
-            "g.yaml:5: s.inputs.in: no node c; known: a, b, s"),
+            HEAD
+            + "  a: {driver: test.conter}\n  b: {op: test.noop, inputs: {in: a.out}, place: 3, hang: 2}\n"
+            + "  s: {op: test.null, inputs: {in: c.out}}",
+            (
+                "g.yaml:3: a.driver: unknown driver test.conter; did you mean test.counter?\n"
+                "g.yaml:4: b.hang: unknown key; did you mean hang_s?\n"
+                "g.yaml:5: s.inputs.in: no node c; known: a, b, s"
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_refused(text, expected):
     assert message(text) == expected
 
@@ -319,17 +358,20 @@ def test_given_pool_and_unconnected_output():
 
 def test_slot_of_unknown_size():
     spec = nodes(
-        f"a: {{driver: test.counter}}\ne: {{op: '{__name__}:Endless', inputs: {{in: a.out}}}}\ns: {{op: test.null, inputs: {{in: e.out}}}}"
+        f"a: {{driver: test.counter}}\ne: {{op: '{__name__}:Endless', inputs: {{in: a.out}}}}\ns: {{op: test.null, "
+        f"inputs: {{in: e.out}}}}"
     )
     with pytest.raises(GraphError) as error:
         spec.slot_bytes("e", "out")
     assert str(error.value) == (
-        "g.yaml:4: e: needs the size of the largest frame of out, which Endless does not declare; write pool: {out: {max_mb: ...}}"
+        "g.yaml:4: e: needs the size of the largest frame of out, which Endless does not declare; write pool: {out: "
+        "{max_mb: ...}}"
     )
 
 
 def test_rate_follows_the_trigger():
-    body = "a: {driver: test.counter, config: {rate_hz: 10}}\nb: {driver: test.counter, config: {rate_hz: 30}}\nc: {driver: test.counter}\n"
+    body = "a: {driver: test.counter, config: {rate_hz: 10}}\n"
+    body += "b: {driver: test.counter, config: {rate_hz: 30}}\nc: {driver: test.counter}\n"
     body += (
         f"j: {{op: '{JOIN}', inputs: {{a: a.out, b: b.out}}, sync: {{trigger: b}}}}\nn: {{op: test.noop, inputs: {{in: j.out}}}}"
     )

@@ -111,7 +111,8 @@ def test_value(text, key, expected):
         (
             "count: 1\nzzz: 1",
             (
-                "g.yaml:2: zzz: unknown key; known: any_sequence, anything, cell, count, either, folder, inner, inners, items, label, "
+                "g.yaml:2: zzz: unknown key; known: any_sequence, anything, cell, count, either, folder, inner, "
+                "inners, items, label, "
                 "limit, lying, many, maybe_inner, mode, named, on, ratio, table"
             ),
         ),
@@ -192,13 +193,23 @@ def test_describe(hint, text):
         ("a: 1\nb: c: d", "g.yaml:2: not valid YAML: mapping values are not allowed here"),
         ("a: 1\nb: 2\na: 3", "g.yaml:3: a: given twice, first on line 1"),
         ("? [1]\n: 2", "g.yaml:1: needs a name as key, got a sequence"),
-        ("a: !!python/object:os.system x", ("g.yaml:1: not valid YAML: could not determine a constructor for the tag "
-         "'tag:yaml.org,2002:python/object:os.system'")),
+        (
+            "a: !!python/object:os.system x",
+            (
+                "g.yaml:1: not valid YAML: could not determine a constructor for the tag "
+                "'tag:yaml.org,2002:python/object:os.system'"
+            ),
+        ),
         ("a: !secret x", "g.yaml:1: a: needs a plain value, got the tag !secret"),
-        ("a: ${PIPE_TEST_UNSET}", ("g.yaml:1: a: needs the environment variable PIPE_TEST_UNSET, which is not set; export it or write "
-         "${PIPE_TEST_UNSET:-default}")),
+        (
+            "a: ${PIPE_TEST_UNSET}",
+            (
+                "g.yaml:1: a: needs the environment variable PIPE_TEST_UNSET, which is not set; export it or write "
+                "${PIPE_TEST_UNSET:-default}"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_yaml_message(text, message):
     with pytest.raises(GraphError) as error:
         yamlfile.read(text, "g.yaml")

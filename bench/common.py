@@ -1,0 +1,69 @@
+"""What every bench prints first, and how it runs a graph."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pipeline.display import Display
+from pipeline.graph import parse
+from pipeline.plan import RunOptions
+from pipeline.session import Session
+from pipeline.supervisor import run
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, kernel, Python and commit of this run."""
+    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2**30
+    return {
+        "processor": model or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "commit": commit(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def commit() -> str:
+    """Short hash, with + when the tree has changes; "unknown" outside a checkout."""
+    folder = Path(__file__).resolve().parent
+    try:
+        git = ["git", "-C", str(folder)]
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if dirty else "")
+
+
+def header(command: str, data: str) -> dict[str, Any]:
+    about = {"command": command, **machine(), "data": data}
+    print("  ".join(f"{k}: {v}" for k, v in about.items()))
+    return about
+
+
+def run_graph(text: str, *, frames: int | None = None, verify: bool = False) -> dict[str, Any]:
+    """Run a graph given as YAML text, quietly, in a folder that is thrown away; returns its report."""
+    graph = parse(text, "bench.yaml")
+    with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
+        session = Session(graph, RunOptions(Path(folder), frames=frames, verify=verify, quiet=True))
+        outcome = run(session, Display(session, quiet=True))
+        if outcome.exit != "completed":
+            raise RuntimeError(f"bench graph {outcome.exit}: {outcome.errors}")
+        return outcome.report
+
+
+def mid(values: list[float]) -> float:
+    return median(values)
+
+
+def quantile(values: list[float], q: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]

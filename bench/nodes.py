@@ -1,0 +1,96 @@
+"""Nodes of the benches: a ping that sends when the last frame came back, and the two ends of its way.
+
+`Ping` and `End` run in one process (`place:`) so that exactly one frame is under way: back-to-back, no queueing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.frame import Reading
+from pipeline.operator import Found, Operator, Source
+from pipeline.schema import ANY, Array, Schema
+
+COUNT = Schema("COUNT", {"data": Array("int64", ("N",))}, limits={"N": 1})
+BLOB = Schema("BLOB", {"data": Array("uint8", ("N",))})
+
+_back = threading.Event()
+
+
+@dataclass(frozen=True)
+class PingConfig:
+    frames: int = 1000
+    bytes: int = 8
+    rate_hz: float = 50.0  # of the stamps; the pace when the graph is live
+    wait: bool = True  # send only when the last frame has come back
+    loan: bool = True  # write into the slot (0 copies); false: a plain array (1 copy)
+
+
+class Ping(Source):
+    """A frame of `bytes`, the next one when `End` has seen the last."""
+
+    Config, outputs = PingConfig, {"out": BLOB}
+
+    @classmethod
+    def find(cls, config: PingConfig) -> Found:
+        stamps = (np.arange(config.frames) * int(1e9 / config.rate_hz)).astype(np.int64)
+        return Found(config.frames, config.rate_hz, stamps)
+
+    @classmethod
+    def slot_bytes(cls, config: PingConfig) -> dict[str, int]:
+        return {"out": config.bytes}
+
+    def open(self, start: int = 0) -> None:
+        self.index = start
+        self.array = np.zeros(self.config.bytes, np.uint8)
+
+    def read(self) -> Reading | None:
+        config = self.config
+        if self.index >= config.frames:
+            return None
+        if self.index and config.wait:
+            _back.wait(5.0)
+            _back.clear()
+        data = self.alloc("out", "data", (config.bytes,), np.uint8) if config.loan else self.array
+        data[:8] = 1
+        self.index += 1
+        return Reading({"out": data}, f"{self.index - 1:06d}", int((self.index - 1) * 1e9 / config.rate_hz))
+
+
+class Pong(Operator):
+    """Takes anything, returns 8 bytes."""
+
+    inputs, outputs = {"in": ANY}, {"out": COUNT}
+
+    def process(self, **inputs: Any) -> np.ndarray:
+        return _ONE
+
+
+_ONE = np.ones(1, np.int64)
+
+
+class End(Operator):
+    """Lets `Ping` go on."""
+
+    inputs = {"in": ANY}
+
+    def process(self, **inputs: Any) -> None:
+        _back.set()
+
+
+class Idle(Operator):
+    """A sink that does nothing."""
+
+    inputs = {"in": ANY}
+
+    def process(self, **inputs: Any) -> None:
+        return
+
+
+def now_us() -> float:
+    return time.monotonic_ns() * 1e-3

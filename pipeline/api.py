@@ -1,0 +1,202 @@
+"""Run a graph from Python: `pipeline.run(...)`, and `pipeline.frames(...)` to iterate over what a port sends.
+
+import pipeline
+
+outcome = pipeline.run("demo", {"world.config.seed": 3}, out="out/seed3")
+outcome.report["digest"]
+
+for header, tracks in pipeline.frames("demo", "tracker.tracks", frames=20):
+    print(header.item, tracks.track_ids)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline import inline, report, supervisor
+from pipeline.check import check
+from pipeline.display import Display
+from pipeline.errors import GraphError, RunError
+from pipeline.frame import Header
+from pipeline.graph import load
+from pipeline.graphspec import GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.operator import NoConfig, Operator
+from pipeline.plan import RunOptions
+from pipeline.schema import ANY, Port
+from pipeline.session import Outcome, Session, prepare_out
+from pipeline.settings import Where, suggest
+
+Overrides = Mapping[str, Any] | Iterable[str] | None
+_TAP = "_frames"
+"""Name of the node that `frames` adds; no node of a graph file can be called so."""
+
+
+def run(
+    graph: str | Path,
+    overrides: Overrides = None,
+    *,
+    out: str | Path | None = None,
+    frames: int | None = None,
+    duration_s: float | None = None,
+    rate: float | Literal["max"] | None = None,
+    place: Literal["inline"] | None = None,
+    quiet: bool = True,
+    overwrite: bool = False,
+    verify: bool = False,
+) -> Outcome:
+    """`pipe run`, with the same checks, files under `out` (default out/GRAPH-TIME) and report. `report.json` lies there, too.
+
+    graph      path of a graph file, or name of a shipped graph
+    overrides  {"NODE.config.KEY": value} or ["NODE.config.KEY=VALUE", ...]
+    frames     end the first source after so many, the others at its last stamp
+    place      "inline" = everything in this process and thread: for pdb, and for threads other than the main one
+    verify     checksum every frame on both sides
+    Raises GraphError or InputError before anything starts. A run that fails says so in the outcome: `exit`, `code`, `errors`;
+    inline, the exception of an operator passes through.
+    """
+    if place not in (None, "inline"):
+        raise GraphError(f"place: needs None or 'inline', got {place!r}")
+    if place is None and threading.current_thread() is not threading.main_thread():
+        here = threading.current_thread().name
+        raise RunError(f"run() needs the main thread to stop its processes on a signal, got thread {here}; use place='inline'")
+    spec = load(graph, _sets(overrides))
+    options = RunOptions((Path(out) if out else new_out(spec)).resolve(), rate, frames, duration_s, verify, quiet=quiet)
+    return execute(
+        spec, options, inline_=place == "inline", overwrite=overwrite, warn=lambda text: warnings.warn(text, stacklevel=4)
+    )
+
+
+def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
+    """Check, run, and leave report.json in `options.out`. What `pipe run` and `pipeline.run` have in common."""
+    for warning in check(spec).warnings:
+        warn(warning)
+    prepare_out(spec, options.out, overwrite)
+    session = Session(spec, options)
+    display = Display(session, options.quiet)
+    outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
+    report.save(outcome.report, options.out / "report.json")
+    return outcome
+
+
+def new_out(spec: GraphSpec) -> Path:
+    """A folder out/GRAPH-TIME that does not exist yet."""
+    stem = Path("out") / f"{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder, n = stem, 1
+    while folder.exists():  # short runs in a loop start within one second
+        n += 1
+        folder = stem.with_name(f"{stem.name}-{n}")
+    return folder
+
+
+def frames(
+    graph: str | Path,
+    port: str,
+    overrides: Overrides = None,
+    *,
+    frames: int | None = None,
+    rate: float | Literal["max"] | None = None,
+    out: str | Path | None = None,
+) -> Generator[tuple[Header, Any], None, None]:
+    """Every frame that a port ("NODE.PORT") sends, as (header, value); the arrays are copies, yours to keep and change.
+
+    Runs in this process and thread, one step at a time while you iterate; only the nodes that the port needs. Leaving the
+    loop early ends the run. Operators' files go to `out`, else to a folder that is gone afterwards.
+    Raises GraphError or InputError at the call; exceptions of operators pass through while iterating.
+    """
+    spec = _with_tap(load(graph, _sets(overrides)), port)
+    for warning in check(spec).warnings:
+        warnings.warn(warning, stacklevel=2)
+    return _iterate(spec, port, RunOptions(Path(), rate, frames, quiet=True), None if out is None else Path(out).resolve())
+
+
+class Tap(Operator):
+    """Hands every frame of one port to `frames`."""
+
+    inputs = {"frame": ANY}
+
+    def open(self) -> None:
+        self.taken: list[tuple[Header, Any]] = []
+
+    def process(self, frame: Any) -> None:  # type: ignore[override]
+        self.taken.append((self.header, {n: np.array(a, order="C") for n, a in ANY.unpack(frame, _TAP).items()}))
+
+
+def _iterate(spec: GraphSpec, port: str, options: RunOptions, out: Path | None) -> Generator[tuple[Header, Any], None, None]:
+    try:
+        if out is not None:
+            prepare_out(spec, out, overwrite=False)
+            yield from _steps(spec, port, dataclasses.replace(options, out=out))
+        else:
+            with tempfile.TemporaryDirectory(prefix="pipe-frames-") as folder:
+                yield from _steps(spec, port, dataclasses.replace(options, out=Path(folder)))
+    finally:
+        gc.collect()  # runners and edges refer to each other, and the pools stay mapped as long as they live
+
+
+def _steps(spec: GraphSpec, port: str, options: RunOptions) -> Generator[tuple[Header, Any], None, None]:
+    node, _, name = port.partition(".")
+    schema = spec.nodes[node].outputs[name].schema
+    session = Session(spec, options)
+    try:
+        run = inline.Inline(session)
+        tap = next(r.operator for r in run.built.runners if r.node.name == _TAP)
+        assert isinstance(tap, Tap)
+        ended = False
+        try:
+            for _ in run.steps():
+                while tap.taken:
+                    header, arrays = tap.taken.pop(0)
+                    yield header, schema.pack(arrays)
+            ended = True
+        finally:
+            outcome = run.finish("completed" if ended else "stopped", 0)
+    finally:
+        session.close()
+    if outcome.errors:
+        raise RunError("; ".join(outcome.errors))
+
+
+def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
+    """The nodes that `port` needs, and one more that takes its frames."""
+    node, dot, name = port.partition(".")
+    if not (node and dot and name):
+        raise GraphError(f"frames: needs NODE.PORT, got {port!r}")
+    if node not in spec.nodes:
+        raise GraphError(f"frames: {spec.path} has no node {node}{suggest(node, spec.nodes)}")
+    outputs = spec.nodes[node].outputs
+    if name not in outputs:
+        raise GraphError(f"frames: {node} has no output {name}{suggest(name, outputs)}")
+    if outputs[name].static:
+        streams = ", ".join(p for p, s in outputs.items() if not s.static)
+        raise GraphError(f"frames: {port} is static: it is latched, not a stream; {node} sends {streams or 'no stream'}")
+    needed, todo = {node}, [node]
+    while todo:
+        for i in spec.nodes[todo.pop()].inputs.values():
+            if i.source_node not in needed:
+                needed.add(i.source_node)
+                todo.append(i.source_node)
+    tap = NodeSpec(
+        name=_TAP, driver=None, op=_TAP, cls=Tap, config=NoConfig(), outputs={}, place=_TAP, threads=1, restart=Restart(),
+        inputs={"frame": Input("frame", node, name, Queue(), Port(ANY))}, on_error="stop", hang_s=30.0, cpus=None, nice=None,
+        rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where(spec.path, {}, ("nodes", _TAP)),
+    )  # fmt: skip
+    kept = {n: s for n, s in spec.nodes.items() if n in needed}
+    return dataclasses.replace(spec, nodes=kept | {_TAP: tap})
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)  # at the line that called run()
+
+
+def _sets(overrides: Overrides) -> Mapping[str, Any] | Iterable[str]:
+    return [overrides] if isinstance(overrides, str) else overrides or ()

@@ -1,0 +1,68 @@
+"""Every test has a runtime folder of its own, and a run that leaves anything behind fails the test that made it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from pipe_runs import Runs, pools_mapped, workers
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data, or a skip that says so."""
+    folder = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder} (set PIPE_DATA)")
+    return folder
+
+
+def descriptors() -> dict[str, str]:
+    """fd -> what it is, of this process."""
+    out = {}
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            out[fd] = os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            continue  # the one that lists
+    return out
+
+
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch):
+    """XDG_RUNTIME_DIR of this test (short: socket paths are limited). Whoever ran something has left nothing behind."""
+    folder = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    before = descriptors()
+    yield folder
+    left: list[str] = []
+    ran = (folder / "pipe").exists()
+    if ran:
+        until = time.monotonic() + 2.0  # a killed supervisor's children may have just been told
+        while (orphans := workers(folder)) and time.monotonic() < until:
+            time.sleep(0.02)
+        left += [f"process {pid}" for pid in orphans]
+        left += [f"folder or socket {path}" for path in (folder / "pipe").iterdir() if path.name != ".gate"]
+        gc.collect()
+        left += [f"open file {fd} -> {what}" for fd, what in descriptors().items() if fd not in before]
+        left += [f"mapping {name}" for name in pools_mapped([os.getpid()])]
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.fixture
+def pipe(tmp_path, runtime):
+    """Run graphs as processes: `pipe.run(pipe.graph(text))`."""
+    runs = Runs(tmp_path, runtime)
+    yield runs
+    unfinished = [r.pid for r in runs.running if r.process.poll() is None]
+    runs.stop()
+    assert not unfinished, f"still running at the end of the test: {unfinished}"
+    mapped = pools_mapped([r.pid for r in runs.running])
+    assert not mapped, f"left behind: {mapped}"
