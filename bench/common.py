@@ -6,8 +6,8 @@ import os
 import platform
 import subprocess
 import tempfile
+import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from pipeline.display import Display
@@ -55,14 +55,12 @@ def run_graph(text: str, *, frames: int | None = None, verify: bool = False) -> 
     graph = parse(text, "bench.yaml")
     with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
         session = Session(graph, RunOptions(Path(folder), frames=frames, verify=verify, quiet=True))
+        before = time.process_time()
         outcome = run(session, Display(session, quiet=True))
+        outcome.report["supervisor_cpu_s"] = time.process_time() - before
         if outcome.exit != "completed":
             raise RuntimeError(f"bench graph {outcome.exit}: {outcome.errors}")
         return outcome.report
-
-
-def mid(values: list[float]) -> float:
-    return median(values)
 
 
 def quantile(values: list[float], q: float) -> float:

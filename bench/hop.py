@@ -6,9 +6,10 @@ Rounds of rival and engine take turns; figures are medians over the rounds.
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
-from bench.common import header, mid, quantile, run_graph
+from bench.common import header, quantile, run_graph
 from bench.rivals import one_way_us
 
 SIZES = {"8 B": 8, "4 KB": 4096, "6.2 MB": 6_220_800, "40 MB": 40_000_000}
@@ -32,7 +33,7 @@ def engine(size: int, frames: int, live: bool) -> dict[str, float]:
 
 
 def main(rounds: int = 3, frames: int = 2000, paced_frames: int = 250) -> dict[str, Any]:
-    out = {"about": header("pipe bench hop", f"{rounds} rounds of {frames} frames back-to-back, {paced_frames} at 50 Hz"), "rows": []}
+    out: dict[str, Any] = {"about": header("pipe bench hop", f"{rounds} rounds of {frames} frames back-to-back, {paced_frames} at 50 Hz"), "rows": [], "figures": {}}
     print(f"{'frame':>8} {'pace':>13} | {'pipe p50':>9} {'p99':>8} | {'pyzmq p50':>9} {'p99':>8} | ratio p50   [us, one way]")
     eight: dict[bool, float] = {}
     for paced in (False, True):
@@ -45,17 +46,18 @@ def main(rounds: int = 3, frames: int = 2000, paced_frames: int = 250) -> dict[s
                 theirs.append((quantile(times, 0.5), quantile(times, 0.99)))
                 hop = engine(size, count, paced)
                 ours.append((hop["p50"], hop["p99"]))
-            row = {
+            row: dict[str, Any] = {
                 "frame": name,
                 "pace": "50 Hz" if paced else "back-to-back",
-                "pipe_us": {"p50": mid([o[0] for o in ours]), "p99": mid([o[1] for o in ours])},
-                "pyzmq_us": {"p50": mid([t[0] for t in theirs]), "p99": mid([t[1] for t in theirs])},
+                "pipe_us": {"p50": median([o[0] for o in ours]), "p99": median([o[1] for o in ours])},
+                "pyzmq_us": {"p50": median([t[0] for t in theirs]), "p99": median([t[1] for t in theirs])},
             }
             p, z = row["pipe_us"], row["pyzmq_us"]
             row["ratio"] = p["p50"] / z["p50"]
             eight.setdefault(paced, p["p50"])
             row["of_8B"] = p["p50"] / eight[paced]
             out["rows"].append(row)
+            out["figures"] |= {f"{name}.{row['pace']}.{k}": v for k, v in (("p50_us", p["p50"]), ("ratio", row["ratio"]), ("of_8B", row["of_8B"]))}
             print(
                 f"{name:>8} {row['pace']:>13} | {p['p50']:9.0f} {p['p99']:8.0f} | {z['p50']:9.0f} {z['p99']:8.0f} | "
                 f"{row['ratio']:.2f}  ({row['of_8B']:.2f} of our 8 B)"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +90,3 @@ class Idle(Operator):
     def process(self, **inputs: Any) -> None:
         return
 
-
-def now_us() -> float:
-    return time.monotonic_ns() * 1e-3

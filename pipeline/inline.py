@@ -21,7 +21,7 @@ from pipeline.display import Display
 from pipeline.errors import PipeError, RunError
 from pipeline.runner import OperatorRunner, SourceRunner
 from pipeline.session import Outcome, Session
-from pipeline.supervisor import rss_mb, stuck_text
+from pipeline.supervisor import keeps_all, rss_mb, stuck_text
 
 DRAIN_S = 0.1
 
@@ -135,11 +135,13 @@ class Inline:
         if deadlines:
             time.sleep(max(0.0, (min(deadlines) - monotonic_ns()) * 1e-9))
             return
-        if self.session.graph.live:
+        if self.session.graph.live and not all(s.finished for s in built.sources):
+            time.sleep(0.001)
             return
         self._drain()
-        blocked = {p.blocked_by() for r in built.all if not r.finished and not r.room() for p in r.outputs.values()} - {None}
-        raise RunError(" / ".join(sorted(stuck_text(self.session, e.spec.index) for e in blocked if e is not None)) or "the graph is stuck")
+        blocked = {e.spec.index for r in built.all if not r.finished and not r.room() for p in r.outputs.values() if (e := p.blocked_by())}
+        blocked |= {e.id for e in self.session.plan.edges if keeps_all(self.session, e.id)}
+        raise RunError(" / ".join(sorted(stuck_text(self.session, e) for e in blocked)) or "the graph is stuck")
 
     def finish(self, exit_: str, code: int) -> Outcome:
         session = self.session

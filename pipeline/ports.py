@@ -118,6 +118,7 @@ class OutEdge:
         self.gone = False
         self.seq = 0
         self.queue: deque[Sent] = deque()
+        self.arm: Callable[[], None] | None = None  # asks the I/O thread to bring the next credit
         self.undone: set[int] = set()
         self.leased: dict[int, int] = {}
         self.bound = NEVER
@@ -135,14 +136,34 @@ class OutEdge:
 
     def room(self) -> bool:
         """May the node start a step that publishes here? `block` waits for credit; the others make room themselves."""
-        return self.gone or self.spec.policy != "block" or (not self.queue and self.credit())
+        if self.spec.policy != "block" or self.gone:
+            return True
+        return not self.queue and self.find_credit()
+
+    def find_credit(self) -> bool:
+        """`credit()`, after a look at what has come: credits are fetched when they are needed, not when they arrive."""
+        if self.credit():
+            return True
+        self.fetch()
+        return self.credit() or (self.wait_for_credit() and self.credit())
+
+    def fetch(self) -> None:
+        if self.channel is not None:
+            self.channel.drain()
+            self.work_off()
+
+    def wait_for_credit(self) -> bool:
+        """From now on the I/O thread works on the next credit; one may have come just before: look once more."""
+        if self.arm is not None:
+            self.arm()
+            self.fetch()
+        return True
 
     def offer(self, frame: Sent) -> None:
         """Take a published frame: send it, queue it, or drop what the policy says."""
-        self.bound = frame.bound
         if self.gone:
             self._drop(frame, "restart")
-        elif not self.queue and self.credit():
+        elif not self.queue and self.find_credit():
             self._send(frame)
         else:
             policy = self.spec.policy
@@ -150,6 +171,8 @@ class OutEdge:
                 while len(self.queue) >= (1 if policy == "latest" else self.spec.size):
                     self._drop(self.queue.popleft(), "queue_full")
             self.queue.append(frame)
+            self.wait_for_credit()
+        self.bound = frame.bound  # last: a bound told before its frame would make the frame stale
 
     def flush(self) -> None:
         """Send what waits, as far as the credit goes; then the bound, if the frames did not carry it."""
@@ -159,6 +182,8 @@ class OutEdge:
                 self._drop(frame, "too_old")
             else:
                 self._send(frame)
+        if self.queue and self.up and self.arm is not None:
+            self.arm()
         if self.up and not self.queue and self.bound > self.bound_sent:
             self.bound_sent = self.bound
             if self.local is not None:
@@ -309,12 +334,13 @@ class OutPort:
         if not self.edges:
             return True
         with self.lock:
-            if self._slot is None and not self.free:
-                return False
             for edge in self.edges:
                 if not edge.room():
                     return False
-            return True
+            if self._slot is None and not self.free:
+                for edge in self.edges:
+                    edge.wait_for_credit()
+            return self._slot is not None or bool(self.free)
 
     def blocked_by(self) -> OutEdge | None:
         """The edge that has no room, for the board and for error texts."""
@@ -337,6 +363,9 @@ class OutPort:
         slot = self._slot
         if slot is None:
             with self.lock:
+                if not self.free:
+                    for edge in self.edges:
+                        edge.fetch()
                 if not self.free:
                     holders = "; ".join(e.describe() for e in self.edges)
                     raise FrameError(

@@ -470,12 +470,12 @@ class OperatorRunner(_Runner):
             self._commit(frames, trigger, written, started, finished)
         else:
             self._raised(error, frames, trigger)
+        self.publish(written, bound)
         # Views end here unless the operator kept some: nothing of ours may outlive this line.
         values = result = outputs = error = None
         for frame in frames.values():
             if frame is not None and (self.joiner is None or frame is trigger):
                 frame.edge.done(frame)
-        self.publish(written, bound)
         if self.inline or not self.pending:
             for edge in self.inputs.values():
                 if edge.released:

@@ -455,8 +455,15 @@ class Supervisor:
                 return
             if words[at + 1] == WAITING:
                 waiting.append(words[at + 2] - 1)
-        if waiting and not self.graph.live and self.plan.rate is None and self.options.rate != "step":
+        paced = self.graph.live or self.plan.rate is not None or self.options.rate == "step"
+        if waiting and not paced:
             self._fail(" / ".join(sorted({stuck_text(self.session, e) for e in waiting if e >= 0})) or "the graph is stuck: a pool has no free slot")
+            return
+        # Paced, a join may wait long and rightly; a reader that keeps all its credit as views never gets another frame.
+        over = all(source in self.done for source in self.plan.sources)
+        hoarded = [e.id for e in self.plan.edges if (over or e.id in waiting) and e.dst_node not in self.done and keeps_all(self.session, e.id)]
+        if hoarded:
+            self._fail(" / ".join(sorted(stuck_text(self.session, e) for e in hoarded)))
 
     def _duration(self, now: int) -> None:
         limit = self.options.duration_s
@@ -579,9 +586,8 @@ class Supervisor:
 def stuck_text(session: Session, edge: int) -> str:
     """Why nothing can ever move again on this edge: a join that needs more room, or a reader that keeps everything."""
     planned, book, spec = session.plan.edges[edge], session.edge_books[edge], session.plan.edge_specs[edge]
-    leases = session.board.leases(edge, spec.slots)
-    kept = sum(1 for sent, _, released in leases.tolist() if sent != released and sent not in book.open)
-    if kept >= spec.window + spec.holds:
+    if keeps_all(session, edge):
+        kept = kept_views(session, edge)
         return (
             f"{session.graph.name}: {planned.dst_node} keeps views of {kept} frames of {planned.src_node}.{planned.src_port}, {spec.holds} declared; "
             f"set holds = {{'{planned.dst_port}': {kept}}} in its class or copy what it keeps"
@@ -593,6 +599,18 @@ def stuck_text(session: Session, edge: int) -> str:
         f"{session.graph.name}: {planned.dst_node}.{planned.dst_port}: its buffer of {book.in_flight} frames is full while it waits for "
         f"{', '.join(others) or 'its other inputs'}; raise queue: {{{planned.dst_port}: {{size: {spec.size * 2}}}}}"
     )
+
+
+def kept_views(session: Session, edge: int) -> int:
+    """Frames of an edge that were processed and are still held."""
+    book, leases = session.edge_books[edge], session.board.leases(edge, session.plan.edge_specs[edge].slots)
+    return sum(1 for sent, _, released in leases.tolist() if sent != released and sent not in book.open)
+
+
+def keeps_all(session: Session, edge: int) -> bool:
+    """The reader's views take all the credit of the edge: nothing can be sent on it any more."""
+    spec = session.plan.edge_specs[edge]
+    return not spec.static and kept_views(session, edge) >= spec.window + spec.holds
 
 
 def rss_mb(pid: int) -> float:

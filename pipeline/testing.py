@@ -48,7 +48,7 @@ def run_operator(
 ) -> list[Any]:
     """Open, `process` each set of inputs, close; returns one output per set, None where the operator emitted nothing.
 
-    inputs   {port: value} per set, or bare values for an operator with one stream input. A port that other sets have and
+    inputs   {port: value} per set, or bare values for an operator that needs one stream input. A port that other sets have and
              this one lacks (or has as None) is a missing optional input
     config   a dict as in YAML, an instance of `cls.Config`, or None for its defaults
     statics  static port -> its latched value
@@ -241,12 +241,14 @@ def _prepared(node: Node, name: str, config: Any, out_dir: Path | None, out_port
 
 
 def _by_port(item: Any, declared: Mapping[str, Port], name: str) -> dict[str, Any]:
-    """{port: value}, or a bare value where there is one stream port."""
+    """{port: value}, or a bare value for the one stream port (or the one that is not optional)."""
     streams = [port for port, spec in declared.items() if not spec.static]
     if isinstance(item, Mapping) and set(item) <= set(streams):
         return dict(item)
-    if len(streams) == 1:
-        return {streams[0]: item}
+    needed = [port for port in streams if not declared[port].optional]
+    only = streams if len(streams) == 1 else needed
+    if len(only) == 1 and (not isinstance(item, Mapping) or len(declared[only[0]].schema.arrays) != 1):
+        return {only[0]: item}
     got = f"ports {', '.join(map(str, item))}" if isinstance(item, Mapping) else type(item).__name__
     raise GraphError(f"{name}: needs {{port: value}} with ports {', '.join(streams)}, got {got}")
 

@@ -51,6 +51,7 @@ from pipeline.transport import (
 )
 
 _PR_SET_PDEATHSIG = 1
+_ONE_SHOT = select.EPOLLIN | select.EPOLLONESHOT
 
 
 class Waker:
@@ -173,9 +174,11 @@ class Worker:
         return self.folder / f"e{edge}.{writer}.{reader}"
 
     def _watch_out(self, channel: Channel, edge: int) -> None:
-        self._io_fds[channel.fd] = edge
-        self._io_poll.register(channel.fd, select.EPOLLIN)
-        self.io_wake.set()
+        """The I/O thread looks at an out-edge when somebody waits for its credit (and for the reader's hello): one shot each."""
+        fd = channel.fd
+        self._io_fds[fd] = edge
+        self._io_poll.register(fd, _ONE_SHOT)
+        self.built.out_edges[edge].arm = lambda: self._io_poll.modify(fd, _ONE_SHOT) if fd in self._io_fds else None
 
     def _watch_in(self, channel: Channel) -> None:
         self._main_fds[channel.fd] = channel
@@ -358,13 +361,11 @@ class Worker:
     def _take_credits(self, fd: int) -> None:
         assert self.built is not None
         edge = self.built.out_edges[self._io_fds[fd]]
-        channel = edge.channel
-        if channel is None:
-            return
-        channel.take()
-        if channel.inbox:
-            with edge.port.lock:
-                edge.work_off()
+        with edge.port.lock:
+            if edge.channel is not None:
+                edge.fetch()
+                if not edge.up or not edge.room() or edge.queue:
+                    edge.wait_for_credit()
 
     def _stop(self) -> None:
         self.stopping.set()

@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
+import ctypes
+import json
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
 import numpy as np
 
-from pipeline.nodes.counts import COUNT
-from pipeline.operator import Operator
+from operators.streams import BOXES3D, Boxes3D
+from pipeline.frame import Reading
+from pipeline.nodes.blob import Blob
+from pipeline.nodes.counts import BLOB, COUNT, fill, stamp_ns
+from pipeline.operator import Operator, Source
+from pipeline.schema import ANY
+
+
+class Notes(Operator):
+    """A sink that writes one JSON line per note."""
+
+    def open(self) -> None:
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self.file = (self.out_dir / "notes.jsonl").open("a", buffering=1)
+
+    def note(self, **what: Any) -> None:
+        self.file.write(json.dumps({"frame": self.header.frame_id, **what}) + "\n")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def mapping_of(address: int) -> dict[str, str]:
+    """Permissions and name of the mapping in which an address lies, by the kernel's word."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        span, perms, _, _, _, *name = line.split(maxsplit=5)
+        low, high = (int(x, 16) for x in span.split("-"))
+        if low <= address < high:
+            return {"perms": perms, "name": name[0] if name else ""}
+    return {}
 
 
 class Pair(Operator):
@@ -17,3 +53,199 @@ class Pair(Operator):
         if a[0] != b[0]:
             raise ValueError(f"{self.name}: needs equal numbers, got {a[0]} and {b[0]}")
         return a.copy()
+
+
+class Where(Notes):
+    """Where does my input lie?"""
+
+    inputs = {"data": ANY}
+
+    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+        self.note(**mapping_of(data.__array_interface__["data"][0]), sum=int(data.sum(dtype=np.int64)))
+
+
+class Vandal(Notes):
+    """Try everything numpy offers to write into an input; `by_address`: what numpy does not offer."""
+
+    @dataclass(frozen=True)
+    class Config:
+        by_address: bool = False
+
+    inputs = {"data": BLOB}
+
+    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+        if self.config.by_address:
+            ctypes.memset(data.__array_interface__["data"][0], 0, 1)
+        refused = []
+        for view in (data, data[1:], data.reshape(2, -1), data.view(np.int8), np.asarray(data)):
+            for attempt in (lambda v=view: v.__setitem__(0, 1), lambda v=view: setattr(v.flags, "writeable", True)):
+                try:
+                    attempt()
+                except ValueError as error:
+                    refused.append(str(error))
+        self.note(refused=refused)
+
+
+class Loans(Source):
+    """Loans, used in each way. `regret`: write to the loan after it was published."""
+
+    @dataclass(frozen=True)
+    class Config:
+        kind: Literal["whole", "leading", "trailing", "plain", "strided", "empty", "regret"] = "whole"
+        frames: int = 20
+
+    outputs = {"out": BLOB}
+
+    @classmethod
+    def slot_bytes(cls, config: Any) -> dict[str, int]:
+        return {"out": 4000}
+
+    def open(self, start: int = 0) -> None:
+        self.index = start
+        self.refused = 0
+
+    def read(self) -> Reading | None:
+        if self.index == self.config.frames:
+            return None
+        kind = self.config.kind
+        if kind == "regret" and self.index:
+            try:
+                self.loan[0] = 1
+            except ValueError:
+                self.refused += 1
+        data = np.zeros(1000, np.uint8) if kind == "plain" else self.alloc("out", "data", (2000 if kind == "strided" else 1000,), np.uint8)
+        data[:] = self.index
+        self.loan = data
+        data = {"leading": data[:300], "trailing": data[700:], "strided": data[::2], "empty": data[:0]}.get(kind, data)
+        index, self.index = self.index, self.index + 1
+        return Reading({"out": data}, f"{index:06d}", stamp_ns(index, None), meta={"out": {"refused": self.refused}})
+
+
+class Meta(Notes):
+    """What the producer attached, and the first byte."""
+
+    inputs = {"data": BLOB}
+
+    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+        self.note(meta=self.meta["data"], size=len(data), first=int(data[0]) if len(data) else None)
+
+
+class Keep(Notes):
+    """Keep something made of each of the last `KEPT` frames, and look at all of them at every frame."""
+
+    KEPT = 3
+
+    @dataclass(frozen=True)
+    class Config:
+        kind: Literal["array", "slice", "reshape", "item_view", "exception", "cycle", "memoryview"] = "array"
+
+    inputs = {"data": BLOB}
+    holds = {"data": KEPT}
+
+    def open(self) -> None:
+        super().open()
+        self.kept: deque[tuple[int, Any]] = deque()
+
+    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+        wrong = self._wrong(len(data))  # its locals must be gone when the exception takes this frame along
+        self.kept.append((self.header.frame_id, self._make(data)))
+        if len(self.kept) > self.KEPT:
+            self.kept.popleft()
+        self.note(wrong=wrong, kept=len(self.kept))
+
+    def _wrong(self, size: int) -> int:
+        wrong = 0
+        for number, thing in self.kept:
+            expected = np.empty(size, np.uint8)
+            fill(expected, number)
+            wrong += not np.array_equal(self._look(thing), self._look(self._make(expected)))
+        return wrong
+
+    def _make(self, data: np.ndarray) -> Any:
+        kind = self.config.kind
+        if kind == "slice":
+            return data[10:20][2:5]
+        if kind == "reshape":
+            return data.reshape(2, -1).T
+        if kind == "item_view":
+            return data[:8].view(np.int64)
+        if kind == "memoryview":
+            return memoryview(data)[5:9]
+        if kind == "exception":
+            try:
+                self._raise(data)
+            except ValueError as error:
+                return error
+        if kind == "cycle":
+            node: dict[str, Any] = {"data": data}
+            node["self"] = node
+            return node
+        return data
+
+    def _raise(self, data: np.ndarray) -> None:
+        raise ValueError(f"{len(data)} bytes")
+
+    def _look(self, thing: Any) -> np.ndarray:
+        if isinstance(thing, ValueError):
+            traceback = thing.__traceback__
+            while traceback.tb_next is not None:
+                traceback = traceback.tb_next
+            return traceback.tb_frame.f_locals["data"]
+        return thing["data"] if isinstance(thing, dict) else np.asarray(thing)
+
+
+class Hoard(Operator):
+    """Keep every view, declare nothing."""
+
+    inputs = {"data": BLOB}
+
+    def open(self) -> None:
+        self.kept: list[np.ndarray] = []
+
+    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+        self.kept.append(data[:1])
+
+
+class Age(Notes):
+    """How old is each frame when it comes here, by this machine's clock?"""
+
+    inputs = {"data": ANY}
+
+    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+        self.note(ms=(time.time_ns() - self.header.recv_ns) * 1e-6)
+
+
+class FlipBit(Operator):
+    """Boxes as they are, but for the lowest bit of one number of one frame."""
+
+    @dataclass(frozen=True)
+    class Config:
+        at: int = -1  # frame_id; -1 = none
+
+    inputs, outputs = {"boxes3d": BOXES3D}, {"boxes3d": BOXES3D}
+
+    def process(self, boxes3d: Boxes3D) -> Boxes3D:  # type: ignore[override]
+        if self.header.frame_id != self.config.at:
+            return boxes3d
+        flipped = boxes3d.boxes3d.copy()
+        flipped.view(np.uint32)[0, 0] ^= 1
+        return boxes3d._replace(boxes3d=flipped)
+
+
+class BigBlob(Blob):
+    """Sends more than it declares."""
+
+    @classmethod
+    def slot_bytes(cls, config: Any) -> dict[str, int]:
+        return {"out": config.size // 2}
+
+
+class WrongColumns(Operator):
+    """POINTS of three columns, whatever came."""
+
+    from operators.streams import POINTS
+
+    inputs, outputs = {"data": COUNT}, {"points": POINTS}
+
+    def process(self, data: np.ndarray) -> np.ndarray:  # type: ignore[override]
+        return np.zeros((int(data[0]), 3), np.float32)

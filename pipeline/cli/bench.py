@@ -1,1 +1,55 @@
-def add(s): s.add_parser("bench")
+"""`pipe bench`: measure, beside a rival or baseline in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import GraphError, RunError
+
+BENCHES = ("hop", "overhead")
+
+
+def add(subparsers: Any) -> None:
+    p = subparsers.add_parser(
+        "bench",
+        help="measure hop latency and the engine's own cost",
+        description="Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it.",
+    )
+    p.add_argument("name", choices=[*BENCHES, "all"], help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator")
+    p.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
+    p.add_argument("--budget", action="append", default=[], metavar="K=V", help="fail (exit 1) when figure K is above V, e.g. hop.8 B.back-to-back.ratio=2")
+    p.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    budgets = [_budget(text) for text in args.budget]
+    results: dict[str, Any] = {}
+    for name in BENCHES if args.name == "all" else (args.name,):
+        results[name] = importlib.import_module(f"bench.{name}").main()
+    if args.json is not None:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    figures = {f"{name}.{key}": value for name, result in results.items() for key, value in result["figures"].items()}
+    over = []
+    for key, limit in budgets:
+        if key not in figures:
+            raise GraphError(f"--budget {key}: needs one of {', '.join(figures)}")
+        if figures[key] > limit:
+            over.append(f"{key}: needs at most {limit:g}, got {figures[key]:.4g}")
+    if over:
+        raise RunError("\n".join(over))
+    return 0
+
+
+def _budget(text: str) -> tuple[str, float]:
+    key, equals, value = text.rpartition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return key, float(value)
+    except ValueError:
+        raise GraphError(f"--budget {text}: needs K=V with a number V") from None

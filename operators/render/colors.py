@@ -1,0 +1,38 @@
+"""Colours of a picture, RGB."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+Color = tuple[int, int, int]
+
+BACKGROUND: Color = (16, 18, 22)
+GRID: Color = (44, 48, 56)
+TEXT: Color = (225, 228, 232)
+DETECTION: Color = (150, 150, 150)
+OF_CLASS: tuple[Color, ...] = (
+    (80, 200, 255),  # Car
+    (255, 110, 110),  # Pedestrian
+    (255, 200, 60),  # Cyclist
+    (110, 235, 140),  # Van
+    (200, 140, 255),  # Truck
+    (255, 150, 190),  # Person_sitting
+    (150, 255, 230),  # Tram
+    (210, 210, 140),  # Misc
+)
+"""By label, in the order of streams.CLASSES."""
+
+RAMP = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO).reshape(256, 3)[:, ::-1].copy()
+"""(256, 3) uint8: blue, green, yellow, red."""
+
+
+def of_labels(labels: np.ndarray) -> list[Color]:
+    """(M,) -> M colours; labels outside the table are grey."""
+    return [OF_CLASS[label] if 0 <= label < len(OF_CLASS) else DETECTION for label in labels.tolist()]
+
+
+def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """(N,) -> (N, 3) uint8; values at and beyond low and high get the ends of the ramp."""
+    level = np.clip((values - low) * (255.0 / (high - low)), 0.0, 255.0)
+    return RAMP[level.astype(np.uint8)]

@@ -1,0 +1,129 @@
+"""The contracts of the shipped streams: one schema per kind of data, in the words of docs/frames.md.
+
+Drivers and operators use these names for ports, arrays and variables alike.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.schema import Array, Schema
+
+CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Person_sitting", "Tram", "Misc")
+"""`labels` index into this table; -1 is a region nobody labelled (KITTI's DontCare)."""
+DONT_CARE = -1
+
+MAX_POINTS = 200_000
+MAX_BOXES = 4_096
+
+
+class Boxes3D(NamedTuple):
+    boxes3d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+class Tracks(NamedTuple):
+    boxes3d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    track_ids: np.ndarray
+
+
+class Truth(NamedTuple):
+    boxes3d: np.ndarray
+    boxes2d: np.ndarray
+    labels: np.ndarray
+    track_ids: np.ndarray
+    occluded: np.ndarray
+    truncated: np.ndarray
+
+
+class Calibration(NamedTuple):
+    P_cam: np.ndarray
+    T_cam_velo: np.ndarray
+    image_size: np.ndarray
+
+
+class Pillars(NamedTuple):
+    pillars: np.ndarray
+    cells: np.ndarray
+    counts: np.ndarray
+
+
+_BOXES3D = Array("float32", ("M", 7), "m", "x y z l w h yaw; geometric centre; yaw about +z from +x [rad]")
+_SCORES = Array("float32", ("M",), "", "confidence; the schema's kind says of which sort")
+_LABELS = Array("int32", ("M",), "", "index into CLASSES")
+_IDS = Array("int64", ("M",), "", "unique per run over all classes")
+
+POINTS = Schema(
+    "POINTS",
+    {"points": Array("float32", ("N", 4), "m", "x y z, intensity 0..1")},
+    frame="velodyne",
+    limits={"N": MAX_POINTS},
+)
+BOXES3D = Schema(
+    "BOXES3D",
+    {"boxes3d": _BOXES3D, "scores": _SCORES, "labels": _LABELS},
+    frame="velodyne",
+    limits={"M": MAX_BOXES},
+    value=Boxes3D,
+)
+BOXES3D_LOGIT = Schema("BOXES3D", BOXES3D.arrays, frame="velodyne", kind="logit", limits=BOXES3D.limits, value=Boxes3D)
+BOXES3D_PROBABILITY = Schema(
+    "BOXES3D", BOXES3D.arrays, frame="velodyne", kind="probability", limits=BOXES3D.limits, value=Boxes3D
+)
+TRACKS = Schema(
+    "TRACKS",
+    {"boxes3d": _BOXES3D, "scores": _SCORES, "labels": _LABELS, "track_ids": _IDS},
+    frame="velodyne",
+    limits={"M": MAX_BOXES},
+    value=Tracks,
+)
+TRUTH = Schema(
+    "TRUTH",
+    {
+        "boxes3d": Array("float32", ("M", 7), "m", "as BOXES3D; NaN for DontCare"),
+        "boxes2d": Array("float32", ("M", 4), "px", "x1 y1 x2 y2"),
+        "labels": _LABELS,
+        "track_ids": Array("int64", ("M",), "", "the data set's own ids, -1 = none"),
+        "occluded": Array("int32", ("M",), "", "0 visible .. 3 unknown"),
+        "truncated": Array("float32", ("M",), "", "0..1"),
+    },
+    frame="velodyne",
+    limits={"M": MAX_BOXES},
+    value=Truth,
+)
+IMAGE = Schema(
+    "IMAGE",
+    {"image": Array("uint8", ("H", "W", 3), "", "RGB")},
+    frame="image",
+    limits={"H": 1080, "W": 1920},
+)
+GREY = Schema("GREY", {"image": Array("uint8", ("H", "W"), "", "luminance")}, frame="image", limits={"H": 1080, "W": 1920})
+POSE = Schema(
+    "POSE",
+    {"T_world_velo": Array("float64", (4, 4), "m", "p_world = T_world_velo @ p_velo; world = velodyne at the first frame of a sequence")},
+    frame="world",
+)
+CALIBRATION = Schema(
+    "CALIBRATION",
+    {
+        "P_cam": Array("float64", (3, 4), "px", "rectified camera -> pixels, of the camera named in the driver's config"),
+        "T_cam_velo": Array("float64", (4, 4), "m", "p_cam = T_cam_velo @ p_velo, rectified camera 0"),
+        "image_size": Array("int32", (2,), "px", "width, height"),
+    },
+    value=Calibration,
+)
+PILLARS = Schema(
+    "PILLARS",
+    {
+        "pillars": Array("float32", ("P", "K", 4), "m", "points of each pillar, zero-padded"),
+        "cells": Array("int32", ("P", 2), "", "row (y), column (x) of each pillar"),
+        "counts": Array("int32", ("P",), "", "points kept, 1..K"),
+    },
+    frame="velodyne",
+    value=Pillars,
+)

@@ -1,0 +1,72 @@
+"""What both KITTI writers share: the line of one box, and which frames to forget after a crash.
+
+A line: type truncated occluded alpha x1 y1 x2 y2 h w l x y z ry score; truncation and occlusion -1, we do not know them.
+Metres and radians of the rectified camera frame, bottom centre; pixels of the projected box, cut to the image.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from operators.geometry.boxes3d import alpha, velo_to_camera
+from operators.geometry.project import boxes_to_image
+from operators.streams import CLASSES, DONT_CARE, Calibration
+from operators.write.files import append, replace
+from pipeline.operator import Resume
+
+_LINE = "%s -1 -1 " + " ".join(["%.6f"] * 13)
+
+
+def lines(
+    boxes3d: np.ndarray, scores: np.ndarray, labels: np.ndarray, calibration: Calibration, only_visible: bool
+) -> tuple[np.ndarray, list[str]]:
+    """(M, 7), (M,), (M,) -> the rows that get a line, and their lines. M = 0: none."""
+    boxes2d, visible = boxes_to_image(boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
+    boxes_cam = velo_to_camera(boxes3d, calibration.T_cam_velo)
+    table = np.column_stack([alpha(boxes_cam), boxes2d, boxes_cam, scores])
+    rows = np.flatnonzero(visible) if only_visible else np.arange(len(labels))
+    names = [CLASSES[label] if label != DONT_CARE else "DontCare" for label in labels[rows].tolist()]
+    return rows, [_LINE % (name, *numbers) for name, numbers in zip(names, table[rows].tolist(), strict=True)]
+
+
+def frame_number(item: str, frame_id: int) -> int:
+    """The number in the data set's own name of the frame; the counter where that is not a number."""
+    name = item.rpartition("/")[2]
+    return int(name) if name.isdecimal() else frame_id
+
+
+class Journal:
+    """The sequences in the order they were begun, one per line in the hidden file `.sequences` while the run lasts.
+
+    After a crash it tells which results came after the last frame that counts: a frame may have been written by a
+    process that died before anybody knew.
+    """
+
+    def __init__(self, folder: Path, resume: Resume | None) -> None:
+        self.path = folder / ".sequences"
+        self.begun: list[str] = []
+        self.undelivered: list[str] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        if resume is not None and self.path.exists():
+            sequence = resume.item.rpartition("/")[0]
+            names = self.path.read_text().splitlines()
+            delivered = names.index(sequence) + 1 if resume.frame_id >= 0 and sequence in names else 0
+            self.begun, self.undelivered = names[:delivered], names[delivered:]
+        replace(self.path, _name_lines(self.begun))
+
+    def enter(self, sequence: str) -> bool:
+        """True the first time in the run."""
+        if sequence in self.begun:
+            return False
+        append(self.path, _name_lines([sequence]))
+        self.begun.append(sequence)
+        return True
+
+    def close(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _name_lines(names: list[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()

@@ -1,0 +1,65 @@
+"""Tracks as KITTI tracking results: one text file per sequence, DIR/<node>/SSSS.txt, a line per track and frame.
+
+in   tracks       TRACKS
+     calibration  CALIBRATION  static, of the camera the results are meant for
+Columns: frame, track id, then as in kitti.py: 18 with the score. Sequence and frame number come from the item
+("0000/000134"); items without a sequence go to 0000.txt, a frame whose name is no number gets its counter.
+State: none but the files.   Empty frame: no lines; the file of its sequence exists nevertheless.
+A frame's lines are written at once and are on disk when process() returns. Continued after a crash, lines of frames later
+than the last one that counts go, and so does half a line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from operators.streams import CALIBRATION, TRACKS, Calibration, Tracks
+from operators.write import files, kitti
+from pipeline.operator import Operator
+from pipeline.schema import static
+
+
+@dataclass(frozen=True, slots=True)
+class KittiTrackingConfig:
+    only_visible: bool = True  # KITTI's truth ends at the edge of the picture; false: tracks out of it too, with 2D box 0
+
+
+class KittiTracking(Operator):
+    Config, inputs = KittiTrackingConfig, {"tracks": TRACKS, "calibration": static(CALIBRATION)}
+
+    def open(self) -> None:
+        self.journal = kitti.Journal(self.out_dir, self.resume)
+        if self.resume is None:
+            return
+        for sequence in self.journal.undelivered:
+            self._path(sequence).unlink(missing_ok=True)
+        path = self._path(self.resume.item.rpartition("/")[0])
+        if path.exists():
+            forget_after(path, kitti.frame_number(self.resume.item, self.resume.frame_id))
+
+    def process(self, tracks: Tracks, calibration: Calibration) -> None:
+        frame = kitti.frame_number(self.header.item, self.header.frame_id)
+        rows, lines = kitti.lines(tracks.boxes3d, tracks.scores, tracks.labels, calibration, self.config.only_visible)
+        ids = tracks.track_ids[rows].tolist()
+        text = "".join(f"{frame} {track_id} {line}\n" for track_id, line in zip(ids, lines, strict=True))
+        path = self._path(self.header.sequence)
+        try:
+            if self.journal.enter(self.header.sequence):
+                path.touch()
+            if text:
+                files.append(path, text.encode())
+        except OSError as error:
+            raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
+
+    def close(self) -> None:
+        self.journal.close()
+
+    def _path(self, sequence: str) -> Path:
+        return self.out_dir / f"{sequence.replace('/', '_') or '0000'}.txt"
+
+
+def forget_after(path: Path, frame: int) -> None:
+    """Keep the complete lines of frames up to and including this one."""
+    complete = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    files.replace(path, b"".join(line for line in complete if int(line.split(maxsplit=1)[0]) <= frame))

@@ -1,0 +1,105 @@
+import errno
+import os
+import re
+
+import numpy as np
+import pytest
+
+from operators.streams import Boxes3D
+from operators.write.kitti_object import KittiObject
+from pipeline.errors import RunError
+from pipeline.operator import Resume
+
+
+def boxes(n):
+    boxes3d = np.tile(np.array([10, 0, 0, 4, 2, 1.5, 0], np.float32), (n, 1))
+    return Boxes3D(boxes3d, np.linspace(0.5, 1, n, dtype=np.float32), np.zeros(n, np.int32))
+
+
+@pytest.fixture
+def feed(make, straight, header):
+    """feed(op, item, number of boxes)"""
+
+    def run(op, item, n):
+        op.header = header(0, item)
+        assert op.process(boxes3d=boxes(n), calibration=straight) is None
+
+    return run
+
+
+def written(op):
+    return {str(p.relative_to(op.out_dir)): len(p.read_text().splitlines()) for p in sorted(op.out_dir.rglob("*")) if p.is_file()}
+
+
+def test_no_frames_no_files(make):
+    op = make(KittiObject)
+    op.close()
+    assert written(op) == {}
+
+
+def test_an_empty_frame_is_an_empty_file(make, feed):
+    op = make(KittiObject)
+    feed(op, "000134", 0)
+    op.close()
+    assert written(op) == {"000134.txt": 0}
+
+
+def test_one_box_by_hand(make, feed):
+    op = make(KittiObject)
+    feed(op, "000134", 1)
+    op.close()
+    assert (op.out_dir / "000134.txt").read_text() == (
+        "Car -1 -1 -1.570796 87.500000 40.625000 112.500000 59.375000 "
+        "1.500000 2.000000 4.000000 0.000000 0.750000 10.000000 -1.570796 0.500000\n"
+    )
+
+
+def test_many_frames_and_sequences(make, feed):
+    op = make(KittiObject)
+    for k, item in enumerate(("0001/000000", "0001/000001", "0000/000000", "000009")):
+        feed(op, item, k)
+    op.close()
+    assert written(op) == {"0000/000000.txt": 2, "0001/000000.txt": 0, "0001/000001.txt": 1, "000009.txt": 3}
+
+
+@pytest.mark.parametrize(
+    ("resume", "kept"),
+    [
+        (Resume(1, 2, "0001/000007"), ["0001/000007.txt", "0004/000000.txt"]),
+        (Resume(1, 3, "0001/000008"), ["0001/000007.txt", "0001/000008.txt", "0004/000000.txt"]),
+        (Resume(1, 4, "0000/000000"), ["0000/000000.txt", "0001/000007.txt", "0001/000008.txt", "0004/000000.txt"]),
+        (Resume(1, -1, ""), []),
+    ],
+)
+def test_continued_after_a_kill_files_that_do_not_count_go(make, feed, resume, kept):
+    op = make(KittiObject)
+    for item in ("0004/000000", "0001/000007", "0001/000008", "0000/000000"):
+        feed(op, item, 1)
+    half_done = op.out_dir / (resume.item.rpartition("/")[0] or "0001") / ".000009.txt.part"
+    half_done.write_text("Car -1")
+    again = make(KittiObject, resume=resume)
+    assert not half_done.exists()
+    assert [name for name in written(again) if name != ".sequences"] == kept
+    feed(again, "0009/000000", 2)
+    again.close()
+    assert list(written(again)) == [*kept, "0009/000000.txt"]
+
+
+def test_disk_full(make, feed, monkeypatch):
+    """The file is whole or it is not there."""
+    op = make(KittiObject, name="objects")
+    feed(op, "000000", 2)
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    message = (
+        f"objects: {op.out_dir}/000001.txt: cannot write frame dets:0 (000001): No space left on device; "
+        "what came before is complete; free space, or choose another --out?"
+    )
+    with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
+        feed(op, "000001", 2)
+    monkeypatch.undo()
+    op.close()
+    assert written(op) == {"000000.txt": 2}

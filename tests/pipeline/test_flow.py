@@ -1,0 +1,163 @@
+"""Credits and policies: lossless where it may wait, newest first where it may not, and nobody slows his neighbour."""
+
+import json
+import statistics
+import time
+
+import pytest
+
+from pipe_runs import check_account, check_balance
+from pipeline.supervisor import rss_mb
+
+
+def notes(ended, node):
+    return [json.loads(line) for line in (ended.out / node / "notes.jsonl").read_text().splitlines()]
+
+
+def overload(queue: str) -> str:
+    """A live source twice as fast as its reader."""
+    return f"""
+  src:  {{driver: test.counter, config: {{frames: 200, rate_hz: 100}}, live: true}}
+  slow: {{op: test.fault, inputs: {{data: src.out}}, queue: {{data: {queue}}}, config: {{kind: slow, slow_ms: 20}}}}
+  snk:  {{op: test.null, inputs: {{in: slow.out}}, config: {{write: true}}}}
+"""
+
+
+def test_latest_keeps_the_newest(pipe):
+    graph = pipe.graph(overload("{policy: latest}"))
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    check_account(ended, graph, range(200))
+    edge = ended.report["edges"]["src.out->slow.data"]
+    assert set(edge["dropped"]) == {"queue_full"}
+    assert 40 <= edge["delivered"] <= 160, "neither all nor hardly any"
+    ids = ended.ids("snk")
+    assert ids[-1] == 199, "the newest got through"
+    # one in work and one waiting: what enters is never older than about two periods of the slow node
+    gaps = [b - a for a, b in zip(ids, ids[1:], strict=False)]
+    assert statistics.median(gaps) in (2, 3)
+
+
+def test_max_age_drops_what_is_too_old(pipe):
+    graph = pipe.graph(overload("{policy: drop_oldest, size: 50, max_age_ms: 60}"))
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    check_account(ended, graph, range(200))
+    dropped = ended.report["edges"]["src.out->slow.data"]["dropped"]
+    assert set(dropped) == {"too_old"} and dropped["too_old"] >= 40
+
+
+def test_drop_oldest_is_bounded(pipe):
+    graph = pipe.graph(overload("{policy: drop_oldest, size: 4}"))
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    check_account(ended, graph, range(200))
+    dropped = ended.report["edges"]["src.out->slow.data"]["dropped"]
+    assert set(dropped) == {"queue_full"} and 40 <= dropped["queue_full"] <= 160
+    assert ended.ids("snk")[-4:] == [196, 197, 198, 199], "the queue of four is worked off at the end"
+
+
+def test_max_age_is_ignored_where_there_is_no_clock(pipe):
+    graph = pipe.graph("""
+  src:  {driver: test.counter, config: {frames: 20}}
+  slow: {op: test.fault, inputs: {data: src.out}, queue: {data: {max_age_ms: 1}}, config: {kind: slow, slow_ms: 10}}
+  snk:  {op: test.null, inputs: {in: slow.out}, config: {write: true}}
+""")
+    ended = pipe.run(graph)
+    assert ended.ids("snk") == list(range(20))
+
+
+def test_block_is_lossless_and_flat(pipe):
+    """2,000 frames into a slow sink: all come, in order, and no process grows on the way."""
+    graph = pipe.graph("""
+  src:  {driver: test.blob, config: {bytes: 50000, frames: 2000}}
+  sum:  {op: test.sum, inputs: {data: src.out}}
+  slow: {op: test.fault, inputs: {data: sum.out}, config: {kind: slow, slow_ms: 1}}
+  snk:  {op: test.null, inputs: {in: slow.out}, config: {write: true}}
+""")
+    running = pipe.start(graph)
+    running.wait_lines("snk", 300)
+    pids = {n: running.pid_of(n) for n in ("src", "sum", "slow", "snk")}
+    first = {n: rss_mb(pid) for n, pid in pids.items()}
+    running.wait_lines("snk", 1900)
+    last = {n: rss_mb(pid) for n, pid in pids.items()}
+    ended = running.end()
+    assert ended.code == 0, ended.stderr
+    assert ended.ids("snk") == list(range(2000))
+    assert ended.drops == []
+    grown = {n: last[n] - first[n] for n in pids if last[n]}
+    assert all(mb < 2.0 for mb in grown.values()), grown
+
+
+def test_a_slow_lossy_reader_slows_nobody(pipe):
+    """Were it waited for, all 300 frames would get through to it."""
+    graph = pipe.graph("""
+  src:  {driver: test.counter, config: {frames: 300}}
+  slow: {op: test.fault, inputs: {data: src.out}, queue: {data: {policy: latest}}, config: {kind: slow, slow_ms: 50}}
+  snk:  {op: test.null, inputs: {in: slow.out}, config: {write: true}}
+  fast: {op: test.null, inputs: {in: src.out}, config: {write: true}}
+""")
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    check_account(ended, graph, range(300))
+    assert ended.ids("fast") == list(range(300))
+    assert len(ended.ids("snk")) <= 150
+    assert ended.ids("snk")[-1] == 299
+
+
+def test_a_stall_is_over_within_a_frame(pipe):
+    """The slowest node of a live graph stands still for a second; the next frame but one is as young as ever."""
+    graph = pipe.graph("""
+  src:   {driver: test.counter, config: {frames: 150, rate_hz: 50}, live: true}
+  stall: {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 1000, at: 50}}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: stall.out}}
+""")
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    rows = notes(ended, "snk")
+    at = next(i for i, row in enumerate(rows) if row["frame"] == 50)
+    base = statistics.median(row["ms"] for row in rows[5:at])
+    assert rows[at]["ms"] >= 1000
+    assert rows[at + 1]["frame"] >= 97, "what came during the stall was replaced by the newest"
+    assert rows[at + 2]["ms"] <= base + 20, (base, rows[at : at + 4])
+    check_balance(ended)
+
+
+def test_a_live_graph_without_overload_loses_nothing(pipe):
+    graph = pipe.graph("""
+  src:  {driver: test.counter, config: {frames: 60, rate_hz: 50}, live: true}
+  op:   {op: test.fault, inputs: {data: src.out}}
+  snk:  {op: test.null, inputs: {in: op.out}, config: {write: true}}
+""")
+    began = time.monotonic()
+    ended = pipe.run(graph)
+    check_account(ended, graph, range(60))
+    assert len(ended.ids("snk")) >= 57
+    assert time.monotonic() - began >= 59 / 50, "a live source plays at its own rate"
+
+
+def test_two_runs_at_once_do_not_meet(pipe):
+    graph = pipe.graph("""
+  src:  {driver: test.counter, config: {frames: 100, rate_hz: 100}}
+  op:   {op: test.fault, inputs: {data: src.out}}
+  snk:  {op: test.null, inputs: {in: op.out}, config: {write: true}}
+""")
+    both = [pipe.start(graph, "--rate", "1.0") for _ in range(2)]
+    for ended in [running.end() for running in both]:
+        assert ended.code == 0, ended.stderr
+        check_account(ended, graph, range(100))
+        assert ended.ids("snk") == list(range(100))
+
+
+@pytest.mark.parametrize("policy", ["latest", "drop_oldest"])
+def test_empty_stream(pipe, policy):
+    """Nothing is sent, and everything ends."""
+    graph = pipe.graph(f"""
+  src:  {{driver: test.counter, config: {{frames: 0}}}}
+  op:   {{op: test.fault, inputs: {{data: src.out}}, queue: {{data: {{policy: {policy}}}}}}}
+  snk:  {{op: test.null, inputs: {{in: op.out}}, config: {{write: true}}}}
+""")
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    assert ended.ids("snk") == []
+    assert ended.report["frames"] == 0
