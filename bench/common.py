@@ -19,7 +19,9 @@ from pipeline.supervisor import run
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, kernel, Python and commit of this run."""
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
+    )
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2**30
     return {
         "processor": model or platform.machine(),

@@ -33,7 +33,11 @@ def engine(size: int, frames: int, live: bool) -> dict[str, float]:
 
 
 def main(rounds: int = 3, frames: int = 2000, paced_frames: int = 250) -> dict[str, Any]:
-    out: dict[str, Any] = {"about": header("pipe bench hop", f"{rounds} rounds of {frames} frames back-to-back, {paced_frames} at 50 Hz"), "rows": [], "figures": {}}
+    out: dict[str, Any] = {
+        "about": header("pipe bench hop", f"{rounds} rounds of {frames} frames back-to-back, {paced_frames} at 50 Hz"),
+        "rows": [],
+        "figures": {},
+    }
     print(f"{'frame':>8} {'pace':>13} | {'pipe p50':>9} {'p99':>8} | {'pyzmq p50':>9} {'p99':>8} | ratio p50   [us, one way]")
     eight: dict[bool, float] = {}
     for paced in (False, True):
@@ -57,7 +61,10 @@ def main(rounds: int = 3, frames: int = 2000, paced_frames: int = 250) -> dict[s
             eight.setdefault(paced, p["p50"])
             row["of_8B"] = p["p50"] / eight[paced]
             out["rows"].append(row)
-            out["figures"] |= {f"{name}.{row['pace']}.{k}": v for k, v in (("p50_us", p["p50"]), ("ratio", row["ratio"]), ("of_8B", row["of_8B"]))}
+            out["figures"] |= {
+                f"{name}.{row['pace']}.{k}": v
+                for k, v in (("p50_us", p["p50"]), ("ratio", row["ratio"]), ("of_8B", row["of_8B"]))
+            }
             print(
                 f"{name:>8} {row['pace']:>13} | {p['p50']:9.0f} {p['p99']:8.0f} | {z['p50']:9.0f} {z['p99']:8.0f} | "
                 f"{row['ratio']:.2f}  ({row['of_8B']:.2f} of our 8 B)"

@@ -89,4 +89,3 @@ class Idle(Operator):
 
     def process(self, **inputs: Any) -> None:
         return
-

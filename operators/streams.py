@@ -105,7 +105,11 @@ IMAGE = Schema(
 GREY = Schema("GREY", {"image": Array("uint8", ("H", "W"), "", "luminance")}, frame="image", limits={"H": 1080, "W": 1920})
 POSE = Schema(
     "POSE",
-    {"T_world_velo": Array("float64", (4, 4), "m", "p_world = T_world_velo @ p_velo; world = velodyne at the first frame of a sequence")},
+    {
+        "T_world_velo": Array(
+            "float64", (4, 4), "m", "p_world = T_world_velo @ p_velo; world = velodyne at the first frame of a sequence"
+        )
+    },
     frame="world",
 )
 CALIBRATION = Schema(

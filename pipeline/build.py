@@ -78,7 +78,9 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
         for e, (src_node, src_port, dst_node, dst_port) in ends.items():
             if dst_node == name:
                 _, place, _ = places[(src_node, src_port)]
-                edge = InEdge(specs[e], dst_port, place, readable.get(src_node) or _NO_MEMORY, board, part["sources"], part["verify"])
+                edge = InEdge(
+                    specs[e], dst_port, place, readable.get(src_node) or _NO_MEMORY, board, part["sources"], part["verify"]
+                )
                 built.in_edges[e] = edge
                 (statics if specs[e].static else inputs)[dst_port] = edge
         inputs = {p: inputs[p] for p in told["streams"]}
@@ -91,8 +93,18 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
             )  # fmt: skip
         built.runners.append(
             OperatorRunner(
-                node, told["index"], inputs, statics, outputs, declared_ports(cls.inputs, name), joiner, told["trigger"],
-                Path(part["out"]) / "poison", not part["live"], _age_check(built.clock), **common,
+                node,
+                told["index"],
+                inputs,
+                statics,
+                outputs,
+                declared_ports(cls.inputs, name),
+                joiner,
+                told["trigger"],
+                Path(part["out"]) / "poison",
+                not part["live"],
+                _age_check(built.clock),
+                **common,
             )  # fmt: skip
         )
     for e, (src_node, _, dst_node, _) in ends.items():

@@ -29,7 +29,9 @@ class Fault:
         node, colon, rest = text.partition(":")
         step, _, count = rest.partition("@")
         if not colon or step not in STEPS or not (count or "1").isdigit():
-            raise GraphError(f"--inject {text}: needs NODE:STEP[@N] with STEP one of {', '.join(STEPS)}; e.g. tracker:processing@10")
+            raise GraphError(
+                f"--inject {text}: needs NODE:STEP[@N] with STEP one of {', '.join(STEPS)}; e.g. tracker:processing@10"
+            )
         return cls(node, step, int(count or 1))
 
 

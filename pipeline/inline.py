@@ -139,7 +139,13 @@ class Inline:
             time.sleep(0.001)
             return
         self._drain()
-        blocked = {e.spec.index for r in built.all if not r.finished and not r.room() for p in r.outputs.values() if (e := p.blocked_by())}
+        blocked = {
+            e.spec.index
+            for r in built.all
+            if not r.finished and not r.room()
+            for p in r.outputs.values()
+            if (e := p.blocked_by())
+        }
         blocked |= {e.id for e in self.session.plan.edges if keeps_all(self.session, e.id)}
         raise RunError(" / ".join(sorted(stuck_text(self.session, e) for e in blocked)) or "the graph is stuck")
 

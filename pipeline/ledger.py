@@ -43,6 +43,7 @@ REASONS = (
 REASON = {name: i for i, name in enumerate(REASONS)}
 
 _EVENT = struct.Struct("<8q")
+_BLANK = (0,) * 8
 _ID = (1 << 48) - 1
 
 
@@ -59,7 +60,20 @@ class Log:
         self._on_full = on_full
         self._next: int = self._words[self._head]
 
-    def add(self, kind: int, index: int, gen: int, who: int, stamp: int, a: int = 0, b: int = 0, c: int = 0, *, reason: int = 0, slot: int = 0) -> None:
+    def add(
+        self,
+        kind: int,
+        index: int,
+        gen: int,
+        who: int,
+        stamp: int,
+        a: int = 0,
+        b: int = 0,
+        c: int = 0,
+        *,
+        reason: int = 0,
+        slot: int = 0,
+    ) -> None:
         n = self._next
         while n - self._words[self._tail] >= RING_EVENTS:
             self._on_full()
@@ -70,6 +84,12 @@ class Log:
             w0, gen, who, stamp, a, b, c, n ^ w0 ^ gen ^ who ^ stamp ^ a ^ b ^ c,
         )  # fmt: skip
         self._next = n + 1
+
+    def rehearse(self) -> None:
+        """Touch what the next event touches; nothing is committed."""
+        with self.lock:
+            if self._next - self._words[self._tail] < RING_EVENTS:
+                _EVENT.pack_into(self._bytes, self._events + (self._next % RING_EVENTS) * 64, *_BLANK)
 
     def commit(self) -> None:
         self._words[self._head] = self._next

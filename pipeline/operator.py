@@ -129,7 +129,7 @@ class Operator(Node):
     meta: dict[str, dict[str, Any]]
     missing: tuple[str, ...] = ()
 
-    def process(self, **inputs: Any) -> Any:
+    def process(self, *args: Any, **inputs: Any) -> Any:
         """One set of inputs, by port name -> the output port's value; {port: value} with several ports; None = nothing."""
         raise NotImplementedError(f"{type(self).__name__}.process")
 
@@ -175,7 +175,9 @@ def operator(
             if name in inputs:
                 continue
             if parameter.default is inspect.Parameter.empty:
-                raise GraphError(f"{function.__module__}.{function.__name__}: parameter {name} is no input port and has no default")
+                raise GraphError(
+                    f"{function.__module__}.{function.__name__}: parameter {name} is no input port and has no default"
+                )
             kind = parameter.annotation if parameter.annotation is not inspect.Parameter.empty else type(parameter.default)
             fields.append((name, kind, dataclasses.field(default=parameter.default)))
         config = dataclasses.make_dataclass(f"{function.__name__.title()}Config", fields, frozen=True)

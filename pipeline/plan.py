@@ -15,6 +15,7 @@ from pipeline.graphspec import Edge, GraphSpec
 from pipeline.ports import EdgeSpec
 from pipeline.shm import BoardShape, PortLayout, layout, pool_bytes
 
+
 @dataclass(frozen=True)
 class RunOptions:
     """What the command line says about one run.
@@ -62,7 +63,9 @@ class Plan:
         self.edges = graph.edges()
         for name in order:
             node = graph.nodes[name]
-            streams = [(p, graph.slots(name, p), graph.slot_bytes(name, p)) for p, spec in node.outputs.items() if not spec.static]
+            streams = [
+                (p, graph.slots(name, p), graph.slot_bytes(name, p)) for p, spec in node.outputs.items() if not spec.static
+            ]
             places = {p.port: p for p in layout([(p, slots, size if slots else 0) for p, slots, size in streams])}
             self.pool_size[name] = pool_bytes(list(places.values()))
             for port in node.outputs:
@@ -80,7 +83,15 @@ class Plan:
             assert queue.policy is not None and queue.size is not None
             self.edge_specs.append(
                 EdgeSpec(
-                    edge.id, edge.name, False, queue.policy, queue.size, graph.window(edge) - holds, holds, age, slots_of[(edge.src_node, edge.src_port)]
+                    edge.id,
+                    edge.name,
+                    False,
+                    queue.policy,
+                    queue.size,
+                    graph.window(edge) - holds,
+                    holds,
+                    age,
+                    slots_of[(edge.src_node, edge.src_port)],
                 )
             )
 
@@ -113,7 +124,9 @@ class Plan:
         paced = any(n.live and not n.cls.live for n in self.graph.nodes.values())
         return 1.0 if rate is None and self.graph.live and paced else None
 
-    def part(self, nodes: list[str], process: int, resume: dict[str, Any], epochs: dict[int, tuple[int, int]], fds: dict[str, Any]) -> dict[str, Any]:
+    def part(
+        self, nodes: list[str], process: int, resume: dict[str, Any], epochs: dict[int, tuple[int, int]], fds: dict[str, Any]
+    ) -> dict[str, Any]:
         """What the process of `nodes` is told. `fds`: board, and per node the pool's [writeable, read-only] descriptors."""
         graph, own = self.graph, set(nodes)
         edges = [e for e in self.edges if e.src_node in own or e.dst_node in own]

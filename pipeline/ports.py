@@ -28,7 +28,7 @@ from pipeline.frame import Header
 from pipeline.ledger import Log, who
 from pipeline.schema import Schema
 from pipeline.shm import SLOT_HEADER, Board, Delivery, Mapping as Memory, PortLayout, align, view
-from pipeline.transport import BOUND, CREDIT, FRAME, HELLO, STATIC, Channel, body_of, head
+from pipeline.transport import BOUND, CREDIT, FRAME, HELLO, ROUSE, STATIC, Channel, body_of, head
 
 FOREVER = 2**63 - 1
 NEVER = -(2**63)
@@ -223,6 +223,11 @@ class OutEdge:
             self._log.commit()
         self.port.unref(frame.slot)
 
+    def rouse(self) -> None:
+        """A frame is about to come: wake the sleeping processes on the way now, not when it is there (006-rouse.md)."""
+        if self.up and self.channel is not None and not self.queue:
+            self._transmit(ROUSE, b"")
+
     # -- what the reader says -------------------------------------------------------------------------------------
     def work_off(self) -> None:
         """Handle what has come in the channel's inbox; the caller holds the port's lock."""
@@ -319,10 +324,13 @@ class OutPort:
         self.free: deque[int] = deque()
         self.statics: list[bytes] = []
         self._memory, self._verify, self._on_room = memory, verify, on_room
+        self.label = f"{node}.{name}"
+        self._pack = msgpack.Packer().pack  # one packer per port: making one for every frame costs more than packing
         self._gen = epoch << 40
         self._headers = [place.offset + slot * place.stride for slot in range(place.slots)]
         self._capacity = place.slot_bytes
         self._slot: int | None = None
+        self._last: Sent | None = None
         self._used = 0
         self._loans: list[np.ndarray] = []
 
@@ -418,7 +426,9 @@ class OutPort:
         point("written")
         return out, total, copied
 
-    def seal(self, header: Header, source: int, described: list[list[Any]], bound: int, meta: Mapping[str, Any], made_ns: int) -> Sent:
+    def seal(
+        self, header: Header, source: int, described: list[list[Any]], bound: int, meta: Mapping[str, Any], made_ns: int
+    ) -> Sent:
         """Close the slot under a new generation; the frame exists once the caller has committed it to the log.
 
         made_ns  when the operator (or `read`) returned it, CLOCK_MONOTONIC: a hop starts there
@@ -429,8 +439,21 @@ class OutPort:
         self._gen += 1
         crc = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + self._used]) if self._verify else 0
         _SLOT.pack_into(self._memory.view, at, self._gen, crc)
-        body = msgpack.packb(
-            [slot, self._gen, source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, made_ns, self._used, described, meta]
+        body = self._pack(
+            [
+                slot,
+                self._gen,
+                source,
+                header.frame_id,
+                header.item,
+                header.stamp_ns,
+                header.recv_ns,
+                bound,
+                made_ns,
+                self._used,
+                described,
+                meta,
+            ]
         )
         if self._loans:
             for loan in self._loans:
@@ -454,6 +477,7 @@ class OutPort:
 
     # -- sending --------------------------------------------------------------------------------------------------
     def dispatch(self, frame: Sent) -> None:
+        self._last = frame
         with self.lock:
             if not self.edges:
                 self.free.append(frame.slot)
@@ -461,6 +485,15 @@ class OutPort:
             self.refs[frame.slot] += len(self.edges)
             for edge in self.edges:
                 edge.offer(frame)
+
+    def rouse(self) -> None:
+        """Tell the readers that a frame is near, and bring what publishing it touches back into this core's caches."""
+        with self.lock:
+            for edge in self.edges:
+                edge.rouse()
+            if self._last is not None:
+                msgpack.packb(msgpack.unpackb(self._last.body))
+                np.ndarray((1,), np.uint8, self._memory.map, self._headers[self._last.slot])
 
     def advance(self, bound: int) -> None:
         """Nothing was emitted, but nothing older than `bound` will come."""
@@ -477,7 +510,9 @@ class OutPort:
             packed = [[n, a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()] for n, a in arrays.items()]
             body = msgpack.packb([i, len(values), from_ns, packed])
             if len(body) > MAX_STATIC:
-                raise FrameError(f"{self.node}.{self.name}: a static value needs at most 1 MB, got {len(body) / 1e6:.3g} MB; send it as a stream")
+                raise FrameError(
+                    f"{self.node}.{self.name}: a static value needs at most 1 MB, got {len(body) / 1e6:.3g} MB; send it as a stream"
+                )
             bodies.append(body)
         with self.lock:
             self.statics = bodies
@@ -533,7 +568,9 @@ class Latched:
 class InEdge:
     """Where frames enter a node."""
 
-    def __init__(self, spec: EdgeSpec, port: str, place: PortLayout, memory: Memory, board: Board, sources: list[str], verify: bool) -> None:
+    def __init__(
+        self, spec: EdgeSpec, port: str, place: PortLayout, memory: Memory, board: Board, sources: list[str], verify: bool
+    ) -> None:
         self.spec, self.port = spec, port
         self.inbox: deque[Arrived | int] = deque()  # int = a bound
         self.latched = Latched()
@@ -541,6 +578,8 @@ class InEdge:
         self.local: OutEdge | None = None
         self.released: deque[tuple[int, int]] = deque()
         self.kept = 0
+        self.roused = False
+        self._last_body = b""
         self._memory, self._board, self._words = memory, board, board.words
         self._sources, self._verify = sources, verify
         self._headers = [place.offset + slot * place.stride for slot in range(place.slots)]
@@ -574,13 +613,34 @@ class InEdge:
                     self.take_bound(body_of(data))
                 elif kind == STATIC:
                     self.take_static(body_of(data))
+                elif kind == ROUSE:
+                    self.roused = True
+
+    def rehearse(self) -> None:
+        """Walk the way of the next frame with the last one's descriptor: code and memory come back into the caches."""
+        self.roused = False
+        if self._last_body:
+            self.inbox.append(frame := self._arrived(self._last_body))
+            self.inbox.pop()
+            _SLOT.unpack_from(self._memory.view, self._headers[frame.slot])
+            owner = Delivery(deque(), (0, 0))
+            base = self._memory.address + self._headers[frame.slot] + SLOT_HEADER
+            for _, dtype, shape, at in frame.described:
+                view(base + at, dtype, tuple(shape), owner)
 
     def take_frame(self, body: bytes) -> None:
-        slot, gen, source, frame_id, item, stamp, recv, bound, made, used, described, meta = msgpack.unpackb(body, strict_map_key=False)
-        self._words[self._lease + 3 * slot + 1] = gen
+        frame = self._arrived(body)
+        self._last_body = body
+        self._words[self._lease + 3 * frame.slot + 1] = frame.gen
         point("received")
+        self.inbox.append(frame)
+
+    def _arrived(self, body: bytes) -> Arrived:
+        slot, gen, source, frame_id, item, stamp, recv, bound, made, used, described, meta = msgpack.unpackb(
+            body, strict_map_key=False
+        )
         header = Header(self._sources[source], frame_id, item, stamp, recv)
-        self.inbox.append(Arrived(self, slot, gen, source, header, bound, made, used, described, meta))
+        return Arrived(self, slot, gen, source, header, bound, made, used, described, meta)
 
     def take_bound(self, bound: int) -> None:
         self.inbox.append(bound)
@@ -609,11 +669,15 @@ class InEdge:
         at = self._headers[frame.slot]
         gen, crc = _SLOT.unpack_from(self._memory.view, at)
         if gen != frame.gen:
-            raise FrameError(f"{self.spec.name}: torn frame {frame.header}: slot {frame.slot} needs generation {frame.gen}, got {gen}; please report this")
+            raise FrameError(
+                f"{self.spec.name}: torn frame {frame.header}: slot {frame.slot} needs generation {frame.gen}, got {gen}; please report this"
+            )
         if self._verify:
             got = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + frame.used])
             if got != crc:
-                raise FrameError(f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; who still writes to it?")
+                raise FrameError(
+                    f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; who still writes to it?"
+                )
 
     # -- giving back ----------------------------------------------------------------------------------------------
     def done(self, frame: Arrived) -> None:

@@ -10,14 +10,18 @@ from pipeline.ledger import balance
 from pipeline.session import Session
 
 
-def make(session: Session, exit_: str, wall_s: float, life: dict[str, dict[str, Any]], digests: dict[str, str | None]) -> dict[str, Any]:
+def make(
+    session: Session, exit_: str, wall_s: float, life: dict[str, dict[str, Any]], digests: dict[str, str | None]
+) -> dict[str, Any]:
     """`life`: node -> restarts, restart_ms, cpu_s, rss_mb."""
     graph, plan = session.graph, session.plan
     nodes: dict[str, Any] = {}
     for name, book in session.node_books.items():
         spec = graph.nodes[name]
         nodes[name] = {
-            "in": 0 if spec.is_source else sum(session.edge_books[e.id].delivered for e in plan.edges if e.dst_node == name and not e.static),
+            "in": 0
+            if spec.is_source
+            else sum(session.edge_books[e.id].delivered for e in plan.edges if e.dst_node == name and not e.static),
             "out": book.out,
             "errors": book.errors,
             "restarts": life[name]["restarts"],
@@ -71,7 +75,9 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
             dropped[reason] = dropped.get(reason, 0) + n
     rate = report["frames"] / report["wall_s"] if report["wall_s"] else 0.0
     drops = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items())) or "none"
-    lines = [f"{report['graph']}: {report['exit']}, {report['frames']} frames in {report['wall_s']:.1f} s ({rate:.1f}/s), dropped: {drops}"]
+    lines = [
+        f"{report['graph']}: {report['exit']}, {report['frames']} frames in {report['wall_s']:.1f} s ({rate:.1f}/s), dropped: {drops}"
+    ]
     for name, sink in report["sinks"].items():
         p50, p99 = sink["latency_ms"]["p50"], sink["latency_ms"]["p99"]
         latency = "" if p50 is None else f", latency p50 {p50:.1f} ms, p99 {p99:.1f} ms"

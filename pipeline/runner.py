@@ -34,6 +34,8 @@ from pipeline.schema import Port
 from pipeline.shm import IDLE, OPENING, PROCESSING, READING, WAITING, Board
 from pipeline.sync import Joiner, Match, Miss, Release
 
+ROUSE_NS = 1_000_000
+"""How long before a live frame is due its way is roused; a node that computes for longer does not pass it on."""
 MAX_POISON = 20
 """Frames saved per node when its operator raises; the rest is only counted."""
 
@@ -49,7 +51,17 @@ class Failure(PipeError):
 class _Runner:
     """What sources and operators share: the board's words, outputs, errors."""
 
-    def __init__(self, node: Node, index: int, outputs: dict[str, OutPort], board: Board, log: Log, clock: Clock, on_error: str, inline: bool) -> None:
+    def __init__(
+        self,
+        node: Node,
+        index: int,
+        outputs: dict[str, OutPort],
+        board: Board,
+        log: Log,
+        clock: Clock,
+        on_error: str,
+        inline: bool,
+    ) -> None:
         self.node, self.index, self.outputs, self.clock = node, index, outputs, clock
         self.log, self.on_error, self.inline = log, on_error, inline
         self.errors: list[str] = []
@@ -84,7 +96,9 @@ class _Runner:
                 return False
         return True
 
-    def write(self, values: Mapping[str, Any], header: Header, source: int, bound: int, made_ns: int) -> list[tuple[OutPort, Sent, int, int]]:
+    def write(
+        self, values: Mapping[str, Any], header: Header, source: int, bound: int, made_ns: int
+    ) -> list[tuple[OutPort, Sent, int, int]]:
         """Check and write the values of all ports; nothing counts yet. Raises FrameError and leaves no slot behind."""
         written: list[tuple[OutPort, Sent, int, int]] = []
         try:
@@ -94,9 +108,8 @@ class _Runner:
                 port = self.outputs.get(name)
                 if port is None:
                     raise FrameError(f"{self.node.name}: needs output ports {', '.join(self.outputs) or '(none)'}, got {name}")
-                label = f"{self.node.name}.{name}"
-                arrays = port.schema.unpack(value, label)
-                port.schema.check(arrays, label)
+                arrays = port.schema.unpack(value, port.label)
+                port.schema.check(arrays, port.label)
                 if not port.edges:
                     continue
                 described, nbytes, copied = port.write(arrays)
@@ -110,6 +123,12 @@ class _Runner:
         for port in self.outputs.values():
             port.abort()  # loans nobody returned
         return written
+
+    def rouse(self) -> None:
+        """A frame is near: see docs/decisions/006-rouse.md."""
+        for port in self.outputs.values():
+            port.rouse()
+        self.log.rehearse()
 
     def abort(self) -> None:
         self._meta.clear()
@@ -145,7 +164,15 @@ class _Runner:
 class SourceRunner(_Runner):
     """Reads one source. `limit` = how many readings (`--frames`), `last_stamp_ns` = nothing after it."""
 
-    def __init__(self, source: Source, index: int, source_index: int, outputs: dict[str, OutPort], static: Mapping[str, Port], **common: Any) -> None:
+    def __init__(
+        self,
+        source: Source,
+        index: int,
+        source_index: int,
+        outputs: dict[str, OutPort],
+        static: Mapping[str, Port],
+        **common: Any,
+    ) -> None:
         super().__init__(source, index, outputs, **common)
         self.source, self.source_index = source, source_index
         self.limit: int | None = None
@@ -169,9 +196,8 @@ class SourceRunner(_Runner):
             latched: dict[str, list[tuple[int, Mapping[str, np.ndarray]]]] = {name: [] for name in self._static}
             for value in self.source.statics():
                 port = self.outputs[value.port]
-                label = f"{self.node.name}.{value.port}"
-                arrays = port.schema.unpack(value.value, label)
-                port.schema.check(arrays, label)
+                arrays = port.schema.unpack(value.value, port.label)
+                port.schema.check(arrays, port.label)
                 latched[value.port].append((value.from_ns, arrays))
             for name, values in latched.items():
                 self.outputs[name].latch(values)
@@ -227,7 +253,16 @@ class SourceRunner(_Runner):
         self._board.set_item(self.index, self._steps, header.item)
         with self.log.lock:
             self.log_published(written)
-            self.log.add(STEP, self.index, self._steps, who(self.source_index, frame_id), header.stamp_ns, self._read_ns, -1, monotonic_ns())
+            self.log.add(
+                STEP,
+                self.index,
+                self._steps,
+                who(self.source_index, frame_id),
+                header.stamp_ns,
+                self._read_ns,
+                -1,
+                monotonic_ns(),
+            )
             self.log.commit()
         self._steps += 1
         self.last_emitted_ns = header.stamp_ns
@@ -280,6 +315,8 @@ class OperatorRunner(_Runner):
         self._too_old = on_drop_age
         self._bounds = dict.fromkeys(inputs, NEVER)
         self._recent: set[int] = set()
+        self._compute_ns = 0
+        self._ages = any(e.spec.max_age_ns is not None for e in inputs.values())
         self._advanced = NEVER
         self._waiting_none = {p: None for p in ports if p not in inputs and p not in statics}
         self._digest = hashlib.sha256() if deterministic and not outputs else None
@@ -318,6 +355,10 @@ class OperatorRunner(_Runner):
                         self._recent = {s for s in self._recent if s >= bound}
             if edge.released:
                 edge.collect()
+            if edge.roused:
+                if self._compute_ns < ROUSE_NS:
+                    self.rouse()
+                edge.rehearse()
         if self.joiner is not None:
             self._settle(self.joiner.pop(monotonic_ns()))
 
@@ -418,16 +459,18 @@ class OperatorRunner(_Runner):
         trigger = frames[self.trigger]
         assert trigger is not None
         header = trigger.header
-        if self._too_old(trigger):
+        if self._ages and self._too_old(trigger):
             for frame in frames.values():
                 if frame is not None and not frame.accounted and (frame is trigger or self.joiner is None):
                     self._drop(frame, "too_old")
             self._advance(bound)
             return
         operator.header = header
-        operator.headers = {port: f.header for port, f in frames.items() if f is not None}
         operator.missing = missing
-        operator.meta = {port: f.meta for port, f in frames.items() if f is not None}
+        operator.headers, operator.meta = headers, meta = {}, {}
+        for port, f in frames.items():
+            if f is not None:
+                headers[port], meta[port] = f.header, f.meta
         written: list[tuple[OutPort, Sent, int, int]] = []
         started = monotonic_ns()
         error: BaseException | None = None
@@ -449,8 +492,10 @@ class OperatorRunner(_Runner):
                 if not self.outputs:
                     raise FrameError(f"{operator.name}: is a sink, its process() must return None, got {type(result).__name__}")
                 outputs = {self._single: result} if self._single is not None else result
-                if not isinstance(outputs, Mapping):
-                    raise FrameError(f"{operator.name}: process() must return {{port: value}} for {', '.join(self.outputs)}, got {type(result).__name__}")
+                if type(outputs) is not dict and not isinstance(outputs, Mapping):
+                    raise FrameError(
+                        f"{operator.name}: process() must return {{port: value}} for {', '.join(self.outputs)}, got {type(result).__name__}"
+                    )
                 written = self.write(outputs, header, trigger.source, bound, finished)
             else:
                 self.abort()
@@ -492,7 +537,9 @@ class OperatorRunner(_Runner):
             values[port] = None if arrays is None else self.ports[port].schema.pack(arrays)
         return values
 
-    def _commit(self, frames: dict[str, Arrived | None], trigger: Arrived, written: list[Any], started: int, finished: int) -> None:
+    def _commit(
+        self, frames: dict[str, Arrived | None], trigger: Arrived, written: list[Any], started: int, finished: int
+    ) -> None:
         """One store makes the whole step true: inputs delivered, outputs published."""
         latency = -1
         if not self.outputs:
@@ -504,11 +551,20 @@ class OperatorRunner(_Runner):
             for frame in frames.values():
                 if frame is not None and not frame.accounted:
                     frame.accounted = True
-                    log.add(DELIVERED, frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, started - frame.made_ns, slot=frame.slot)
+                    log.add(
+                        DELIVERED,
+                        frame.edge.spec.index,
+                        frame.gen,
+                        frame.who,
+                        frame.header.stamp_ns,
+                        started - frame.made_ns,
+                        slot=frame.slot,
+                    )
             self.log_published(written)
             log.add(STEP, self.index, self._steps, trigger.who, trigger.header.stamp_ns, finished - started, latency, started)
             log.commit()
         self._steps += 1
+        self._compute_ns = finished - started
         point("committed")
 
     def _raised(self, error: BaseException, frames: dict[str, Arrived | None], trigger: Arrived) -> None:
@@ -521,7 +577,15 @@ class OperatorRunner(_Runner):
             for frame in frames.values():
                 if frame is not None and not frame.accounted:
                     frame.accounted = True
-                    self.log.add(DROPPED, frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, reason=REASON["error"], slot=frame.slot)
+                    self.log.add(
+                        DROPPED,
+                        frame.edge.spec.index,
+                        frame.gen,
+                        frame.who,
+                        frame.header.stamp_ns,
+                        reason=REASON["error"],
+                        slot=frame.slot,
+                    )
             self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns)
             self.log.commit()
         if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
@@ -548,7 +612,9 @@ class OperatorRunner(_Runner):
         for port, edge in self.statics.items():
             arrays.update({f"{port}/{n}": a for n, a in (edge.latched.at(trigger.header.stamp_ns) or {}).items()})
         config = asdict(self.node.config) if is_dataclass(self.node.config) else {}
-        arrays["pipe"] = np.frombuffer(json.dumps({"node": self.node.name, "headers": headers, "trigger": self.trigger, "config": config}).encode(), np.uint8)
+        arrays["pipe"] = np.frombuffer(
+            json.dumps({"node": self.node.name, "headers": headers, "trigger": self.trigger, "config": config}).encode(), np.uint8
+        )
         try:
             self._poison_dir.mkdir(parents=True, exist_ok=True)
             np.savez(self._poison_dir / f"{self.node.name}-{trigger.header.source}-{trigger.header.frame_id}.npz", **arrays)  # type: ignore[arg-type]

@@ -200,4 +200,3 @@ def ports(declared: Mapping[str, Schema | Port], who: str) -> dict[str, Port]:
             raise GraphError(f"{who}: port {name} must be a Schema, static(...) or optional(...), got {type(port).__name__}")
         out[name] = port
     return out
-

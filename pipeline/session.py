@@ -64,7 +64,13 @@ class Session:
         self.node_books = {name: NodeBook() for name in plan.node_index}
         ports = [(plan.node_index[p.node], p.edges) for p in plan.ports]
         self.accountant = Accountant(
-            self.board, self.edge_books, list(self.node_books.values()), ports, plan.sources, self.logs / "drops.jsonl", options.out
+            self.board,
+            self.edge_books,
+            list(self.node_books.values()),
+            ports,
+            plan.sources,
+            self.logs / "drops.jsonl",
+            options.out,
         )
 
     def all_fds(self) -> list[int]:

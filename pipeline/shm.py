@@ -84,7 +84,9 @@ def create(name: str, size: int) -> int:
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
         os.close(fd)
-        raise RunError(f"{name}: needs {size / 1e6:.1f} MB of memory for its frames, got: {error.strerror}; lower pool: slots or max_mb") from None
+        raise RunError(
+            f"{name}: needs {size / 1e6:.1f} MB of memory for its frames, got: {error.strerror}; lower pool: slots or max_mb"
+        ) from None
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return fd
 

@@ -337,7 +337,9 @@ class Supervisor:
             self._give_up(child, how)
             return
         if self.start_body is None and len(child.deaths_ns) > 1:
-            self._fail(f"{child.place}: needs to start, but {how} twice while starting; see {self.session.logs / (child.place + '.log')}")
+            self._fail(
+                f"{child.place}: needs to start, but {how} twice while starting; see {self.session.logs / (child.place + '.log')}"
+            )
             return
         delay_ns = int(spec.backoff_s * 2 ** (len(child.deaths_ns) - 1) * 1e9)
         child.respawn_at_ns = max(1, now + delay_ns)
@@ -407,7 +409,13 @@ class Supervisor:
     def _give_up(self, child: Child, how: str) -> None:
         child.gone = True
         spec = self.graph.nodes[child.nodes[0]].restart
-        reason = "restart: never" if spec.policy == "never" else f"{len(child.deaths_ns) - 1} restarts within {spec.window_s:g} s" if how else ""
+        reason = (
+            "restart: never"
+            if spec.policy == "never"
+            else f"{len(child.deaths_ns) - 1} restarts within {spec.window_s:g} s"
+            if how
+            else ""
+        )
         text = f"{child.place}: {how}; given up ({reason}); see {self.session.logs / (child.place + '.log')}"
         if any(self.graph.on_error(n) == "stop" for n in child.nodes):
             self._fail(text)
@@ -445,7 +453,11 @@ class Supervisor:
         if self.accountant.events != self._moved_events:
             self._moved_events, self._moved_at_ns = self.accountant.events, now
             return
-        if self.start_body is None or now - self._moved_at_ns < STUCK_S * 1e9 or any(not c.ready and not c.gone for c in self.children.values()):
+        if (
+            self.start_body is None
+            or now - self._moved_at_ns < STUCK_S * 1e9
+            or any(not c.ready and not c.gone for c in self.children.values())
+        ):
             return
         words, board = self.session.board.words, self.session.board
         waiting: list[int] = []
@@ -457,11 +469,18 @@ class Supervisor:
                 waiting.append(words[at + 2] - 1)
         paced = self.graph.live or self.plan.rate is not None or self.options.rate == "step"
         if waiting and not paced:
-            self._fail(" / ".join(sorted({stuck_text(self.session, e) for e in waiting if e >= 0})) or "the graph is stuck: a pool has no free slot")
+            self._fail(
+                " / ".join(sorted({stuck_text(self.session, e) for e in waiting if e >= 0}))
+                or "the graph is stuck: a pool has no free slot"
+            )
             return
         # Paced, a join may wait long and rightly; a reader that keeps all its credit as views never gets another frame.
         over = all(source in self.done for source in self.plan.sources)
-        hoarded = [e.id for e in self.plan.edges if (over or e.id in waiting) and e.dst_node not in self.done and keeps_all(self.session, e.id)]
+        hoarded = [
+            e.id
+            for e in self.plan.edges
+            if (over or e.id in waiting) and e.dst_node not in self.done and keeps_all(self.session, e.id)
+        ]
         if hoarded:
             self._fail(" / ".join(sorted(stuck_text(self.session, e) for e in hoarded)))
 
@@ -568,7 +587,12 @@ class Supervisor:
             total = sum(float(session.node_books[n].compute.count) for n in child.nodes) or 1.0
             for name in child.nodes:
                 share = session.node_books[name].compute.count / total if len(child.nodes) > 1 else 1.0
-                life[name] = {"restarts": child.epoch, "restart_ms": child.restart_ms, "cpu_s": round(child.cpu_s * share, 3), "rss_mb": round(child.rss_mb, 1)}
+                life[name] = {
+                    "restarts": child.epoch,
+                    "restart_ms": child.restart_ms,
+                    "cpu_s": round(child.cpu_s * share, 3),
+                    "rss_mb": round(child.rss_mb, 1),
+                }
         made = report.make(session, exit_, wall_s, life, self.digests)
         wrong = report.unbalanced(made)
         if wrong:
@@ -593,7 +617,9 @@ def stuck_text(session: Session, edge: int) -> str:
             f"set holds = {{'{planned.dst_port}': {kept}}} in its class or copy what it keeps"
         )
     others = [
-        e.dst_port for e in session.plan.edges if e.dst_node == planned.dst_node and e.id != edge and not e.static and not session.edge_books[e.id].open
+        e.dst_port
+        for e in session.plan.edges
+        if e.dst_node == planned.dst_node and e.id != edge and not e.static and not session.edge_books[e.id].open
     ]
     return (
         f"{session.graph.name}: {planned.dst_node}.{planned.dst_port}: its buffer of {book.in_flight} frames is full while it waits for "

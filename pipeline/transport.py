@@ -28,9 +28,11 @@ from pipeline.errors import RunError
 HEAD = struct.Struct("<BxHIII")
 
 # What an edge carries.
-FRAME, BOUND, STATIC, HELLO, CREDIT = range(1, 6)
+FRAME, BOUND, STATIC, HELLO, CREDIT, ROUSE = range(1, 7)
 # What a worker and the supervisor say to each other.
-SPEC, READY, START, EDGE_DOWN, EDGE_DOWN_OK, EDGE_UP, EDGE_GONE, EDGE_EOS, FAILED, NODE_DONE, NUDGE, HORIZON, END, EXIT = range(16, 30)
+SPEC, READY, START, EDGE_DOWN, EDGE_DOWN_OK, EDGE_UP, EDGE_GONE, EDGE_EOS, FAILED, NODE_DONE, NUDGE, HORIZON, END, EXIT = range(
+    16, 30
+)
 
 # The plain methods of pyzmq's core and plain numbers: its enum arithmetic costs more than the calls themselves.
 _send, _recv, _get = zmq.backend.Socket.send, zmq.backend.Socket.recv, zmq.backend.Socket.get
@@ -59,7 +61,9 @@ class Channel:
 
     def __init__(self, context: zmq.Context[Any], path: Path, *, bind: bool) -> None:
         if len(os.fsencode(path)) > _MAX_PATH:
-            raise RunError(f"socket {path}: needs a path of at most {_MAX_PATH} characters, got {len(os.fsencode(path))}; set XDG_RUNTIME_DIR to a shorter folder")
+            raise RunError(
+                f"socket {path}: needs a path of at most {_MAX_PATH} characters, got {len(os.fsencode(path))}; set XDG_RUNTIME_DIR to a shorter folder"
+            )
         self.lock = threading.RLock()
         self.path = path
         self.inbox: deque[bytes] = deque()
@@ -139,7 +143,9 @@ def runtime_root() -> Path:
     root.mkdir(mode=0o700, exist_ok=True, parents=True)
     info = root.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
-        raise RunError(f"{root}: needs a folder owned by uid {os.getuid()}, got owner {info.st_uid}; remove it or set XDG_RUNTIME_DIR")
+        raise RunError(
+            f"{root}: needs a folder owned by uid {os.getuid()}, got owner {info.st_uid}; remove it or set XDG_RUNTIME_DIR"
+        )
     if info.st_mode & 0o077:
         root.chmod(0o700)
     return root

@@ -26,7 +26,7 @@ from pipeline.build import Built, build, configure_logging
 from pipeline.errors import PipeError
 from pipeline.ledger import wait_for_supervisor
 from pipeline.ports import FOREVER
-from pipeline.runner import Failure, OperatorRunner, SourceRunner
+from pipeline.runner import ROUSE_NS, Failure, OperatorRunner, SourceRunner
 from pipeline.transport import (
     EDGE_DOWN,
     EDGE_DOWN_OK,
@@ -162,11 +162,15 @@ class Worker:
         assert self.built is not None
         for index, edge in self.built.out_edges.items():
             if edge.local is None:
-                edge.channel = self.sockets.channel(self._address(index, edge.spec.writer_epoch, edge.spec.reader_epoch), bind=True)
+                edge.channel = self.sockets.channel(
+                    self._address(index, edge.spec.writer_epoch, edge.spec.reader_epoch), bind=True
+                )
                 self._watch_out(edge.channel, index)
         for index, in_edge in self.built.in_edges.items():
             if in_edge.local is None:
-                channel = self.sockets.channel(self._address(index, in_edge.spec.writer_epoch, in_edge.spec.reader_epoch), bind=False)
+                channel = self.sockets.channel(
+                    self._address(index, in_edge.spec.writer_epoch, in_edge.spec.reader_epoch), bind=False
+                )
                 self._watch_in(channel)
                 in_edge.connect(channel)
 
@@ -236,7 +240,9 @@ class Worker:
                     except PipeError as error:
                         self._report(runner.node.name, str(error), traceback.format_exc())
                     except Exception as error:
-                        self._report(runner.node.name, f"{runner.node.name}: {type(error).__name__}: {error}", traceback.format_exc())
+                        self._report(
+                            runner.node.name, f"{runner.node.name}: {type(error).__name__}: {error}", traceback.format_exc()
+                        )
                     if runner.finished and runner.node.name not in reported:
                         reported.add(runner.node.name)
                         self.tell(NODE_DONE, [runner.node.name, runner.digest])
@@ -331,6 +337,10 @@ class Worker:
             clock.anchor_stamp_ns = reading.stamp_ns
         due = clock.due_mono_ns(reading.stamp_ns)
         left = 0 if due is None else due - monotonic_ns()
+        if clock.live and left > ROUSE_NS:
+            wake.wait((left - ROUSE_NS) * 1e-9)
+            source.rouse()
+            return False
         if left > 0:
             wake.wait(left * 1e-9)
             return False

@@ -113,7 +113,11 @@ class Loans(Source):
                 self.loan[0] = 1
             except ValueError:
                 self.refused += 1
-        data = np.zeros(1000, np.uint8) if kind == "plain" else self.alloc("out", "data", (2000 if kind == "strided" else 1000,), np.uint8)
+        data = (
+            np.zeros(1000, np.uint8)
+            if kind == "plain"
+            else self.alloc("out", "data", (2000 if kind == "strided" else 1000,), np.uint8)
+        )
         data[:] = self.index
         self.loan = data
         data = {"leading": data[:300], "trailing": data[700:], "strided": data[::2], "empty": data[:0]}.get(kind, data)

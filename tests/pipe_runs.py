@@ -195,7 +195,9 @@ def pools_mapped(owners: list[int]) -> list[str]:
     found = []
     for pid, _, _ in processes():
         try:
-            names = {line.split(maxsplit=5)[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "memfd:pipe:" in line}
+            names = {
+                line.split(maxsplit=5)[-1] for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "memfd:pipe:" in line
+            }
             names |= {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
         except OSError:
             continue
@@ -231,11 +233,15 @@ def check_account(ended: Ended, graph: Path, expected: range) -> None:
         assert written == sorted(set(written)), f"{sink}: out of order or twice: {written}"
         for way in paths(graph, sink):
             source = way[0].partition(".")[0]
-            lost = Counter(int(d["frame"].partition(":")[2]) for d in drops if d["edge"] in way and d["frame"].startswith(f"{source}:"))
+            lost = Counter(
+                int(d["frame"].partition(":")[2]) for d in drops if d["edge"] in way and d["frame"].startswith(f"{source}:")
+            )
             seen = Counter(written) + lost
             twice = {i: n for i, n in seen.items() if n != 1}
             missing = sorted(set(expected) - set(seen))
-            assert not twice and not missing and set(seen) <= set(expected), f"{way}: more than once {twice}, never {missing}; lost {dict(lost)}"
+            assert not twice and not missing and set(seen) <= set(expected), (
+                f"{way}: more than once {twice}, never {missing}; lost {dict(lost)}"
+            )
         for port, origin in nodes[sink]["inputs"].items():
             edge = report["edges"][f"{origin}->{sink}.{port}"]
             assert edge["delivered"] == len(written)

@@ -19,9 +19,17 @@ def add(subparsers: Any) -> None:
         help="measure hop latency and the engine's own cost",
         description="Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it.",
     )
-    p.add_argument("name", choices=[*BENCHES, "all"], help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator")
+    p.add_argument(
+        "name", choices=[*BENCHES, "all"], help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator"
+    )
     p.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
-    p.add_argument("--budget", action="append", default=[], metavar="K=V", help="fail (exit 1) when figure K is above V, e.g. hop.8 B.back-to-back.ratio=2")
+    p.add_argument(
+        "--budget",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="fail (exit 1) when figure K is above V, e.g. hop.8 B.back-to-back.ratio=2",
+    )
     p.set_defaults(run=run)
 
 

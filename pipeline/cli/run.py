@@ -20,15 +20,24 @@ def add(subparsers: Any) -> None:
         epilog="Exit codes: 0 done, 1 failed while running, 2 wrong before the start, 130/143 stopped by a signal.",
     )
     p.add_argument("graph", help="path of a graph file, or the name of a shipped graph (demo, kitti_scans, ...)")
-    p.add_argument("--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file"
+    )
     p.add_argument("--frames", type=_count, metavar="N", help="end the first source after N frames, the others at its last stamp")
     p.add_argument("--duration", type=_seconds, metavar="S", help="end all sources after S seconds")
-    p.add_argument("--rate", type=_rate, metavar="R|max|step", help="replay speed: 1.0 = as recorded, max = no pacing (default offline), step = Enter per frame")
+    p.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="R|max|step",
+        help="replay speed: 1.0 = as recorded, max = no pacing (default offline), step = Enter per frame",
+    )
     p.add_argument("--place", choices=["inline"], help="inline: everything in this process and thread (pdb, tests)")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
     p.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
     p.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
-    p.add_argument("--inject", metavar="NODE:STEP[@N]", help="test: the node's process kills itself the N-th time a frame passes STEP")
+    p.add_argument(
+        "--inject", metavar="NODE:STEP[@N]", help="test: the node's process kills itself the N-th time a frame passes STEP"
+    )
     p.add_argument("--only", metavar="NODE", help="with --frame: call one node on a saved frame and show what it returns")
     p.add_argument("--frame", type=Path, metavar="FILE", help="a frame from DIR/poison")
     p.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
@@ -46,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
         raise GraphError("--only and --frame: need each other; e.g. --only tracker --frame out/demo/poison/tracker-world-17.npz")
     if args.only is not None:
         if args.only not in graph.nodes or graph.nodes[args.only].is_source:
-            raise GraphError(f"--only {args.only}: needs an operator of the graph ({', '.join(n for n, s in graph.nodes.items() if not s.is_source)})")
+            raise GraphError(
+                f"--only {args.only}: needs an operator of the graph ({', '.join(n for n, s in graph.nodes.items() if not s.is_source)})"
+            )
         print(inline.only(graph.nodes[args.only], args.frame))
         return 0
     if args.inject is not None:

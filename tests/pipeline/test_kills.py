@@ -34,7 +34,9 @@ def test_killed_at_each_step(pipe, node, step):
     graph = pipe.graph(CHAIN)
     ended = pipe.run(graph, "--inject", f"{node}:{step}@20")
     assert (ended.code, ended.report["exit"], ended.report["comparable"]) == (0, "completed", False), ended.stderr
-    assert {n: v["restarts"] for n, v in ended.report["nodes"].items()} == dict.fromkeys(["src", "op", "snk", "tap"], 0) | {node: 1}
+    assert {n: v["restarts"] for n, v in ended.report["nodes"].items()} == dict.fromkeys(["src", "op", "snk", "tap"], 0) | {
+        node: 1
+    }
     check_account(ended, graph, range(60))
     (times,) = ended.report["nodes"][node]["restart_ms"]
     restart_ms(times)
@@ -239,9 +241,9 @@ def test_skip_goes_on_without_a_node(pipe, node):
     """Given up under `on_error: skip`: its readers get their end of stream, its writers stop waiting, the rest of the graph finishes."""
     one = "restart: {max: 0}, on_error: skip"
     graph = pipe.graph(f"""
-  src: {{driver: test.counter, config: {{frames: 60}}{', ' + one if node == 'src' else ''}}}
-  op:  {{op: test.fault, inputs: {{data: src.out}}{', ' + one if node == 'op' else ''}}}
-  snk: {{op: test.null, inputs: {{in: op.out}}, config: {{write: true}}{', ' + one if node == 'snk' else ''}}}
+  src: {{driver: test.counter, config: {{frames: 60}}{", " + one if node == "src" else ""}}}
+  op:  {{op: test.fault, inputs: {{data: src.out}}{", " + one if node == "op" else ""}}}
+  snk: {{op: test.null, inputs: {{in: op.out}}, config: {{write: true}}{", " + one if node == "snk" else ""}}}
   tap: {{op: test.null, inputs: {{in: src.out}}, config: {{write: true}}}}
 """)
     ended = pipe.run(graph, "--inject", f"{node}:{'sent' if node == 'src' else 'processing'}@20")
@@ -278,7 +280,9 @@ def test_random_kills(pipe, seed):
 
     rng = random.Random(seed)
     text = PACED.replace("frames: 150", "frames: 1000").replace("rate_hz: 100", "rate_hz: 200")
-    graph = pipe.graph(text.replace("{driver", "{restart: {max: 100}, driver").replace("{op", "{restart: {max: 100, backoff_s: 0.05}, op"))
+    graph = pipe.graph(
+        text.replace("{driver", "{restart: {max: 100}, driver").replace("{op", "{restart: {max: 100, backoff_s: 0.05}, op")
+    )
     running = pipe.start(graph, "--rate", "1.0")
     running.wait_lines("tap", 5)
     for _ in range(10):

@@ -25,7 +25,9 @@ def files(out, *sinks):
 
 
 def results(pipe, graph, way, nodes, sinks, *args):
-    more = [a for arg in WAYS[way] for a in ([x for n in nodes for x in ("--set", f"{n}.place=all")] if arg == "GROUP" else [arg])]
+    more = [
+        a for arg in WAYS[way] for a in ([x for n in nodes for x in ("--set", f"{n}.place=all")] if arg == "GROUP" else [arg])
+    ]
     ended = pipe.run(graph, *args, *more, timeout_s=110)
     assert ended.code == 0, ended.stderr
     report = ended.report
