@@ -180,9 +180,11 @@ class Worker:
     def _watch_out(self, channel: Channel, edge: int) -> None:
         """The I/O thread looks at an out-edge when somebody waits for its credit (and for the reader's hello): one shot each."""
         fd = channel.fd
+        assert self.built is not None
         self._io_fds[fd] = edge
-        self._io_poll.register(fd, _ONE_SHOT)
+        # Before the registration: the I/O thread may have to re-arm at once.
         self.built.out_edges[edge].arm = lambda: self._io_poll.modify(fd, _ONE_SHOT) if fd in self._io_fds else None
+        self._io_poll.register(fd, _ONE_SHOT)
 
     def _watch_in(self, channel: Channel) -> None:
         self._main_fds[channel.fd] = channel
