@@ -32,13 +32,20 @@ format: $(READY)  ## let ruff rewrite
 bench: $(READY)  ## measure: hop latency and engine overhead, beside bare pyzmq
 	$(BIN)/pipe bench all
 
-# The torch-free parts on the other Pythons that users have; a Python that is not installed is named and left out.
+# The torch-free parts on the other Pythons that users have, by name or from pyenv (whose shims may refuse); one that is not
+# installed is named and left out.
+PYTHONS ?= 3.10 3.12 3.13
+PYENV    = $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
-	@for v in 3.10 3.12 3.13; do \
-	  if python$$v -c '' 2>/dev/null; then \
-	    echo "== Python $$v"; \
-	    $(MAKE) --no-print-directory test PYTHON=python$$v VENV=.venv-$$v CONSTRAINTS= || exit 1; \
-	  else echo "== Python $$v: not installed here, left out"; fi; \
+	@for v in $(PYTHONS); do \
+	  found=; \
+	  for p in python$$v $(PYENV)/$$v.*/bin/python$$v; do \
+	    if $$p -c '' 2>/dev/null; then found=$$p; break; fi; \
+	  done; \
+	  if [ -z "$$found" ]; then echo "== Python $$v: not installed here, left out"; continue; fi; \
+	  echo "== Python $$v ($$found)"; \
+	  test -x .venv-$$v/bin/python || $$found -m venv .venv-$$v || exit 1; \
+	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= || exit 1; \
 	done
 
 CONSTRAINTS ?= -c constraints.txt

@@ -16,10 +16,11 @@ SIZES = {"8 B": 8, "4 KB": 4096, "6.2 MB": 6_220_800, "40 MB": 40_000_000}
 
 
 def graph(size: int, frames: int, live: bool) -> str:
+    config = f"{{frames: {frames}, bytes: {size}, wait: {str(not live).lower()}}}"
     return f"""
 version: 1
 nodes:
-  ping: {{driver: "bench.nodes:Ping", config: {{frames: {frames}, bytes: {size}, wait: {str(not live).lower()}}}, live: {str(live).lower()}, place: ends}}
+  ping: {{driver: "bench.nodes:Ping", config: {config}, live: {str(live).lower()}, place: ends}}
   pong: {{op: "bench.nodes:Pong", inputs: {{in: ping.out}}}}
   end:  {{op: "bench.nodes:End", inputs: {{in: pong.out}}, place: ends}}
 """

@@ -33,7 +33,7 @@ def fan(sinks: int, frames: int) -> str:
 
 
 def cost(make: Any, width: int, short: int, long: int) -> dict[str, float]:
-    """CPU microseconds per frame and operator (the source's and the supervisor's included); how much the largest process grew [MB]."""
+    """CPU microseconds per frame and operator, source and supervisor included; growth of the largest process [MB]."""
     first, second = run_graph(make(width, short)), run_graph(make(width, long))
     cpu = [sum(n["cpu_s"] for n in r["nodes"].values()) + r["supervisor_cpu_s"] for r in (first, second)]
     grown = max(second["nodes"][n]["rss_mb"] - first["nodes"][n]["rss_mb"] for n in first["nodes"])

@@ -105,7 +105,7 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
                 not part["live"],
                 _age_check(built.clock),
                 **common,
-            )  # fmt: skip
+            )
         )
     for e, (src_node, _, dst_node, _) in ends.items():
         if src_node in own and dst_node in own:

@@ -40,7 +40,8 @@ class Display:
         if not self.quiet and not self._terminal:
             graph = self.session.graph
             print(
-                f"{graph.name}: {len(graph.nodes)} nodes in {len(self.session.plan.places)} processes, {self.session.plan.pool_bytes / 1e6:.0f} MB of frames"
+                f"{graph.name}: {len(graph.nodes)} nodes in {len(self.session.plan.places)} processes, "
+                f"{self.session.plan.pool_bytes / 1e6:.0f} MB of frames"
             )
 
     def event(self, text: str) -> None:

@@ -33,7 +33,7 @@ class Inline:
             os.environ.setdefault(name, value)
         plan = session.plan
         part = plan.part(session.graph.order(), 0, {}, {e.id: (0, 0) for e in plan.edges}, session.fds)
-        self.built: Built = build(part, on_full=lambda: self._drain(), on_room=lambda: None, inline=True)
+        self.built: Built = build(part, on_full=self._drain, on_room=lambda: None, inline=True)
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
         self._drain_at = 0.0

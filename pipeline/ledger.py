@@ -166,7 +166,7 @@ class Accountant:
 
     def drain(self) -> int:
         """Read all committed events; returns how many there were."""
-        # Heads are sampled in order and a frame's PUBLISHED may sit in a ring sampled earlier than its DELIVERED: `early` holds those.
+        # Rings are read one after the other: a DELIVERED may be read before its PUBLISHED; `early` holds those.
         count = 0
         for ring in self._rings:
             events = ring.take()

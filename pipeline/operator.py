@@ -152,7 +152,7 @@ class Source(Node):
         """Look, do not load: is everything there, how much is it? Raises InputError naming file, line or key (exit 2)."""
         return Found()
 
-    def open(self, start: int = 0) -> None:  # type: ignore[override]
+    def open(self, start: int = 0) -> None:
         """Get ready so that the next `read()` is reading number `start` (0 at first, more after a restart)."""
 
     def statics(self) -> Iterable[Static]:

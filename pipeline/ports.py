@@ -27,7 +27,8 @@ from pipeline.faults import point
 from pipeline.frame import Header
 from pipeline.ledger import Log, who
 from pipeline.schema import Schema
-from pipeline.shm import SLOT_HEADER, Board, Delivery, Mapping as Memory, PortLayout, align, view
+from pipeline.shm import SLOT_HEADER, Board, Delivery, PortLayout, view
+from pipeline.shm import Mapping as Memory
 from pipeline.transport import BOUND, CREDIT, FRAME, HELLO, ROUSE, STATIC, Channel, body_of, head
 
 FOREVER = 2**63 - 1
@@ -199,7 +200,6 @@ class OutEdge:
         return now is not None and now - stamp_ns > limit
 
     def _send(self, frame: Sent) -> None:
-        spec = self.spec
         self._words[self._lease + 3 * frame.slot] = frame.gen
         self.leased[frame.slot] = frame.gen
         self.undone.add(frame.gen)
@@ -299,7 +299,7 @@ class OutEdge:
 
     def describe(self) -> str:
         kept = len(self.leased) - len(self.undone)
-        return f"{self.spec.name}: {len(self.undone)} in work, {kept} kept as views, {len(self.queue)} queued, window {self.spec.window}"
+        return f"{self.spec.name}: {len(self.undone)} in work, {kept} kept as views, {len(self.queue)} queued"
 
 
 class OutPort:
@@ -377,7 +377,7 @@ class OutPort:
                 if not self.free:
                     holders = "; ".join(e.describe() for e in self.edges)
                     raise FrameError(
-                        f"{self.node}.{self.name}: needs a free slot, all {self.place.slots} are held ({holders}); declare holds or copy what is kept"
+                        f"{self.label}: needs a free slot, all {self.place.slots} are held ({holders}); declare holds or copy what is kept"
                     )
                 slot = self._slot = self.free.popleft()
             self._used = 0
@@ -390,7 +390,7 @@ class OutPort:
         at = self._used
         if at + nbytes > self._capacity:
             raise FrameError(
-                f"{self.node}.{self.name}: frame needs {(at + nbytes) / 1e6:.3g} MB, its slot holds {self._capacity / 1e6:.3g} MB; "
+                f"{self.label}: frame needs {(at + nbytes) / 1e6:.3g} MB, its slot holds {self._capacity / 1e6:.3g} MB; "
                 f"set pool: {{{self.name}: {{max_mb: {-(-(at + nbytes) // 1_000_000)}}}}} in node {self.node}"
             )
         self._used = (at + nbytes + 63) & ~63
@@ -511,7 +511,7 @@ class OutPort:
             body = msgpack.packb([i, len(values), from_ns, packed])
             if len(body) > MAX_STATIC:
                 raise FrameError(
-                    f"{self.node}.{self.name}: a static value needs at most 1 MB, got {len(body) / 1e6:.3g} MB; send it as a stream"
+                    f"{self.label}: a static value needs at most 1 MB, got {len(body) / 1e6:.3g} MB; send it as a stream"
                 )
             bodies.append(body)
         with self.lock:
@@ -670,13 +670,15 @@ class InEdge:
         gen, crc = _SLOT.unpack_from(self._memory.view, at)
         if gen != frame.gen:
             raise FrameError(
-                f"{self.spec.name}: torn frame {frame.header}: slot {frame.slot} needs generation {frame.gen}, got {gen}; please report this"
+                f"{self.spec.name}: torn frame {frame.header}: slot {frame.slot} needs generation {frame.gen}, got {gen}; "
+                "please report this"
             )
         if self._verify:
             got = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + frame.used])
             if got != crc:
                 raise FrameError(
-                    f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; who still writes to it?"
+                    f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; "
+                    "who still writes to it?"
                 )
 
     # -- giving back ----------------------------------------------------------------------------------------------
@@ -739,7 +741,7 @@ class InEdge:
 
 
 def _parse(data: bytes) -> tuple[int, int, int, int, int]:
-    return _HEAD.unpack_from(data)  # type: ignore[return-value]
+    return _HEAD.unpack_from(data)
 
 
 _HEAD = struct.Struct("<BxHIII")

@@ -56,7 +56,8 @@ def make(
 def unbalanced(report: dict[str, Any]) -> list[str]:
     """Edges whose ledger does not add up: an error of the engine, never of the user."""
     return [
-        f"{name}: produced {e['produced']}, delivered {e['delivered']} + dropped {sum(e['dropped'].values())} + in flight {e['in_flight']}"
+        f"{name}: produced {e['produced']}, delivered {e['delivered']} + dropped {sum(e['dropped'].values())} "
+        f"+ in flight {e['in_flight']}"
         for name, e in report["edges"].items()
         if e["produced"] != e["delivered"] + sum(e["dropped"].values()) + e["in_flight"]
     ]
@@ -76,7 +77,8 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
     rate = report["frames"] / report["wall_s"] if report["wall_s"] else 0.0
     drops = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items())) or "none"
     lines = [
-        f"{report['graph']}: {report['exit']}, {report['frames']} frames in {report['wall_s']:.1f} s ({rate:.1f}/s), dropped: {drops}"
+        f"{report['graph']}: {report['exit']}, {report['frames']} frames in {report['wall_s']:.1f} s ({rate:.1f}/s), "
+        f"dropped: {drops}"
     ]
     for name, sink in report["sinks"].items():
         p50, p99 = sink["latency_ms"]["p50"], sink["latency_ms"]["p99"]

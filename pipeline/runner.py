@@ -15,7 +15,7 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
@@ -310,7 +310,7 @@ class OperatorRunner(_Runner):
         super().__init__(operator, index, outputs, **common)
         self.operator, self.inputs, self.statics, self.ports = operator, inputs, statics, ports
         self.joiner, self.trigger = joiner, trigger
-        self.pending: deque[Match | Arrived] = deque()
+        self.pending: deque[Match | Release | Arrived] = deque()
         self._poison_dir, self._poisoned = poison_dir, 0
         self._too_old = on_drop_age
         self._bounds = dict.fromkeys(inputs, NEVER)
@@ -403,8 +403,9 @@ class OperatorRunner(_Runner):
         if self.finished:
             return False
         self.take()
-        while self.pending and isinstance(self.pending[0], Release):
-            frame = self.pending.popleft().frame
+        while self.pending and isinstance(release := self.pending[0], Release):
+            self.pending.popleft()
+            frame = release.frame
             if frame.accounted:
                 frame.edge.done(frame)
             else:
@@ -429,16 +430,12 @@ class OperatorRunner(_Runner):
         item = self.pending.popleft()
         if isinstance(item, Arrived):
             self._run({self.trigger: item}, (), item.bound)
-        else:
-            assert self.joiner is not None
+        elif isinstance(item, Match):
             self._run(item.frames, item.missing, item.stamp_ns + 1)
         return True
 
     def _latched(self) -> bool:
-        for edge in self.statics.values():
-            if not edge.latched.complete:
-                return False
-        return True
+        return all(edge.latched.complete for edge in self.statics.values())
 
     def _ended(self) -> bool:
         return all(b == FOREVER for b in self._bounds.values()) and not any(e.inbox for e in self.inputs.values())
@@ -494,7 +491,8 @@ class OperatorRunner(_Runner):
                 outputs = {self._single: result} if self._single is not None else result
                 if type(outputs) is not dict and not isinstance(outputs, Mapping):
                     raise FrameError(
-                        f"{operator.name}: process() must return {{port: value}} for {', '.join(self.outputs)}, got {type(result).__name__}"
+                        f"{operator.name}: process() must return {{port: value}} for {', '.join(self.outputs)}, "
+                        f"got {type(result).__name__}"
                     )
                 written = self.write(outputs, header, trigger.source, bound, finished)
             else:
@@ -611,7 +609,7 @@ class OperatorRunner(_Runner):
             headers[port] = frame.header._asdict()
         for port, edge in self.statics.items():
             arrays.update({f"{port}/{n}": a for n, a in (edge.latched.at(trigger.header.stamp_ns) or {}).items()})
-        config = asdict(self.node.config) if is_dataclass(self.node.config) else {}
+        config = asdict(self.node.config)
         arrays["pipe"] = np.frombuffer(
             json.dumps({"node": self.node.name, "headers": headers, "trigger": self.trigger, "config": config}).encode(), np.uint8
         )

@@ -129,7 +129,8 @@ class Schema:
                         )
             if not right:
                 raise FrameError(
-                    f"{who}.{name}: needs {spec.describe()}, got {shape} {array.dtype}{_origin(came_from)}{_hint(spec, shape, array.dtype)}"
+                    f"{who}.{name}: needs {spec.describe()}, got {shape} {array.dtype}"
+                    f"{_origin(came_from)}{_hint(spec, shape, array.dtype)}"
                 )
 
     def mismatch(self, consumer: Schema) -> str | None:

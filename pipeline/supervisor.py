@@ -131,8 +131,8 @@ class Supervisor:
                 self._tick()
         finally:
             self._kill_all()
-            for s, handler in old.items():
-                signal.signal(s, handler)
+            for s, was in old.items():
+                signal.signal(s, was)
             signal.set_wakeup_fd(old_wakeup)
         return self._finish()
 
@@ -486,10 +486,11 @@ class Supervisor:
 
     def _duration(self, now: int) -> None:
         limit = self.options.duration_s
-        if limit is not None and self.start_body is not None and not self._duration_over:
-            if now - self.start_body["anchor_mono_ns"] > limit * 1e9:
-                self._duration_over = True
-                self._end_sources(_NEVER)
+        if limit is None or self.start_body is None or self._duration_over:
+            return
+        if now - self.start_body["anchor_mono_ns"] > limit * 1e9:
+            self._duration_over = True
+            self._end_sources(_NEVER)
 
     def _step(self) -> None:
         """`--rate step`: Enter (or, without a terminal, at once) lets the earliest waiting reading through."""
@@ -613,7 +614,8 @@ def stuck_text(session: Session, edge: int) -> str:
     if keeps_all(session, edge):
         kept = kept_views(session, edge)
         return (
-            f"{session.graph.name}: {planned.dst_node} keeps views of {kept} frames of {planned.src_node}.{planned.src_port}, {spec.holds} declared; "
+            f"{session.graph.name}: {planned.dst_node} keeps views of {kept} frames of {planned.src_node}.{planned.src_port}, "
+            f"{spec.holds} declared; "
             f"set holds = {{'{planned.dst_port}': {kept}}} in its class or copy what it keeps"
         )
     others = [
@@ -622,7 +624,8 @@ def stuck_text(session: Session, edge: int) -> str:
         if e.dst_node == planned.dst_node and e.id != edge and not e.static and not session.edge_books[e.id].open
     ]
     return (
-        f"{session.graph.name}: {planned.dst_node}.{planned.dst_port}: its buffer of {book.in_flight} frames is full while it waits for "
+        f"{session.graph.name}: {planned.dst_node}.{planned.dst_port}: its buffer of {book.in_flight} frames is full "
+        "while it waits for "
         f"{', '.join(others) or 'its other inputs'}; raise queue: {{{planned.dst_port}: {{size: {spec.size * 2}}}}}"
     )
 

@@ -35,7 +35,8 @@ SPEC, READY, START, EDGE_DOWN, EDGE_DOWN_OK, EDGE_UP, EDGE_GONE, EDGE_EOS, FAILE
 )
 
 # The plain methods of pyzmq's core and plain numbers: its enum arithmetic costs more than the calls themselves.
-_send, _recv, _get = zmq.backend.Socket.send, zmq.backend.Socket.recv, zmq.backend.Socket.get
+_send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv
+_get: Any = zmq.backend.Socket.get
 _NOBLOCK, _POLLIN, _EVENTS = int(zmq.NOBLOCK), int(zmq.POLLIN), zmq.EVENTS
 
 MAX_MESSAGE = 16 << 20
@@ -62,7 +63,8 @@ class Channel:
     def __init__(self, context: zmq.Context[Any], path: Path, *, bind: bool) -> None:
         if len(os.fsencode(path)) > _MAX_PATH:
             raise RunError(
-                f"socket {path}: needs a path of at most {_MAX_PATH} characters, got {len(os.fsencode(path))}; set XDG_RUNTIME_DIR to a shorter folder"
+                f"socket {path}: needs a path of at most {_MAX_PATH} characters, got {len(os.fsencode(path))}; "
+                "set XDG_RUNTIME_DIR to a shorter folder"
             )
         self.lock = threading.RLock()
         self.path = path

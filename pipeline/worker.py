@@ -8,6 +8,7 @@ Nobody polls: main and I/O sleep in epoll, sources on an event.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import logging
 import os
@@ -64,10 +65,8 @@ class Waker:
         os.eventfd_write(self.fd, 1)
 
     def clear(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.fd)
-        except BlockingIOError:
-            pass
 
 
 class Worker:

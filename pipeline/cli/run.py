@@ -55,9 +55,8 @@ def run(args: argparse.Namespace) -> int:
         raise GraphError("--only and --frame: need each other; e.g. --only tracker --frame out/demo/poison/tracker-world-17.npz")
     if args.only is not None:
         if args.only not in graph.nodes or graph.nodes[args.only].is_source:
-            raise GraphError(
-                f"--only {args.only}: needs an operator of the graph ({', '.join(n for n, s in graph.nodes.items() if not s.is_source)})"
-            )
+            operators = ", ".join(n for n, s in graph.nodes.items() if not s.is_source)
+            raise GraphError(f"--only {args.only}: needs an operator of the graph ({operators})")
         print(inline.only(graph.nodes[args.only], args.frame))
         return 0
     if args.inject is not None:
