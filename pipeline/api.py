@@ -127,7 +127,7 @@ class Tap(Operator):
     def open(self) -> None:
         self.taken: list[tuple[Header, Any]] = []
 
-    def process(self, frame: Any) -> None:  # type: ignore[override]
+    def process(self, frame: Any) -> None:
         self.taken.append((self.header, {n: np.array(a, order="C") for n, a in ANY.unpack(frame, _TAP).items()}))
 
 

@@ -377,7 +377,8 @@ class OutPort:
                 if not self.free:
                     holders = "; ".join(e.describe() for e in self.edges)
                     raise FrameError(
-                        f"{self.label}: needs a free slot, all {self.place.slots} are held ({holders}); declare holds or copy what is kept"
+                        f"{self.label}: needs a free slot, all {self.place.slots} are held ({holders}); "
+                        "declare holds or copy what is kept"
                     )
                 slot = self._slot = self.free.popleft()
             self._used = 0

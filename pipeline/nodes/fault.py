@@ -39,7 +39,7 @@ class Fault(Operator):
         if self.config.in_open and self.armed:
             self._misbehave()
 
-    def process(self, data: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> np.ndarray:
         if self.armed and not self.config.in_open and self._chosen(self.header.frame_id):
             if self.config.kind == "leak":
                 self.kept.append(data)

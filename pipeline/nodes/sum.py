@@ -25,7 +25,7 @@ class SumConfig:
 class Sum(Operator):
     Config, inputs, outputs = SumConfig, {"data": BLOB}, {"out": COUNT}
 
-    def process(self, data: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> np.ndarray:
         if self.config.checksum:
             got, needed = zlib.crc32(data[:-4].data), int.from_bytes(data[-4:].tobytes(), "little")
             if got != needed:
