@@ -71,6 +71,7 @@ def class_ref(cls: type) -> str:
 
 def class_by_ref(ref: str) -> type[Any]:
     """The inverse of `class_ref`. Raises GraphError where it cannot be imported or is no class."""
+    _from_working_folder()
     module_name, _, class_name = ref.partition(":")
     target: Any = _import(module_name, ref)
     for part in class_name.split("."):
@@ -83,7 +84,6 @@ def class_by_ref(ref: str) -> type[Any]:
 def _find(kind: str, name: str) -> Any:
     base, package, group = _KINDS[kind]
     if ":" in name:
-        _from_working_folder()
         return _checked(class_by_ref(name), base, kind, name)
     if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", name):
         raise GraphError(f"needs a name such as lidar.voxelize or mypkg.module:Class, got {name!r}")

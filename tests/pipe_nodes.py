@@ -253,3 +253,14 @@ class WrongColumns(Operator):
 
     def process(self, data: np.ndarray) -> np.ndarray:  # type: ignore[override]
         return np.zeros((int(data[0]), 3), np.float32)
+
+
+class InCamera(Operator):
+    """Points, but in the camera's frame."""
+
+    from pipeline.schema import Array, Schema
+
+    inputs = {"points": Schema("POINTS", {"points": Array("float32", ("N", 4), "m")}, frame="camera", limits={"N": 10})}
+
+    def process(self, points: np.ndarray) -> None:  # type: ignore[override]
+        raise AssertionError("pipe check refuses the graph")
