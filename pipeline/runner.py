@@ -435,7 +435,7 @@ class OperatorRunner(_Runner):
         return True
 
     def _latched(self) -> bool:
-        return all(edge.latched.complete for edge in self.statics.values())
+        return not self.statics or all(edge.latched.complete for edge in self.statics.values())
 
     def _ended(self) -> bool:
         return all(b == FOREVER for b in self._bounds.values()) and not any(e.inbox for e in self.inputs.values())
@@ -528,8 +528,9 @@ class OperatorRunner(_Runner):
         values: dict[str, Any] = dict(self._waiting_none)
         for port, frame in frames.items():
             values[port] = None if frame is None else self.ports[port].schema.pack(frame.edge.views(frame))
-        for port in self.inputs:
-            values.setdefault(port, None)
+        if len(frames) < len(self.inputs):
+            for port in self.inputs:
+                values.setdefault(port, None)
         for port, edge in self.statics.items():
             arrays = edge.latched.at(stamp_ns)
             values[port] = None if arrays is None else self.ports[port].schema.pack(arrays)

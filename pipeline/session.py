@@ -119,9 +119,7 @@ class Session:
 def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
     """Refuse a folder that holds results, or with `--overwrite` remove just those of this graph."""
     there = [name for name in (*graph.nodes, *RESULTS) if (out / name).exists()]
-    if not there:
-        return
-    if not overwrite:
+    if there and not overwrite:
         raise GraphError(f"{out}: needs a folder without results, got {', '.join(there)}; use --overwrite or another --out")
     for name in there:
         path = out / name
@@ -129,6 +127,10 @@ def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GraphError(f"{out}: needs a folder that can be made and written, got: {error.strerror}; use another --out") from None
 
 
 def _make_folder(run_id: str) -> tuple[Path, int]:

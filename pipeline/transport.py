@@ -10,7 +10,6 @@ Message: 16 bytes `kind u8 | pad | edge u16 | seq u32 | writer epoch u32 | reade
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import struct
@@ -113,8 +112,10 @@ class Channel:
         """`drain()` when the descriptor has just signalled: there is a message, mostly just one."""
         with self.lock:
             if not self.closed:
-                with contextlib.suppress(zmq.Again):
+                try:
                     self.inbox.append(_recv(self._socket, _NOBLOCK))
+                except zmq.Again:  # the descriptor also signals connections
+                    return
                 self.drain()
 
     def close(self) -> None:

@@ -349,6 +349,14 @@ class Worker:
 
     # -- I/O thread -----------------------------------------------------------------------------------------------
     def _io_loop(self) -> None:
+        try:
+            self._io()
+        except BaseException:
+            # Without this thread no credit, no stop: better dead, named in the log, and restarted.
+            logging.exception("the I/O thread failed")
+            os._exit(70)
+
+    def _io(self) -> None:
         while True:
             for fd, _ in self._io_poll.poll():
                 if fd == self.io_wake.fd:
