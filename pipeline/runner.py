@@ -410,14 +410,14 @@ class OperatorRunner(_Runner):
                 frame.edge.done(frame)
             else:
                 self._drop(frame, "too_old")  # every trigger it served was
-            frame.edge.send_credits()
+            frame.edge.ring()
         if not self.pending:
+            self._ring()
             if self.outputs:
                 bound = self._bounds[self.trigger] if self.joiner is None else self.joiner.output_bound()
                 if self._advanced < bound < FOREVER:
                     self._advance(bound)
             if self._ended():
-                self._flush_credits()
                 self.end()
                 return True
             if self._words[self._at + 1] == WAITING:
@@ -425,7 +425,7 @@ class OperatorRunner(_Runner):
             self._collect_cycles()
             return False
         if not self._latched() or not self.room():
-            self._flush_credits()
+            self._ring()
             return False
         item = self.pending.popleft()
         if isinstance(item, Arrived):
@@ -440,9 +440,10 @@ class OperatorRunner(_Runner):
     def _ended(self) -> bool:
         return all(b == FOREVER for b in self._bounds.values()) and not any(e.inbox for e in self.inputs.values())
 
-    def _flush_credits(self) -> None:
+    def _ring(self) -> None:
+        """Nothing to do for now: whoever waits for what we gave back must know."""
         for edge in self.inputs.values():
-            edge.send_credits()
+            edge.ring()
 
     def _collect_cycles(self) -> None:
         """Views caught in reference cycles come back only by the collector: run it when a reader is out of credit for them."""

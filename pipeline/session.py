@@ -130,7 +130,9 @@ def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GraphError(f"{out}: needs a folder that can be made and written, got: {error.strerror}; use another --out") from None
+        raise GraphError(
+            f"{out}: needs a folder that can be made and written, got: {error.strerror}; use another --out"
+        ) from None
 
 
 def _make_folder(run_id: str) -> tuple[Path, int]:

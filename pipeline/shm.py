@@ -12,7 +12,8 @@ that was opened read-only, so nobody downstream can write, torch included.
 Board: one memfd owned by the supervisor, u64 words, exactly one writer per word (the heir of a dead writer is the
 supervisor):
 
-    per edge and slot   sent (writer) | received (reader) | released (reader)     generation each
+    per edge and slot   sent (writer) | received | released | done (reader)       generation each
+    per edge            armed (writer): a credit is waited for, ring when there is one
     per node            busy_since_ns | state | waiting_edge | item, item         the thread that runs the node
     per process         ring head (process) | ring tail (supervisor) | events     see ledger.py
 
@@ -35,6 +36,7 @@ from pipeline.errors import RunError
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # Linux 5.14; Python's mmap does not name them
 SLOT_HEADER = 64
 RING_EVENTS = 8192
+LEASE_WORDS = 4
 ITEM_WORDS = 16
 NODE_WORDS = 8 + 2 * ITEM_WORDS
 EVENT_WORDS = 8
@@ -121,13 +123,17 @@ class Board:
 
     # -- leases ---------------------------------------------------------------------------------------------------
     def lease(self, edge: int, slot: int) -> int:
-        """Index of the `sent` word; +1 is `received`, +2 `released`."""
-        return self.shape.lease_base[edge] + slot * 3
+        """Index of the `sent` word; +1 is `received`, +2 `released`, +3 `done`."""
+        return self.shape.lease_base[edge] + slot * LEASE_WORDS
+
+    def armed(self, edge: int) -> int:
+        """Index of the word by which the writer asks for a credit message."""
+        return self.lease(edge, self.shape.edge_slots[edge])
 
     def leases(self, edge: int, slots: int) -> np.ndarray:
         """(slots, 3) int64 view: sent, received, released."""
         base = self.shape.lease_base[edge]
-        return self.array[base : base + slots * 3].reshape(slots, 3)
+        return self.array[base : base + slots * LEASE_WORDS].reshape(slots, LEASE_WORDS)[:, :3]
 
     # -- nodes ----------------------------------------------------------------------------------------------------
     def node(self, index: int) -> int:
@@ -160,7 +166,7 @@ class BoardShape:
         at = 8
         for slots in edge_slots:
             self.lease_base.append(at)
-            at = align(at + slots * 3, 8)
+            at = align(at + slots * LEASE_WORDS + 1, 8)
         self.node_base = at
         self.ring_base = at + nodes * NODE_WORDS
         self.ring_stride = 16 + RING_EVENTS * EVENT_WORDS

@@ -52,7 +52,8 @@ from pipeline.transport import (
 )
 
 _PR_SET_PDEATHSIG = 1
-_ONE_SHOT = select.EPOLLIN | select.EPOLLONESHOT
+_LOOK_S = 0.1
+"""How often the I/O thread looks for a credit that was asked for, in case a ring was missed (see ports.fence)."""
 
 
 class Waker:
@@ -177,13 +178,9 @@ class Worker:
         return self.folder / f"e{edge}.{writer}.{reader}"
 
     def _watch_out(self, channel: Channel, edge: int) -> None:
-        """The I/O thread looks at an out-edge when somebody waits for its credit (and for the reader's hello): one shot each."""
         fd = channel.fd
-        assert self.built is not None
         self._io_fds[fd] = edge
-        # Before the registration: the I/O thread may have to re-arm at once.
-        self.built.out_edges[edge].arm = lambda: self._io_poll.modify(fd, _ONE_SHOT) if fd in self._io_fds else None
-        self._io_poll.register(fd, _ONE_SHOT)
+        self._io_poll.register(fd, select.EPOLLIN)
 
     def _watch_in(self, channel: Channel) -> None:
         self._main_fds[channel.fd] = channel
@@ -358,7 +355,12 @@ class Worker:
 
     def _io(self) -> None:
         while True:
-            for fd, _ in self._io_poll.poll():
+            ready = self._io_poll.poll(_LOOK_S)
+            if not ready and self._wired and self.built is not None:
+                for edge in self.built.out_edges.values():
+                    with edge.port.lock:
+                        edge.look()
+            for fd, _ in ready:
                 if fd == self.io_wake.fd:
                     self.io_wake.clear()
                 elif fd == self._term_read:
@@ -382,9 +384,8 @@ class Worker:
         edge = self.built.out_edges[self._io_fds[fd]]
         with edge.port.lock:
             if edge.channel is not None:
-                edge.fetch()
-                if not edge.up or not edge.room() or edge.queue:
-                    edge.wait_for_credit()
+                edge.channel.take()
+                edge.work_off()
 
     def _stop(self) -> None:
         self.stopping.set()

@@ -45,7 +45,7 @@ def test_board_words_do_not_overlap():
     shape = BoardShape([3, 0, 5], nodes=2, processes=2)
     spans = []
     for edge, slots in enumerate(shape.edge_slots):
-        spans += [(shape.lease_base[edge], shape.lease_base[edge] + 3 * slots)]
+        spans += [(shape.lease_base[edge], shape.lease_base[edge] + 4 * slots + 1)]
     spans += [(shape.node_base + i * shm.NODE_WORDS, shape.node_base + (i + 1) * shm.NODE_WORDS) for i in range(2)]
     spans += [(shape.ring_base + i * shape.ring_stride, shape.ring_base + (i + 1) * shape.ring_stride) for i in range(2)]
     assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
