@@ -540,11 +540,6 @@ class OutPort:
             for edge in self.edges:
                 edge.send_statics()
 
-    def idle(self) -> bool:
-        """Everything published here has been taken, worked on and released by all readers."""
-        with self.lock:
-            return all(e.gone or (not e.queue and not e.undone and e.bound_sent == e.bound) for e in self.edges)
-
 
 @dataclass(slots=True, eq=False)
 class Arrived:
