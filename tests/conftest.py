@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from pipe_runs import Runs, pools_mapped, workers
 
 

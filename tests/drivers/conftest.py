@@ -3,7 +3,6 @@
 import logging
 
 import pytest
-
 from kitti_files import Kitti
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from kitti_files import Kitti
 from pipe_runs import check_balance
 
@@ -39,7 +38,8 @@ BEFORE = {
         "{g}:4: a: the graph has a cycle: a -> b -> a; frames must flow one way",
     ),
     "type": (
-        "  src: {driver: test.blob}\n  op: {op: test.fault, inputs: {data: src.out}}\n  snk: {op: test.null, inputs: {in: op.out}}",
+        "  src: {driver: test.blob}\n  op: {op: test.fault, inputs: {data: src.out}}\n  snk: {op: test.null, "
+        "inputs: {in: op.out}}",
         "{g}:4: op.data: needs (1,) int64, got (N,) uint8 from src.out",
     ),
     "kind of data": (
@@ -56,12 +56,14 @@ BEFORE = {
         "  b: {driver: test.counter, config: {rate_hz: 10, frames: 10, start: 1000}}\n"
         '  j: {op: "pipe_nodes:Pair", inputs: {a: a.out, b: b.out}, sync: {policy: nearest, tolerance_ms: 5}}\n'
         "  snk: {op: test.null, inputs: {in: j.out}}",
-        "{g}:5: j.sync: b.out can never match a.out: it needs a frame within 5 ms and the closest ones are 9.91e+04 .. 1e+05 ms away; "
+        "{g}:5: j.sync: b.out can never match a.out: it needs a frame within 5 ms and the closest ones are "
+        "9.91e+04 .. 1e+05 ms away; "
         "raise tolerance_ms or set offset_ms",
     ),
     "pool too small": (
         "  src: {driver: test.counter, pool: {out: {slots: 3}}}\n  snk: {op: test.null, inputs: {in: src.out}}",
-        "{g}:3: src.pool.out.slots: pool too small: needs 6 slots (1 being written + 5 snk.in), got 3; raise slots or lower the queues",
+        "{g}:3: src.pool.out.slots: pool too small: needs 6 slots (1 being written + 5 snk.in), got 3; "
+        "raise slots or lower the queues",
     ),
     "missing folder": (
         "  scans: {driver: kitti.tracking, config: {root: /no/such/folder}}\n  snk: {op: test.null, inputs: {in: scans.points}}",
@@ -135,7 +137,8 @@ def test_nan_points(pipe, data):
     data.scan("velodyne/0000/000001.bin", bad)
     assert play(pipe, data) == (
         1,
-        f"error: scans: reading 1: {data.root}/velodyne/0000/000001.bin: needs finite numbers, got NaN or infinity in 1 of 2 points, first point 1\n",
+        f"error: scans: reading 1: {data.root}/velodyne/0000/000001.bin: needs finite numbers, got NaN or "
+        "infinity in 1 of 2 points, first point 1\n",
     )
 
 
@@ -149,7 +152,8 @@ def test_calibration_with_a_missing_line(pipe, data):
     assert play(pipe, data) == (
         2,
         "".join(
-            f"error: {pipe.folder}/g1.yaml:{line}: {node}: {data.root}/calib/0000.txt: needs a line Tr_velo_cam or Tr_velo_to_cam with 12 numbers, "
+            f"error: {pipe.folder}/g1.yaml:{line}: {node}: {data.root}/calib/0000.txt: needs a line Tr_velo_cam "
+            "or Tr_velo_to_cam with 12 numbers, "
             "got none\n"
             for line, node in ((4, "scans"), (5, "dets"))
         ),
@@ -161,7 +165,8 @@ def test_oxts_shorter_than_the_scans(pipe, data):
     assert play(pipe, data) == (
         2,
         "".join(
-            f"error: {pipe.folder}/g1.yaml:{line}: {node}: {data.root}/oxts/0000.txt: needs 3 lines (line = frame number, the last frame is "
+            f"error: {pipe.folder}/g1.yaml:{line}: {node}: {data.root}/oxts/0000.txt: needs 3 lines (line = "
+            "frame number, the last frame is "
             "000002), got 2\n"
             for line, node in ((4, "scans"), (5, "dets"))
         ),
@@ -205,7 +210,10 @@ def run_chain(pipe, config, op="test.fault", more="", *args):
     ("config", "message"),
     [
         ("kind: raise, at: 5", "op: frame src:5 (000005): ValueError: op: raised on purpose"),
-        ("kind: shape, at: 5", "op: frame src:5 (000005): op.out.data: needs (1,) int64, got (2,) int64; a column dropped or added on the way?"),
+        (
+            "kind: shape, at: 5",
+            "op: frame src:5 (000005): op.out.data: needs (1,) int64, got (2,) int64; a column dropped or added on the way?",
+        ),
         ("kind: raise, in_open: true", "op: open: ValueError: op: raised on purpose"),
     ],
 )
@@ -240,7 +248,9 @@ def test_operator_hangs(pipe):
     """Killed, started again, and the frame it hung on is named as lost."""
     ended = run_chain(pipe, "kind: hang, at: 5", "test.fault", ", hang_s: 0.5")
     assert ended.code == 0
-    assert ended.stderr == "op: in process() for more than hang_s = 0.5 s; killed\nop: killed by SIGKILL; restart 1 of 5 in 0.2 s\n"
+    assert (
+        ended.stderr == "op: in process() for more than hang_s = 0.5 s; killed\nop: killed by SIGKILL; restart 1 of 5 in 0.2 s\n"
+    )
     assert "src:5" in [d["frame"] for d in ended.drops]
     assert ended.ids("snk")[-1] == 29
 
@@ -274,7 +284,8 @@ def test_operator_keeps_views(pipe):
     ended = run_chain(pipe, "kind: leak")
     assert ended.code == 1
     assert ended.stderr == (
-        "error: g1: op keeps views of 5 frames of src.out, 0 declared; set holds = {'data': 5} in its class or copy what it keeps\n"
+        "error: g1: op keeps views of 5 frames of src.out, 0 declared; "
+        "set holds = {'data': 5} in its class or copy what it keeps\n"
     )
 
 
@@ -287,7 +298,8 @@ def test_operator_with_three_columns(pipe):
     ended = pipe.run(graph)
     assert (ended.code, ended.stderr) == (
         1,
-        "error: op: frame src:0 (000007): op.points.points: needs (N, 4) float32, got (7, 3) float32; a column dropped or added on the way?\n",
+        "error: op: frame src:0 (000007): op.points.points: needs (N, 4) float32, got (7, 3) float32; "
+        "a column dropped or added on the way?\n",
     )
 
 

@@ -6,8 +6,7 @@ import signal
 import time
 
 import pytest
-
-from pipe_runs import GONE_S, SLACK_S, alive, check_account, check_balance, restart_ms, wait_for
+from pipe_runs import GONE_S, alive, check_account, check_balance, restart_ms, wait_for
 
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
@@ -238,7 +237,7 @@ def test_more_restarts_than_allowed(pipe):
 
 @pytest.mark.parametrize("node", ["src", "op", "snk"])
 def test_skip_goes_on_without_a_node(pipe, node):
-    """Given up under `on_error: skip`: its readers get their end of stream, its writers stop waiting, the rest of the graph finishes."""
+    """Given up under `on_error: skip`: its readers get their end of stream, its writers stop waiting, the rest finishes."""
     one = "restart: {max: 0}, on_error: skip"
     graph = pipe.graph(f"""
   src: {{driver: test.counter, config: {{frames: 60}}{", " + one if node == "src" else ""}}}

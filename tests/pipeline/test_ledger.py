@@ -7,7 +7,21 @@ import numpy as np
 import pytest
 
 from pipeline import shm
-from pipeline.ledger import DELIVERED, DROPPED, ERROR, PUBLISHED, REASON, REASONS, STEP, Accountant, EdgeBook, Log, NodeBook, balance, who
+from pipeline.ledger import (
+    DELIVERED,
+    DROPPED,
+    ERROR,
+    PUBLISHED,
+    REASON,
+    REASONS,
+    STEP,
+    Accountant,
+    EdgeBook,
+    Log,
+    NodeBook,
+    balance,
+    who,
+)
 from pipeline.shm import RING_EVENTS, Board, BoardShape
 
 
@@ -105,7 +119,9 @@ def test_published_delivered_dropped(books):
     }  # fmt: skip
     assert row["hop_us"]["p50"] == pytest.approx(5.0, rel=0.01)
     assert books.drops() == [{"edge": "src.out->s0.in", "reason": "stale", "frame": "src:1", "stamp_ns": 1000}]
-    assert (books.path.parent.parent / "s0" / "lost.jsonl").read_text() == books.path.read_text(), "a sink's folder says what it lost"
+    assert (books.path.parent.parent / "s0" / "lost.jsonl").read_text() == books.path.read_text(), (
+        "a sink's folder says what it lost"
+    )
 
 
 def test_delivered_may_be_read_before_published(tmp_path):

@@ -6,7 +6,6 @@ import signal
 import time
 
 import pytest
-
 from pipe_runs import GONE_S, Ended, check_account, check_balance, check_gone, wait_for
 
 GRAPH = """

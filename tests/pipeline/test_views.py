@@ -38,7 +38,8 @@ def test_a_hoarder_is_named(pipe, placement):
     ended = pipe.run(pipe.graph(HOARD.replace("}}\n", "}" + place + "}\n")), *args)
     assert ended.code == 1
     assert ended.stderr == (
-        "error: g1: hoard keeps views of 5 frames of src.out, 0 declared; set holds = {'data': 5} in its class or copy what it keeps\n"
+        "error: g1: hoard keeps views of 5 frames of src.out, 0 declared; "
+        "set holds = {'data': 5} in its class or copy what it keeps\n"
     )
     assert ended.report["edges"]["src.out->hoard.data"]["delivered"] == 5
 
@@ -57,7 +58,8 @@ def test_a_live_hoarder_starves_itself_only(pipe, placement):
     ended = pipe.run(pipe.graph(LIVE_HOARD.replace("%s", place)), *args)
     assert ended.code == 1
     assert ended.stderr == (
-        "error: g1: hoard keeps views of 1 frames of src.out, 0 declared; set holds = {'data': 1} in its class or copy what it keeps\n"
+        "error: g1: hoard keeps views of 1 frames of src.out, 0 declared; "
+        "set holds = {'data': 1} in its class or copy what it keeps\n"
     )
     starved = ended.report["edges"]["src.out->hoard.data"]
     assert (starved["delivered"], starved["dropped"]) == (1, {"queue_full": 58, "shutdown": 1})
@@ -68,7 +70,8 @@ def test_a_paced_hoarder_is_named_too(pipe):
     ended = pipe.run(pipe.graph(HOARD.replace("frames: 80", "frames: 80, rate_hz: 100")), "--rate", "1.0")
     assert ended.code == 1
     assert ended.stderr == (
-        "error: g1: hoard keeps views of 5 frames of src.out, 0 declared; set holds = {'data': 5} in its class or copy what it keeps\n"
+        "error: g1: hoard keeps views of 5 frames of src.out, 0 declared; "
+        "set holds = {'data': 5} in its class or copy what it keeps\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Frames are not copied: shown by the kernel's map of the reader's memory, not by the engine's own counters. Then the counters."""
+"""Frames are not copied: shown by the kernel's map of the reader's memory, not by the engine's counters. Then the counters."""
 
 import json
 
