@@ -101,9 +101,10 @@ class Detections(Source):
         sequence = self._sequences[index]
         if index != self._entered:
             self._enter(index)
-        values: dict[str, Any] = {"boxes3d": self._boxes.get(frame, _EMPTY)}
+        boxes = self._boxes.get(frame, _EMPTY)
+        values: dict[str, Any] = {"boxes3d": Boxes3D(*(self.put("boxes3d", n, a) for n, a in boxes._asdict().items()))}
         if self._poses is not None:
-            values["pose"] = self._poses[frame]
+            values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         if self._truth is not None:
             values["truth"] = self._truth.get(frame, empty_truth())
         return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))

@@ -105,6 +105,12 @@ class Node:
             return np.empty(shape, dtype)
         return self._alloc(port, name, shape, dtype)
 
+    def put(self, port: str, name: str, values: np.ndarray) -> np.ndarray:
+        """`values`, kept elsewhere (a table read at `open`), written into the slot that will carry this frame."""
+        array = self.alloc(port, name, values.shape, values.dtype)
+        array[...] = values
+        return array
+
     def describe(self, port: str, **meta: Any) -> None:
         """Attach small facts (numbers, strings) to the frame this step publishes on `port`; readers see `self.meta`."""
         if self._emit_meta is not None:

@@ -138,7 +138,7 @@ class KittiRaw(Source):
         if "grey" in there:
             values["grey"] = read_grey(there["grey"], lambda shape: self.alloc("grey", "image", shape, "uint8"))
         if "pose" in there:
-            values["pose"] = self._poses[frame]
+            values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         return Reading(values, f"{drive.folder.name}/{frame:010d}", drive.stamps_ns[index])
 
 

@@ -129,7 +129,7 @@ class KittiTracking(Source):
         if "grey" in self.wanted and frame in self._files.grey:
             values["grey"] = read_grey(self._files.grey[frame], lambda shape: self.alloc("grey", "image", shape, "uint8"))
         if self._poses is not None:
-            values["pose"] = self._poses[frame]
+            values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         if self._truth is not None:
             values["truth"] = self._truth.get(frame, empty_truth())
         return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))

@@ -183,9 +183,11 @@ class Tracker(Operator):
 
         table = self.table
         shown = table.shown(self.rules.min_hits[table.labels], self.frame)
-        moved = kalman.boxes(table.x[shown]).astype(np.float32)
-        moved[:, 6] = wrap_angle(moved[:, 6])
-        return Tracks(moved, table.scores[shown], table.labels[shown], table.track_ids[shown])
+        boxes = self.alloc("tracks", "boxes3d", (int(shown.sum()), 7), np.float32)
+        boxes[:] = kalman.boxes(table.x[shown])
+        boxes[:, 6] = wrap_angle(boxes[:, 6])
+        columns = {"scores": table.scores, "labels": table.labels, "track_ids": table.track_ids}
+        return Tracks(boxes, *(self.put("tracks", name, column[shown]) for name, column in columns.items()))
 
     def _ego_motion(self, T_world_velo: np.ndarray | None) -> np.ndarray | None:
         """T_now_prev, or None where it is unknown or not wanted."""

@@ -75,8 +75,8 @@ def test_points_lie_in_the_slot(recorded, play):
 
     source.alloc = alloc
     values = source.read().values
-    assert [key for key, _ in given] == [("points", "points"), ("image", "image"), ("grey", "image")]
-    assert [array is values[key[0]] for key, array in given] == [True] * 3
+    assert [key for key, _ in given] == [("points", "points"), ("image", "image"), ("grey", "image"), ("pose", "T_world_velo")]
+    assert [array is values[key[0]] for key, array in given] == [True] * 4
 
 
 def test_two_sequences(recorded, play):
