@@ -11,13 +11,15 @@ for header, tracks in pipeline.frames("demo", "tracker.tracks", frames=20):
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
+import signal
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,9 +85,21 @@ def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: b
     prepare_out(spec, options.out, overwrite)
     session = Session(spec, options)
     display = Display(session, options.quiet)
-    outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
-    report.save(outcome.report, options.out / "report.json")
+    with contextlib.nullcontext() if inline_ else _signals_wait():
+        outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
+        report.save(outcome.report, options.out / "report.json")
     return outcome
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """The supervisor minds signals while it runs; one that comes when all has ended must not cost the report."""
+    old = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
 
 
 def new_out(spec: GraphSpec) -> Path:

@@ -188,11 +188,12 @@ class Accountant:
             self.nodes[node].out += len(rows)
             gens, whos, stamps = rows[:, 1].tolist(), rows[:, 2].tolist(), rows[:, 3].tolist()
             total, copied = int(rows[:, 4].sum()), int(rows[:, 5].sum())
-            for e in edges:
+            for i, e in enumerate(edges):
                 book = self.edges[e]
                 book.produced += len(rows)
                 book.bytes += total
-                book.copied_bytes += copied
+                if i == 0:  # one copy into the slot, however many read it: it counts once, on the port's first edge
+                    book.copied_bytes += copied
                 if book.early:
                     for gen, who_, stamp in zip(gens, whos, stamps, strict=True):
                         if book.early.pop(gen, None) is None:

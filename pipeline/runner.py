@@ -8,6 +8,7 @@ inline loop) makes no difference to what comes out.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import hashlib
 import json
@@ -422,8 +423,7 @@ class OperatorRunner(_Runner):
                 return True
             if self._words[self._at + 1] == WAITING:
                 self.state(IDLE)
-            self._collect_cycles()
-            return False
+            return self._collect_cycles()
         if not self._latched() or not self.room():
             self._ring()
             return False
@@ -445,12 +445,15 @@ class OperatorRunner(_Runner):
         for edge in self.inputs.values():
             edge.ring()
 
-    def _collect_cycles(self) -> None:
-        """Views caught in reference cycles come back only by the collector: run it when a reader is out of credit for them."""
+    def _collect_cycles(self) -> bool:
+        """Views in reference cycles come back only by the collector: run it when they take all the credit. True when some did."""
         kept = sum(edge.kept for edge in self.inputs.values())
-        if kept and kept != self._collected and any(e.kept >= e.spec.window + e.spec.holds for e in self.inputs.values()):
-            self._collected = kept
-            gc.collect()
+        if not kept or kept == self._collected or not any(e.kept >= e.spec.window + e.spec.holds for e in self.inputs.values()):
+            return False
+        gc.collect()
+        freed = any(edge.released for edge in self.inputs.values())
+        self._collected = 0 if freed else kept  # a hoarder's views are not looked for again and again
+        return freed
 
     def _run(self, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
         operator = self.operator
@@ -570,7 +573,7 @@ class OperatorRunner(_Runner):
     def _raised(self, error: BaseException, frames: dict[str, Arrived | None], trigger: Arrived) -> None:
         """Count it, save it, say it: once. The traceback becomes text here, or it would keep the frame's memory."""
         details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        text = str(error) if isinstance(error, PipeError) else f"{type(error).__name__}: {error}"
+        text = self._text(error)
         message = f"{self.node.name}: frame {trigger.header} ({trigger.header.item}): {text}"
         self._save_poison(frames, trigger)
         with self.log.lock:
@@ -596,6 +599,13 @@ class OperatorRunner(_Runner):
         if self.on_error == "stop":
             raise Failure(message, details) from None
         self.errors.append(message)
+
+    def _text(self, error: BaseException) -> str:
+        if isinstance(error, PipeError):
+            return str(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return f"needs room to write {error.filename or self.node.out_dir}, got a full disk; free some or use another --out"
+        return f"{type(error).__name__}: {error}"
 
     def _save_poison(self, frames: dict[str, Arrived | None], trigger: Arrived) -> None:
         if self._poison_dir is None or self._poisoned >= MAX_POISON:

@@ -162,7 +162,7 @@ def _origin(came_from: str) -> str:
 def _hint(spec: Array, shape: tuple[int, ...], dtype: Any) -> str:
     if dtype != np.dtype(spec.dtype) and len(shape) == len(spec.shape):
         return f"; convert with .astype(np.{spec.dtype})?"
-    if len(shape) == len(spec.shape) and isinstance(spec.shape[-1], int) and shape and shape[-1] != spec.shape[-1]:
+    if len(shape) == len(spec.shape) > 1 and isinstance(spec.shape[-1], int) and shape[-1] != spec.shape[-1]:
         return "; a column dropped or added on the way?"
     return ""
 

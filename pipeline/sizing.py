@@ -76,7 +76,7 @@ def _delay_s(spec: GraphSpec, name: str) -> float:
     """How far a node's outputs lie behind its sources, in stream time."""
     node = spec.nodes[name]
     if node.is_source:
-        return float(getattr(node.config, "max_disorder_ms", node.cls.max_disorder_ms)) * 1e-3
+        return float(getattr(node.config, "max_disorder_ms", None) or node.cls.max_disorder_ms) * 1e-3
     if node.trigger is None:
         return 0.0
     waits_s = _wait_s(spec, node, node.trigger) if len(node.streams) > 1 else 0.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import pipeline
+import pipeline.api
 from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
 
@@ -157,6 +160,21 @@ def test_ctrl_c_in_a_notebook_stops_the_run(graph, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.nodes.noop.Noop.open", interrupt)
     outcome = pipeline.run(graph, out=tmp_path / "out", place="inline")
     assert (outcome.exit, outcome.code) == ("stopped", 130)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_last_frame_does_not_cost_the_report(graph, tmp_path, monkeypatch, number):
+    save = pipeline.api.report.save
+
+    def late(*args):
+        os.kill(os.getpid(), number)  # the children are gone, the supervisor listens no more
+        save(*args)
+
+    monkeypatch.setattr("pipeline.api.report.save", late)
+    before = signal.getsignal(number)
+    outcome = pipeline.run(graph, out=tmp_path / "out")
+    assert (outcome.exit, json.loads((tmp_path / "out" / "report.json").read_text())["exit"]) == ("completed", "completed")
+    assert signal.getsignal(number) is before
 
 
 # ---- frames

@@ -162,3 +162,34 @@ def test_empty_stream(pipe, policy):
     assert ended.code == 0, ended.stderr
     assert ended.ids("snk") == []
     assert ended.report["frames"] == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "least"),
+    [("duplicates: 0.3", 8), ("disorder_ms: 250, max_disorder_ms: 0", 8)],
+    ids=["a stamp twice", "later than declared"],
+)
+@pytest.mark.parametrize("args", [[], ["--place", "inline"]], ids=["processes", "inline"])
+def test_stale_frames_are_named(pipe, config, least, args):
+    """A stamp that came already, or one below the stream's own bound."""
+    graph = pipe.graph(f"""
+  src:  {{driver: test.jitter, config: {{frames: 60, seed: 4, {config}}}}}
+  op:   {{op: test.fault, inputs: {{data: src.out}}}}
+  snk:  {{op: test.null, inputs: {{in: op.out}}, config: {{write: true}}}}
+""")
+    ended = pipe.run(graph, *args)
+    assert ended.code == 0, ended.stderr
+    edge = ended.report["edges"]["src.out->op.data"]
+    check_account(ended, graph, range(edge["produced"]))
+    assert set(edge["dropped"]) == {"stale"}
+    assert edge["dropped"]["stale"] >= least
+
+
+def test_disorder_as_declared_loses_nothing(pipe):
+    graph = pipe.graph("""
+  src:  {driver: test.jitter, config: {frames: 60, seed: 4, disorder_ms: 250}}
+  snk:  {op: test.null, inputs: {in: src.out}, config: {write: true}}
+""")
+    ended = pipe.run(graph)
+    assert ended.code == 0, ended.stderr
+    assert ended.ids("snk") == list(range(60))

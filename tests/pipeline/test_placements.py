@@ -4,13 +4,12 @@ import hashlib
 
 import pytest
 
-DEMO_FRAMES = 40
+DEMO_FRAMES = 30
 WAYS = {
     "max": [],
     "group": ["GROUP"],
     "inline": ["--place", "inline"],
     "rate": ["--rate", "20"],
-    "rate inline": ["--place", "inline", "--rate", "20"],
 }
 
 
@@ -87,7 +86,9 @@ FLIP = """
 
 def test_one_flipped_bit_shows(pipe):
     graph = pipe.graph(FLIP)
-    as_is, again, flipped = (pipe.run(graph, "--set", f"flip.config.at={at}").report["digest"] for at in (-1, -1, 12))
+    as_is, again, flipped = (
+        pipe.run(graph, "--place", "inline", "--set", f"flip.config.at={at}").report["digest"] for at in (-1, -1, 12)
+    )
     assert as_is == again
     assert set(as_is) == {"results", "seen"}
     assert as_is["seen"] != flipped["seen"], "the frame itself"
@@ -104,7 +105,7 @@ def test_a_group_of_some(pipe):
   snk:  {op: test.null, inputs: {in: pair.out}, config: {write: true}, place: %s}
 """
     digests = set()
-    for places in ("abcde", "aabbc", "abaab", "abbba", "aaaaa"):
+    for places in ("abcde", "abaab", "abbba"):
         ended = pipe.run(pipe.graph(text % tuple(places)))
         assert ended.code == 0, ended.stderr
         assert ended.ids("snk") == list(range(50))

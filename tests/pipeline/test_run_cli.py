@@ -25,7 +25,7 @@ TWO = """
 
 
 @pytest.mark.parametrize("args", [[], ["--place", "inline"]], ids=["processes", "inline"])
-@pytest.mark.parametrize("frames", [0, 1, 7, 50, 99])
+@pytest.mark.parametrize("frames", [0, 7, 99])
 def test_frames(pipe, frames, args):
     ended = pipe.run(pipe.graph(CHAIN), "--frames", str(frames), *args)
     assert ended.code == 0, ended.stderr
