@@ -51,6 +51,7 @@ test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
 CONSTRAINTS ?= -c constraints.txt
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@echo "installing into $(VENV), about a minute"
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[test,lint]'
 	@touch $@
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,12 @@ class Inline:
         self._drain_at = 0.0
 
     def _drain(self) -> None:
-        self.session.accountant.drain()
+        # A Ctrl-C half-way would book the same events twice.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.session.accountant.drain()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run(self) -> Outcome:
         exit_, code = "completed", 0
@@ -51,6 +57,9 @@ class Inline:
         except PipeError as error:
             exit_, code = "failed", 1
             self.errors.append(str(error))
+        except BaseException:
+            self.finish("failed", 1)  # the files are closed, the books balance; the exception is the operator's own
+            raise
         return self.finish(exit_, code)
 
     def steps(self) -> Iterator[OperatorRunner | SourceRunner]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import lookup, sizing
+from pipeline import lookup, settings, sizing
 from pipeline.graphspec import Edge, GraphSpec
 from pipeline.ports import EdgeSpec
 from pipeline.shm import BoardShape, PortLayout, layout, pool_bytes
@@ -165,7 +165,7 @@ class Plan:
             "name": name,
             "index": self.node_index[name],
             "cls": lookup.class_ref(node.cls),
-            "config": asdict(node.config),
+            "config": settings.plain(node.config),
             "threads": node.threads,
             "on_error": self.graph.on_error(name),
             "cpus": list(node.cpus) if node.cpus else None,

@@ -16,7 +16,6 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from pipeline import threads
+from pipeline import settings, threads
 from pipeline.errors import FrameError, PipeError
 from pipeline.faults import point
 from pipeline.frame import Header, Reading
@@ -621,7 +620,7 @@ class OperatorRunner(_Runner):
             headers[port] = frame.header._asdict()
         for port, edge in self.statics.items():
             arrays.update({f"{port}/{n}": a for n, a in (edge.latched.at(trigger.header.stamp_ns) or {}).items()})
-        config = asdict(self.node.config)
+        config = settings.plain(self.node.config)
         arrays["pipe"] = np.frombuffer(
             json.dumps({"node": self.node.name, "headers": headers, "trigger": self.trigger, "config": config}).encode(), np.uint8
         )

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union
 from pipeline.errors import GraphError, PipeError
 from pipeline.yamlfile import Where
 
-__all__ = ["Where", "build", "describe", "field_types", "suggest"]
+__all__ = ["Where", "build", "describe", "field_types", "plain", "suggest"]
 
 
 def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> Any:
@@ -56,6 +56,21 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
         if named and named[1] in types_:
             raise where.child(named[1]).error(named[2]) from None
         raise where.error(text) from None
+
+
+def plain(value: Any) -> Any:
+    """A config (or a part of one) as msgpack and JSON can carry it; `build` makes the same config of it again."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, AbstractSet):
+        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
 
 
 def field_types(config_cls: type) -> dict[str, Any]:

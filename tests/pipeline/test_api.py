@@ -81,7 +81,7 @@ def test_a_run_that_fails_says_so_in_its_outcome(graph, tmp_path):
 
 def test_inline_an_exception_passes_through(graph, tmp_path):
     with pytest.raises(ValueError, match="right: raised on purpose"):
-        pipeline.run(graph, {"right.config.kind": "raise", "sink.config.write": False}, out=tmp_path / "out", place="inline")
+        pipeline.run(graph, {"right.config.kind": "raise"}, out=tmp_path / "out", place="inline")
 
 
 def test_results_are_kept_unless_told(graph, tmp_path):

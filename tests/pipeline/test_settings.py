@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgpack
 import pytest
 
 from pipeline import settings, yamlfile
@@ -243,3 +244,27 @@ def test_lines():
     assert marks[("a", "c")] == 3
     assert marks[("a", "c", 1)] == 5
     assert marks[("a", "c", 1, "y")] == 5
+
+
+@dataclass(frozen=True)
+class Folders:
+    folder: Path = Path("a")
+    names: frozenset[str] = frozenset({"y", "x"})
+
+
+@dataclass(frozen=True)
+class Recording:
+    inner: Folders = field(default_factory=Folders)
+    size: tuple[int, int] = (1, 2)
+    table: dict[str, Folders] = field(default_factory=dict)
+
+
+def test_plain_travels_and_builds_the_same_again():
+    config = Recording(Folders(Path("/data/b"), frozenset({"q"})), (3, 4), {"k": Folders()})
+    told = settings.plain(config)
+    assert told == {
+        "inner": {"folder": "/data/b", "names": ["q"]},
+        "size": [3, 4],
+        "table": {"k": {"folder": "a", "names": ["x", "y"]}},
+    }
+    assert settings.build(Recording, msgpack.unpackb(msgpack.packb(told)), settings.Where("g.yaml")) == config
