@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -45,5 +46,14 @@ def _main(argv: list[str] | None) -> int:
         return 2 if isinstance(error, (GraphError, InputError)) else 1
 
 
+def cli() -> None:
+    """The command `pipe`: `main()` in a process of its own."""
+    # Explicit: a shell starts a job with `&` with SIGINT ignored, and Python leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and written; a Ctrl-C now has nothing left to stop
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    cli()

@@ -23,6 +23,10 @@ SLACK_S = 0.5
 """Ours, for measuring it on a busy machine: looking at /proc, being scheduled."""
 
 
+# Started from a background job (CI, nohup) the tests have SIGINT ignored, and a run would inherit that until its first line.
+_WITH_SIGINT = ["env", "--default-signal=INT"]
+
+
 @dataclass
 class Ended:
     """A finished `pipe run`."""
@@ -126,7 +130,7 @@ class Runs:
         out = out or self.folder / f"out{len(self.running)}"
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), **popen.pop("env", {})}
         process = subprocess.Popen(
-            [*popen.pop("prefix", []), sys.executable, "-m", "pipeline", "run", str(graph), "--out", str(out), *args],
+            [*popen.pop("prefix", _WITH_SIGINT), sys.executable, "-m", "pipeline", "run", str(graph), "--out", str(out), *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env, **popen,
         )  # fmt: skip
         self.running.append(Running(process, out))

@@ -114,7 +114,8 @@ def test_both_ends_of_an_edge_killed_at_once(pipe):
 
 
 def test_every_node_killed_one_after_the_other(pipe):
-    graph = pipe.graph(PACED.replace("frames: 150", "frames: 400"))
+    # Enough frames that the run is not over before the last kill: what a restart held up is played at once afterwards.
+    graph = pipe.graph(PACED.replace("frames: 150", "frames: 1500"))
     running = pipe.start(graph, "--rate", "1.0")
     for i, node in enumerate(["snk", "src", "join", "left", "tap"]):
         running.wait_lines("tap", 20 + 60 * i)
@@ -122,7 +123,7 @@ def test_every_node_killed_one_after_the_other(pipe):
     ended = running.end()
     assert ended.code == 0, ended.stderr
     assert all(v["restarts"] == 1 for v in ended.report["nodes"].values())
-    check_account(ended, graph, range(400))
+    check_account(ended, graph, range(1500))
 
 
 def test_killed_again_while_it_starts(pipe):
@@ -232,7 +233,9 @@ def test_more_restarts_than_allowed(pipe):
         f"error: op: exited with code 7; given up (2 restarts within 60 s); see {ended.out / 'logs' / 'op.log'}\n"
     )
     check_balance(ended)
-    assert ended.ids("snk") == list(range(10))
+    ids = ended.ids("snk")  # what op sent last may die in its socket; then it is named
+    assert ids == list(range(len(ids)))
+    assert set(ids) | {int(d["frame"].split(":")[1]) for d in ended.drops if d["edge"] == "op.out->snk.in"} == set(range(10))
 
 
 @pytest.mark.parametrize("node", ["src", "op", "snk"])
