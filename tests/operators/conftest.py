@@ -1,8 +1,6 @@
 """Operators without the engine, and one camera for all of them."""
 
 import logging
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,11 +61,3 @@ def straight():
     """A camera exactly in the LiDAR, looking along x; 100 px per unit slope, a picture of 200 x 100 around (100, 50)."""
     P_cam = np.array([[100.0, 0.0, 100.0, 0.0], [0.0, 100.0, 50.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
     return Calibration(P_cam, STRAIGHT, np.array([200, 100], np.int32))
-
-
-@pytest.fixture(scope="session")
-def shared_data():
-    folder = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder} (set PIPE_DATA)")
-    return folder
