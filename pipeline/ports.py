@@ -3,8 +3,8 @@
 OutPort takes a slot, lets the operator fill it, and offers the frame to its OutEdges. An OutEdge holds the queue (it stands
 at the sender), the credit and the policy. An InEdge turns a descriptor into read-only views and gives slots back.
 
-Both ends are the same whether the other side is a process away or in this one; only `Link` differs. Everything of an OutPort
-and its edges is guarded by the port's lock: the node's thread publishes, the I/O thread brings credits and flushes queues.
+Both ends are the same whether the other side is a process away or in this one; only the way between differs. Everything of
+an OutPort and its edges is guarded by the port's lock: the node's thread publishes, the I/O thread flushes queues.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock, RLock
 from time import monotonic_ns, time_ns
-from typing import Any, Protocol
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -29,7 +29,7 @@ from pipeline.ledger import Log, who
 from pipeline.schema import Schema
 from pipeline.shm import LEASE_WORDS, SLOT_HEADER, Board, Delivery, PortLayout, view
 from pipeline.shm import Mapping as Memory
-from pipeline.transport import BOUND, CREDIT, FRAME, HELLO, ROUSE, STATIC, Channel, body_of, head
+from pipeline.transport import BOUND, CREDIT, FRAME, HEAD, HELLO, ROUSE, STATIC, Channel, body_of, head
 
 FOREVER = 2**63 - 1
 NEVER = -(2**63)
@@ -95,12 +95,6 @@ class Clock:
         if self.rate is None or self.anchor_stamp_ns is None:
             return None
         return self.anchor_mono_ns + int((stamp_ns - self.anchor_stamp_ns) / self.rate)
-
-
-class Link(Protocol):
-    """The way to an edge's other end."""
-
-    def send(self, data: bytes) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -255,7 +249,7 @@ class OutEdge:
             return
         while channel.inbox:
             data = channel.inbox.popleft()
-            kind, edge, _, writer_epoch, reader_epoch = _parse(data)
+            kind, edge, _, writer_epoch, reader_epoch = HEAD.unpack_from(data)
             spec = self.spec
             if (edge, writer_epoch, reader_epoch) != (spec.index, spec.writer_epoch, spec.reader_epoch):
                 continue  # of another life of either side
@@ -616,7 +610,7 @@ class InEdge:
         with self._lock:
             while channel.inbox:
                 data = channel.inbox.popleft()
-                kind, edge, seq, writer_epoch, reader_epoch = _parse(data)
+                kind, edge, seq, writer_epoch, reader_epoch = HEAD.unpack_from(data)
                 spec = self.spec
                 if (edge, writer_epoch, reader_epoch) != (spec.index, spec.writer_epoch, spec.reader_epoch):
                     continue
@@ -756,10 +750,3 @@ class InEdge:
             self.work_off()
             self.channel.close()
             self.channel = None
-
-
-def _parse(data: bytes) -> tuple[int, int, int, int, int]:
-    return _HEAD.unpack_from(data)
-
-
-_HEAD = struct.Struct("<BxHIII")

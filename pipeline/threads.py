@@ -5,7 +5,6 @@ Results must not depend on the machine: a sum over two threads differs in its la
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +57,3 @@ def _torch(module: Any, n: int) -> None:
 
 
 _TELL = {"cv2": _cv2, "numba": _numba, "torch": _torch}
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0))

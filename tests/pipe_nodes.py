@@ -49,7 +49,7 @@ class Pair(Operator):
 
     inputs, outputs = {"a": COUNT, "b": COUNT}, {"out": COUNT}
 
-    def process(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def process(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if a[0] != b[0]:
             raise ValueError(f"{self.name}: needs equal numbers, got {a[0]} and {b[0]}")
         return a.copy()
@@ -60,7 +60,7 @@ class Where(Notes):
 
     inputs = {"data": ANY}
 
-    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> None:
         self.note(**mapping_of(data.__array_interface__["data"][0]), sum=int(data.sum(dtype=np.int64)))
 
 
@@ -73,7 +73,7 @@ class Vandal(Notes):
 
     inputs = {"data": BLOB}
 
-    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> None:
         if self.config.by_address:
             ctypes.memset(data.__array_interface__["data"][0], 0, 1)
         refused = []
@@ -130,7 +130,7 @@ class Meta(Notes):
 
     inputs = {"data": BLOB}
 
-    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> None:
         self.note(meta=self.meta["data"], size=len(data), first=int(data[0]) if len(data) else None)
 
 
@@ -150,7 +150,7 @@ class Keep(Notes):
         super().open()
         self.kept: deque[tuple[int, Any]] = deque()
 
-    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> None:
         wrong = self._wrong(len(data))  # its locals must be gone when the exception takes this frame along
         self.kept.append((self.header.frame_id, self._make(data)))
         if len(self.kept) > self.KEPT:
@@ -206,7 +206,7 @@ class Hoard(Operator):
     def open(self) -> None:
         self.kept: list[np.ndarray] = []
 
-    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> None:
         self.kept.append(data[:1])
 
 
@@ -215,7 +215,7 @@ class Age(Notes):
 
     inputs = {"data": ANY}
 
-    def process(self, data: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> None:
         self.note(ms=(time.time_ns() - self.header.recv_ns) * 1e-6)
 
 
@@ -228,7 +228,7 @@ class FlipBit(Operator):
 
     inputs, outputs = {"boxes3d": BOXES3D}, {"boxes3d": BOXES3D}
 
-    def process(self, boxes3d: Boxes3D) -> Boxes3D:  # type: ignore[override]
+    def process(self, boxes3d: Boxes3D) -> Boxes3D:
         if self.header.frame_id != self.config.at:
             return boxes3d
         flipped = boxes3d.boxes3d.copy()
@@ -251,7 +251,7 @@ class WrongColumns(Operator):
 
     inputs, outputs = {"data": COUNT}, {"points": POINTS}
 
-    def process(self, data: np.ndarray) -> np.ndarray:  # type: ignore[override]
+    def process(self, data: np.ndarray) -> np.ndarray:
         return np.zeros((int(data[0]), 3), np.float32)
 
 
@@ -262,5 +262,5 @@ class InCamera(Operator):
 
     inputs = {"points": Schema("POINTS", {"points": Array("float32", ("N", 4), "m")}, frame="camera", limits={"N": 10})}
 
-    def process(self, points: np.ndarray) -> None:  # type: ignore[override]
+    def process(self, points: np.ndarray) -> None:
         raise AssertionError("pipe check refuses the graph")
