@@ -52,7 +52,7 @@ CONSTRAINTS ?= -c constraints.txt
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "installing into $(VENV), about a minute"
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[test,lint]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) torch -e '.[torch,test,lint]'
 	@touch $@
 
 clean:  ## remove what make made

@@ -103,6 +103,23 @@ IMAGE = Schema(
     limits={"H": 1080, "W": 1920},
 )
 GREY = Schema("GREY", {"image": Array("uint8", ("H", "W"), "", "luminance")}, frame="image", limits={"H": 1080, "W": 1920})
+DEPTH = Schema(
+    "DEPTH",
+    {"depth_m": Array("float32", ("H", "W"), "m", "along the optical axis; inf where nothing is hit")},
+    frame="image",
+    limits=IMAGE.limits,
+)
+POINT_IDS = Schema(
+    "POINT_IDS",
+    {"point_ids": Array("int64", ("N",), "", "track id of what each point of the same scan lies on; -1 = no object")},
+    limits={"N": MAX_POINTS},
+)
+PIXEL_IDS = Schema(
+    "PIXEL_IDS",
+    {"pixel_ids": Array("int64", ("H", "W"), "", "track id of what each pixel shows; -1 = no object")},
+    frame="image",
+    limits=IMAGE.limits,
+)
 POSE = Schema(
     "POSE",
     {
