@@ -45,14 +45,17 @@ test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
 	  if [ -z "$$found" ]; then echo "== Python $$v: not installed here, left out"; continue; fi; \
 	  echo "== Python $$v ($$found)"; \
 	  test -x .venv-$$v/bin/python || $$found -m venv .venv-$$v || exit 1; \
-	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= || exit 1; \
+	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= EXTRAS=test,lint || exit 1; \
 	done
 
 CONSTRAINTS ?= -c constraints.txt
+EXTRAS ?= torch,test,lint
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "installing into $(VENV), about a minute"
-	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) torch -e '.[torch,test,lint]'
+	# torch alone and by its exact version first: a looser requirement may fetch gigabytes of CUDA
+	$(if $(findstring torch,$(EXTRAS)),$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) torch)
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[$(EXTRAS)]'
 	@touch $@
 
 clean:  ## remove what make made
