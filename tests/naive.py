@@ -76,3 +76,34 @@ def overlap_3d(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     union = float(np.prod(a[3:6]) + np.prod(b[3:6])) - shared
     hull = ConvexHull(np.array(footprint(a) + footprint(b))).volume * (max(high) - min(low))
     return shared / union, shared / union - (hull - union) / hull
+
+
+def count_matches(
+    overlap: Any, limit: float, counted: Any, left_out: Any, forgiven: Any, scores: Any, threshold: float
+) -> tuple[int, int]:
+    """-> right, wrong of one frame at one threshold, as KITTI's devkit counts: truth in order, by the largest overlap"""
+    free = [j for j in range(len(scores)) if scores[j] >= threshold]
+    right = 0
+    for i in range(len(counted)):
+        near = [j for j in free if overlap[i][j] > limit]
+        proper = [j for j in near if not left_out[j]]
+        if not near:
+            continue
+        best = max(proper, key=lambda j: overlap[i][j]) if proper else near[0]
+        free.remove(best)
+        right += bool(counted[i] and not left_out[best])
+    return right, sum(not left_out[j] and not forgiven[j] for j in free)
+
+
+def matched_scores(overlap: Any, limit: float, counted: Any, left_out: Any, scores: Any) -> list[float]:
+    """-> scores of the truth boxes found at all: truth in order, by the highest score"""
+    free = list(range(len(scores)))
+    out = []
+    for i in range(len(counted)):
+        near = [j for j in free if overlap[i][j] > limit]
+        if near:
+            best = max(near, key=lambda j: scores[j])
+            free.remove(best)
+            if counted[i] and not left_out[best]:
+                out.append(float(scores[best]))
+    return out

@@ -1,58 +1,14 @@
 """The shipped graphs on real data, end to end: what went in, what came out, and whether the tracks are where the vehicles are."""
 
-from collections import defaultdict
-
-import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment
+
+from bench.kitti_check import check
 
 pytestmark = pytest.mark.data
-
-NEAR_M, MATCH_M, LOW_PX = 40.0, 2.0, 25.0
 
 
 def scans(root):
     return [x for n in ("scans", "dets") for x in ("--set", f"{n}.config.root={root}")]
-
-
-def rows(path, types):
-    """frame -> [(2D box, x z)] of a KITTI tracking file"""
-    out = defaultdict(list)
-    for line in path.read_text().splitlines():
-        f = line.split()
-        if f[2] in types:
-            out[int(f[0])].append((np.array(f[6:10], float), np.array([f[13], f[15]], float)))
-    return out
-
-
-def low(box):
-    return box[3] - box[1] <= LOW_PX
-
-
-def recall_precision(truth_file, result_file, num_frames):
-    """Vehicles within 40 m, centres 2 m apart at most; DontCare regions and boxes up to 25 px high are forgiven."""
-    truth, regions = rows(truth_file, ("Car", "Van")), rows(truth_file, ("DontCare",))
-    found = rows(result_file, ("Car",))
-    tp = fp = fn = 0
-    for frame in range(num_frames):
-        t, p = truth[frame], found[frame]
-        distance = np.array([[np.hypot(*(a[1] - b[1])) for b in p] for a in t]).reshape(len(t), len(p))
-        pairs = [
-            (i, j) for i, j in zip(*linear_sum_assignment(np.minimum(distance, 9.0)), strict=True) if distance[i, j] <= MATCH_M
-        ]
-        matched_truth, matched_found = {i for i, _ in pairs}, {j for _, j in pairs}
-        for i, (box, at) in enumerate(t):
-            if np.hypot(*at) <= NEAR_M and not low(box):
-                tp += i in matched_truth
-                fn += i not in matched_truth
-        for j, (box, at) in enumerate(p):
-            if j in matched_found or np.hypot(*at) > NEAR_M or low(box):
-                continue
-            area = (box[2] - box[0]) * (box[3] - box[1])
-            wide = [max(0, min(box[2], r[2]) - max(box[0], r[0])) for r, _ in regions[frame]]
-            high = [max(0, min(box[3], r[3]) - max(box[1], r[1])) for r, _ in regions[frame]]
-            fp += not any(w * h > 0.5 * area for w, h in zip(wide, high, strict=True))
-    return tp / (tp + fn), tp / (tp + fp)
 
 
 def test_scans_to_tracks(pipe, shared_data):
@@ -65,9 +21,9 @@ def test_scans_to_tracks(pipe, shared_data):
     assert {
         n: (e["produced"], e["delivered"], e["dropped"], e["copied_bytes"]) for n, e in report["edges"].items()
     } == dict.fromkeys(report["edges"], (129, 129, {}, 0))
-    recall, precision = recall_precision(root / "label_02" / "0000.txt", ended.out / "results" / "0000.txt", 129)
-    assert recall >= 0.85, (recall, precision)
-    assert precision >= 0.85, (recall, precision)
+    vehicles = check(ended.out / "results" / "0000.txt", root)["vehicles"]["all"]
+    assert vehicles["recall"] >= 0.85, vehicles
+    assert vehicles["precision"] >= 0.85, vehicles
 
 
 def test_scans_that_start_later_and_have_no_labels(pipe, shared_data, tmp_path):

@@ -1,0 +1,218 @@
+"""Average precision of boxes.     Source: KITTI object devkit (evaluate_object.cpp); R40: Simonelli et al. 2019, sec. 4.4
+
+A detection is right where it overlaps a truth box of its class by strictly more than the class's limit. Truth that does not
+count at a level (low, hidden, cut, far), and neighbours of the class (Van beside Car), absorb detections: those are neither
+right nor wrong. Precision is taken at 41 scores, one per 1/40 of recall; R40 is the mean of its running maximum over points
+1..40, R11 over points 0, 4, .. 40, in per cent. The devkit's habit: points are counted, not recall, so n < 40 truth boxes
+reach (n-1)/40 at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from operators.kernels.iou import iou_3d
+from operators.kernels.match import count_at, found_scores
+from operators.streams import CLASSES, DONT_CARE, Boxes3D, Truth
+
+Metric = Literal["3d", "bev", "2d"]
+OWN_CLASSES = {"Car": ("Car",), "Pedestrian": ("Pedestrian",), "Cyclist": ("Cyclist",)}
+IOU = {"Car": 0.7, "Pedestrian": 0.5, "Cyclist": 0.5}
+_NEIGHBOURS = {"Car": "Van", "Pedestrian": "Person_sitting"}
+_POINTS = 41
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Which boxes count. The defaults: all."""
+
+    name: str
+    min_height_px: float = -math.inf  # of the 2D box: truth needs more, a detection as much
+    max_occluded: float = math.inf
+    max_truncated: float = math.inf
+    max_range_m: float = math.inf  # from the LiDAR, along the ground
+
+
+KITTI_LEVELS = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.30), Level("hard", 25, 2, 0.50))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """Of one class at one level. Without truth that counts `r40` and `r11` are None."""
+
+    r40: float | None
+    r11: float | None
+    curve: np.ndarray  # (41,) precision after the running maximum from the right
+    recall: float | None  # at the lowest score taken
+    num_truth: int
+    num_found: int
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One class at one level. Kept per frame: only truth and detections that overlap something by more than the limit."""
+
+    limit: float
+    num_truth: int = 0
+    num_found: int = 0
+    right: list[np.ndarray] = field(default_factory=list)  # scores of the first pass
+    lonely: list[np.ndarray] = field(default_factory=list)  # scores of detections that overlap nothing: wrong
+    frames: list[tuple[np.ndarray, ...]] = field(default_factory=list)
+
+    def add(
+        self, overlap: np.ndarray, counted: np.ndarray, left_out: np.ndarray, forgiven: np.ndarray, scores: np.ndarray
+    ) -> None:
+        self.num_truth += int(counted.sum())
+        self.num_found += int((~left_out).sum())
+        near = overlap > self.limit
+        rows, columns = near.any(1), near.any(0)
+        self.lonely.append(scores[~columns & ~left_out & ~forgiven])
+        if not rows.any():
+            return
+        overlap = np.ascontiguousarray(overlap[np.ix_(rows, columns)])
+        counted, left_out, forgiven, scores = counted[rows], left_out[columns], forgiven[columns], scores[columns]
+        right = np.empty(len(counted))
+        self.right.append(right[: found_scores(overlap, self.limit, counted, left_out, scores, right)])
+        self.frames.append((overlap, counted, left_out, forgiven, scores))
+
+    def score(self) -> Score:
+        thresholds = recall_thresholds(np.concatenate([np.empty(0), *self.right]), self.num_truth)
+        counts = np.zeros((len(thresholds), 2), np.int64)
+        for overlap, counted, left_out, forgiven, scores in self.frames:
+            count_at(overlap, self.limit, counted, left_out, forgiven, scores, thresholds, counts)
+        lonely = np.sort(np.concatenate([np.empty(0), *self.lonely]))
+        wrong = counts[:, 1] + len(lonely) - np.searchsorted(lonely, thresholds)
+        curve = np.zeros(_POINTS)
+        curve[: len(thresholds)] = counts[:, 0] / np.maximum(counts[:, 0] + wrong, 1)
+        curve = np.maximum.accumulate(curve[::-1])[::-1]
+        if not self.num_truth:
+            return Score(None, None, curve, None, 0, self.num_found)
+        recall = counts[-1, 0] / self.num_truth if len(thresholds) else 0.0
+        return Score(100 * float(curve[1:].mean()), 100 * float(curve[::4].mean()), curve, recall, self.num_truth, self.num_found)
+
+
+class AveragePrecision:
+    """Adds up frames; `result()` at any time, of what came so far (it costs about 41 matchings per frame).
+
+    classes   class -> the labels that count as it, in truth and detections alike: {"Car": ["Car", "Van"], ...}
+    limits    class -> overlap needed
+    metric    overlap of volumes, of footprints seen from above, or of boxes in the picture
+    dontcare  detections whose 2D box lies in a DontCare region by more than the limit are forgiven. The devkit does this in the
+              picture only: there "3d" and "bev" say False
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, Sequence[str]] = OWN_CLASSES,
+        levels: Sequence[Level] = KITTI_LEVELS,
+        metric: Metric = "3d",
+        limits: Mapping[str, float] = IOU,
+        dontcare: bool = True,
+    ) -> None:
+        self.levels, self.metric, self.dontcare = tuple(levels), metric, dontcare
+        self.labels = {name: [CLASSES.index(own) for own in labels] for name, labels in classes.items()}
+        taken = {label for labels in classes.values() for label in labels}
+        self.neighbours = {
+            name: [CLASSES.index(near) for near in (_NEIGHBOURS.get(name),) if near is not None and near not in taken]
+            for name in classes
+        }
+        self.tallies = {(name, level.name): _Tally(limits[name]) for name in classes for level in self.levels}
+        self.num_frames = 0
+
+    def add(self, found: Boxes3D, truth: Truth, boxes2d: np.ndarray | None = None) -> None:
+        """One frame. boxes2d (D, 4): of the detections, in pixels; None: no detection is too low, none is forgiven."""
+        self.num_frames += 1
+        scores = found.scores.astype(np.float64)
+        height = np.full(len(scores), np.inf) if boxes2d is None else np.abs(boxes2d[:, 3] - boxes2d[:, 1])
+        truth_height = truth.boxes2d[:, 3] - truth.boxes2d[:, 1]
+        distance, truth_distance = np.hypot(*found.boxes3d[:, :2].T), np.hypot(*truth.boxes3d[:, :2].T)
+        regions = truth.boxes2d[truth.labels == DONT_CARE]
+        inside = np.zeros(len(scores))
+        if self.dontcare and boxes2d is not None and len(regions):
+            inside = _shared_area(regions, boxes2d).max(0) / np.maximum(_area(boxes2d), 1e-9)
+        for name, own in self.labels.items():
+            mine = np.isin(truth.labels, own)
+            rows = mine | np.isin(truth.labels, self.neighbours[name])
+            found_mine = np.isin(found.labels, own)
+            for level in self.levels:
+                # before the class is looked at: what is too low is left out whatever it is, and may absorb truth of any class
+                left_out = (height < level.min_height_px) | (distance > level.max_range_m)
+                columns = found_mine | left_out
+                counted = (
+                    mine
+                    & (truth_height > level.min_height_px)
+                    & (truth.occluded <= level.max_occluded)
+                    & (truth.truncated <= level.max_truncated)
+                    & (truth_distance <= level.max_range_m)
+                )
+                tally = self.tallies[name, level.name]
+                tally.add(
+                    self._overlap(truth, found, boxes2d, rows, columns),
+                    counted[rows],
+                    left_out[columns],
+                    inside[columns] > tally.limit,
+                    scores[columns],
+                )
+
+    def _overlap(
+        self, truth: Truth, found: Boxes3D, boxes2d: np.ndarray | None, rows: np.ndarray, columns: np.ndarray
+    ) -> np.ndarray:
+        if self.metric == "2d":
+            if boxes2d is None:
+                raise ValueError("2d: needs boxes2d of the detections, got none")
+            return overlap_2d(truth.boxes2d[rows], boxes2d[columns])
+        return overlap_3d(truth.boxes3d[rows], found.boxes3d[columns], flat=self.metric == "bev")
+
+    def result(self) -> dict[str, dict[str, Score]]:
+        """class -> level -> score"""
+        return {name: {level.name: self.tallies[name, level.name].score() for level in self.levels} for name in self.labels}
+
+
+def recall_thresholds(right: np.ndarray, num_truth: int) -> np.ndarray:
+    """Scores of the found truth boxes, any order -> (K <= 41,) descending: each time recall comes closest to the next 1/40."""
+    taken: list[float] = []
+    ordered = -np.sort(-right)
+    recall = 0.0
+    for i, score in enumerate(ordered.tolist()):
+        here, after = (i + 1) / num_truth, (i + 2) / num_truth
+        if i < len(ordered) - 1 and after - recall < recall - here:
+            continue
+        taken.append(score)
+        recall += 1 / (_POINTS - 1)
+    return np.array(taken, np.float64)
+
+
+def overlap_3d(boxes_a: np.ndarray, boxes_b: np.ndarray, flat: bool = False) -> np.ndarray:
+    """(A, 7), (B, 7) -> IoU (A, B) float64; flat: of the footprints. A size of 0 or less overlaps nothing."""
+    out = np.zeros((len(boxes_a), len(boxes_b)))
+    if out.size:
+        a, b = boxes_a.astype(np.float64), boxes_b.astype(np.float64)
+        for boxes in (a, b):
+            if flat:
+                boxes[:, 2], boxes[:, 5] = 0.0, 1.0
+            boxes[:, 3:6] = np.maximum(boxes[:, 3:6], 1e-9)
+        iou_3d(a, b, out)
+    return out
+
+
+def overlap_2d(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    """(A, 4), (B, 4) [x1 y1 x2 y2] -> IoU (A, B) float64."""
+    shared = _shared_area(boxes_a, boxes_b)
+    union = _area(boxes_a)[:, None] + _area(boxes_b) - shared
+    return shared / np.where(shared > 0, union, 1.0)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    wide = boxes.astype(np.float64)
+    return (wide[:, 2] - wide[:, 0]) * (wide[:, 3] - wide[:, 1])
+
+
+def _shared_area(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    a, b = boxes_a.astype(np.float64)[:, None], boxes_b.astype(np.float64)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    return np.where((sides > 0).all(-1), sides.prod(-1), 0.0)

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from bench.kitti_check import check, inside, lines
+from pipeline.errors import InputError
+
+
+def line(frame, kind, x, z, *, bottom=150, score=None, box=None):
+    box = box or f"100 100 200 {bottom}"
+    return f"{frame} 1 {kind} 0 0 0 {box} 1.5 1.8 4 {x} 1.6 {z} 0" + ("" if score is None else f" {score}") + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """folder(labels, results, scans) -> results file, root"""
+
+    def write(labels, results, num_scans=2):
+        root = tmp_path / "root"
+        (root / "label_02").mkdir(parents=True)
+        (root / "velodyne" / "0003").mkdir(parents=True)
+        (root / "label_02" / "0003.txt").write_text("".join(labels))
+        for k in range(num_scans):
+            (root / "velodyne" / "0003" / f"{k:06d}.bin").touch()
+        (tmp_path / "0003.txt").write_text("".join(results))
+        return tmp_path / "0003.txt", root
+
+    return write
+
+
+def test_nothing(folder):
+    result = check(*folder([], []))
+    assert result["frames"] == 2
+    assert result["vehicles"]["all"] == {"recall": None, "precision": None, "found": 0, "missed": 0, "right": 0, "wrong": 0}
+    assert "vehicles             -         -           0/0  0/0" in lines(result)
+
+
+def test_one_of_each(folder):
+    truth = [line(0, "Car", 0, 15), line(0, "Van", 10, 15), line(1, "Pedestrian", 0, 25), line(1, "Cyclist", 5, 5)]
+    found = [line(0, "Car", 1, 15, score=0.9), line(0, "Car", 10, 16, score=0.9), line(1, "Cyclist", 5, 8, score=0.9)]
+    result = check(*folder(truth, found))
+    assert [result[g]["all"]["recall"] for g in ("vehicles", "pedestrians", "cyclists")] == [1.0, 0.0, 0.0]
+    assert [result[g]["all"]["precision"] for g in ("vehicles", "pedestrians", "cyclists")] == [1.0, None, 0.0]
+    assert result["vehicles"]["types"] == {n: {"recall": 1.0, "found": 1, "missed": 0} for n in ("Car", "Van")}
+    assert {name: row["found"] for name, row in result["vehicles"]["bands"].items()} == {
+        "0-10 m": 0, "10-20 m": 2, "20-30 m": 0, "30-40 m": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "counts", "why"),
+    [
+        ([], [line(0, "Car", 0, 20, bottom=125, score=1)], (0, 0), "25 px high"),
+        ([], [line(0, "Car", 0, 20, bottom=126, score=1)], (0, 1), "higher"),
+        ([line(0, "Car", 0, 20, bottom=125)], [], (0, 0), "truth 25 px high"),
+        ([line(0, "Car", 0, 20, bottom=125)], [line(0, "Car", 0, 20, score=1)], (0, 0), "found such a truth"),
+        ([line(0, "Car", 0, 20)], [line(0, "Car", 0, 20, bottom=125, score=1)], (1, 0), "low, but right"),
+        ([], [line(0, "Car", 0, 41, score=1)], (0, 0), "too far"),
+        ([line(0, "Car", 0, 39)], [line(0, "Car", 0, 41, score=1)], (1, 0), "found from beyond"),
+        ([line(0, "DontCare", -1000, -1000, box="90 90 160 200")], [line(0, "Car", 0, 20, score=1)], (0, 0), "60 % inside"),
+        ([line(0, "DontCare", -1000, -1000, box="90 90 140 200")], [line(0, "Car", 0, 20, score=1)], (0, 1), "40 % inside"),
+        ([line(0, "Truck", 0, 20)], [line(0, "Car", 0, 20, score=1)], (0, 1), "another class"),
+        ([line(7, "Car", 0, 20)], [line(7, "Car", 0, 20, score=1)], (0, 0), "a frame without a scan"),
+    ],
+)
+def test_what_is_forgiven(folder, truth, found, counts, why):
+    got = check(*folder(truth, found))["vehicles"]["all"]
+    assert (got["right"], got["wrong"]) == counts, why
+    assert got["missed"] == 0, why
+
+
+def test_a_sitting_person_is_neither_found_nor_wrong(folder):
+    result = check(*folder([line(0, "Person", 0, 9)], [line(0, "Pedestrian", 0, 9, score=1)]))
+    assert result["pedestrians"]["all"] == {"recall": None, "precision": None, "found": 0, "missed": 0, "right": 0, "wrong": 0}
+
+
+def test_wrong_files(folder, tmp_path):
+    results, root = folder([line(0, "Car", 0, 20)], [line(0, "Car", 0, 20)])
+    with pytest.raises(InputError, match=r"0003.txt:1: needs 18 columns \(results with a score\), got 17"):
+        check(results, root)
+    results.write_text(line(0, "Car", "x", 20, score=1))
+    with pytest.raises(InputError, match=r"0003.txt: needs numbers in every column but the type: could not convert"):
+        check(results, root)
+    with pytest.raises(InputError, match=r"label_02/0003.txt: needs to be readable, got No such file"):
+        check(results, tmp_path / "nowhere")
+
+
+def test_inside():
+    region = np.array([[0, 0, 10, 10.0]])
+    boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [4.9, 0, 14.9, 10.0]])
+    assert inside(boxes, region).tolist() == [True, False, True]
+    assert inside(boxes, region[:0]).tolist() == [False] * 3
+    assert inside(boxes[:0], region).shape == (0,)
