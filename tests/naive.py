@@ -107,3 +107,19 @@ def matched_scores(overlap: Any, limit: float, counted: Any, left_out: Any, scor
             if counted[i] and not left_out[best]:
                 out.append(float(scores[best]))
     return out
+
+
+def iou_bev(a: np.ndarray, b: np.ndarray) -> float:
+    """Shared area / united area of two boxes seen from above"""
+    shared = polygon_area(clip_polygon(footprint(a), footprint(b)))
+    return shared / (float(a[3] * a[4]) + float(b[3] * b[4]) - shared)
+
+
+def nms_bev(boxes: np.ndarray, max_iou: float) -> list[int]:
+    """Rows that stay, the best first"""
+    left, kept = list(range(len(boxes))), []
+    while left:
+        best = left.pop(0)
+        kept.append(best)
+        left = [i for i in left if iou_bev(boxes[best], boxes[i]) <= max_iou]
+    return kept

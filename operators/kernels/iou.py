@@ -1,7 +1,7 @@
 """Overlap of upright, turned 3D boxes, every one of one list with every one of another.
 
-boxes (M, 7) float64 [x, y, z, l, w, h, yaw], geometric centre [m, rad], sizes > 0. Both functions fill out (D, T)
-float64 and know no empty case: D or T = 0 leaves nothing to fill.
+boxes (M, 7) float64 [x, y, z, l, w, h, yaw], geometric centre [m, rad], sizes > 0. The functions `iou_3d`, `giou_3d` and
+`iou_bev` fill out (D, T) float64 and know no empty case: D or T = 0 leaves nothing to fill.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numba import njit
 
 
 @njit(nogil=True, cache=True)
-def _footprints(boxes: np.ndarray) -> np.ndarray:
+def footprints(boxes: np.ndarray) -> np.ndarray:
     """(M, 4, 2) corners seen from above, counter-clockwise."""
     out = np.empty((boxes.shape[0], 4, 2))
     for i in range(boxes.shape[0]):
@@ -36,7 +36,7 @@ def _area(polygon: np.ndarray, n: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _clipped_area(subject: np.ndarray, clip: np.ndarray, one: np.ndarray, two: np.ndarray) -> float:
+def clipped_area(subject: np.ndarray, clip: np.ndarray, one: np.ndarray, two: np.ndarray) -> float:
     """Intersection of two convex quadrilaterals (Sutherland-Hodgman); one, two (16, 2) are scratch."""
     n = 4
     one[:4] = subject
@@ -96,7 +96,7 @@ def _hull_area(a: np.ndarray, b: np.ndarray, points: np.ndarray, hull: np.ndarra
 
 @njit(nogil=True, cache=True)
 def _overlap(boxes_a: np.ndarray, boxes_b: np.ndarray, out: np.ndarray, generalized: bool) -> None:
-    feet_a, feet_b = _footprints(boxes_a), _footprints(boxes_b)
+    feet_a, feet_b = footprints(boxes_a), footprints(boxes_b)
     one, two, points = np.empty((16, 2)), np.empty((16, 2)), np.empty((8, 2))
     for i in range(boxes_a.shape[0]):
         low_a, high_a = boxes_a[i, 2] - boxes_a[i, 5] / 2, boxes_a[i, 2] + boxes_a[i, 5] / 2
@@ -109,7 +109,7 @@ def _overlap(boxes_a: np.ndarray, boxes_b: np.ndarray, out: np.ndarray, generali
             reach = reach_a + np.hypot(boxes_b[j, 3], boxes_b[j, 4]) / 2
             dx, dy = boxes_a[i, 0] - boxes_b[j, 0], boxes_a[i, 1] - boxes_b[j, 1]
             if shared_height > 0 and dx * dx + dy * dy < reach * reach:
-                shared = _clipped_area(feet_a[i], feet_b[j], one, two) * shared_height
+                shared = clipped_area(feet_a[i], feet_b[j], one, two) * shared_height
             union = volume_a + boxes_b[j, 3] * boxes_b[j, 4] * boxes_b[j, 5] - shared
             value = shared / union
             if generalized:
@@ -129,3 +129,26 @@ def giou_3d(boxes_a: np.ndarray, boxes_b: np.ndarray, out: np.ndarray) -> None:
     """out (D, T): IoU - (hull - union) / hull, -1..1 (Rezatofighi et al. 2019). Hull: the convex hull of both footprints
     times the height from the lower bottom to the higher top (AB3DMOT)."""
     _overlap(boxes_a, boxes_b, out, True)
+
+
+@njit(nogil=True, cache=True)
+def iou_bev(boxes_a: np.ndarray, boxes_b: np.ndarray, out: np.ndarray) -> None:
+    """out (D, T): shared area / united area as seen from above, 0..1."""
+    feet_a, feet_b = footprints(boxes_a), footprints(boxes_b)
+    one, two = np.empty((16, 2)), np.empty((16, 2))
+    for i in range(boxes_a.shape[0]):
+        for j in range(boxes_b.shape[0]):
+            out[i, j] = pair_iou_bev(boxes_a[i], boxes_b[j], feet_a[i], feet_b[j], one, two)
+
+
+@njit(nogil=True, cache=True)
+def pair_iou_bev(
+    box_a: np.ndarray, box_b: np.ndarray, feet_a: np.ndarray, feet_b: np.ndarray, one: np.ndarray, two: np.ndarray
+) -> float:
+    """Of one box (7,) and another with their footprints (4, 2); one, two (16, 2) are scratch."""
+    reach = (np.hypot(box_a[3], box_a[4]) + np.hypot(box_b[3], box_b[4])) / 2
+    dx, dy = box_a[0] - box_b[0], box_a[1] - box_b[1]
+    if dx * dx + dy * dy >= reach * reach:
+        return 0.0
+    shared = clipped_area(feet_a, feet_b, one, two)
+    return shared / (box_a[3] * box_a[4] + box_b[3] * box_b[4] - shared)

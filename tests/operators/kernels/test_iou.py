@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
@@ -21,7 +21,7 @@ def boxes():
     return st.lists(st.tuples(spot, spot, spot, size, size, size, angle), min_size=1, max_size=4)
 
 
-@pytest.mark.parametrize("function", [iou.iou_3d, iou.giou_3d])
+@pytest.mark.parametrize("function", [iou.iou_3d, iou.giou_3d, iou.iou_bev])
 @pytest.mark.parametrize(("a", "b", "shape"), [([], [], (0, 0)), ([], [CAR], (0, 1)), ([CAR], [], (1, 0))])
 def test_none(function, a, b, shape):
     assert overlap(function, a, b).shape == shape
@@ -47,11 +47,19 @@ def test_one_pair_by_hand(other, expected_iou, expected_giou, why):
     assert overlap(iou.giou_3d, [one], [other])[0, 0] == pytest.approx(expected_giou, abs=1e-12), why
 
 
+@settings(deadline=None)  # the first call compiles
 @given(boxes(), boxes())
 def test_many_equal_the_naive_polygons(a, b):
     expected = np.array([[naive.overlap_3d(np.array(p), np.array(q)) for q in b] for p in a])
     np.testing.assert_allclose(overlap(iou.iou_3d, a, b), expected[..., 0], atol=1e-9)
     np.testing.assert_allclose(overlap(iou.giou_3d, a, b), expected[..., 1], atol=1e-9)
+
+
+@settings(deadline=None)  # the first call compiles
+@given(boxes(), boxes())
+def test_many_equal_the_naive_polygons_from_above(a, b):
+    expected = np.array([[naive.iou_bev(np.array(p), np.array(q)) for q in b] for p in a])
+    np.testing.assert_allclose(overlap(iou.iou_bev, a, b), expected, atol=1e-9)
 
 
 def test_plain_python_computes_the_same():

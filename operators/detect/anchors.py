@@ -1,0 +1,70 @@
+"""Anchor boxes, and boxes as differences to them.      Source: Yan et al. 2018 (SECOND), sec. 3.2; Lang et al. 2019, sec. 2.2
+
+anchors    (A, 7) float32  boxes3d: x y z l w h yaw, geometric centre [m, velodyne frame]; yaw 0 and pi/2
+residuals  (M, 7) float32  dx/d dy/d dz/h log(l/la) log(w/wa) log(h/ha) dyaw; d: the anchor's diagonal seen from above
+bins       (M,) int64      which half turn: 0 for yaw in [pi/4, 5 pi/4), else 1
+A box and its half turn give residuals that the loss (a sine) cannot tell apart; the bin can. All take M = 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.geometry.boxes3d import wrap_angle
+from operators.nets.pointpillars_config import PointPillarsConfig
+
+DIRECTION_OFFSET_RAD = np.pi / 4
+"""The border between the bins lies where few cars point: not along the road."""
+
+MAX_LOG_SIZE = 4.0
+"""A box is at most e^4 = 55 times its anchor, or less: an untrained net must not overflow."""
+
+
+def anchor_grid(config: PointPillarsConfig) -> np.ndarray:
+    """(A, 7), location by location (row, column), in each the classes of `config`, of each yaw 0 then pi/2."""
+    rows, columns = config.head_grid
+    stride = config.first_stride
+    grid = np.empty((rows, columns, len(config.anchors), 2, 7))
+    grid[..., 0] = (config.range_m[0] + (np.arange(columns) + 0.5) * stride * config.cell_m[0])[None, :, None, None]
+    grid[..., 1] = (config.range_m[1] + (np.arange(rows) + 0.5) * stride * config.cell_m[1])[:, None, None, None]
+    for i, anchor in enumerate(config.anchors):
+        grid[:, :, i, :, 2] = anchor.z_m
+        grid[:, :, i, :, 3:6] = anchor.size_m
+    grid[..., 6] = (0.0, np.pi / 2)
+    return grid.reshape(-1, 7).astype(np.float32)
+
+
+def encode(boxes3d: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Boxes (M, 7) and an anchor for each (M, 7) -> residuals (M, 7) float32."""
+    box, anchor = (np.asarray(a, np.float64).reshape(-1, 7) for a in (boxes3d, anchors))
+    out = np.empty(box.shape)
+    out[:, :3] = (box[:, :3] - anchor[:, :3]) / _scale(anchor)
+    out[:, 3:6] = np.log(box[:, 3:6] / anchor[:, 3:6])
+    out[:, 6] = box[:, 6] - anchor[:, 6]
+    return out.astype(np.float32)
+
+
+def direction_bins(yaw_rad: np.ndarray) -> np.ndarray:
+    """(M,) int64, 0 or 1."""
+    turned = np.mod(np.asarray(yaw_rad, np.float64) - DIRECTION_OFFSET_RAD, 2 * np.pi)
+    return (turned >= np.pi).astype(np.int64)
+
+
+def decode(residuals: np.ndarray, bins: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Residuals (M, 7), bins (M,) and an anchor for each (M, 7) -> boxes3d (M, 7) float32."""
+    diff, anchor = (np.asarray(a, np.float64).reshape(-1, 7) for a in (residuals, anchors))
+    out = np.empty(diff.shape)
+    out[:, :3] = diff[:, :3] * _scale(anchor) + anchor[:, :3]
+    out[:, 3:6] = np.exp(np.clip(diff[:, 3:6], -MAX_LOG_SIZE, MAX_LOG_SIZE)) * anchor[:, 3:6]
+    yaw = diff[:, 6] + anchor[:, 6]
+    half_turns = np.floor((yaw - DIRECTION_OFFSET_RAD) / np.pi)
+    out[:, 6] = yaw - np.pi * half_turns + np.pi * np.asarray(bins)  # to [pi/4, 5 pi/4), then the half the bin says
+    boxes = out.astype(np.float32)
+    boxes[:, 6] = wrap_angle(boxes[:, 6])
+    return boxes
+
+
+def _scale(anchor: np.ndarray) -> np.ndarray:
+    """(M, 3): diagonal, diagonal, height"""
+    diagonal = np.hypot(anchor[:, 3], anchor[:, 4])
+    return np.stack([diagonal, diagonal, anchor[:, 5]], 1)
