@@ -27,6 +27,7 @@ class Display:
         self._begun = time.monotonic()
         self._last: dict[str, tuple[float, int]] = {}
         self._rates: dict[str, float] = {}
+        self._told: dict[str, str] = {}  # node -> the status last printed
 
     def start(self, _run: Any = None) -> None:
         if self._terminal:
@@ -60,13 +61,29 @@ class Display:
             self._live.update(self._table(), refresh=True)
         elif any(book.steps for book in self.session.node_books.values()):
             print(self._line(), flush=True)
+            self._tell()
 
     def stop(self) -> None:
+        if not self.quiet and not self._terminal:
+            self._tell()
         if self._live is not None:
             self._measure(time.monotonic())
             self._live.update(self._table(), refresh=True)
             self._live.stop()
             self._live = None
+
+    def _statuses(self) -> dict[str, str]:
+        """Node -> what it says of itself, of those that say something."""
+        board, index = self.session.board, self.session.plan.node_index
+        return {name: text for name in self.session.graph.order() if (text := board.status(index[name]))}
+
+    def _tell(self) -> None:
+        """Plain lines: a status is printed when it is new."""
+        statuses = self._statuses()
+        for name, text in statuses.items():
+            if text != self._told.get(name):
+                print(f"  {name}: {text}", flush=True)
+        self._told = statuses
 
     # -- figures --------------------------------------------------------------------------------------------------
     def _measure(self, now: float) -> None:
@@ -123,6 +140,7 @@ class Display:
 
     def _table(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         progress, eta = self._progress()
         table = Table(title=f"{self.session.graph.name}  {progress} frames  {eta}", title_justify="left")
@@ -130,6 +148,10 @@ class Display:
             table.add_column(column, justify="left" if column in ("node", "") else "right")
         for name in self.session.graph.order():
             table.add_row(*self._node_row(name))
+        statuses = self._statuses()
+        if statuses:
+            table.caption = Text("\n".join(f"{name}: {text}" for name, text in statuses.items()))
+            table.caption_justify = "left"
         return table
 
     def _line(self) -> str:

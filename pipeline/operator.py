@@ -84,6 +84,7 @@ class Node:
     log: logging.Logger
     _alloc: Callable[[str, str, tuple[int, ...], Any], np.ndarray] | None = None
     _emit_meta: Callable[[str, dict[str, Any]], None] | None = None
+    _show: Callable[[str], None] | None = None
 
     @classmethod
     def slot_bytes(cls, config: Any) -> dict[str, int]:
@@ -115,6 +116,12 @@ class Node:
         """Attach small facts (numbers, strings) to the frame this step publishes on `port`; readers see `self.meta`."""
         if self._emit_meta is not None:
             self._emit_meta(port, meta)
+
+    def status(self, text: str) -> None:
+        """One short line that people see below the table while the graph runs, and at its end. Part of no result; each one
+        replaces the one before, and what is over 255 bytes is cut."""
+        if self._show is not None:
+            self._show(text)
 
 
 class Operator(Node):

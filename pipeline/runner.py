@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import gc
 import hashlib
 import json
@@ -70,6 +71,7 @@ class _Runner:
         self._meta: dict[str, dict[str, Any]] = {}
         self._single = next(iter(outputs)) if len(outputs) == 1 else None
         self._board, self._steps = board, 0
+        node._show = functools.partial(board.set_status, index)
         if outputs:
             node._alloc = self._alloc
             node._emit_meta = self._meta.__setitem__

@@ -14,7 +14,8 @@ supervisor):
 
     per edge and slot   sent (writer) | received | released | done (reader)       generation each
     per edge            armed (writer): a credit is waited for, ring when there is one
-    per node            busy_since_ns | state | waiting_edge | item, item         the thread that runs the node
+    per node            busy_since_ns | state | waiting_edge | num_statuses |     the thread that runs the node
+                        item, item | status, status
     per process         ring head (process) | ring tail (supervisor) | events     see ledger.py
 
 Nothing lies in /dev/shm; when the last process dies the kernel frees everything.
@@ -38,7 +39,8 @@ SLOT_HEADER = 64
 RING_EVENTS = 8192
 LEASE_WORDS = 4
 ITEM_WORDS = 16
-NODE_WORDS = 8 + 2 * ITEM_WORDS
+STATUS_WORDS = 32
+NODE_WORDS = 8 + 2 * ITEM_WORDS + 2 * STATUS_WORDS
 EVENT_WORDS = 8
 
 IDLE, PROCESSING, WAITING, READING, OPENING = range(5)
@@ -137,18 +139,34 @@ class Board:
 
     # -- nodes ----------------------------------------------------------------------------------------------------
     def node(self, index: int) -> int:
-        """Index of `busy_since_ns`; +1 is the state, +2 the edge waited for."""
+        """Index of `busy_since_ns`; +1 is the state, +2 the edge waited for, +3 how many statuses there were."""
         return self.shape.node_base + index * NODE_WORDS
 
     def set_item(self, index: int, step: int, item: str) -> None:
         """Name the frame of a step before its commit; two places take turns, so the last committed one is always whole."""
-        at = (self.node(index) + 8 + (step & 1) * ITEM_WORDS) * 8
-        raw = item.encode()[: ITEM_WORDS * 8 - 1]
-        self.mapping.view[at : at + len(raw) + 1] = raw + b"\0"
+        self._put(self.node(index) + 8 + (step & 1) * ITEM_WORDS, ITEM_WORDS, item)
 
     def item(self, index: int, step: int) -> str:
-        at = (self.node(index) + 8 + (step & 1) * ITEM_WORDS) * 8
-        raw = bytes(self.mapping.view[at : at + ITEM_WORDS * 8])
+        return self._text(self.node(index) + 8 + (step & 1) * ITEM_WORDS, ITEM_WORDS)
+
+    def set_status(self, index: int, text: str) -> None:
+        """What a person sees of the node; two places take turns here, too."""
+        node = self.node(index)
+        count = self.words[node + 3] + 1
+        self._put(node + 8 + 2 * ITEM_WORDS + (count & 1) * STATUS_WORDS, STATUS_WORDS, text)
+        self.words[node + 3] = count
+
+    def status(self, index: int) -> str:
+        """The latest one, "" before the first."""
+        node = self.node(index)
+        return self._text(node + 8 + 2 * ITEM_WORDS + (self.words[node + 3] & 1) * STATUS_WORDS, STATUS_WORDS)
+
+    def _put(self, word: int, words: int, text: str) -> None:
+        raw = text.encode()[: words * 8 - 1]
+        self.mapping.view[word * 8 : word * 8 + len(raw) + 1] = raw + b"\0"
+
+    def _text(self, word: int, words: int) -> str:
+        raw = bytes(self.mapping.view[word * 8 : (word + words) * 8])
         return raw.partition(b"\0")[0].decode(errors="replace")
 
     # -- rings ----------------------------------------------------------------------------------------------------

@@ -55,6 +55,22 @@ class Pair(Operator):
         return a.copy()
 
 
+class Says(Operator):
+    """A sink that says how many frames it saw."""
+
+    inputs = {"data": ANY}
+
+    def open(self) -> None:
+        self.count = 0
+
+    def process(self, data: np.ndarray) -> None:
+        self.count += 1
+        self.status(f"{self.count} [frames] so far")
+
+    def close(self) -> None:
+        self.status(f"{self.count} [frames] in all")
+
+
 class Where(Notes):
     """Where does my input lie?"""
 

@@ -37,6 +37,20 @@ class Level:
     max_truncated: float = math.inf
     max_range_m: float = math.inf  # from the LiDAR, along the ground
 
+    def counts(self, truth: Truth) -> np.ndarray:
+        """(T,) bool, whatever the class. What does not count absorbs detections."""
+        return (
+            (truth.boxes2d[:, 3] - truth.boxes2d[:, 1] > self.min_height_px)
+            & (truth.occluded <= self.max_occluded)
+            & (truth.truncated <= self.max_truncated)
+            & (np.hypot(truth.boxes3d[:, 0], truth.boxes3d[:, 1]) <= self.max_range_m)
+        )
+
+    def leaves_out(self, found: Boxes3D, boxes2d: np.ndarray | None) -> np.ndarray:
+        """(D,) bool: too low or too far to be wrong. Without boxes2d none is too low."""
+        far = np.hypot(found.boxes3d[:, 0], found.boxes3d[:, 1]) > self.max_range_m
+        return far if boxes2d is None else far | (np.abs(boxes2d[:, 3] - boxes2d[:, 1]) < self.min_height_px)
+
 
 KITTI_LEVELS = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.30), Level("hard", 25, 2, 0.50))
 
@@ -128,32 +142,19 @@ class AveragePrecision:
         """One frame. boxes2d (D, 4): of the detections, in pixels; None: no detection is too low, none is forgiven."""
         self.num_frames += 1
         scores = found.scores.astype(np.float64)
-        height = np.full(len(scores), np.inf) if boxes2d is None else np.abs(boxes2d[:, 3] - boxes2d[:, 1])
-        truth_height = truth.boxes2d[:, 3] - truth.boxes2d[:, 1]
-        distance, truth_distance = np.hypot(*found.boxes3d[:, :2].T), np.hypot(*truth.boxes3d[:, :2].T)
-        regions = truth.boxes2d[truth.labels == DONT_CARE]
-        inside = np.zeros(len(scores))
-        if self.dontcare and boxes2d is not None and len(regions):
-            inside = _shared_area(regions, boxes2d).max(0) / np.maximum(_area(boxes2d), 1e-9)
+        inside = inside_dontcare(truth, boxes2d, len(scores)) if self.dontcare else np.zeros(len(scores))
         for name, own in self.labels.items():
             mine = np.isin(truth.labels, own)
             rows = mine | np.isin(truth.labels, self.neighbours[name])
             found_mine = np.isin(found.labels, own)
             for level in self.levels:
                 # before the class is looked at: what is too low is left out whatever it is, and may absorb truth of any class
-                left_out = (height < level.min_height_px) | (distance > level.max_range_m)
+                left_out = level.leaves_out(found, boxes2d)
                 columns = found_mine | left_out
-                counted = (
-                    mine
-                    & (truth_height > level.min_height_px)
-                    & (truth.occluded <= level.max_occluded)
-                    & (truth.truncated <= level.max_truncated)
-                    & (truth_distance <= level.max_range_m)
-                )
                 tally = self.tallies[name, level.name]
                 tally.add(
                     self._overlap(truth, found, boxes2d, rows, columns),
-                    counted[rows],
+                    (mine & level.counts(truth))[rows],
                     left_out[columns],
                     inside[columns] > tally.limit,
                     scores[columns],
@@ -171,6 +172,14 @@ class AveragePrecision:
     def result(self) -> dict[str, dict[str, Score]]:
         """class -> level -> score"""
         return {name: {level.name: self.tallies[name, level.name].score() for level in self.levels} for name in self.labels}
+
+
+def inside_dontcare(truth: Truth, boxes2d: np.ndarray | None, num_found: int) -> np.ndarray:
+    """(D, 4) -> (D,) 0..1: the largest share of each detection's 2D box that lies in one DontCare region."""
+    regions = truth.boxes2d[truth.labels == DONT_CARE]
+    if boxes2d is None or not len(regions):
+        return np.zeros(num_found)
+    return _shared_area(regions, boxes2d).max(0) / np.maximum(_area(boxes2d), 1e-9)
 
 
 def recall_thresholds(right: np.ndarray, num_truth: int) -> np.ndarray:

@@ -16,6 +16,9 @@ CHAIN = """
   op:  {op: test.fault, inputs: {data: src.out}}
   snk: {op: test.null, inputs: {in: op.out}, config: {write: true}}
 """
+SAYS = CHAIN.replace(
+    "{op: test.null, inputs: {in: op.out}, config: {write: true}}", "{op: 'pipe_nodes:Says', inputs: {data: op.out}}"
+)
 TWO = """
   a:   {driver: test.counter, config: {frames: 50, rate_hz: 10}}
   b:   {driver: test.counter, config: {frames: 200, rate_hz: 20}}
@@ -173,12 +176,12 @@ def test_quiet(pipe):
 
 def test_on_a_terminal_there_is_one_table(pipe):
     """Prints of nodes go to their logs and never break it."""
-    graph = pipe.graph(CHAIN)
+    graph = pipe.graph(SAYS)
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", str(graph), "--rate", "1.0", "--out", str(pipe.folder / "o")],
         stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal, cwd=ROOT,
-        env={**os.environ, "COLUMNS": "150", "TERM": "xterm"},
+        env={**os.environ, "COLUMNS": "150", "TERM": "xterm", "PYTHONPATH": str(ROOT / "tests")},
     )  # fmt: skip
     os.close(terminal)
     shown = b""
@@ -193,6 +196,19 @@ def test_on_a_terminal_there_is_one_table(pipe):
     assert "50/50 frames" in text and "p50 ms" in text and "latency p50 / p99 ms" in text
     for node in ("src", "op", "snk"):
         assert f" {node} " in text
+    assert "snk: 50 [frames] in all" in text
+
+
+@pytest.mark.parametrize("place", [(), ("--place", "inline")])
+def test_what_a_node_says_of_itself(pipe, place):
+    """New statuses are printed with the plain lines, the last one at the end; nothing when quiet."""
+    graph = pipe.graph(SAYS)
+    ended = pipe.run(graph, "--rate", "0.06", "--frames", "20", *place)  # 3.3 s: one plain line on the way
+    said = [line for line in ended.stdout.splitlines() if "[frames]" in line]
+    assert len(said) >= 2
+    assert said[0].startswith("  snk: ") and said[0].endswith(" [frames] so far")
+    assert said[-1] == "  snk: 20 [frames] in all"
+    assert "[frames]" not in pipe.run(graph, "--quiet", "--frames", "5", *place).stdout
 
 
 # -- the frame that failed ------------------------------------------------------------------------------------------------

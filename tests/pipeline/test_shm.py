@@ -89,6 +89,19 @@ def test_long_items_are_cut(board, item, kept):
     assert board.words[board.ring(0)] == 0
 
 
+def test_the_latest_status(board):
+    assert board.status(0) == ""
+    for text in ("one", "a longer one", "2", ""):
+        board.set_status(0, text)
+        assert board.status(0) == text
+    board.set_status(0, "x" * 500)
+    board.set_item(0, 1, "0000/000017")
+    assert board.status(0) == "x" * 255
+    board.set_status(0, "y" * 500)
+    assert (board.status(0), board.item(0, 1)) == ("y" * 255, "0000/000017")
+    assert board.words[board.ring(0)] == 0, "the words beside it are untouched"
+
+
 # -- memory ---------------------------------------------------------------------------------------------------------------
 
 

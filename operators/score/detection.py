@@ -1,0 +1,284 @@
+"""How good the detections are, while the graph runs: average precision per class against the truth.
+
+in   boxes3d      BOXES3D      any kind of score
+     truth        TRUTH        optional; frames without it are not scored, a run without it writes nothing
+     calibration  CALIBRATION  static, optional: only what its camera sees counts, and DontCare regions forgive
+
+AP of 3D boxes as in ap.py, R40, in per cent. `rule: range` counts all truth up to `range_m`; `kitti` counts easy, moderate and
+hard truth by the devkit's limits (needs calibration). Beside it recall and precision of centres up to `centre_m` apart, of
+detections with at least `min_score`.
+Shows the AP so far, and writes DIR/<node>/scores.json and a line per class and level in scores.csv, every `every` frames (as
+the frames grow in number, every tenth part of them) and at the end.
+State: all frames so far; while the run lasts each is a line in .frames.jsonl, of which a restarted node begins anew.
+Empty frame: counts; truth in it is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from operators.geometry.project import boxes_to_image
+from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Score, inside_dontcare
+from operators.score.centres import Centres, Counts
+from operators.streams import BOXES3D, CALIBRATION, CLASSES, TRUTH, Boxes3D, Calibration, Truth
+from operators.write import files
+from pipeline.errors import RunError
+from pipeline.operator import Operator
+from pipeline.schema import Schema, optional, static
+
+_CSV = "frames,frame_id,item,class,level,num_truth,num_found,ap_r40,ap_r11,recall\n"
+_IN_PICTURE_PX = 1e-3  # a box out of the picture has height 0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionConfig:
+    classes: dict[str, list[str]] = field(default_factory=lambda: {name: list(own) for name, own in OWN_CLASSES.items()})
+    # class -> the labels that count as it; {Car: [Car, Van]} scores vans as cars
+    iou: dict[str, float] = field(default_factory=lambda: dict(IOU))  # class -> overlap that a right detection exceeds
+    rule: Literal["range", "kitti"] = "range"
+    range_m: float = 50.0  # of `range`, from the LiDAR
+    max_occluded: int = 3  # of `range`: truth more hidden than this is neither to be found nor wrong
+    centre_m: float = 2.0
+    min_score: float = 0.5  # of what counts by its centre; AP takes all scores
+    every: int = 50  # frames between two results
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError("classes: needs at least one class with its labels, got none")
+        labels = [label for own in self.classes.values() for label in own]
+        for label in labels:
+            if label not in CLASSES:
+                raise ValueError(f"classes: needs labels of {', '.join(CLASSES)}, got {label}")
+            if labels.count(label) > 1:
+                raise ValueError(f"classes: needs each label in one class, got {label} {labels.count(label)} times")
+        for name in self.classes:
+            if not 0 <= self.iou.get(name, -1) < 1:
+                raise ValueError(f"iou: needs 0 .. 1 for class {name}, got {self.iou.get(name, 'nothing')}")
+        if self.every < 1:
+            raise ValueError(f"every: needs 1 or more, got {self.every}")
+        if not (self.range_m > 0 and self.centre_m > 0):
+            raise ValueError(f"range_m: needs more than 0, as centre_m, got {self.range_m} and {self.centre_m}")
+
+
+class Scores:
+    """Everything scored so far; without files, for benches and tests."""
+
+    def __init__(self, config: DetectionConfig, in_picture: bool) -> None:
+        low_px = _IN_PICTURE_PX if in_picture else -math.inf
+        all_ = Level("all", low_px, config.max_occluded, max_range_m=config.range_m)
+        levels = (all_,) if config.rule == "range" else KITTI_LEVELS
+        self.config = config
+        # the devkit lets DontCare catch nothing in 3D
+        self.ap = AveragePrecision(config.classes, levels, "3d", config.iou, dontcare=config.rule == "range")
+        self.centres = {name: Centres(config.centre_m) for name in config.classes}
+
+    def add(self, found: Boxes3D, truth: Truth, boxes2d: np.ndarray | None) -> None:
+        """boxes2d (D, 4) [px] of the detections, None: no picture."""
+        self.ap.add(found, truth, boxes2d)
+        level = self.ap.levels[-1]  # the one that counts most
+        counts, left_out = level.counts(truth), level.leaves_out(found, boxes2d)
+        inside = inside_dontcare(truth, boxes2d, len(found.labels))
+        for name, centres in self.centres.items():
+            own, near = self.ap.labels[name], self.ap.neighbours[name]
+            t = np.flatnonzero(np.isin(truth.labels, own + near))
+            d = np.flatnonzero(np.isin(found.labels, own) & (found.scores >= self.config.min_score))
+            centres.add(
+                truth.boxes3d[t, :2],
+                found.boxes3d[d, :2],
+                truth.labels[t],
+                found.labels[d],
+                ~counts[t] | np.isin(truth.labels[t], near),
+                left_out[d] | (inside[d] > self.config.iou[name]),
+            )
+
+    def result(self) -> dict[str, Any]:
+        """Plain numbers, as in scores.json. None: there was no truth that counts, or nothing found."""
+        config, classes = self.config, {}
+        for name, levels in self.ap.result().items():
+            classes[name] = {
+                "ap": {level: _plain(score) for level, score in levels.items()},
+                "centres": _centres(self.centres[name].counts()),
+            }
+        rule = {"range_m": config.range_m, "max_occluded": config.max_occluded} if config.rule == "range" else {}
+        return {
+            "frames": self.ap.num_frames,
+            "rule": config.rule,
+            **rule,
+            "centre_m": config.centre_m,
+            "min_score": config.min_score,
+            "labels": {name: list(own) for name, own in config.classes.items()},
+            "iou": {name: config.iou[name] for name in config.classes},
+            "classes": classes,
+        }
+
+
+class Detection(Operator):
+    Config = DetectionConfig
+    inputs = {"boxes3d": BOXES3D, "truth": optional(TRUTH), "calibration": static(CALIBRATION, optional=True)}
+
+    def open(self) -> None:
+        self.scores: Scores | None = None
+        self.due = self.config.every
+        self.told = 0  # frames in the latest result
+        if self.resume is not None:
+            self._rebuild(self.resume.frame_id)
+
+    def process(self, boxes3d: Boxes3D, truth: Truth | None, calibration: Calibration | None) -> None:
+        if truth is None:
+            return
+        if self.config.rule == "kitti" and calibration is None:
+            raise RunError(f"{self.name}: config.rule: kitti needs the input calibration, got none; connect it, or rule: range?")
+        boxes2d = None
+        if calibration is not None:
+            boxes2d, _ = boxes_to_image(boxes3d.boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
+        frame = _Frame(self.header.frame_id, self.header.item, boxes3d, truth, boxes2d)
+        self._save(self._frames, frame.line())
+        if self._add(frame):
+            self._tell()
+
+    def close(self) -> None:
+        if self.scores is None:
+            self.status("no truth, no scores")
+            return
+        if self.told < self.scores.ap.num_frames:
+            self._tell()
+        self._frames.unlink()
+
+    @property
+    def _frames(self) -> Path:
+        return self.out_dir / ".frames.jsonl"
+
+    @property
+    def _csv(self) -> Path:
+        return self.out_dir / "scores.csv"
+
+    def _add(self, frame: _Frame) -> bool:
+        """True when a result is due, by the number of frames alone: a restarted node goes on with the same ones."""
+        if self.scores is None:
+            self.scores = Scores(self.config, frame.boxes2d is not None)
+        self.scores.add(frame.found, frame.truth, frame.boxes2d)
+        self.last = frame
+        if self.scores.ap.num_frames < self.due:
+            return False
+        self.due = max(self.due + self.config.every, self.due * 11 // 10)
+        return True
+
+    def _tell(self) -> None:
+        assert self.scores is not None
+        result = self.scores.result()
+        self.told = result["frames"]
+        self.status(summary(result))
+        start = f"{self.told},{self.last.frame_id},{self.last.item}"
+        rows = [
+            f"{start},{name},{level},{ap['truth']},{ap['found']},{_cell(ap['r40'])},{_cell(ap['r11'])},{_cell(ap['recall'])}\n"
+            for name, of_class in result["classes"].items()
+            for level, ap in of_class["ap"].items()
+        ]
+        self._save(self._csv, ("" if self._csv.exists() else _CSV) + "".join(rows))
+        path = self.out_dir / "scores.json"
+        try:
+            files.replace(path, (json.dumps(result, indent=1) + "\n").encode())
+        except OSError as error:
+            raise files.failed(self.name, path, error, f"the scores of {self.told} frames") from error
+
+    def _save(self, path: Path, text: str) -> None:
+        try:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            files.append(path, text.encode())
+        except OSError as error:
+            raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
+
+    def _rebuild(self, last_frame_id: int) -> None:
+        """Keep what came of frames up to this one; later ones come again."""
+        kept = []
+        for line in _complete_lines(self._frames):
+            frame = _Frame.parse(line)
+            if frame.frame_id <= last_frame_id:
+                kept.append(line)
+                if self._add(frame) and self.scores is not None:
+                    self.told = self.scores.ap.num_frames
+        rows = [row for row in _complete_lines(self._csv)[1:] if int(row.split(",")[1]) <= last_frame_id]
+        if self._frames.exists():
+            files.replace(self._frames, "".join(kept).encode())
+        if self._csv.exists():
+            files.replace(self._csv, "".join([_CSV, *rows]).encode())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frame:
+    """What is scored of a frame, and how it is a line of .frames.jsonl: JSON holds float32 exactly."""
+
+    frame_id: int
+    item: str
+    found: Boxes3D
+    truth: Truth
+    boxes2d: np.ndarray | None
+
+    def line(self) -> str:
+        return (
+            json.dumps(
+                [
+                    self.frame_id,
+                    self.item,
+                    [a.tolist() for a in self.found],
+                    [a.tolist() for a in self.truth],
+                    None if self.boxes2d is None else self.boxes2d.tolist(),
+                ]
+            )
+            + "\n"
+        )
+
+    @classmethod
+    def parse(cls, line: str) -> _Frame:
+        frame_id, item, found, truth, boxes2d = json.loads(line)
+        return cls(
+            frame_id,
+            item,
+            Boxes3D(*_arrays(BOXES3D, found)),
+            Truth(*_arrays(TRUTH, truth)),
+            None if boxes2d is None else np.array(boxes2d, np.float32).reshape(-1, 4),
+        )
+
+
+def summary(result: dict[str, Any]) -> str:
+    """`Car 71.2, Pedestrian 45.0 (3D AP R40, 120 frames)`; levels of one class with / between."""
+    parts = []
+    for name, of_class in result["classes"].items():
+        parts.append(f"{name} " + "/".join("-" if ap["r40"] is None else f"{ap['r40']:.1f}" for ap in of_class["ap"].values()))
+    return f"{', '.join(parts)} (3D AP R40, {result['frames']} frames)"
+
+
+def _arrays(schema: Schema, lists: list[Any]) -> list[np.ndarray]:
+    """Lists, as `tolist` made them -> arrays as the schema says; an empty one finds its columns again."""
+    out = []
+    for array, values in zip(schema.arrays.values(), lists, strict=True):
+        out.append(np.array(values, array.dtype).reshape(-1, *(n for n in array.shape[1:] if isinstance(n, int))))
+    return out
+
+
+def _complete_lines(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
+
+
+def _plain(score: Score) -> dict[str, Any]:
+    return {
+        "r40": score.r40,
+        "r11": score.r11,
+        "recall": score.recall,
+        "truth": score.num_truth,
+        "found": score.num_found,
+    }
+
+
+def _centres(counts: Counts) -> dict[str, Any]:
+    return {"recall": counts.recall, "precision": counts.precision, **asdict(counts)}
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
