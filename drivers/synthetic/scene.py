@@ -1,0 +1,307 @@
+"""One instant of a street as triangles: bodies and scenery put in their places, seen from the sensor.
+
+Everything is in the velodyne frame of that instant [m]; nothing here knows which sensor looks.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from drivers.synthetic import materials, scenery, shapes
+from drivers.synthetic.mesh import Mesh, join
+from drivers.synthetic.shapes import Body, Family
+from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, SEGMENT_M, TRUCK, VAN, Street, Thing
+from operators.geometry.boxes3d import wrap_angle
+from operators.geometry.transforms import invert, rigid, rotation_z
+from operators.kernels.place import place
+
+NUM_BODIES = {CAR: 600, VAN: 200, TRUCK: 60, PEDESTRIAN: 240, CYCLIST: 160}
+"""Bodies of each kind in each family."""
+PHASES = 6
+"""Poses of a stride, or of a turn of the pedals."""
+FIRST_PLACED_ID = 1 << 40
+_KEYS_PER_PIECE = 1 << 14
+_MARGIN_M = (0.06, 0.06, 0.03)  # annotators take in the points of the surface, which scatter
+_NUM_SCENERY = 48
+_STRIDE_M, _PEDALS_M = 1.5, 5.0
+_MARK_M, _GAP_M, _MARK_WIDTH_M = 3.0, 6.0, 0.13
+_SCENERY_LENGTH_M = {"hedges": 7.8, "walls": 8.0, "fences": 8.2}
+
+
+class Objects(NamedTuple):
+    """Who is to be found. boxes3d (M, 7) float64; labels (M,) int32; track_ids (M,) int64; velocities (M, 3) float64 [m/s]."""
+
+    boxes3d: np.ndarray
+    labels: np.ndarray
+    track_ids: np.ndarray
+    velocities: np.ndarray
+
+
+class Scene(NamedTuple):
+    """triangles (T, 3, 3) float64; materials (T,) int32; colors (T, 3) float32; owners (T,) int64 index into the objects or
+    -1; reflectance (T,) float32; keys (T,) int64 a number of its own for each, whatever else is in the scene;
+    ego_velocity (3,) [m/s], ego_yaw_rate [rad/s]. The triangles are overwritten by the next scene of the same stage."""
+
+    triangles: np.ndarray
+    materials: np.ndarray
+    colors: np.ndarray
+    owners: np.ndarray
+    reflectance: np.ndarray
+    keys: np.ndarray
+    objects: Objects
+    T_street_velo: np.ndarray
+    ego_velocity: np.ndarray
+    ego_yaw_rate: float
+
+
+class Placed(NamedTuple):
+    """A body that somebody asked for: standing still where he said, street frame."""
+
+    label: int
+    x: float
+    y: float
+    yaw: float
+    number: int
+
+
+def pose(street: Street, t_s: float) -> np.ndarray:
+    """(4, 4) T_street_velo."""
+    x, y, z, yaw, pitch = street.ego(t_s)
+    tilt_pitch, roll = street.ego_tilt
+    pitch += tilt_pitch
+    cp, sp, cr, sr = math.cos(pitch), math.sin(pitch), math.cos(roll), math.sin(roll)
+    R_pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    R_roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    return rigid(rotation_z(yaw) @ R_pitch @ R_roll, (x, y, z))
+
+
+class Stage:
+    """Builds scenes of one family of bodies; keeps their meshes, and its arrays, from one scene to the next."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+        self._triangles, self._materials = np.zeros((1 << 14, 3, 3)), np.zeros(1 << 14, np.int32)
+        self._colors = np.zeros((1 << 14, 3), np.float32)
+        self._used = 0
+        self._where: dict[tuple[object, ...], tuple[int, int]] = {}
+        self._out = np.zeros((1 << 14, 3, 3)), np.zeros(1 << 14, np.int64), np.zeros(1 << 14, np.int64)
+
+    def build(
+        self,
+        street: Street,
+        t_s: float,
+        range_m: float,
+        placed: tuple[Placed, ...] = (),
+        half_view_rad: float = math.pi,
+    ) -> Scene:
+        """Everything within range. half_view_rad: what lies wholly outside this angle to both sides of ahead is left out."""
+        T_street_velo = pose(street, t_s)
+        T_velo_street = invert(T_street_velo)
+        pieces: list[tuple[int, int]] = []
+        places: list[tuple[float, float, float, float]] = []
+        owners: list[int] = []
+        gains: list[float] = []
+        keys: list[int] = []
+        seen: list[tuple[int, int, Body, float]] = []  # label, track id, body, speed of the labelled ones
+
+        ego_x, ego_y, _, ego_yaw, _ = street.ego(t_s)
+        for thing in street.things(t_s, range_m):
+            if half_view_rad < math.pi and not _in_view(thing.x - ego_x, thing.y - ego_y, ego_yaw, half_view_rad):
+                continue
+            z = street.surface(thing.x, thing.y - street.bend(thing.x))
+            label = _label(thing)
+            if label >= 0:
+                number, phase = _body(label, thing)
+                pieces.append(self._mesh(("body", label, number, phase)))
+                places.append((thing.x, thing.y, z, thing.yaw))
+                owners.append(len(seen))
+                seen.append((label, thing.track_id, body_of(self.family, label, number, phase), abs(thing.speed_mps)))
+            else:
+                pieces.append(self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY))))
+                yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in ("trees", "bushes") else 0.0)
+                places.append((thing.x, thing.y, z - 0.03, yaw))  # rooted, also where the ground slopes
+                owners.append(-1)
+            gains.append(2 * thing.u[6] - 1)
+            keys.append(thing.track_id)
+        for k, wish in enumerate(placed):
+            pieces.append(self._mesh(("body", wish.label, wish.number, 0)))
+            places.append((wish.x, wish.y, street.surface(wish.x, wish.y - street.bend(wish.x)), wish.yaw))
+            owners.append(len(seen))
+            seen.append((wish.label, FIRST_PLACED_ID + k, body_of(self.family, wish.label, wish.number, 0), 0.0))
+            gains.append(0.0)
+            keys.append(FIRST_PLACED_ID + k)
+        fixed = self._used  # the ground is another one in every frame: it is laid behind what the library keeps
+        ground = join([_ground(street, ego_x, range_m), _marks(street, ego_x)])
+        self._append(ground)
+        pieces.append((fixed, len(ground.triangles)))
+        places.append((0.0, 0.0, 0.0, 0.0))
+        owners.append(-1)
+        gains.append(0.0)
+        keys.append(-1)
+        self._used = fixed
+
+        where = np.array(pieces, np.int64)
+        needed = int(where[:, 1].sum())
+        if len(self._out[0]) < needed:
+            size = 1 << needed.bit_length()
+            self._out = np.zeros((size, 3, 3)), np.zeros(size, np.int64), np.zeros(size, np.int64)
+        triangles, source, piece = (array[:needed] for array in self._out)
+        placings = np.array(places, np.float64)
+        place(self._triangles, where[:, 0].copy(), where[:, 1].copy(), placings, T_velo_street, triangles, source, piece)
+        of = self._materials[source]
+        owner_of, gain_of = np.array(owners, np.int64), np.array(gains, np.float32)
+        objects = _objects(seen, placings[owner_of >= 0], T_velo_street)
+        table = materials.MATERIALS
+        return Scene(
+            triangles=triangles,
+            materials=of,
+            colors=self._colors[source],
+            owners=owner_of[piece],
+            reflectance=np.clip(table.lidar_reflectance[of] + table.lidar_spread[of] * gain_of[piece], 0.005, 1.0),
+            keys=np.array(keys, np.int64)[piece] * _KEYS_PER_PIECE + (source - where[piece, 0]),
+            objects=objects,
+            T_street_velo=T_street_velo,
+            ego_velocity=T_velo_street[:3, :3] @ _velocity(street, ego_x, ego_yaw),
+            ego_yaw_rate=_yaw_rate(street, ego_x),
+        )
+
+    def _mesh(self, key: tuple[object, ...]) -> tuple[int, int]:
+        found = self._where.get(key)
+        if found is None:
+            if key[0] == "body":
+                mesh = body_of(self.family, *key[1:]).mesh  # type: ignore[arg-type]
+            else:
+                mesh = _scenery(*key)  # type: ignore[arg-type]
+            found = self._where[key] = (self._used, len(mesh.triangles))
+            self._append(mesh)
+        return found
+
+    def _append(self, mesh: Mesh) -> None:
+        end = self._used + len(mesh.triangles)
+        while len(self._triangles) < end:
+            self._triangles = np.concatenate([self._triangles, np.zeros_like(self._triangles)])
+            self._materials = np.concatenate([self._materials, np.zeros_like(self._materials)])
+            self._colors = np.concatenate([self._colors, np.zeros_like(self._colors)])
+        at = slice(self._used, end)
+        self._triangles[at], self._materials[at], self._colors[at] = mesh
+        self._used = end
+
+
+def _objects(seen: list[tuple[int, int, Body, float]], places: np.ndarray, T_velo_street: np.ndarray) -> Objects:
+    """places (M, 4): x, y, z, yaw in the street frame."""
+    R = T_velo_street[:3, :3]
+    sizes = np.array([body.size for _, _, body, _ in seen], np.float64).reshape(-1, 3)
+    speeds = np.array([speed for *_, speed in seen], np.float64)
+    heading = np.stack([np.cos(places[:, 3]), np.sin(places[:, 3]), np.zeros(len(places))], 1) @ R.T
+    sizes += _MARGIN_M
+    boxes3d = np.empty((len(seen), 7))
+    boxes3d[:, :3] = (places[:, :3] + sizes * (0, 0, 0.5)) @ R.T + T_velo_street[:3, 3]
+    boxes3d[:, 3:6] = sizes
+    boxes3d[:, 6] = np.arctan2(heading[:, 1], heading[:, 0])
+    labels = np.array([label for label, *_ in seen], np.int32)
+    track_ids = np.array([track_id for _, track_id, *_ in seen], np.int64)
+    return Objects(boxes3d, labels, track_ids, heading * speeds[:, None])
+
+
+def _velocity(street: Street, ego_x: float, ego_yaw: float) -> np.ndarray:
+    """(3,) of the ego, street frame [m/s]."""
+    rise = (street.hill(ego_x + 0.1) - street.hill(ego_x - 0.1)) / 0.2
+    return np.array([math.cos(ego_yaw), math.sin(ego_yaw), rise]) * street.ego_speed_mps
+
+
+def _yaw_rate(street: Street, ego_x: float) -> float:
+    dx = 0.05 * street.ego_speed_mps
+    return (math.atan(street.slope(ego_x + dx)) - math.atan(street.slope(ego_x - dx))) / 0.1
+
+
+def _in_view(dx: float, dy: float, ego_yaw: float, half_view_rad: float) -> bool:
+    """Anything of it: things are at most 8 m from their middle to their end."""
+    distance = math.hypot(dx, dy)
+    if distance < 8.5:
+        return True
+    angle = abs(float(wrap_angle(np.array(math.atan2(dy, dx) - ego_yaw))))
+    return angle < half_view_rad + math.asin(8.0 / distance)
+
+
+def _label(thing: Thing) -> int:
+    """Index into CLASSES; -1 = scenery."""
+    if thing.kind == "pedestrians":
+        return PEDESTRIAN
+    if thing.kind == "cyclists":
+        return CYCLIST
+    if thing.kind == "vehicles":
+        return TRUCK if thing.u[4] < 0.04 else VAN if thing.u[4] < 0.20 else CAR
+    if thing.kind == "car_like":
+        return VAN if 0.35 <= thing.u[4] < 0.44 else CAR
+    return -1
+
+
+def _body(label: int, thing: Thing) -> tuple[int, int]:
+    """Its number, and the pose it is in."""
+    number = int(thing.u[5] * NUM_BODIES[label])
+    length = {PEDESTRIAN: _STRIDE_M, CYCLIST: _PEDALS_M}.get(label)
+    if length is None:
+        return number, 0
+    return number, int((thing.travelled_m / length + thing.u[7]) % 1.0 * PHASES)
+
+
+_MAKERS = {CAR: shapes.car, VAN: shapes.van, TRUCK: shapes.truck}
+_WALKERS = {PEDESTRIAN: shapes.pedestrian, CYCLIST: shapes.cyclist}
+
+
+@lru_cache(maxsize=8192)
+def body_of(family: Family, label: int, number: int, phase: int) -> Body:
+    random = shapes.generator(family, f"label{label}", number)
+    if label in _MAKERS:
+        return _MAKERS[label](random, family)
+    return _WALKERS[label](random, family, phase / PHASES)
+
+
+@lru_cache(maxsize=1024)
+def _scenery(kind: str, number: int) -> Mesh:
+    r = np.random.Generator(np.random.PCG64([*kind.encode(), number]))
+    if kind == "houses":
+        return scenery.house(r, r.uniform(8, 14.5), r.uniform(6, 12))
+    if kind in _SCENERY_LENGTH_M:
+        make = {"hedges": scenery.hedge, "walls": scenery.wall, "fences": scenery.fence}[kind]
+        return make(r, _SCENERY_LENGTH_M[kind])
+    return {"trees": scenery.tree, "bushes": scenery.bush, "poles": scenery.pole, "clutter": scenery.clutter}[kind](r)
+
+
+def _ground(street: Street, ego_x: float, range_m: float) -> Mesh:
+    """Strips of the cross-section, cut every SEGMENT_M."""
+    first, last = math.floor((ego_x - range_m) / SEGMENT_M), math.ceil((ego_x + range_m) / SEGMENT_M)
+    x = np.arange(first, last + 1) * SEGMENT_M
+    y, z = np.array(street.ground.y), np.array(street.ground.z)
+    corners = np.empty((len(x), len(y), 3))
+    corners[..., 0] = x[:, None]
+    corners[..., 1] = y + np.array([street.bend(float(v)) for v in x])[:, None]
+    corners[..., 2] = z + np.array([street.hill(float(v)) for v in x])[:, None]
+    a, b = corners[:-1, :-1], corners[1:, :-1]
+    c, d = corners[1:, 1:], corners[:-1, 1:]
+    triangles = np.stack([np.stack([a, b, c], 2), np.stack([a, c, d], 2)], 2)  # (segments, strips, 2, 3, 3)
+    strip = np.array([getattr(materials, name) for name in street.ground.materials], np.int32)
+    of = np.broadcast_to(strip[None, :, None], triangles.shape[:3]).reshape(-1)
+    return Mesh(triangles.reshape(-1, 3, 3), of.copy(), materials.MATERIALS.albedo[of])
+
+
+def _marks(street: Street, ego_x: float) -> Mesh:
+    """Dashes between the lanes, a hand's breadth wide, just above the road."""
+    period = _MARK_M + _GAP_M
+    starts = (np.arange(-6, 8) + math.floor(ego_x / period)) * period
+    quads = []
+    for y in street.lane_marks:
+        for start in starts.tolist():
+            ends = [(start, street.bend(start)), (start + _MARK_M, street.bend(start + _MARK_M))]
+            (x0, b0), (x1, b1) = ends
+            z0, z1 = street.surface(x0, y) + 0.012, street.surface(x1, y) + 0.012
+            h = _MARK_WIDTH_M / 2
+            quads.append([[x0, y + b0 - h, z0], [x1, y + b1 - h, z1], [x1, y + b1 + h, z1], [x0, y + b0 + h, z0]])
+    corners = np.array(quads, np.float64).reshape(-1, 4, 3)
+    triangles = np.stack([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]], 1).reshape(-1, 3, 3)
+    of = np.full(len(triangles), materials.LANE_MARK, np.int32)
+    return Mesh(triangles, of, materials.MATERIALS.albedo[of])

@@ -1,0 +1,126 @@
+"""A spinning LiDAR in a scene: which beams there are, what comes back, and what the sensor makes of it.
+
+The beams of the HDL-64E stand as KITTI's scans show them (a line fitted to each ring): two blocks of 32, the upper one
+0.20 m and the lower one 0.12 m above the origin of the velodyne frame. A sweep starts behind, turns counter-clockwise and
+looks ahead when its stamp says; points are reported from where the sensor is when they are measured, so a moving sensor and
+moving things leave their traces, as in a real scan.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from drivers.synthetic import materials
+from drivers.synthetic.scene import Scene
+from operators.kernels import raycast
+
+Beams = Literal["hdl64e", "hdl32e", "vlp16", "os1_64", "os0_128"]
+BEAMS: dict[str, tuple[tuple[float, float, int, float], ...]] = {  # blocks: highest, lowest elevation [deg], beams, height [m]
+    "hdl64e": ((1.94, -8.71, 32, 0.20), (-9.03, -25.0, 32, 0.12)),
+    "hdl32e": ((10.67, -30.67, 32, 0.0),),
+    "vlp16": ((15.0, -15.0, 16, 0.0),),
+    "os1_64": ((22.5, -22.5, 64, 0.0),),
+    "os0_128": ((45.0, -45.0, 128, 0.0),),
+}
+MAX_BEAMS = 128
+_IN_FRONT = 0.85
+_GLOSSY = {
+    materials.CAR_PAINT: 0.8, materials.CAR_GLASS: 0.95, materials.CAR_PLASTIC: 0.6, materials.WINDOW: 0.95,
+    materials.HEADLIGHT: 0.5, materials.FOLIAGE: 0.3, materials.BUILDING: 0.1, materials.METAL: 0.3,
+}  # fmt: skip
+_ROUGH_M = {materials.FOLIAGE: 0.12, materials.GRASS: 0.03, materials.FENCE: 0.02, materials.SOIL: 0.01}
+
+
+@dataclass(frozen=True, slots=True)
+class LidarConfig:
+    beams: Beams = "hdl64e"
+    columns: int = 2155  # of a full turn
+    view_deg: float = 360.0  # how much of the turn is looked at, its middle ahead
+    crop: Literal["none", "camera", "mixed"] = (
+        "none"  # camera: only what lies in the picture, as KITTI labels; mixed: every other drive
+    )
+    range_m: float = 80.0
+    nearest_m: float = 1.5
+    noise_m: float = 0.02  # standard deviation of a range
+    weakest: float = 0.0002  # reflectance x cosine of incidence at 10 m, of which 63 % come back; 0: everything does
+    lost: float = 0.002  # returns that are missing for no reason
+    leaves: float = 0.25  # share of rays that pass through a leaf of foliage
+    sweep: bool = True  # the sensor moves while it turns; false: the whole turn at once
+
+    def __post_init__(self) -> None:
+        limits = {
+            "columns": (8, 4096), "view_deg": (1, 360), "range_m": (5, 250), "nearest_m": (0, 10), "noise_m": (0, 1),
+            "weakest": (0, 1), "lost": (0, 1), "leaves": (0, 1),
+        }  # fmt: skip
+        for key, (low, high) in limits.items():
+            if not low <= getattr(self, key) <= high:
+                raise ValueError(f"{key}: needs {low}..{high}, got {getattr(self, key)}")
+
+
+class Scan(NamedTuple):
+    """points (N, 4) float32, point_ids (N,) int64 index into the scene's objects or -1; hidden (M,) float64: share of the
+    rays towards each object that something else takes away, 1 where there are none."""
+
+    points: np.ndarray
+    point_ids: np.ndarray
+    hidden: np.ndarray
+
+
+class SpinningLidar:
+    def __init__(self, config: LidarConfig, rate_hz: float, threads: int) -> None:
+        self.config, self.threads = config, max(threads, 1)
+        blocks = BEAMS[config.beams]
+        self.elevations = np.radians(np.concatenate([np.linspace(high, low, count) for high, low, count, _ in blocks]))
+        self.heights = np.concatenate([np.full(count, height) for *_, count, height in blocks])
+        self.groups = np.cumsum([0, *(count for *_, count, _ in blocks)])
+        columns = max(1, round(config.columns * config.view_deg / 360))
+        step = 2 * math.pi / config.columns
+        self.azimuths = (np.arange(columns) - (columns - 1) / 2) * step
+        self.times = self.azimuths / (2 * math.pi * rate_hz) if config.sweep else np.zeros(columns)
+        self.ranges = np.empty((columns, len(self.elevations)))
+        self.hits = np.empty((columns, len(self.elevations)), np.int32)
+        self.points = np.empty((columns * len(self.elevations), 4), np.float32)
+        self.ids = np.empty(columns * len(self.elevations), np.int64)
+
+    @property
+    def half_view_rad(self) -> float:
+        return math.pi if self.config.view_deg >= 360 else math.radians(self.config.view_deg / 2)
+
+    def scan(self, scene: Scene, seed: int) -> Scan:
+        """The arrays are overwritten by the next scan."""
+        config, table = self.config, materials.MATERIALS
+        of = scene.materials
+        objects = scene.objects
+        moving = np.concatenate([objects.velocities, np.zeros((1, 3))])[scene.owners]
+        covered = np.zeros((self.threads, len(objects.labels)), np.int64)
+        self.ranges.fill(np.inf)
+        self.hits.fill(raycast.NOTHING)
+        raycast.cast(
+            scene.triangles, scene.ego_velocity - moving, np.where(of == materials.FOLIAGE, config.leaves, 0.0), scene.keys, scene.owners,
+            np.tan(self.elevations), self.groups, self.heights, self.azimuths * (1 + self._turn(scene)), self.times,
+            config.range_m, seed, self.ranges, self.hits, covered,
+        )  # fmt: skip
+        limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost])
+        num = raycast.returns(
+            self.ranges, self.hits, scene.triangles, scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of],
+            scene.owners, self.elevations, self.heights, self.azimuths, limits, seed, self.points, self.ids,
+        )  # fmt: skip
+        hit = scene.owners[self.hits[self.hits != raycast.NOTHING]]
+        met = np.bincount(hit[hit >= 0], minlength=len(objects.labels))
+        # parts of a body lie behind each other: a whole one is met by this share of the rays towards its parts
+        hidden = 1 - np.minimum(met / np.maximum(covered.sum(0) * _IN_FRONT, 1), 1)
+        return Scan(self.points[:num], self.ids[:num], hidden)
+
+    def _turn(self, scene: Scene) -> float:
+        """How much more than its own the sensor turns, because the ego does."""
+        if not self.config.sweep or len(self.times) < 2:
+            return 0.0
+        return scene.ego_yaw_rate * (self.times[-1] - self.times[0]) / (self.azimuths[-1] - self.azimuths[0])
+
+
+_GLOSS = np.array([_GLOSSY.get(m, 0.0) for m in range(len(materials.MATERIALS.names))], np.float32)
+_ROUGH = np.array([_ROUGH_M.get(m, 0.0) for m in range(len(materials.MATERIALS.names))], np.float32)

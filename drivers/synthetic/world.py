@@ -1,0 +1,287 @@
+"""Drives through an invented city with a LiDAR and a camera. Needs no data; deterministic by seed.
+
+out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
+     point_ids    (N,) int64          track id of what each of the points lies on, -1 = no object
+     image        (H, W, 3) uint8     RGB, of the same instant
+     depth        (H, W) float32      of its pixels [m], inf = sky
+     pixel_ids    (H, W) int64        track id of what each pixel shows, -1 = no object
+     truth        everybody within range, all around; boxes2d is 0 for objects outside the picture; occluded 0..2 after the
+                  share of LiDAR rays that others take away; truncated 0..1 share of the box's picture outside the frame
+     pose         (4, 4) float64      T_world_velo, world = velodyne at frame 0 of a drive
+     calibration  static, a camera mounted like KITTI's
+
+A drive is a sequence of its own ("0000/000000" = drive/frame) on a street of its own; `drives: 500, frames: 1` makes 500
+scenes that have nothing to do with each other. Everything is a function of (config, drive, frame): reading may start
+anywhere, and no port depends on what else is read. Units, shapes and laws: README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from drivers.synthetic import camera
+from drivers.synthetic.scene import Objects, Placed, Scene, Stage, body_of, pose
+from drivers.synthetic.shapes import Family
+from drivers.synthetic.spinning import LidarConfig, Scan, SpinningLidar
+from drivers.synthetic.street import Street, Style, make_street
+from operators.geometry.boxes3d import wrap_angle
+from operators.geometry.project import boxes_to_image, project_points
+from operators.geometry.transforms import invert
+from operators.streams import (
+    CALIBRATION,
+    CLASSES,
+    DEPTH,
+    IMAGE,
+    PIXEL_IDS,
+    POINT_IDS,
+    POINTS,
+    POSE,
+    TRUTH,
+    Truth,
+)
+from pipeline.errors import InputError
+from pipeline.frame import Reading, Static
+from pipeline.operator import Found, Source
+from pipeline.schema import static
+
+_WHO = "synthetic.world"
+_EGO_M = (-3.2, 1.7, 1.2)  # the ego vehicle from rear to front bumper, and half its width, around the sensor
+_OCCLUDED_AT = (0.35, 0.70)  # shares of rays taken away above which KITTI would say 1 and 2
+_SCAN = 2  # key of the random numbers of a frame
+_PICTURES = frozenset({"image", "depth", "pixel_ids"})
+_SEEN = _PICTURES | {"points", "point_ids", "truth"}
+_PICTURE_VIEW_RAD = 1.3  # to both sides: what the camera sees, and what throws shadows into it
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    width: int = 640
+    height: int = 192
+
+    def __post_init__(self) -> None:
+        for key, most in (("width", 1920), ("height", 1080)):
+            if not 16 <= getattr(self, key) <= most:
+                raise ValueError(f"{key}: needs 16..{most}, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectConfig:
+    """Somebody who stands still at a place of one's choice."""
+
+    label: Literal["Car", "Van", "Truck", "Pedestrian", "Cyclist"] = "Car"
+    x_m: float = 15.0  # ahead of where the ego starts
+    y_m: float = 0.0  # to the left
+    yaw_rad: float = 0.0
+    body: int = 0  # which of the bodies of its class
+
+
+@dataclass(frozen=True, slots=True)
+class WorldConfig:
+    seed: int = 7
+    drives: int = 1
+    first_drive: int = 0
+    frames: int = 200  # of each drive
+    rate_hz: float = 10.0
+    shapes: Family = "train"  # which bodies: a detector trained on "train" has seen none of "test"
+    style: Style | None = None  # None: every drive has its own
+    ego_speed_mps: float | None = None  # None: every drive has its own
+    density: float = 1.0  # of everything that stands or moves on and beside the road; 0: bare ground
+    range_m: float = 80.0  # objects further away are neither seen nor true
+    start_s: float = 0.0  # when in a drive frame 0 is
+    objects: tuple[ObjectConfig, ...] = ()  # standing there besides
+    lidar: LidarConfig = field(default_factory=LidarConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+
+
+class SyntheticWorld(Source):
+    Config = WorldConfig
+    outputs = {
+        "points": POINTS,
+        "point_ids": POINT_IDS,
+        "image": IMAGE,
+        "depth": DEPTH,
+        "pixel_ids": PIXEL_IDS,
+        "truth": TRUTH,
+        "pose": POSE,
+        "calibration": static(CALIBRATION),
+    }
+
+    @classmethod
+    def find(cls, config: WorldConfig) -> Found:
+        check(config)
+        count = config.drives * config.frames
+        stamps = np.rint(np.arange(count) * (1e9 / config.rate_hz)).astype(np.int64)
+        return Found(count, config.rate_hz, stamps)
+
+    @classmethod
+    def slot_bytes(cls, config: WorldConfig) -> dict[str, int]:
+        pixels = config.camera.width * config.camera.height
+        sizes = {"image": 3 * pixels, "depth": 4 * pixels, "pixel_ids": 8 * pixels}
+        return {port: -(-size // 64) * 64 for port, size in sizes.items()}
+
+    def open(self, start: int = 0) -> None:
+        config = self.config
+        self.number = start
+        self.stage = Stage(config.shapes)
+        self.lidar = SpinningLidar(config.lidar, config.rate_hz, self.threads)
+        self.calibration = camera.kitti_like_calibration(config.camera.width, config.camera.height)
+        self.camera: camera.Camera | None = None
+        self.street: Street | None = None
+        if self.wanted & _PICTURES:
+            self.camera = camera.Camera(self.calibration, self.threads)
+
+    def statics(self) -> Iterable[Static]:
+        yield Static("calibration", self.calibration)
+
+    def read(self) -> Reading | None:
+        config, number = self.config, self.number
+        if number >= config.drives * config.frames:
+            return None
+        self.number += 1
+        drive, frame = config.first_drive + number // config.frames, number % config.frames
+        if self.street is None or self.street.drive != drive:
+            self.street = make_street(config.seed, drive, config.style, config.ego_speed_mps, config.density)
+        street, t_s = self.street, config.start_s + frame / config.rate_hz
+        values: dict[str, Any] = {}
+        if self.wanted & _SEEN:
+            scene = self.stage.build(street, t_s, config.range_m, self._placed(street), self._half_view())
+            if self.wanted & {"points", "point_ids", "truth"}:
+                self._scan(values, scene, drive, frame)
+            if self.camera is not None:
+                self._picture(values, scene, street)
+        if "pose" in self.wanted:
+            values["pose"] = invert(pose(street, config.start_s)) @ pose(street, t_s)
+        stamp_ns = round(number * 1e9 / config.rate_hz)
+        return Reading(values, f"{drive:04d}/{frame:06d}", stamp_ns)
+
+    def close(self) -> None:
+        if self.camera is not None:
+            self.camera.close()
+
+    def _half_view(self) -> float:
+        """To both sides of ahead, what has to be built: nothing else can be seen, so leaving it out changes no port."""
+        view = self.lidar.half_view_rad if self.wanted & {"points", "point_ids", "truth"} else 0.0
+        return max(view, _PICTURE_VIEW_RAD) if self.camera is not None else view
+
+    def _placed(self, street: Street) -> tuple[Placed, ...]:
+        return tuple(
+            Placed(CLASSES.index(o.label), o.x_m, o.y_m + street.bend(o.x_m), o.yaw_rad, o.body) for o in self.config.objects
+        )
+
+    def _scan(self, values: dict[str, Any], scene: Scene, drive: int, frame: int) -> None:
+        config = self.config
+        seed = int(np.random.SeedSequence([config.seed, drive, frame, _SCAN]).generate_state(1, np.uint64)[0] >> np.uint64(2))
+        scan = self.lidar.scan(scene, seed)
+        track_ids = np.append(scene.objects.track_ids, -1)
+        if self.wanted & {"points", "point_ids"}:
+            points, owners = scan.points, scan.point_ids
+            if config.lidar.crop == "camera" or (config.lidar.crop == "mixed" and drive % 2):
+                kept = self._in_picture(points)
+                points, owners = points[kept], owners[kept]
+            if "points" in self.wanted:
+                values["points"] = self.put("points", "points", points)
+            if "point_ids" in self.wanted:
+                values["point_ids"] = self.put("point_ids", "point_ids", track_ids[owners])
+        if "truth" in self.wanted:
+            values["truth"] = truth_of(scene.objects, scan, self.calibration, self.lidar.half_view_rad)
+
+    def _in_picture(self, points: np.ndarray) -> np.ndarray:
+        """As KITTI cuts its scans: ahead of the camera and 0 <= u < W, 0 <= v < H."""
+        uv, _ = project_points(points[:, :3], self.calibration.P_cam, self.calibration.T_cam_velo)
+        width, height = self.calibration.image_size
+        return (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
+
+    def _picture(self, values: dict[str, Any], scene: Scene, street: Street) -> None:
+        assert self.camera is not None
+        size = self.config.camera.height, self.config.camera.width
+        arrays = {}
+        for port, name, shape, dtype in (
+            ("image", "image", (*size, 3), "uint8"),
+            ("depth", "depth_m", size, "float32"),
+            ("pixel_ids", "pixel_ids", size, "int64"),
+        ):
+            arrays[port] = self.alloc(port, name, shape, dtype) if port in self.wanted else np.empty(shape, dtype)
+        azimuth, elevation = street.sun
+        sun = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
+        track_ids = np.append(scene.objects.track_ids, -1)
+        self.camera.render(
+            scene.triangles, scene.colors, track_ids[scene.owners], scene.materials, sun, scene.T_street_velo,
+            out=camera.Picture(**{"image": arrays["image"], "depth_m": arrays["depth"], "pixel_ids": arrays["pixel_ids"]}),
+        )  # fmt: skip
+        values |= {port: array for port, array in arrays.items() if port in self.wanted}
+
+
+def truth_of(objects: Objects, scan: Scan, calibration: Any, half_view_rad: float) -> Truth:
+    """Everybody whose middle lies in the LiDAR's view."""
+    boxes = objects.boxes3d
+    occluded = np.digitize(scan.hidden, _OCCLUDED_AT).astype(np.int32)
+    boxes2d, visible = boxes_to_image(boxes, *calibration)
+    whole, _ = boxes_to_image(boxes, *_widened(calibration))
+    area, of = _area(boxes2d), _area(whole)
+    truncated = np.where(visible & (of > 0), 1 - area / np.maximum(of, 1e-9), 0.0).astype(np.float32)
+    inside = np.abs(np.arctan2(boxes[:, 1], boxes[:, 0])) <= half_view_rad
+    boxes3d = boxes.astype(np.float32)
+    boxes3d[:, 6] = wrap_angle(wrap_angle(boxes[:, 6]).astype(np.float32))
+    columns = (boxes3d, boxes2d, objects.labels, objects.track_ids, occluded, np.clip(truncated, 0, 1))
+    return Truth(*(column[inside] for column in columns))
+
+
+def _widened(calibration: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same camera with a picture of ten times the size around it: what a box would cover without the frame."""
+    P_cam, T_cam_velo, (width, height) = calibration
+    shift = np.eye(3)
+    shift[0, 2], shift[1, 2] = 4.5 * width, 4.5 * height
+    return shift @ P_cam, T_cam_velo, np.array([10 * width, 10 * height])
+
+
+def _area(boxes2d: np.ndarray) -> np.ndarray:
+    return (boxes2d[:, 2] - boxes2d[:, 0]) * (boxes2d[:, 3] - boxes2d[:, 1])
+
+
+def check(config: WorldConfig) -> None:
+    """Raises InputError naming the key."""
+    limits: dict[str, tuple[float, float]] = {
+        "seed": (0, 2**63),
+        "drives": (0, 2**31),
+        "first_drive": (0, 2**31),
+        "frames": (0, 2**31),
+        "rate_hz": (0.1, 1000),
+        "density": (0, 10),
+        "range_m": (5, 250),
+        "start_s": (0, 1e6),
+        **({"ego_speed_mps": (0.0, 60.0)} if config.ego_speed_mps is not None else {}),
+    }
+    for key, (low, high) in limits.items():
+        value = getattr(config, key)
+        if not low <= value <= high:
+            raise InputError(f"{_WHO}: config.{key}: needs {low}..{high}, got {value}")
+    for k, o in enumerate(config.objects):
+        if not (math.isfinite(o.x_m) and math.isfinite(o.y_m) and math.isfinite(o.yaw_rad)):
+            raise InputError(
+                f"{_WHO}: config.objects[{k}]: needs finite numbers, got x_m {o.x_m}, y_m {o.y_m}, yaw_rad {o.yaw_rad}"
+            )
+        if _in_ego(config, o):
+            rear, front, side = _EGO_M
+            raise InputError(
+                f"{_WHO}: config.objects[{k}]: needs a place outside the ego vehicle (x {rear}..{front} m, y within {side} m), "
+                f"got a {o.label} at x {o.x_m}, y {o.y_m}; move it ahead?"
+            )
+
+
+def _in_ego(config: WorldConfig, o: ObjectConfig) -> bool:
+    """Would its footprint touch the ego vehicle's where the drive starts? Two turned rectangles: no separating axis."""
+    length, width, _ = body_of(config.shapes, CLASSES.index(o.label), o.body, 0).size
+    rear, front, side = _EGO_M
+    c, s = math.cos(o.yaw_rad), math.sin(o.yaw_rad)
+    dx, dy = o.x_m - (rear + front) / 2, o.y_m
+    a, b = (front - rear) / 2, side
+    for ux, uy in ((1.0, 0.0), (0.0, 1.0), (c, s), (-s, c)):
+        reach = abs(ux) * a + abs(uy) * b + abs(ux * c + uy * s) * length / 2 + abs(-ux * s + uy * c) * width / 2
+        if abs(ux * dx + uy * dy) > reach:
+            return False
+    return True
