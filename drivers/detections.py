@@ -2,11 +2,14 @@
 
 out  boxes3d      boxes of every class of the frame in one value, velodyne frame; Car, Pedestrian, Cyclist, in file order;
                   scores as the detector wrote them (for PointRCNN a logit, about -1..17)
+     boxes2d      the same detections in the picture, row by row, as the detector wrote them
      pose         (4, 4) float64 T_world_velo, world = velodyne at frame 0 of the sequence; where there is oxts/
      truth        labels of the frame; where there is label_02/
      calibration  static, one per sequence, of camera 2
+     imu          static, one per sequence: how the IMU is mounted, where the world of its poses lies; where there is oxts/
 
-A frame without detections is sent as M = 0. Stamps are those of `kitti.tracking` for the same root and sequences.
+Lines may stand in any order of frames; they are sorted, and the log says so. A frame without detections is sent as M = 0.
+Stamps are those of `kitti.tracking` for the same root and sequences.
 """
 
 from __future__ import annotations
@@ -14,18 +17,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from drivers.kitti.clock import Clock, make_clock
-from drivers.kitti.detection_files import BOX3D, FRAME, LABEL_OF_TYPE, SCORE, TYPE, WIDTH, last_frame, read_detections
+from drivers.kitti.detection_files import BOX2D, BOX3D, FRAME, LABEL_OF_TYPE, SCORE, TYPE, WIDTH, last_frame, read_detections
 from drivers.kitti.files import numbered, root_folder, wrong_root
 from drivers.kitti.labels import empty_truth
 from drivers.kitti.oxts import count_lines
 from drivers.kitti.sequence import Sequence, check_served
 from operators.geometry.boxes3d import camera_to_velo
-from operators.streams import BOXES3D_LOGIT, CALIBRATION, POSE, TRUTH, Boxes3D, Truth
+from operators.streams import BOXES2D_LOGIT, BOXES3D_LOGIT, CALIBRATION, IMU, POSE, TRUTH, Boxes2D, Boxes3D, Truth
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
 from pipeline.operator import Found, Source
@@ -53,9 +56,11 @@ class Detections(Source):
         DetectionsConfig,
         {
             "boxes3d": BOXES3D_LOGIT,
+            "boxes2d": BOXES2D_LOGIT,
             "pose": POSE,
             "truth": TRUTH,
             "calibration": static(CALIBRATION),
+            "imu": static(IMU),
         },
     )
 
@@ -64,7 +69,7 @@ class Detections(Source):
     _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
     _next: int
     _entered: int  # index of the sequence that is loaded
-    _boxes: dict[int, Boxes3D]
+    _boxes: dict[int, Boxes]
     _poses: np.ndarray | None
     _truth: dict[int, Truth] | None
 
@@ -92,6 +97,9 @@ class Detections(Source):
             calibration = sequence.calibration()
             if calibration is not None:
                 yield Static("calibration", calibration.stream(_CAMERA), self._clock.stamp_ns(sequence.name, 0))
+            imu = sequence.imu() if "imu" in self.wanted else None
+            if imu is not None:
+                yield Static("imu", imu, self._clock.stamp_ns(sequence.name, 0))
 
     def read(self) -> Reading | None:
         if self._next >= len(self._plan):
@@ -102,19 +110,26 @@ class Detections(Source):
         if index != self._entered:
             self._enter(index)
         boxes = self._boxes.get(frame, _EMPTY)
-        values: dict[str, Any] = {"boxes3d": Boxes3D(*(self.put("boxes3d", n, a) for n, a in boxes._asdict().items()))}
+        values: dict[str, Any] = {"boxes3d": self._write("boxes3d", Boxes3D(boxes.boxes3d, boxes.scores, boxes.labels))}
+        if "boxes2d" in self.wanted:
+            values["boxes2d"] = self._write("boxes2d", Boxes2D(boxes.boxes2d, boxes.scores, boxes.labels))
         if self._poses is not None:
             values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         if self._truth is not None:
             values["truth"] = self._truth.get(frame, empty_truth())
         return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))
 
+    def _write(self, port: str, value: Any) -> Any:
+        return type(value)(*(self.put(port, name, array) for name, array in value._asdict().items()))
+
     def _enter(self, index: int) -> None:
         sequence = self._sequences[index]
         self._entered = index
-        self._boxes, outside = load(self.config, sequence)
+        self._boxes, outside, unsorted = load(self.config, sequence)
         if outside:
             self.log.info("%s: %d detections are of frames without a scan, not played", sequence.name, outside)
+        for line in unsorted:
+            self.log.warning("%s: not in the order of frames; sorted", line)
         self._poses = sequence.poses() if "pose" in self.wanted else None
         self._truth = sequence.truth() if "truth" in self.wanted else None
 
@@ -174,12 +189,22 @@ def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | None
     return list(range(max(map(last_frame, files)) + 1)) if files else None
 
 
-def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes3D], int]:
-    """Frame number -> its boxes in the velodyne frame, and how many detections lie outside the played frames."""
+class Boxes(NamedTuple):
+    """The detections of one frame."""
+
+    boxes3d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    boxes2d: np.ndarray
+
+
+def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes], int, list[str]]:
+    """Frame number -> its boxes in the velodyne frame; how many detections lie outside the played frames; FILE:LINE of the
+    first line of each file that belongs before the line above it."""
     calibration = sequence.calibration()
     assert calibration is not None  # find() saw it
     played = np.array(sequence.frames)
-    tables, num_outside = [np.empty((0, WIDTH))], 0
+    tables, num_outside, unsorted = [np.empty((0, WIDTH))], 0, []
     for folder in _folders(config, sequence.root):
         path = folder / f"{sequence.name}.txt"
         if not path.exists():
@@ -192,6 +217,8 @@ def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes3
                 f"{path}:{line + 1}: needs a frame 0..{len(played) - 1} ({sequence.file('oxts')} has {len(played)} lines), "
                 f"got frame {int(rows[line, FRAME])}"
             )
+        back = np.flatnonzero(np.diff(rows[:, FRAME]) < 0)
+        unsorted += [f"{path}:{line + 2}" for line in back[:1]]
         num_outside += int(outside.sum())
         tables.append(rows[~outside])
     rows = np.concatenate(tables)
@@ -201,12 +228,13 @@ def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes3
     boxes3d = camera_to_velo(rows[:, BOX3D], calibration.T_cam_velo)
     scores = rows[:, SCORE].astype(np.float32)
     labels = np.array([LABEL_OF_TYPE[kind] for kind in rows[:, TYPE]], np.int32)
+    boxes2d = rows[:, BOX2D].astype(np.float32)
     frames, starts, counts = np.unique(rows[:, FRAME].astype(int), return_index=True, return_counts=True)
     of_frame = {
-        int(frame): Boxes3D(boxes3d[a : a + n], scores[a : a + n], labels[a : a + n])
+        int(frame): Boxes(boxes3d[a : a + n], scores[a : a + n], labels[a : a + n], boxes2d[a : a + n])
         for frame, a, n in zip(frames, starts, counts, strict=True)
     }
-    return of_frame, num_outside
+    return of_frame, num_outside, unsorted
 
 
-_EMPTY = Boxes3D(np.empty((0, 7), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+_EMPTY = Boxes(np.empty((0, 7), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), np.empty((0, 4), np.float32))

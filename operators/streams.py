@@ -32,6 +32,12 @@ class Tracks(NamedTuple):
     track_ids: np.ndarray
 
 
+class Boxes2D(NamedTuple):
+    boxes2d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+
 class Truth(NamedTuple):
     boxes3d: np.ndarray
     boxes2d: np.ndarray
@@ -47,6 +53,11 @@ class Calibration(NamedTuple):
     image_size: np.ndarray
 
 
+class Imu(NamedTuple):
+    T_velo_imu: np.ndarray
+    T_enu_world: np.ndarray
+
+
 class Pillars(NamedTuple):
     pillars: np.ndarray
     cells: np.ndarray
@@ -54,6 +65,7 @@ class Pillars(NamedTuple):
 
 
 _BOXES3D = Array("float32", ("M", 7), "m", "x y z l w h yaw; geometric centre; yaw about +z from +x [rad]")
+_BOXES2D = Array("float32", ("M", 4), "px", "x1 y1 x2 y2, cut to the picture; NaN where unknown")
 _SCORES = Array("float32", ("M",), "", "confidence; the schema's kind says of which sort")
 _LABELS = Array("int32", ("M",), "", "index into CLASSES")
 _IDS = Array("int64", ("M",), "", "unique per run over all classes")
@@ -82,6 +94,14 @@ TRACKS = Schema(
     limits={"M": MAX_BOXES},
     value=Tracks,
 )
+BOXES2D = Schema(
+    "BOXES2D",
+    {"boxes2d": _BOXES2D, "scores": _SCORES, "labels": _LABELS},
+    frame="image",
+    limits={"M": MAX_BOXES},
+    value=Boxes2D,
+)
+BOXES2D_LOGIT = Schema("BOXES2D", BOXES2D.arrays, frame="image", kind="logit", limits=BOXES2D.limits, value=Boxes2D)
 TRUTH = Schema(
     "TRUTH",
     {
@@ -137,6 +157,19 @@ CALIBRATION = Schema(
         "image_size": Array("int32", (2,), "px", "width, height"),
     },
     value=Calibration,
+)
+IMU = Schema(
+    "IMU",
+    {
+        "T_velo_imu": Array("float64", (4, 4), "m", "p_velo = T_velo_imu @ p_imu: how the IMU is mounted"),
+        "T_enu_world": Array(
+            "float64",
+            (4, 4),
+            "m",
+            "p_enu = T_enu_world @ p_world of POSE; east, north, up from the IMU at the first frame",
+        ),
+    },
+    value=Imu,
 )
 PILLARS = Schema(
     "PILLARS",

@@ -14,7 +14,7 @@ from operators.streams import CLASSES
 from pipeline.errors import InputError
 
 COLUMNS = "frame type x1 y1 x2 y2 score h w l x y z ry alpha"
-FRAME, TYPE, SCORE, BOX3D, WIDTH = 0, 1, 6, slice(7, 14), 15
+FRAME, TYPE, BOX2D, SCORE, BOX3D, WIDTH = 0, 1, slice(2, 6), 6, slice(7, 14), 15
 LABEL_OF_TYPE = {1: CLASSES.index("Pedestrian"), 2: CLASSES.index("Car"), 3: CLASSES.index("Cyclist")}
 
 
@@ -38,6 +38,8 @@ def _parse(path: Path, number: int, line: str) -> list[float]:
         raise InputError(f"{path}:{number}: needs a frame number 0, 1, .. in column 1, got {words[FRAME]}")
     if row[TYPE] not in LABEL_OF_TYPE:
         raise InputError(f"{path}:{number}: needs type 1 (Pedestrian), 2 (Car) or 3 (Cyclist) in column 2, got {words[TYPE]}")
+    if min(row[7:10]) <= 0:
+        raise InputError(f"{path}:{number}: needs h w l above 0 in columns 8 to 10, got {' '.join(words[7:10])}")
     return row
 
 

@@ -83,6 +83,13 @@ def imu_pose(row: np.ndarray, scale: float) -> np.ndarray:
     )
 
 
+def enu_pose(row: np.ndarray) -> np.ndarray:
+    """(30,) -> (4, 4) T_enu_imu of a sequence's first line: axes east, north, up, origin where the IMU is."""
+    T = imu_pose(row, 1.0)
+    T[:3, 3] = 0.0
+    return T
+
+
 def poses(rows: np.ndarray, T_velo_imu: np.ndarray) -> np.ndarray:
     """(K, 30) -> (K, 4, 4) float64 T_world_velo; row 0 is the identity."""
     scale = math.cos(rows[0, 0] * math.pi / 180)

@@ -11,10 +11,10 @@ import numpy as np
 from drivers.kitti.calibration import KittiCalibration, read_calibration
 from drivers.kitti.files import not_served
 from drivers.kitti.labels import read_tracking_labels
-from drivers.kitti.oxts import check_covers, poses, read_oxts
-from operators.streams import Truth
+from drivers.kitti.oxts import check_covers, enu_pose, poses, read_oxts
+from operators.streams import Imu, Truth
 
-_NEEDS = {"pose": ("oxts", "calib"), "calibration": ("calib",), "truth": ("calib",)}
+_NEEDS = {"pose": ("oxts", "calib"), "imu": ("oxts", "calib"), "calibration": ("calib",), "truth": ("calib",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ class Sequence:
             return None
         assert calibration.T_velo_imu is not None  # this layout always has it
         return poses(read_oxts(self.file("oxts")), calibration.T_velo_imu)
+
+    def imu(self) -> Imu | None:
+        """None where `poses` has none."""
+        calibration = self.calibration()
+        if calibration is None or not self.file("oxts").exists():
+            return None
+        assert calibration.T_velo_imu is not None
+        return Imu(calibration.T_velo_imu, enu_pose(read_oxts(self.file("oxts"))[0]) @ np.linalg.inv(calibration.T_velo_imu))
 
     def truth(self) -> dict[int, Truth] | None:
         """Frame number -> truth; None without labels or without the calibration they need (they are in the camera frame)."""

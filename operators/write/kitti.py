@@ -1,7 +1,8 @@
 """What both KITTI writers share: the line of one box, and which frames to forget after a crash.
 
 A line: type truncated occluded alpha x1 y1 x2 y2 h w l x y z ry score; truncation and occlusion -1, we do not know them.
-Metres and radians of the rectified camera frame, bottom centre; pixels of the projected box, cut to the image.
+Metres and radians of the rectified camera frame, bottom centre; pixels of the projected box, cut to the image, unless somebody
+knows better.
 """
 
 from __future__ import annotations
@@ -20,15 +21,33 @@ _LINE = "%s -1 -1 " + " ".join(["%.6f"] * 13)
 
 
 def lines(
-    boxes3d: np.ndarray, scores: np.ndarray, labels: np.ndarray, calibration: Calibration, only_visible: bool
+    boxes3d: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    calibration: Calibration,
+    only_visible: bool,
+    known2d: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """(M, 7), (M,), (M,) -> the rows that get a line, and their lines. M = 0: none."""
+    """(M, 7), (M,), (M,) -> the rows that get a line, and their lines. M = 0: none.
+
+    known2d  (M, 4) float32 boxes in the picture, NaN in rows where the projected one is to be written; these rows are visible
+    """
     boxes2d, visible = boxes_to_image(boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
+    if known2d is not None:
+        known = ~np.isnan(known2d).any(1)
+        boxes2d[known] = known2d[known]
+        visible |= known
     boxes_cam = velo_to_camera(boxes3d, calibration.T_cam_velo)
-    table = np.column_stack([alpha(boxes_cam), boxes2d, boxes_cam, scores])
+    table = np.column_stack([alpha(boxes_cam), as_said(boxes2d), boxes_cam, as_said(scores)])
     rows = np.flatnonzero(visible) if only_visible else np.arange(len(labels))
     names = [CLASSES[label] if label != DONT_CARE else "DontCare" for label in labels[rows].tolist()]
     return rows, [_LINE % (name, *numbers) for name, numbers in zip(names, table[rows].tolist(), strict=True)]
+
+
+def as_said(values: np.ndarray) -> np.ndarray:
+    """float32 -> float64 with the shortest decimals that mean the same float32: a detection file's 16.1234 is written as
+    16.123400 again, not as 16.123401. Evaluators compare means of scores with each other, and ties are frequent."""
+    return values.astype("U").astype(np.float64)
 
 
 def frame_number(item: str, frame_id: int) -> int:

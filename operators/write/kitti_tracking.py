@@ -1,6 +1,7 @@
 """Tracks as KITTI tracking results: one text file per sequence, DIR/<node>/SSSS.txt, a line per track and frame.
 
 in   tracks       TRACKS
+     boxes2d      BOXES2D      optional: the same tracks in the picture, row by row; NaN or not connected: projected here
      calibration  CALIBRATION  static, of the camera the results are meant for
 Columns: frame, track id, then as in kitti.py: 18 with the score. Sequence and frame number come from the item
 ("0000/000134"); items without a sequence go to 0000.txt, a frame whose name is no number gets its counter.
@@ -14,10 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from operators.streams import CALIBRATION, TRACKS, Calibration, Tracks
+from operators.streams import BOXES2D, CALIBRATION, TRACKS, Boxes2D, Calibration, Tracks
 from operators.write import files, kitti
 from pipeline.operator import Operator
-from pipeline.schema import static
+from pipeline.schema import optional, static
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class KittiTrackingConfig:
 
 
 class KittiTracking(Operator):
-    Config, inputs = KittiTrackingConfig, {"tracks": TRACKS, "calibration": static(CALIBRATION)}
+    Config = KittiTrackingConfig
+    inputs = {"tracks": TRACKS, "boxes2d": optional(BOXES2D), "calibration": static(CALIBRATION)}
 
     def open(self) -> None:
         self.journal = kitti.Journal(self.out_dir, self.resume)
@@ -38,9 +40,10 @@ class KittiTracking(Operator):
         if path.exists():
             forget_after(path, kitti.frame_number(self.resume.item, self.resume.frame_id))
 
-    def process(self, tracks: Tracks, calibration: Calibration) -> None:
+    def process(self, tracks: Tracks, calibration: Calibration, boxes2d: Boxes2D | None = None) -> None:
         frame = kitti.frame_number(self.header.item, self.header.frame_id)
-        rows, lines = kitti.lines(tracks.boxes3d, tracks.scores, tracks.labels, calibration, self.config.only_visible)
+        known2d = None if boxes2d is None else boxes2d.boxes2d
+        rows, lines = kitti.lines(*tracks[:3], calibration, self.config.only_visible, known2d)
         ids = tracks.track_ids[rows].tolist()
         text = "".join(f"{frame} {track_id} {line}\n" for track_id, line in zip(ids, lines, strict=True))
         path = self._path(self.header.sequence)

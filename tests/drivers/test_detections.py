@@ -1,11 +1,13 @@
 import logging
+import re
 
 import numpy as np
 import pytest
 
 from drivers.detections import Detections, DetectionsConfig
+from drivers.kitti.oxts import imu_pose, read_oxts
 from drivers.kitti.tracking import KittiTracking, TrackingConfig
-from operators.streams import BOXES3D_LOGIT, CALIBRATION, POSE, TRUTH
+from operators.streams import BOXES2D_LOGIT, BOXES3D_LOGIT, CALIBRATION, IMU, POSE, TRUTH
 from pipeline.errors import InputError
 
 
@@ -52,8 +54,50 @@ def test_all_classes_of_a_frame_in_one_value(recorded, play):
     assert scores.tolist() == [9.5, 0.5, 4.5, -1.25]
     assert boxes3d[:, 0].tolist() == [11, 21, 22, 31]
     assert boxes3d[0] == pytest.approx([11, -1, -1.7 + 0.75, 4.2, 1.8, 1.5, -0.5 - np.pi / 2], abs=1e-6)
-    assert len(statics) == 1
+    assert [s.port for s in statics] == ["calibration", "imu"]
     CALIBRATION.check(CALIBRATION.unpack(statics[0].value, "c"), "c")
+    IMU.check(IMU.unpack(statics[1].value, "i"), "i")
+
+
+def test_2d_boxes_row_by_row(recorded, play):
+    _, readings = play(Detections, config(recorded))
+    for reading in readings:
+        boxes2d = reading.values["boxes2d"]
+        BOXES2D_LOGIT.check(BOXES2D_LOGIT.unpack(boxes2d, "b"), "b")
+        assert boxes2d.scores.tolist() == reading.values["boxes3d"].scores.tolist()
+        assert boxes2d.labels.tolist() == reading.values["boxes3d"].labels.tolist()
+        assert boxes2d.boxes2d.tolist() == [[10, 20, 110, 120]] * len(boxes2d.labels)
+
+
+def test_imu_and_pose_give_the_imu_on_the_map(recorded, play):
+    """T_enu_world @ T_world_velo @ T_velo_imu is what the line of oxts says, seen from the first one's place."""
+    statics, readings = play(Detections, config(recorded))
+    imu = statics[1].value
+    rows = read_oxts(recorded.root / "oxts/0003.txt")
+    scale = np.cos(np.radians(rows[0, 0]))
+    for row, reading in zip(rows, readings, strict=True):
+        expected = imu_pose(row, scale)
+        expected[:3, 3] -= imu_pose(rows[0], scale)[:3, 3]
+        np.testing.assert_allclose(imu.T_enu_world @ reading.values["pose"] @ imu.T_velo_imu, expected, atol=1e-7)
+
+
+def test_lines_out_of_order_are_sorted_and_the_log_says_so(recorded, play, caplog):
+    """The fixture's Car file has frame 4 before frame 1."""
+    with caplog.at_level(logging.WARNING):
+        _, readings = play(Detections, config(recorded))
+    assert [len(r.values["boxes3d"].labels) for r in readings] == [0, 1, 0, 0, 4, 0]
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{recorded.root / 'detections/rcnn_Car/0003.txt'}:2: not in the order of frames; sorted"
+    ]
+
+
+@pytest.mark.parametrize("sizes", ["0 1.8 4.2", "1.5 -1 4.2", "1.5 1.8 0.0"])
+def test_a_box_without_extent_is_refused(recorded, sizes):
+    path = recorded.root / "detections/rcnn_Car/0003.txt"
+    recorded.write(path, line(1, 2) + line(2, 2).replace("1.5,1.8,4.2", sizes.replace(" ", ",")))
+    message = f"{path}:2: needs h w l above 0 in columns 8 to 10, got {sizes}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Detections.find(config(recorded))
 
 
 def test_truth_beside_them(recorded, play):
@@ -95,7 +139,7 @@ def test_detections_outside_the_recorded_scans_are_told_once(recorded, play, cap
     recorded.scan("velodyne/0003/000001.bin", [])
     with caplog.at_level(logging.INFO, "src"):
         play(Detections, config(recorded, frames="scans"), {"boxes3d"})
-    assert caplog.messages == ["0003: 4 detections are of frames without a scan, not played"]
+    assert [m for m in caplog.messages if "scan" in m] == ["0003: 4 detections are of frames without a scan, not played"]
 
 
 @pytest.mark.parametrize("rate_hz", [10.0, 7.0])

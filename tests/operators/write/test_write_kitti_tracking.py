@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from operators.streams import Tracks
+from operators.streams import Boxes2D, Tracks
 from operators.write.kitti_tracking import KittiTracking, forget_after
 from pipeline.errors import RunError
 from pipeline.operator import Resume
@@ -197,3 +197,22 @@ def test_no_right_to_write(make, feed):
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):
         feed(op, "0000/000000", tracks(1))
     assert os.listdir(op.out_dir / "0000.txt") == []
+
+
+def test_2d_boxes_that_somebody_knows_are_written_and_make_a_track_visible(make, straight, header):
+    """Behind the camera: known; known by NaN only: not written; ahead: NaN, so it is projected."""
+    op = make(KittiTracking)
+    boxes3d = np.array([[-10, 0, 0, 4, 2, 1.5, 0], [-10, 0, 0, 4, 2, 1.5, 0], [10, 0, 0, 4, 2, 1.5, 0]], np.float32)
+    scores, labels = np.array([16.1234, 1, 2], np.float32), np.zeros(3, np.int32)
+    boxes2d = np.array([[1.25, 2.5, 33.3331, 44.4], [np.nan] * 4, [np.nan] * 4], np.float32)
+    op.header = header(0)
+    op.process(
+        tracks=Tracks(boxes3d, scores, labels, np.array([1, 2, 3])),
+        boxes2d=Boxes2D(boxes2d, scores, labels),
+        calibration=straight,
+    )
+    lines = [line.split() for line in written(op)["0000.txt"]]
+    assert [line[1] for line in lines] == ["1", "3"]
+    assert lines[0][6:10] == ["1.250000", "2.500000", "33.333100", "44.400000"]
+    assert lines[0][17] == "16.123400"
+    assert 0 < float(lines[1][6]) < float(lines[1][8]) < 199

@@ -1,0 +1,49 @@
+"""What a tracker gets and gives for one frame, whatever its preset."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from operators.streams import Calibration, Imu
+
+
+class Seen(NamedTuple):
+    """One frame. D = 0 is an ordinary frame. The arrays may be gone after the step: what is kept is copied.
+
+    boxes3d, scores, labels  as BOXES3D
+    boxes2d      (D, 4) float32, NaN where unknown
+    steps        frame periods since the last frame
+    T_world_velo (4, 4), None where unknown or not wanted
+    calibration  None where not connected, as imu
+    """
+
+    boxes3d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    boxes2d: np.ndarray
+    steps: int
+    T_world_velo: np.ndarray | None
+    calibration: Calibration | None
+    imu: Imu | None
+
+
+class Shown(NamedTuple):
+    """The tracks of a frame, as TRACKS, and their boxes in the picture (T, 4) float32, NaN where unknown."""
+
+    boxes3d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    track_ids: np.ndarray
+    boxes2d: np.ndarray
+
+
+class Preset(Protocol):
+    """A tracker without the engine."""
+
+    def restart(self) -> None:
+        """Another recording begins: all tracks end, ids run on."""
+
+    def step(self, seen: Seen) -> Shown:
+        """One frame."""
