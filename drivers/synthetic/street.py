@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 
+from operators.kernels.chance import eight
 from operators.streams import CLASSES
 
 CAR, PEDESTRIAN, CYCLIST, VAN, TRUCK = (CLASSES.index(name) for name in ("Car", "Pedestrian", "Cyclist", "Van", "Truck"))
@@ -146,7 +146,7 @@ class Street:
         count = reach / row.spacing_m + 1
         distance, half = self.junctions
         for j in range(math.floor(centre - count), math.ceil(centre + count) + 1):
-            u = traits(self.seed, self.drive, number, j)
+            u = eight(self.seed, self.drive, number, natural(j))
             if u[0] >= row.occupancy:
                 continue
             x = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + row.speed_mps * t_s
@@ -169,7 +169,7 @@ class Street:
             places = int((min(row.last, range_m + 20) - max(row.first, -range_m - 20)) / row.spacing_m) + 2
             start = math.floor((max(row.first, -range_m - 20) - row.speed_mps * t_s) / row.spacing_m)
             for j in range(start, start + places):
-                u = traits(self.seed, self.drive, number, 4096 * k + j)
+                u = eight(self.seed, self.drive, number, natural(4096 * k + j))
                 y_row = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + row.speed_mps * t_s
                 if u[0] >= row.occupancy or not row.first <= y_row <= row.last:
                     continue
@@ -414,10 +414,3 @@ class _Layout:
 def natural(j: int) -> int:
     """0, -1, 1, -2, .. -> 0, 1, 2, 3, .."""
     return 2 * j if j >= 0 else -2 * j - 1
-
-
-@lru_cache(maxsize=1 << 15)
-def traits(seed: int, drive: int, row: int, j: int) -> tuple[float, ...]:
-    """Eight numbers in [0, 1) that belong to place j of a row for ever."""
-    key = np.random.SeedSequence([seed, drive, row + 2, natural(j)]).generate_state(8, np.uint64)
-    return tuple((key >> np.uint64(11)).astype(np.float64).__mul__(2.0**-53).tolist())

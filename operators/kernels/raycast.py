@@ -10,18 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from operators.kernels.chance import normal, uniform
+
 NOTHING = -1
 _TURN = 2 * np.pi
-
-
-@njit(nogil=True, cache=True)
-def _hash01(seed: int, a: int, b: int) -> float:
-    """A number in [0, 1) for every (seed, a, b): splitmix64."""
-    h = np.uint64(seed) + np.uint64(a) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(b) * np.uint64(0xD1B54A32D192ED03)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    h = h ^ (h >> np.uint64(31))
-    return float(h >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @njit(nogil=True, cache=True)
@@ -70,8 +62,23 @@ def _window(triangle: np.ndarray, ox: float, oy: float, reach: float) -> tuple[f
 
 
 @njit(nogil=True, cache=True)
-def _cut(triangle: np.ndarray, ca: float, sa: float, ox: float, oy: float, oz: float, out: np.ndarray) -> bool:
-    """Where the half plane of a column cuts the triangle: out (2,) the least and the largest tangent of elevation."""
+def _around(triangle: np.ndarray, reach: float) -> tuple[float, float]:
+    """`_window` from the origin, wider but quicker, for what is small against its distance."""
+    x = (triangle[0, 0] + triangle[1, 0] + triangle[2, 0]) / 3
+    y = (triangle[0, 1] + triangle[1, 1] + triangle[2, 1]) / 3
+    radius2 = 0.0
+    for k in range(3):
+        radius2 = max(radius2, (triangle[k, 0] - x) ** 2 + (triangle[k, 1] - y) ** 2)
+    sine = (np.sqrt(radius2) + reach) / np.sqrt(x * x + y * y + 1e-30)
+    if sine > 0.2:
+        return _window(triangle, 0.0, 0.0, reach)
+    azimuth = np.arctan2(y, x)
+    return azimuth - 1.01 * sine, azimuth + 1.01 * sine  # asin(s) < 1.01 s there
+
+
+@njit(nogil=True, cache=True)
+def _cut(triangle: np.ndarray, ca: float, sa: float, ox: float, oy: float) -> tuple[bool, float, float, float, float]:
+    """Where the half plane of a column cuts the triangle: a segment from (ahead, z) to (ahead, z) [m]."""
     count, f0, z0, f1, z1 = 0, 0.0, 0.0, 0.0, 0.0
     for k in range(3):
         j = (k + 1) % 3
@@ -83,22 +90,25 @@ def _cut(triangle: np.ndarray, ca: float, sa: float, ox: float, oy: float, oz: f
         u = side_a / (side_a - side_b)
         ahead_a, ahead_b = ax * ca + ay * sa, bx * ca + by * sa
         f = ahead_a + u * (ahead_b - ahead_a)
-        z = triangle[k, 2] + u * (triangle[j, 2] - triangle[k, 2]) - oz
+        z = triangle[k, 2] + u * (triangle[j, 2] - triangle[k, 2])
         if count == 0:
             f0, z0 = f, z
         else:
             f1, z1 = f, z
         count += 1
-    if count < 2 or (f0 <= 0 and f1 <= 0):
-        return False
+    return count == 2 and (f0 > 0 or f1 > 0), f0, z0, f1, z1
+
+
+@njit(nogil=True, cache=True)
+def _span(f0: float, z0: float, f1: float, z1: float) -> tuple[float, float]:
+    """The least and the largest tangent of elevation at which the segment is seen from (0, 0)."""
     if f0 > 0 and f1 > 0:
         t0, t1 = z0 / f0, z1 / f1
-    else:  # the segment passes over or under the sensor: from where it comes into view, straight up or down
-        z_over = z0 + (z1 - z0) * f0 / (f0 - f1)
-        t0 = np.inf if z_over > 0 else -np.inf
+    else:  # it passes over or under the sensor: from where it comes into view, straight up or down
+        over = z0 + (z1 - z0) * f0 / (f0 - f1)
+        t0 = np.inf if over > 0 else -np.inf
         t1 = z0 / f0 if f0 > 0 else z1 / f1
-    out[0], out[1] = min(t0, t1), max(t0, t1)
-    return True
+    return min(t0, t1), max(t0, t1)
 
 
 @njit(nogil=True, cache=True)
@@ -124,9 +134,12 @@ def _cast_columns(
     keys: np.ndarray,
     owners: np.ndarray,
     tangents: np.ndarray,
+    secants: np.ndarray,
     groups: np.ndarray,
     heights: np.ndarray,
     azimuths: np.ndarray,
+    cosines: np.ndarray,
+    sines: np.ndarray,
     times: np.ndarray,
     max_range: float,
     seed: int,
@@ -139,7 +152,6 @@ def _cast_columns(
     latest = 0.0
     for c in range(num_columns):
         latest = max(latest, abs(times[c]))
-    span = np.empty(2)
     for i in range(len(triangles)):
         triangle = triangles[i]
         ax, ay, az = triangle[0, 0], triangle[0, 1], triangle[0, 2]
@@ -147,7 +159,7 @@ def _cast_columns(
         vx, vy, vz = triangle[2, 0] - ax, triangle[2, 1] - ay, triangle[2, 2] - az
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         dx, dy, dz = drift[i, 0], drift[i, 1], drift[i, 2]
-        first, last = _window(triangle, 0.0, 0.0, np.hypot(dx, dy) * latest + 1e-6)
+        first, last = _around(triangle, np.sqrt(dx * dx + dy * dy) * latest + 1e-6)
         whole = round(_TURN / abs(step))  # columns of a full turn, which the table may be a part of
         if step > 0:
             begin, end = int(np.ceil((first - first_azimuth) / step)), int(np.floor((last - first_azimuth) / step))
@@ -161,25 +173,27 @@ def _cast_columns(
             if low > high:
                 continue
             for c in range(low, high + 1):
-                ca, sa = np.cos(azimuths[c]), np.sin(azimuths[c])
+                ca, sa = cosines[c], sines[c]
                 ox, oy, oz = dx * times[c], dy * times[c], dz * times[c]
                 across = nx * ca + ny * sa
+                met, f0, z0, f1, z1 = _cut(triangle, ca, sa, ox, oy)
+                if not met:
+                    continue
                 for g in range(len(groups) - 1):
                     height = oz + heights[groups[g]]
-                    if not _cut(triangle, ca, sa, ox, oy, height, span):
-                        continue
+                    low_tangent, high_tangent = _span(f0, z0 - height, f1, z1 - height)
                     numerator = nx * (ax - ox) + ny * (ay - oy) + nz * (az - height)
-                    b = _first_at_most(tangents, groups[g], groups[g + 1], span[1])
-                    while b < groups[g + 1] and tangents[b] >= span[0]:
+                    b = _first_at_most(tangents, groups[g], groups[g + 1], high_tangent)
+                    while b < groups[g + 1] and tangents[b] >= low_tangent:
                         # along the ray (1, tangent) of the column's plane
                         denominator = across + nz * tangents[b]
                         if denominator != 0:
-                            distance = numerator / denominator * np.sqrt(1 + tangents[b] * tangents[b])
+                            distance = numerator / denominator * secants[b]
                             if distance > 0 and distance <= max_range:
                                 if owners[i] >= 0 and denominator < 0:
                                     covered[owners[i]] += 1
                                 if distance < ranges[c, b] and (
-                                    porosity[i] <= 0 or _hash01(seed, keys[i] // 2, c * 1024 + b) >= porosity[i]
+                                    porosity[i] <= 0 or uniform(seed, keys[i] // 2, c * 1024 + b) >= porosity[i]
                                 ):
                                     ranges[c, b] = distance
                                     hits[c, b] = i
@@ -222,21 +236,13 @@ def cast(
                                                   (overlapping parts count twice); to be zeroed; sum over the first axis
     """
     bands = covered.shape[0]
+    cosines, sines, secants = np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents)
     for band in prange(bands):
         low, high = band * len(azimuths) // bands, (band + 1) * len(azimuths) // bands
         _cast_columns(
-            low, high, triangles, drift, porosity, keys, owners, tangents, groups, heights, azimuths, times, max_range, seed,
-            ranges, hits, covered[band],
+            low, high, triangles, drift, porosity, keys, owners, tangents, secants, groups, heights, azimuths, cosines, sines,
+            times, max_range, seed, ranges, hits, covered[band],
         )  # fmt: skip
-
-
-@njit(nogil=True, cache=True)
-def _normal01(seed: int, a: int, b: int) -> float:
-    """A standard normal number for every (seed, a, b): the sum of twelve uniform ones, cut at 6 sigma."""
-    total = -6.0
-    for k in range(12):
-        total += _hash01(seed + 7919 * (k + 1), a, b)
-    return total
 
 
 @njit(nogil=True, cache=True)
@@ -273,6 +279,7 @@ def returns(
     """
     nearest, farthest, noise, weakest, lost = limits[0], limits[1], limits[2], limits[3], limits[4]
     num = 0
+    cosines, sines = np.cos(azimuths), np.sin(azimuths)
     for b in range(len(elevations)):
         ce, se = np.cos(elevations[b]), np.sin(elevations[b])
         for c in range(len(azimuths)):
@@ -281,9 +288,9 @@ def returns(
             if i < 0 or r < nearest or r > farthest:
                 continue
             ray = c * 1024 + b
-            if _hash01(seed, ray, 1) < lost:
+            if uniform(seed, ray, 1) < lost:
                 continue
-            dx, dy, dz = ce * np.cos(azimuths[c]), ce * np.sin(azimuths[c]), se
+            dx, dy, dz = ce * cosines[c], ce * sines[c], se
             ux, uy, uz = (
                 triangles[i, 1, 0] - triangles[i, 0, 0],
                 triangles[i, 1, 1] - triangles[i, 0, 1],
@@ -297,23 +304,23 @@ def returns(
             nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
             cosine = abs(nx * dx + ny * dy + nz * dz) / length if length > 0 else 0.0
-            u = _hash01(seed, ray, 2)
+            u = uniform(seed, ray, 2)
             intensity = 1.0
             if not retro[i]:
                 signal = reflectance[i] * cosine * (10.0 / r) ** 2
                 chance = 1.0 - np.exp(-signal / weakest) if weakest > 0 else 1.0
-                if _hash01(seed, ray, 3) >= chance * (1.0 - drop[i]):
+                if uniform(seed, ray, 3) >= chance * (1.0 - drop[i]):
                     continue
                 # the sensor corrects for distance and incidence: what is left is the material, now and then nothing
-                if _hash01(seed, ray, 6) < gloss[i]:
+                if uniform(seed, ray, 6) < gloss[i]:
                     intensity = reflectance[i] * cosine * (0.35 + 1.1 * u) - 0.09
                 else:
-                    intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (_hash01(seed, ray, 7) - 0.5)
-            elif _hash01(seed, ray, 3) < drop[i]:
+                    intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (uniform(seed, ray, 7) - 0.5)
+            elif uniform(seed, ray, 3) < drop[i]:
                 continue
-            r += noise * _normal01(seed, ray, 4)
+            r += noise * normal(seed, ray, 4)
             if rough[i] > 0:
-                r -= rough[i] * np.log(1.0 - 0.999 * _hash01(seed, ray, 5))
+                r -= rough[i] * np.log(1.0 - 0.999 * uniform(seed, ray, 5))
             points[num, 0] = np.rint(r * dx * 1000.0) / 1000.0
             points[num, 1] = np.rint(r * dy * 1000.0) / 1000.0
             points[num, 2] = np.rint((r * dz + heights[b]) * 1000.0) / 1000.0
