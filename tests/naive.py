@@ -123,3 +123,30 @@ def nms_bev(boxes: np.ndarray, max_iou: float) -> list[int]:
         kept.append(best)
         left = [i for i in left if iou_bev(boxes[best], boxes[i]) <= max_iou]
     return kept
+
+
+def see(
+    triangles: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray, size: tuple[int, int], near_m: float
+) -> tuple[Any, ...]:
+    """-> index of the nearest triangle (rows, columns), -1 for none, its depth: the ray through each pixel's centre against
+    every triangle (Moeller and Trumbore 1997), both sides; not nearer than near_m"""
+    M = P_cam @ T_cam_velo
+    inverse = np.linalg.inv(M[:, :3])
+    origin = -inverse @ M[:, 3]
+    index, depth = np.full(size, -1), np.full(size, np.inf)
+    a, ab, ac = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    for v in range(size[0]):
+        for u in range(size[1]):
+            ray = inverse @ (u, v, 1.0)  # one step along it is one metre of depth
+            p = np.cross(ray, ac)
+            with np.errstate(all="ignore"):
+                scale = 1 / (ab * p).sum(1)
+                b = scale * ((origin - a) * p).sum(1)
+                q = np.cross(origin - a, ab)
+                c = scale * (ray * q).sum(1)
+                t = scale * (ac * q).sum(1)
+                hit = (b >= 0) & (c >= 0) & (b + c <= 1) & (t >= near_m) & np.isfinite(t)
+            for k in np.flatnonzero(hit):
+                if t[k] < depth[v, u]:
+                    index[v, u], depth[v, u] = k, t[k]
+    return index, depth

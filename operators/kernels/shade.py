@@ -1,0 +1,309 @@
+"""Colours for what raster.fill found: sun, sky and haze on flat faces, with patterns that stick to the world.
+
+Daylight only. Light is linear RGB; a table turns it into sRGB bytes. Square roots and divisions are all the mathematics
+there is (both exact by IEEE 754), and noise is a hash of whole numbers: the same bytes on every machine.
+
+Directions and places are in the world frame, z up. `sun` (3,) is the unit vector towards the sun.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+PLAIN, GRAIN, SLABS, TURF, LEAVES, PLASTER, BLOCKS, PANE, GLOSS, GLASS = range(10)
+"""Patterns: none; asphalt; pavement; grass; leaves; house front; masonry; window of a house; car paint; car window."""
+FACE = 17
+"""Columns of a face: normal x y z; light r g b without sun; sunlight 0..1; of upright faces also their horizontal direction
+x y, where they start along it and how far they go, lowest z and height (0: not upright), and a number of their own; albedo."""
+
+_SUNLIGHT = (1.95, 1.78, 1.48)
+_SKYLIGHT = (0.34, 0.43, 0.58)
+_BOUNCE = (0.20, 0.18, 0.15)  # what the ground sends up
+_HORIZON = (0.50, 0.66, 0.86)
+_ZENITH = (0.06, 0.17, 0.50)
+_CLOUD = (1.15, 1.12, 1.08)
+_HAZE_M = 900.0
+_BIAS_M = 0.2  # on a steep face, height changes within one cell of the shadow map
+_BRIGHTEST = 4.0
+_STEPS = 4096  # of light per unit
+
+
+def _to_srgb() -> np.ndarray:
+    """(brightest * steps + 1,) uint8: highlights rolled off (extended Reinhard, white at the brightest), then sRGB's curve."""
+    light = np.arange(int(_BRIGHTEST * _STEPS) + 1) / _STEPS
+    light = light * (1 + light / _BRIGHTEST**2) / (1 + light) * 1.35
+    curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.rint(np.clip(curve, 0, 1) * 255).astype(np.uint8)
+
+
+_SRGB = _to_srgb()
+_LAST = len(_SRGB) - 1
+
+
+def _lattice() -> np.ndarray:
+    """(65536,) float32 0..1: white noise by a hash of whole numbers, so that no library's generator can change it."""
+    h = np.arange(1 << 16, dtype=np.uint64) * np.uint64(668265263) + np.uint64(374761393)
+    for _ in range(2):
+        h = ((h ^ (h >> np.uint64(15))) * np.uint64(1274126177)) & np.uint64(0xFFFFFFFF)
+    return ((h >> np.uint64(8)) / np.float32(1 << 24)).astype(np.float32)
+
+
+_LATTICE = _lattice()
+
+
+@njit(nogil=True, cache=True)
+def _random(x: int, y: int, layer: int) -> float:
+    """0..1, repeats every 256 in x and y."""
+    return _LATTICE[((y + 37 * layer) & 255) << 8 | ((x + 101 * layer) & 255)]
+
+
+@njit(nogil=True, cache=True)
+def _noise(x: float, y: float, layer: int) -> float:
+    """0..1, smooth, one bump per unit."""
+    x_floor, y_floor = np.floor(x), np.floor(y)
+    i, j = int(x_floor) + 101 * layer, int(y_floor) + 37 * layer
+    s, t = x - x_floor, y - y_floor
+    s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
+    row, next_row = (j & 255) << 8, ((j + 1) & 255) << 8
+    column, next_column = i & 255, (i + 1) & 255
+    low = _LATTICE[row | column] * (1 - s) + _LATTICE[row | next_column] * s
+    high = _LATTICE[next_row | column] * (1 - s) + _LATTICE[next_row | next_column] * s
+    return low * (1 - t) + high * t
+
+
+@njit(nogil=True, cache=True)
+def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: bool) -> tuple[float, float, float]:
+    """Light from a direction (unit): horizon to zenith, glow around the sun; below the horizon, haze."""
+    up = min(max(z, 0.0), 1.0)
+    share = 1 - (1 - up) * (1 - up) * (1 - up)
+    r = _HORIZON[0] + (_ZENITH[0] - _HORIZON[0]) * share
+    g = _HORIZON[1] + (_ZENITH[1] - _HORIZON[1]) * share
+    b = _HORIZON[2] + (_ZENITH[2] - _HORIZON[2]) * share
+    if clouds and up > 0.02:
+        far = 1.0 / (up + 0.12)
+        cover = 0.6 * _noise(x * far * 1.1, y * far * 1.1, 7) + 0.4 * _noise(x * far * 2.9, y * far * 2.9, 8)
+        cover = min(max((cover - 0.50) * 3.2, 0.0), 0.8) * min(up * 5.0, 1.0)
+        r, g, b = r + (_CLOUD[0] - r) * cover, g + (_CLOUD[1] - g) * cover, b + (_CLOUD[2] - b) * cover
+    glow = max(x * sun[0] + y * sun[1] + z * sun[2], 0.0)
+    glow *= glow
+    glow *= glow
+    glow *= glow * 0.5
+    return r + glow, g + glow * 0.9, b + glow * 0.7
+
+
+@njit(nogil=True, cache=True)
+def light(
+    triangles: np.ndarray,
+    colors: np.ndarray,
+    materials: np.ndarray,
+    patterns: np.ndarray,
+    T_world_velo: np.ndarray,
+    eye: np.ndarray,
+    sun: np.ndarray,
+    boxes: np.ndarray,
+    faces: np.ndarray,
+) -> None:
+    """Once per picture, before shade: faces (T, FACE) float64 of the triangles with a box (raster.set_up).
+
+    in   triangles (T, 3, 3) float64, velodyne; colors (T, 3) float32 linear albedo; materials (T,) int32 indices into
+         patterns (K,) int32; eye (3,), sun (3,) float64
+    A face is lit from the side it is seen from. The two triangles of an upright rectangle have the same extent: what is drawn
+    across it (a window's frame) fits both.
+    """
+    world = np.empty((3, 3))
+    for t in range(triangles.shape[0]):
+        if boxes[t, 2] < boxes[t, 0]:
+            continue
+        for k in range(3):
+            for axis in range(3):
+                row = T_world_velo[axis]
+                world[k, axis] = row[0] * triangles[t, k, 0] + row[1] * triangles[t, k, 1] + row[2] * triangles[t, k, 2] + row[3]
+        ax, ay, az = world[1, 0] - world[0, 0], world[1, 1] - world[0, 1], world[1, 2] - world[0, 2]
+        bx, by, bz = world[2, 0] - world[0, 0], world[2, 1] - world[0, 1], world[2, 2] - world[0, 2]
+        nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        norm = np.sqrt(nx * nx + ny * ny + nz * nz)
+        if nx * (world[0, 0] - eye[0]) + ny * (world[0, 1] - eye[1]) + nz * (world[0, 2] - eye[2]) > 0:
+            norm = -norm
+        nx, ny, nz = nx / norm, ny / norm, nz / norm
+        face = faces[t]
+        face[0], face[1], face[2] = nx, ny, nz
+        up = 0.5 + 0.5 * nz
+        for c in range(3):
+            face[3 + c] = _BOUNCE[c] + (_SKYLIGHT[c] - _BOUNCE[c]) * up
+            face[14 + c] = colors[t, c]
+        face[6] = max(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0)
+        flat = np.sqrt(nx * nx + ny * ny)
+        face[12] = 0.0
+        if flat > 0.9 and patterns[materials[t]] in (PLASTER, PANE):
+            face[7], face[8] = -ny / flat, nx / flat
+            start, end, base, top = np.inf, -np.inf, np.inf, -np.inf
+            for k in range(3):
+                along = world[k, 0] * face[7] + world[k, 1] * face[8]
+                start, end = min(start, along), max(end, along)
+                base, top = min(base, world[k, 2]), max(top, world[k, 2])
+            face[9], face[10], face[11], face[12] = start, end - start, base, top - base
+            face[13] = _random(int(np.floor(start * 8)), int(np.floor(base * 8)), 13)
+
+
+@njit(nogil=True, cache=True)
+def _mirror(
+    x: float, y: float, z: float, face: np.ndarray, shine: float, sun: np.ndarray, r: float, g: float, b: float
+) -> tuple[float, float, float]:
+    """r g b of a shiny face seen along x y z (unit): sky or street mixed in, more at grazing angles."""
+    back = x * face[0] + y * face[1] + z * face[2]
+    grazing = (1 + back) * (1 + back)
+    share = shine + (1 - shine) * 0.5 * grazing * grazing
+    up = z - 2 * back * face[2]
+    if up <= 0:
+        return r + 0.22 * share, g + 0.21 * share, b + 0.20 * share
+    sky = _sky(x - 2 * back * face[0], y - 2 * back * face[1], up, sun, False)
+    return r * (1 - share) + sky[0] * share, g * (1 - share) + sky[1] * share, b * (1 - share) + sky[2] * share
+
+
+@njit(nogil=True, cache=True)
+def _sunlit(
+    x: float, y: float, z: float, heights: np.ndarray, corner: np.ndarray, per_m: float, slant: tuple[float, float]
+) -> float:
+    """0 in the shadow .. 1 in the sun; beyond the map, sun. heights: see shade."""
+    u = (x - z * slant[0] - corner[0]) * per_m
+    v = (y - z * slant[1] - corner[1]) * per_m
+    if not (u >= 0 and v >= 0 and u < heights.shape[1] - 1 and v < heights.shape[0] - 1):
+        return 1.0
+    i, j = int(u), int(v)
+    s, t = u - i, v - j
+    floor = z + _BIAS_M
+    near = (0.0 if heights[j, i] > floor else 1 - s) + (0.0 if heights[j, i + 1] > floor else s)
+    far = (0.0 if heights[j + 1, i] > floor else 1 - s) + (0.0 if heights[j + 1, i + 1] > floor else s)
+    return near * (1 - t) + far * t
+
+
+@njit(nogil=True, cache=True)
+def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: np.ndarray) -> tuple[float, float, float, float]:
+    """Albedo r g b of a face at a place, its share of mirrored sky. Detail finer than a pixel's footprint [m] fades."""
+    r, g, b = face[14], face[15], face[16]
+    if pattern == PLAIN:
+        return r, g, b, 0.0
+    if pattern == GLOSS:
+        return r, g, b, 0.10
+    if pattern == GLASS:
+        return r, g, b, 0.30
+    if pattern == GRAIN:
+        m = 0.80 + 0.28 * _noise(x * 0.35, y * 0.35, 0)
+        if footprint < 0.06:
+            m += (1 - footprint / 0.06) * 0.34 * (_noise(x * 11, y * 11, 1) - 0.5)
+        return r * m, g * m, b * m, 0.0
+    if pattern == SLABS:
+        m = 0.88 + 0.2 * _noise(x * 0.5, y * 0.5, 2)
+        if footprint < 0.05:
+            sharp = 1 - footprint / 0.05
+            row, column = np.floor(x * 1.6), np.floor(y * 1.6)
+            if x * 1.6 - row < 0.05 or y * 1.6 - column < 0.05:
+                m -= 0.35 * sharp
+            m += 0.14 * sharp * (_random(int(row), int(column), 3) - 0.5)
+        return r * m, g * m, b * m, 0.0
+    if pattern == TURF:
+        dry = _noise(x * 0.22, y * 0.22, 4)
+        m = 0.75 + 0.35 * dry
+        if footprint < 0.12:
+            m += (1 - footprint / 0.12) * 0.6 * (_noise(x * 6, y * 6, 5) - 0.5)
+        return r * m * (0.85 + 0.45 * dry), g * m, b * m, 0.0
+    if pattern == LEAVES:
+        m = 0.55 + 0.6 * _noise(x * 1.7 + z * 1.1, y * 1.7 + z * 1.5, 6)
+        if footprint < 0.15:
+            m += (1 - footprint / 0.15) * 1.1 * (_noise(x * 6.1 + z * 4.7, y * 6.3 - z * 5.1, 9) - 0.5)
+        m = max(m, 0.15)
+        return r * m, g * m, b * m * 0.9, 0.0
+    if pattern == BLOCKS:
+        along, course = x * face[1] - y * face[0], np.floor(z * 4)
+        place = along * 2 + 0.5 * (course - 2 * np.floor(course / 2))
+        m = 0.9 + 0.2 * _noise(along * 0.6, z * 0.6, 10)
+        if footprint < 0.06:
+            sharp = 1 - footprint / 0.06
+            m += 0.24 * sharp * (_random(int(np.floor(place)), int(course), 11) - 0.5)
+            if z * 4 - course < 0.08 or place - np.floor(place) < 0.05:
+                m -= 0.25 * sharp
+        return r * m, g * m, b * m, 0.0
+    if pattern == PLASTER:
+        m = 0.90 + 0.2 * _noise((x + y) * 0.4, z * 0.4, 12)
+        if face[12] > 2 and z - face[11] < 0.45:
+            m *= 0.65  # plinth
+        return r * m, g * m, b * m, 0.0
+    if face[12] == 0:
+        return r, g, b, 0.33
+    return _pane(x, y, z, face)
+
+
+@njit(nogil=True, cache=True)
+def _pane(x: float, y: float, z: float, face: np.ndarray) -> tuple[float, float, float, float]:
+    """As _paint: a window in its frame, with a bar, some with curtains. Its sides and sill are frame."""
+    left, low = x * face[7] + y * face[8] - face[9], z - face[11]
+    right, high = face[10] - left, face[12] - low
+    if left < 0.07 or right < 0.07 or low < 0.09 or high < 0.07 or abs(left - right) < 0.05:
+        return 0.62, 0.61, 0.58, 0.0
+    if face[13] > 0.55 and high < (face[13] - 0.4) * face[12]:
+        return 0.32, 0.31, 0.29, 0.25
+    return face[14], face[15], face[16], 0.33
+
+
+@njit(nogil=True, cache=True)
+def shade(
+    values: np.ndarray,
+    index: np.ndarray,
+    owners: np.ndarray,
+    materials: np.ndarray,
+    patterns: np.ndarray,
+    faces: np.ndarray,
+    rays: np.ndarray,
+    eye: np.ndarray,
+    px_rad: float,
+    heights: np.ndarray,
+    corner: np.ndarray,
+    cell_m: float,
+    sun: np.ndarray,
+    first_row: int,
+    end_row: int,
+    image: np.ndarray,
+    depth_m: np.ndarray,
+    pixel_ids: np.ndarray,
+) -> None:
+    """Rows first_row .. end_row - 1; rows are independent.
+
+    in   values (H, W) float32 1/depth, index (H, W) int32 of raster.fill; owners (T,) int64; materials (T,) int32 indices
+         into patterns (K,) int32; faces of light
+         rays (3, 3), eye (3,) float64: a pixel shows eye + depth * rays @ [u v 1]; px_rad: 1 / focal length in pixels
+         heights (S, S) float32: z of the highest thing on the sun's ray through each ground cell (the ray's x, y at z = 0),
+         corner (2,): centre of cell [0, 0], cell_m: its edge
+    out  image (H, W, 3) uint8; depth_m (H, W) float32, inf for sky; pixel_ids (H, W) int64, -1 for sky
+    """
+    slant, per_m = (sun[0] / sun[2], sun[1] / sun[2]), 1 / cell_m
+    for v in range(first_row, end_row):
+        for u in range(values.shape[1]):
+            rx = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
+            ry = rays[1, 0] * u + rays[1, 1] * v + rays[1, 2]
+            rz = rays[2, 0] * u + rays[2, 1] * v + rays[2, 2]
+            t = index[v, u]
+            if t < 0:
+                depth_m[v, u], pixel_ids[v, u] = np.inf, -1
+                norm = np.sqrt(rx * rx + ry * ry + rz * rz)
+                r, g, b = _sky(rx / norm, ry / norm, rz / norm, sun, True)
+            else:
+                depth = 1.0 / values[v, u]
+                depth_m[v, u], pixel_ids[v, u] = depth, owners[t]
+                x, y, z = eye[0] + depth * rx, eye[1] + depth * ry, eye[2] + depth * rz
+                face = faces[t]
+                r, g, b, shine = _paint(patterns[materials[t]], x, y, z, depth * px_rad, face)
+                sunlight = face[6]
+                if sunlight > 0:
+                    sunlight *= _sunlit(x, y, z, heights, corner, per_m, slant)
+                r *= face[3] + _SUNLIGHT[0] * sunlight
+                g *= face[4] + _SUNLIGHT[1] * sunlight
+                b *= face[5] + _SUNLIGHT[2] * sunlight
+                if shine > 0:
+                    norm = np.sqrt(rx * rx + ry * ry + rz * rz)
+                    r, g, b = _mirror(rx / norm, ry / norm, rz / norm, face, shine, sun, r, g, b)
+                haze = depth / (depth + _HAZE_M)
+                r, g, b = r + (_HORIZON[0] - r) * haze, g + (_HORIZON[1] - g) * haze, b + (_HORIZON[2] - b) * haze
+            image[v, u, 0] = _SRGB[min(max(int(r * _STEPS), 0), _LAST)]
+            image[v, u, 1] = _SRGB[min(max(int(g * _STEPS), 0), _LAST)]
+            image[v, u, 2] = _SRGB[min(max(int(b * _STEPS), 0), _LAST)]
