@@ -81,6 +81,14 @@ def velo_to_camera(boxes3d: np.ndarray, T_cam_velo: np.ndarray) -> np.ndarray:
     return out
 
 
+def upright(boxes_cam: np.ndarray) -> np.ndarray:
+    """KITTI rows -> (M, 7) float64 [x, z, -y, l, w, h, -ry], geometric centre: the camera frame with its third axis up.
+
+    Overlaps there are those of the camera frame, and no calibration is needed. M = 0 is fine."""
+    h, w, length, x, y, z, ry = np.asarray(boxes_cam, np.float64).reshape(-1, 7).T
+    return np.column_stack([x, z, h / 2 - y, length, w, h, -ry])
+
+
 def alpha(boxes_cam: np.ndarray) -> np.ndarray:
     """KITTI's observation angle (M,) float64: ry as seen along the line of sight, in [-pi, pi)."""
     cam = np.asarray(boxes_cam, np.float64).reshape(-1, 7)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from operators.geometry.boxes3d import EDGES, alpha, camera_to_velo, corners, velo_to_camera, wrap_angle
+from operators.geometry.boxes3d import EDGES, alpha, camera_to_velo, corners, upright, velo_to_camera, wrap_angle
+from operators.kernels.iou import iou_3d
 
 HALF_TURN = np.pi / 2
 STRAIGHT = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
@@ -112,3 +113,15 @@ def test_alpha_is_ry_seen_along_the_line_of_sight():
     rows[:, 3] = [0.0, 10.0, -10.0]
     rows[:, 6] = [-HALF_TURN, -HALF_TURN, 3.0]
     np.testing.assert_allclose(alpha(rows), [-HALF_TURN, -HALF_TURN - np.pi / 4, 3.0 + np.pi / 4 - 2 * np.pi])
+
+
+def test_upright_overlaps_as_through_a_camera_without_tilt():
+    rng = np.random.default_rng(4)
+    rows = np.column_stack([rng.uniform(1, 3, (40, 3)), rng.uniform([-4, -1, 4], [4, 1, 9], (40, 3)), rng.uniform(-3, 3, 40)])
+    straight = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+    through_velo, here = np.empty((20, 20)), np.empty((20, 20))
+    velo = camera_to_velo(rows, straight).astype(np.float64)
+    iou_3d(velo[:20], velo[20:], through_velo)
+    iou_3d(upright(rows[:20]), upright(rows[20:]), here)
+    assert (here > 0.1).sum() > 5 and upright(np.empty((0, 7))).shape == (0, 7)
+    np.testing.assert_allclose(here, through_velo, atol=1e-5)

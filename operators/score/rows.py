@@ -1,0 +1,130 @@
+"""Text files of truth and results -> arrays, each line by its number: what an evaluator says of a file names file and line.
+
+Numbers are those that float() reads. Rows come out by frame, within a frame as the file has them; a file may have its frames in
+any order. Rows whose id is negative belong to no track and are left out, as TrackEval does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from operators.kernels import text
+from pipeline.errors import InputError
+
+
+class Table(NamedTuple):
+    """values (L, C) float64, one row per line of the file; lines (L,) their numbers, from 1."""
+
+    values: np.ndarray
+    lines: np.ndarray
+
+
+def read_table(
+    path: Path, widths: Sequence[int], columns: int, separator: str = " ", word_column: int = -1, words: Sequence[str] = ()
+) -> Table:
+    """The first `columns` numbers of every line; a line has as many columns as one of `widths`, the same in the whole file.
+
+    `words` may stand in `word_column`, in upper or lower case; their index is the value. Columns that the file does not have are
+    NaN. An empty file: L = 0. Raises InputError for a line that is anything else.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes().rstrip(), np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
+    num_lines = int(np.count_nonzero(data == ord("\n"))) + 1
+    values = np.full((num_lines, columns), np.nan)
+    found, kinds = np.zeros(num_lines, np.int32), np.zeros(num_lines, np.uint8)
+    length = text.read_table(data, ord(separator), word_column, _padded(words), values, found, kinds)
+    values, found, kinds = values[:length], found[:length], kinds[:length]
+    if length:
+        width = int(found[0]) if int(found[0]) in widths else max(widths)
+        for line in np.flatnonzero((found != width) | (kinds != text.PLAIN)).tolist():
+            raw = bytes(data).split(b"\n")[line].decode("utf-8", "replace")
+            values[line] = _slowly(path, line + 1, raw, width, widths, columns, separator, word_column, words)
+    return Table(values, np.arange(1, length + 1))
+
+
+def _slowly(
+    path: Path,
+    number: int,
+    raw: str,
+    width: int,
+    widths: Sequence[int],
+    columns: int,
+    separator: str,
+    word_column: int,
+    words: Sequence[str],
+) -> list[float]:
+    """One line, as the fast reader could not read it: with an exponent, with many digits, or wrong."""
+    cells = raw.split() if separator == " " else [cell.strip() for cell in raw.split(separator)]
+    if not raw.strip():
+        refuse(path, number, f"{' or '.join(map(str, widths))} columns", "an empty line")
+    if separator != " " and len(cells) > 1 and not cells[-1]:
+        cells.pop()  # 1,2,3, is a habit of some writers
+    if len(cells) not in widths:
+        refuse(path, number, f"{' or '.join(map(str, widths))} columns", str(len(cells)))
+    if len(cells) != width:
+        refuse(path, number, f"{width} columns as the lines before", str(len(cells)))
+    out = []
+    for column, cell in enumerate(cells[:columns]):
+        if column == word_column:
+            if cell.lower() not in words:
+                refuse(path, number, f"a type of {', '.join(words)} in column {column + 1}", cell)
+            out.append(float(words.index(cell.lower())))
+            continue
+        try:
+            out.append(float(cell))
+        except ValueError:
+            refuse(path, number, f"a number in column {column + 1}", repr(cell))
+    return out + [np.nan] * (columns - len(out))
+
+
+def refuse(path: Path, number: int, needs: str, got: str) -> NoReturn:
+    raise InputError(f"{path}:{number}: needs {needs}, got {got}")
+
+
+def check_finite(path: Path, table: Table, columns: slice, what: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(table.values[:, columns]).all(1))
+    if len(bad):
+        row = bad[0]
+        column = int(np.flatnonzero(~np.isfinite(table.values[row, columns]))[0]) + columns.start
+        refuse(path, int(table.lines[row]), f"finite {what}", f"{table.values[row, column]:g} in column {column + 1}")
+
+
+def whole(path: Path, table: Table, column: int, what: str, least: int | None = None) -> np.ndarray:
+    """The column as (L,) int64; `least` is the smallest number allowed."""
+    values = table.values[:, column]
+    good = np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < 2**53)
+    if least is not None:
+        good &= values >= least
+    if not good.all():
+        row = int(np.argmin(good))
+        numbers = "whole number" if least is None else f"number {least}, {least + 1}, .."
+        refuse(path, int(table.lines[row]), f"a {what} ({numbers}) in column {column + 1}", f"{values[row]:g}")
+    return values.astype(np.int64)
+
+
+def check_unique(path: Path, frames: np.ndarray, ids: np.ndarray, groups: np.ndarray, lines: np.ndarray) -> None:
+    """No id twice in one frame and group; rows of group -1 are not looked at. Rows may come in any order."""
+    order = np.lexsort((lines, ids, groups, frames))
+    order = order[groups[order] >= 0]
+    same = np.ones(max(len(order) - 1, 0), bool)
+    for key in (frames, ids, groups):
+        same &= key[order][1:] == key[order][:-1]
+    if same.any():
+        twice = order[1:][same]
+        row = int(twice[np.argmin(lines[twice])])
+        first = int(order[int(np.flatnonzero(order == row)[0]) - 1])
+        got = f"id {ids[row]} of frame {frames[row]} again, first in line {lines[first]}"
+        refuse(path, int(lines[row]), "every track id once per frame", got)
+
+
+def _padded(words: Sequence[str]) -> np.ndarray:
+    out = np.zeros((len(words), max(map(len, words), default=0)), np.uint8)
+    for row, word in enumerate(words):
+        out[row, : len(word)] = np.frombuffer(word.encode(), np.uint8)
+    return out
