@@ -24,7 +24,7 @@ _HORIZON = (0.50, 0.66, 0.86)
 _ZENITH = (0.06, 0.17, 0.50)
 _CLOUD = (1.15, 1.12, 1.08)
 _HAZE_M = 900.0
-_BIAS_M = 0.2  # on a steep face, height changes within one cell of the shadow map
+_OFF_CELLS = 1.6  # how far off its face a place asks for shadow: further than a cell is wide, or faces shadow themselves
 _BRIGHTEST = 4.0
 _STEPS = 4096  # of light per unit
 
@@ -172,7 +172,7 @@ def _sunlit(
         return 1.0
     i, j = int(u), int(v)
     s, t = u - i, v - j
-    floor = z + _BIAS_M
+    floor = z + 0.03
     near = (0.0 if heights[j, i] > floor else 1 - s) + (0.0 if heights[j, i + 1] > floor else s)
     far = (0.0 if heights[j + 1, i] > floor else 1 - s) + (0.0 if heights[j + 1, i + 1] > floor else s)
     return near * (1 - t) + far * t
@@ -276,7 +276,7 @@ def shade(
          corner (2,): centre of cell [0, 0], cell_m: its edge
     out  image (H, W, 3) uint8; depth_m (H, W) float32, inf for sky; pixel_ids (H, W) int64, -1 for sky
     """
-    slant, per_m = (sun[0] / sun[2], sun[1] / sun[2]), 1 / cell_m
+    slant, per_m, off = (sun[0] / sun[2], sun[1] / sun[2]), 1 / cell_m, _OFF_CELLS * cell_m
     for v in range(first_row, end_row):
         for u in range(values.shape[1]):
             rx = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
@@ -295,7 +295,8 @@ def shade(
                 r, g, b, shine = _paint(patterns[materials[t]], x, y, z, depth * px_rad, face)
                 sunlight = face[6]
                 if sunlight > 0:
-                    sunlight *= _sunlit(x, y, z, heights, corner, per_m, slant)
+                    lifted = x + off * face[0], y + off * face[1], z + off * face[2]
+                    sunlight *= _sunlit(*lifted, heights, corner, per_m, slant)
                 r *= face[3] + _SUNLIGHT[0] * sunlight
                 g *= face[4] + _SUNLIGHT[1] * sunlight
                 b *= face[5] + _SUNLIGHT[2] * sunlight

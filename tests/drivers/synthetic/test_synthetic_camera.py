@@ -176,6 +176,22 @@ def test_shadows_of_things_out_of_the_picture(camera):
     np.testing.assert_array_equal(shadowed.depth_m, empty.depth_m)
 
 
+@pytest.mark.parametrize("azimuth", np.linspace(0.1, 6.2, 9))
+@pytest.mark.parametrize("elevation", [0.3, 0.9])
+def test_faces_do_not_shadow_themselves(camera, azimuth, elevation):
+    """However the sun grazes it, each side of a box alone in the world has one brightness."""
+    c = corners(np.array([[9, 0, 0, 6, 6, 5, 0.5]]))[0]
+    scene = Scene()
+    for owner, f in enumerate(FACES):
+        scene.add([(c[f[0]], c[f[k]], c[f[k + 1]]) for k in (1, 2)], owner)
+    sun = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    picture = camera.render(*scene.arrays, sun)
+    seen = [owner for owner in range(6) if (picture.pixel_ids == owner).sum() > 50]
+    assert len(seen) >= 2
+    for owner in seen:
+        assert np.ptp(picture.image[picture.pixel_ids == owner].astype(int), axis=0).max() <= 3, "haze alone"
+
+
 def test_the_pattern_of_the_ground_stays_in_the_world(camera):
     """Seen from two places, a spot of grass has the same colour."""
     spots = np.stack([np.repeat(np.linspace(9, 16, 17), 9), np.tile(np.linspace(-2, 2, 9), 17), np.full(153, -1.73)], 1)
