@@ -1,4 +1,4 @@
-"""Ego-motion from the GPS/IMU: oxts lines -> pose of the velodyne.     Source: KITTI raw devkit, convertOxtsToPose.m
+"""Lines of the GPS/IMU (oxts); `operators.geometry.gps` makes poses of them.
 
 One line per frame, index = frame number, 30 numbers; used: lat lon [deg], alt [m], roll pitch yaw [rad].
 World = velodyne at the sequence's first line, also where the scans start later.
@@ -6,7 +6,6 @@ World = velodyne at the sequence's first line, also where the scans start later.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from drivers.kitti.files import numbered, read_lines
 from pipeline.errors import InputError
 
 COLUMNS = 30
-_EARTH_RADIUS_M = 6378137.0
 
 
 def read_oxts(path: Path) -> np.ndarray:
@@ -62,39 +60,3 @@ def check_covers(path: Path, num_lines: int, last_frame: int) -> None:
         raise InputError(
             f"{path}: needs {last_frame + 1} lines (line = frame number, the last frame is {last_frame:06d}), got {num_lines}"
         )
-
-
-def imu_pose(row: np.ndarray, scale: float) -> np.ndarray:
-    """(30,) -> (4, 4) T_mercator_imu. `scale` is the cosine of the first line's latitude."""
-    lat_deg, lon_deg, alt_m, roll, pitch, yaw = row[:6]
-    cr, sr, cp, sp, cy, sy = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch), math.cos(yaw), math.sin(yaw)
-    return np.array(
-        [  # Rz(yaw) Ry(pitch) Rx(roll)
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr, scale * lon_deg * math.pi * _EARTH_RADIUS_M / 180],
-            [
-                sy * cp,
-                sy * sp * sr + cy * cr,
-                sy * sp * cr - cy * sr,
-                scale * _EARTH_RADIUS_M * math.log(math.tan((90 + lat_deg) * math.pi / 360)),
-            ],
-            [-sp, cp * sr, cp * cr, alt_m],
-            [0.0, 0.0, 0.0, 1.0],
-        ]
-    )
-
-
-def enu_pose(row: np.ndarray) -> np.ndarray:
-    """(30,) -> (4, 4) T_enu_imu of a sequence's first line: axes east, north, up, origin where the IMU is."""
-    T = imu_pose(row, 1.0)
-    T[:3, 3] = 0.0
-    return T
-
-
-def poses(rows: np.ndarray, T_velo_imu: np.ndarray) -> np.ndarray:
-    """(K, 30) -> (K, 4, 4) float64 T_world_velo; row 0 is the identity."""
-    scale = math.cos(rows[0, 0] * math.pi / 180)
-    T_imu_velo = np.linalg.inv(T_velo_imu)
-    T_mercator_velo = np.stack([imu_pose(row, scale) for row in rows]) @ T_imu_velo
-    out = np.linalg.inv(T_mercator_velo[0]) @ T_mercator_velo
-    out[0] = np.eye(4)  # without the rounding of inv
-    return out

@@ -31,8 +31,9 @@ from drivers.kitti.files import (
     read_rgb,
     root_folder,
 )
-from drivers.kitti.oxts import poses, read_oxts_folder
+from drivers.kitti.oxts import read_oxts_folder
 from drivers.kitti.timestamps import read_stamps
+from operators.geometry.gps import poses
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static

@@ -11,7 +11,8 @@ import numpy as np
 from drivers.kitti.calibration import KittiCalibration, read_calibration
 from drivers.kitti.files import not_served
 from drivers.kitti.labels import read_tracking_labels
-from drivers.kitti.oxts import check_covers, enu_pose, poses, read_oxts
+from drivers.kitti.oxts import check_covers, read_oxts
+from operators.geometry.gps import enu_pose, poses
 from operators.streams import Imu, Truth
 
 _NEEDS = {"pose": ("oxts", "calib"), "imu": ("oxts", "calib"), "calibration": ("calib",), "truth": ("calib",)}

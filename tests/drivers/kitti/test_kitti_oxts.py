@@ -1,66 +1,11 @@
-import math
-
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
 from drivers.kitti.calibration import read_calibration
-from drivers.kitti.oxts import check_covers, poses, read_oxts, read_oxts_folder
+from drivers.kitti.oxts import check_covers, read_oxts, read_oxts_folder
+from operators.geometry.gps import poses
 from pipeline.errors import InputError
-
-METRES_PER_DEGREE = math.pi / 180 * 6378137
-
-
-def rows(*lat_lon_alt_rpy):
-    out = np.zeros((len(lat_lon_alt_rpy), 30))
-    out[:, :6] = lat_lon_alt_rpy
-    return out
-
-
-def imu_at(x, y, z):
-    """T_velo_imu of an imu without rotation at this place in the velodyne frame."""
-    T = np.eye(4)
-    T[:3, 3] = x, y, z
-    return T
-
-
-@pytest.mark.parametrize(
-    "first, second, expected",
-    [
-        ((0, 0, 0, 0, 0, 0), (0, 1e-5, 0, 0, 0, 0), (1.11319, 0, 0)),  # yaw 0 looks east: ahead
-        ((0, 0, 0, 0, 0, math.pi / 2), (0, 1e-5, 0, 0, 0, math.pi / 2), (0, -1.11319, 0)),  # looking north, east is right
-        ((60, 0, 0, 0, 0, 0), (60, 1e-5, 0, 0, 0, 0), (1.11319 / 2, 0, 0)),  # a degree of longitude is half as long at 60 deg
-        ((60, 0, 0, 0, 0, 0), (60 + 1e-5, 0, 0, 0, 0, 0), (0, 1.11319, 0)),  # one of latitude is not
-        ((0, 0, 100, 0, 0, 0), (0, 0, 103, 0, 0, 0), (0, 0, 3)),
-        ((0, 0, 100, 0, 0, math.pi), (0, 0, 103, 0, 0, math.pi), (0, 0, 3)),
-    ],
-)
-def test_straight_moves(first, second, expected):
-    T = poses(rows(first, second), imu_at(-0.8, 0.3, -0.8))
-    assert np.array_equal(T[0], np.eye(4))
-    assert T[1][:3, 3] == pytest.approx(expected, abs=1e-4)
-    assert T[1][:3, :3] == pytest.approx(np.eye(3), abs=1e-12)
-
-
-def test_turning_on_the_spot_swings_the_velodyne_round_the_imu():
-    T = poses(rows((49, 8, 110, 0, 0, 0), (49, 8, 110, 0, 0, math.pi / 2)), imu_at(-2, 0, 0))
-    # the velodyne sits 2 m before the imu; after a quarter turn to the left it is 2 m back and 2 m to the left of where it was
-    assert T[1][:3, 3] == pytest.approx((-2, 2, 0), abs=1e-6)
-    assert T[1] @ [1, 0, 0, 1] == pytest.approx((-2, 3, 0, 1), abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    "rpy, ahead, left",
-    [
-        ((0.3, 0, 0), (1, 0, 0), (0, math.cos(0.3), math.sin(0.3))),  # roll: left side up
-        ((0, 0.3, 0), (math.cos(0.3), 0, -math.sin(0.3)), (0, 1, 0)),  # pitch: nose down
-        ((0, 0, 0.3), (math.cos(0.3), math.sin(0.3), 0), (-math.sin(0.3), math.cos(0.3), 0)),
-    ],
-)
-def test_senses_of_the_angles(rpy, ahead, left):
-    T = poses(rows((49, 8, 110, 0, 0, 0), (49, 8, 110, *rpy)), np.eye(4))
-    assert T[1][:3, 0] == pytest.approx(ahead, abs=1e-9)
-    assert T[1][:3, 1] == pytest.approx(left, abs=1e-9)
 
 
 def test_a_file_is_one_row_per_frame(kitti):
