@@ -12,6 +12,7 @@ speak for several classes. NaN logits are below any threshold. Nothing above the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,10 @@ class DecodeConfig:
                 raise ValueError(f"{key}: needs 1 or more, got {getattr(self, key)}")
 
 
+HeadsAt = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""anchors (n,) int64 -> box residuals (n, 7), direction logits (n, 2): a net may compute them only where they are asked for"""
+
+
 def decode(
     class_logits: np.ndarray,
     box_residuals: np.ndarray,
@@ -47,23 +52,35 @@ def decode(
     config: DecodeConfig,
 ) -> Boxes3D:
     """labels (C,): what each column of class_logits is called in the output; a negative one is left out."""
+    return decode_at(class_logits, lambda at: (box_residuals[at], direction_logits[at]), anchors, labels, config)
+
+
+def decode_at(
+    class_logits: np.ndarray, heads_at: HeadsAt, anchors: np.ndarray, labels: np.ndarray, config: DecodeConfig
+) -> Boxes3D:
+    """`decode` with the other two heads asked once, for the candidates of all classes."""
     least = math.log(config.score_threshold / (1 - config.score_threshold))
-    found: list[tuple[np.ndarray, np.ndarray, int]] = []
-    for column, label in enumerate(labels):
-        if label < 0:
-            continue
-        logits = class_logits[:, column]
-        at = np.flatnonzero(logits > least)
-        at = at[np.argsort(-logits[at], kind="stable")[: config.max_candidates]]
-        bins = (direction_logits[at, 1] > direction_logits[at, 0]).astype(np.int64)
-        boxes = decode_boxes(box_residuals[at], bins, anchors[at])
-        kept = np.empty(config.max_boxes, np.int64)
-        num = nms_bev(boxes.astype(np.float64), config.nms_iou, kept)
-        found.append((boxes[kept[:num]], logits[at[kept[:num]]], int(label)))
-    if not found:
-        return Boxes3D(np.empty((0, 7), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
-    boxes, logits = np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
-    of = np.concatenate([np.full(len(f[1]), f[2], np.int32) for f in found])
-    best = np.argsort(-logits, kind="stable")[: config.max_boxes]
-    scores = 1 / (1 + np.exp(-logits[best].astype(np.float64)))
-    return Boxes3D(boxes[best], scores.astype(np.float32), of[best])
+    above, column = np.nonzero(class_logits > least)
+    candidates, names = [], []
+    for c, label in enumerate(labels):
+        at = above[column == c] if label >= 0 else above[:0]
+        best = np.argsort(-class_logits[at, c], kind="stable")[: config.max_candidates]
+        candidates.append(at[best])
+        names.append(np.full(len(best), label, np.int32))
+    at, of = np.concatenate(candidates), np.concatenate(names)
+    residuals, directions = heads_at(at)
+    bins = (directions[:, 1] > directions[:, 0]).astype(np.int64)
+    boxes = decode_boxes(residuals, bins, anchors[at])
+    logits = class_logits[at, np.repeat(np.arange(len(labels)), [len(c) for c in candidates])]
+
+    stay = [np.empty(0, np.int64)]
+    kept = np.empty(config.max_boxes, np.int64)
+    start = 0
+    for group in candidates:
+        num = nms_bev(boxes[start : start + len(group)].astype(np.float64), config.nms_iou, kept)
+        stay.append(start + kept[:num])
+        start += len(group)
+    rows = np.concatenate(stay)
+    rows = rows[np.argsort(-logits[rows], kind="stable")[: config.max_boxes]]
+    scores = 1 / (1 + np.exp(-logits[rows].astype(np.float64)))
+    return Boxes3D(boxes[rows], scores.astype(np.float32), of[rows])

@@ -4,6 +4,7 @@ in   points   (N, 4) float32     x y z [m, velodyne frame], intensity [0..1]
 out  pillars  (P, K, 4) float32  same columns, zero-padded to K points
      cells    (P, 2) int32       row (y), column (x) of each pillar
      counts   (P,) int32         points kept, 1..K
+     facts    cell_m, range_m    the grid that cells count in
 Pillars come in the order of their first point, points in input order. A point is in range when its cell is in the grid
 and z0 <= z < z1.
 State: counters only.   Empty sweep: P = 0.   Full: later pillars, and points beyond K, are dropped and counted, as are
@@ -76,6 +77,7 @@ class Voxelize(Operator):
         cells = self.alloc("pillars", "cells", (size, 2), np.int32)
         counts = self.alloc("pillars", "counts", (size,), np.int32)
         num = self._fill(np.ascontiguousarray(points), pillars, cells, counts)
+        self.describe("pillars", cell_m=self.config.cell_m, range_m=self.config.range_m)
         return Pillars(pillars[:num], cells[:num], counts[:num])
 
     def close(self) -> None:
