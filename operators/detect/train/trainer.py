@@ -1,0 +1,323 @@
+"""Train PointPillars: the loop of `pipe train`, its files and its checkpoints.
+
+out  train.yaml         the config, whole
+     losses.csv         a row per step          scores.csv   a row per epoch and class
+     epoch-NNNN.png     predictions from above  checkpoint.pt  everything to go on from
+     model.safetensors  the weights to run with (averaged, float16), with what made them
+The same config on the same machine with as many threads gives the same losses, stopped and resumed or not.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import os
+import platform
+import signal
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from operators.detect import weights
+from operators.detect.decode import DecodeConfig, decode
+from operators.detect.train import picture, validate
+from operators.detect.train.batches import Ahead, Batch, Batches, Pillarizer
+from operators.detect.train.config import DataConfig, TrainConfig
+from operators.detect.train.losses import Losses, detection_loss
+from operators.detect.train.scenes import Scene, Scenes, class_table, min_points
+from operators.detect.train.schedule import follow, rate
+from operators.detect.train.targets import Assigner
+from operators.nets.pointpillars import PointPillars
+from operators.streams import Boxes3D
+from pipeline import lookup, settings, threads, training
+from pipeline.errors import GraphError, InputError, RunError
+from pipeline.progress import Progress
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_LOSS_COLUMNS = (
+    "step,loss,cls,box,direction,lr,positives,ms,wait_ms,forward_ms,backward_ms,read_ms,make_ms,assign_ms".split(",")
+)
+_SCORE_COLUMNS = "step,class,ap_2m,recall,precision,objects".split(",")
+_FREE_TO_CHANGE = ("device", "threads", "prefetch", "epoch_steps", "valid")  # by a training that goes on
+_PANELS = 4
+_BETAS = (0.9, 0.99)
+
+
+class PointPillarsTrainer(training.Trainer):
+    Config = TrainConfig
+
+    def __init__(self, spec: training.TrainSpec, options: training.TrainOptions) -> None:
+        config: TrainConfig = spec.config
+        if options.device is not None:
+            config = replace(config, device=options.device)
+        self.config, self.options, self.spec = config, options, spec
+        if config.device == "cuda" and not torch.cuda.is_available():
+            built = torch.version.cuda or "without CUDA"
+            raise GraphError(f"device: needs a CUDA device, got none (torch {torch.__version__}, built {built}); use --device cpu")
+        self.device = torch.device(config.device)
+        self._data = _source(config.data, spec.where.child("data"))
+        self._valid = None if config.valid is None else _source(config.valid, spec.where.child("valid"))
+        self._checkpoint = options.out / "checkpoint.pt"
+        self._saved = _load(self._checkpoint, config) if options.resume else None
+
+        torch.manual_seed(config.seed)
+        self.net = PointPillars(config.model).to(self.device)
+        self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self.optimizer = _optimizer(self.net, config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")  # type: ignore[attr-defined]
+        self.step, self.position, self.trained_s = 0, 0, 0.0
+        self.scores: dict[str, validate.ClassScore] = {}
+        if self._saved is not None:
+            self._restore(self._saved)
+        self._batches = Batches(*self._data, config)
+        self._scenes: list[Scene] | None = None
+        self._stopped = 0
+
+    def run(self) -> int:
+        config, out = self.config, self.options.out
+        (out / training.RECORD).write_text(yaml.safe_dump(settings.plain(config), sort_keys=False), encoding="utf-8")
+        last = min(config.steps, self.options.steps or config.steps)
+        progress = Progress(self.spec.name, self.step, last, self.options.quiet)
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with threads.limit(config.threads):
+                torch.set_num_threads(config.threads)
+                self._train(last, progress)
+        finally:
+            progress.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self._batches.close()
+        if self._stopped:
+            print(f"stopped after step {self.step} of {config.steps}; go on with: pipe train {self.spec.where.file} --resume --out {out}")
+            return 128 + self._stopped
+        print(f"{self.spec.name}: {self.step} of {config.steps} steps in {self.trained_s:.0f} s; {self._summary()}; results in {out}")
+        return 0
+
+    def _stop(self, number: int, _frame: Any) -> None:
+        if self._stopped:  # asked twice: now
+            raise KeyboardInterrupt
+        self._stopped = number
+
+    def _train(self, last: int, progress: Progress) -> None:
+        config = self.config
+        ahead = Ahead(self._batches.stream(self.position), config.prefetch)
+        curve = _Csv(self.options.out / "losses.csv", _LOSS_COLUMNS, self.step)
+        told = self.step
+        try:
+            since = time.perf_counter()
+            while self.step < last and not self._stopped:
+                batch = ahead.get()
+                waited = time.perf_counter()
+                lr = rate(config.schedule, self.step, config.steps, config.lr)
+                losses, forward_s = self._learn(batch, lr)
+                now = time.perf_counter()
+                self.step += 1
+                self.position = batch.position
+                self.trained_s += now - since
+                spent = [now - since, waited - since, forward_s, now - waited - forward_s]
+                numbers = [1e3 * s for s in spent] + [batch.read_ms, batch.make_ms, batch.assign_ms]
+                curve.row(
+                    [self.step, *(f"{v:.9g}" for v in (*losses, lr)), len(batch.at), *(f"{v:.1f}" for v in numbers)]
+                )
+                progress.update(self.step, f"loss {losses[0]:.3f}  lr {lr:.2g}  {1e3 * spent[0]:.0f} ms")
+                if self.step % config.epoch_steps == 0:
+                    self._epoch(progress)
+                    told = self.step
+                since = time.perf_counter()
+            if self.step > told or self._saved is None:
+                if self._stopped:
+                    self._save()
+                else:
+                    self._epoch(progress)
+        finally:
+            curve.close()
+            ahead.close()
+
+    def _learn(self, batch: Batch, lr: float) -> tuple[list[float], float]:
+        """One step -> total, class, box, direction loss, and how long the way forward took [s]."""
+        begun = time.perf_counter()
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.net.train()
+        pillars, counts, cells, scan, labels, at, residuals, bins = (
+            torch.from_numpy(array).to(self.device, non_blocking=True) for array in batch[:8]
+        )
+        with torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
+            heads = self.net(pillars, counts, cells, scan, config.batch)
+        losses: Losses = detection_loss(*heads, labels, at, residuals, bins)
+        values = torch.stack(losses).detach().tolist()
+        if not np.isfinite(values).all():
+            raise RunError(
+                f"{self.spec.name}: step {self.step + 1}: needs a finite loss, got {values}; a smaller lr, or precision float32?"
+                f" The last checkpoint is {self._checkpoint}"
+            )
+        forward_s = time.perf_counter() - begun
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(losses.total).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.net.parameters(), config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        follow(self.average, self.net, config.ema, self.step)
+        return values, forward_s
+
+    # ---- every epoch
+
+    def _epoch(self, progress: Progress) -> None:
+        if self._valid is not None:
+            self._validate()
+            progress.say(f"step {self.step}: {self._summary()}")
+        self._save()
+
+    def _summary(self) -> str:
+        if not self.scores:
+            return "not validated"
+        return "AP at 2 m " + ", ".join(f"{name} {score.ap:.3f} (of {score.objects})" for name, score in self.scores.items())
+
+    def _validate(self) -> None:
+        config = self.config
+        assert config.valid is not None and self._valid is not None
+        names, model = config.model.class_names, config.model
+        if self._scenes is None:
+            table = class_table(names, config.classes)
+            scenes = Scenes(*self._valid, replace(config.valid, shuffle=False), table, config.seed)
+            least = min_points(config.valid, names)
+            self._scenes = list(validate.keep(scenes, config.valid.scenes, model.range_m, least))
+            scenes.close()
+        pillarize, anchors = Pillarizer(model), Assigner(model).anchors
+        judged: dict[str, list[validate.Judged]] = {name: [] for name in names}
+        panels = []
+        for scene in self._scenes:
+            found = self._detect(scene, pillarize, anchors)
+            for cls, name in enumerate(names):
+                judged[name].append(validate.judge(found, scene, cls))
+            if len(panels) < _PANELS:
+                panels.append(picture.draw(scene, found, names, model.range_m))
+        self.scores = {name: validate.score(of_class) for name, of_class in judged.items()}
+        picture.save(self.options.out / f"epoch-{self.step // config.epoch_steps:04d}.png", panels)
+        table_file = _Csv(self.options.out / "scores.csv", _SCORE_COLUMNS, self.step - 1)
+        for name, score in self.scores.items():
+            table_file.row([self.step, name, *(f"{value:.4f}" for value in score[:3]), score.objects])
+        table_file.close()
+
+    @torch.inference_mode()
+    def _detect(self, scene: Scene, pillarize: Pillarizer, anchors: np.ndarray) -> Boxes3D:
+        """Labels are the model's classes."""
+        config = self.config
+        pillars, counts, cells = (torch.from_numpy(np.array(part)).to(self.device) for part in pillarize(scene.points))
+        with torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
+            heads = self.average(pillars, counts.long(), cells.long())
+        logits = [head[0].float().cpu().numpy() for head in heads]
+        return decode(*logits, anchors, np.arange(len(config.model.class_names)), DecodeConfig())
+
+    # ---- files
+
+    def _save(self) -> None:
+        state = {
+            "config": json.dumps(settings.plain(self.config)),
+            "step": self.step,
+            "position": self.position,
+            "trained_s": self.trained_s,
+            "scores": {name: list(score) for name, score in self.scores.items()},
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        part = self._checkpoint.with_name("checkpoint.pt.part")
+        torch.save(state, part)
+        os.replace(part, self._checkpoint)
+        weights.save(self.options.out / "model.safetensors", self.config.model, self.average.state_dict(), self._facts())
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.net.load_state_dict(saved["net"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if saved["scaler"]:
+            self.scaler.load_state_dict(saved["scaler"])
+        torch.set_rng_state(saved["random"])
+        self.step, self.position, self.trained_s = saved["step"], saved["position"], saved["trained_s"]
+        self.scores = {name: validate.ClassScore(*values) for name, values in saved["scores"].items()}
+
+    def _facts(self) -> dict[str, str]:
+        """What goes into the model's metadata."""
+        scores = {name: {"ap_2m": round(s.ap, 4), "objects": s.objects} for name, s in self.scores.items()}
+        return {
+            "training": json.dumps(settings.plain(self.config)),
+            "steps": str(self.step),
+            "seed": str(self.config.seed),
+            "commit": training.commit(),
+            "command": self.options.command,
+            "trained_s": f"{self.trained_s:.0f}",
+            "machine": f"{self.config.device}, {self.config.threads} threads, {platform.machine()}, torch {torch.__version__}",
+            "scores": json.dumps(scores),
+        }
+
+
+def _source(data: DataConfig, where: settings.Where) -> tuple[Any, Any]:
+    """Driver class and its config."""
+    try:
+        cls = lookup.driver_class(data.driver)
+    except GraphError as error:
+        raise where.child("driver").error(str(error)) from error
+    return cls, settings.build(cls.Config, data.config, where.child("config"))
+
+
+def _optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019); biases and batch norm do not decay."""
+    plain: list[Tensor] = [p for p in net.parameters() if p.ndim > 1]
+    free: list[Tensor] = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": plain, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=_BETAS, fused=True)
+
+
+def _load(path: Path, config: TrainConfig) -> dict[str, Any]:
+    """A checkpoint of the same training. Raises InputError or GraphError."""
+    if not path.is_file():
+        raise InputError(f"--resume: needs {path}, got no such file; leave --resume out to start")
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds for a damaged file
+        raise InputError(f"{path}: cannot read the checkpoint: {type(error).__name__}: {str(error).splitlines()[0]}") from None
+    before, now = _flat(json.loads(saved["config"])), _flat(settings.plain(config))
+    for key in [*now, *(k for k in before if k not in now)]:
+        if key.partition(".")[0] not in _FREE_TO_CHANGE and before.get(key) != now.get(key):
+            raise GraphError(f"--resume: {key}: needs {before.get(key)} as in {path}, got {now.get(key)}")
+    return saved
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested keys with dots -> values."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out
+
+
+class _Csv:
+    """Rows that are in the file once they are written; those of steps after `step` (of a training that was killed) are cut."""
+
+    def __init__(self, path: Path, columns: list[str], step: int) -> None:
+        rows: list[list[str]] = []
+        with suppress(FileNotFoundError), path.open(newline="") as file:
+            rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= step]
+        self._file = path.open("w", newline="", buffering=1)
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerows([columns, *rows])
+
+    def row(self, values: list[Any]) -> None:
+        self._writer.writerow(values)
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,118 @@
+"""What `pipe train` knows: a file that names an operator, and the operator's own trainer.
+
+    class PointPillars(Operator):
+        trainer = "operators.detect.train.trainer:PointPillarsTrainer"
+
+The file's keys are the fields of the trainer's Config; `version` and `train`, the operator's name, are among them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pipeline import lookup, settings, yamlfile
+from pipeline.errors import GraphError
+from pipeline.settings import Where
+
+SHIPPED = Path(__file__).parent.parent / "graphs" / "train"
+RECORD = "train.yaml"
+"""The file in the out folder that says what was trained: the whole config."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """out: folder of all results; steps: stop there, whatever the config's schedule; device: instead of the config's;
+    command: as typed, for the model's record."""
+
+    out: Path
+    steps: int | None = None
+    resume: bool = False
+    device: str | None = None
+    quiet: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """A file read: name of the operator, its trainer, the trainer's config, and where its keys stand."""
+
+    name: str
+    operator: str
+    trainer: type[Trainer]
+    config: Any
+    where: Where
+
+
+class Trainer:
+    """Base of all trainers. Raises GraphError or InputError in __init__ for everything wrong before the start."""
+
+    Config: ClassVar[type]
+
+    def __init__(self, spec: TrainSpec, options: TrainOptions) -> None:
+        raise NotImplementedError(f"{type(self).__name__}.__init__")
+
+    def run(self) -> int:
+        """Train to the end -> exit code: 0 done, 130 or 143 stopped by a signal."""
+        raise NotImplementedError(f"{type(self).__name__}.run")
+
+
+def load(path_or_name: str, sets: Iterable[str] = ()) -> TrainSpec:
+    """Read a training file, or a shipped one by name. `sets` are KEY=VALUE, KEY with dots. Raises GraphError."""
+    path = find_file(path_or_name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise GraphError(f"{path_or_name}: cannot read the training file: {reason}") from None
+    label = str(path) if path == Path(path_or_name) else path.name
+    data, marks = yamlfile.read(text, label)
+    top = Where(label, marks)
+    if not isinstance(data, dict):
+        raise top.error(f"needs a mapping with version: 1 and train:, got {settings.show(data)}")
+    for item in sets:
+        target, equals, value = item.partition("=")
+        keys = tuple(target.strip().split("."))
+        if not equals or not all(keys):
+            raise GraphError(f"--set {item}: needs KEY=VALUE, e.g. model.max_points=32")
+        yamlfile.assign(data, marks, keys, yamlfile.read(value, f"--set {item}")[0], f"--set {item}")
+    name = data.get("train")
+    if not isinstance(name, str):
+        raise top.child("train").error(f"needs the operator to be trained, e.g. detect.pointpillars, got {settings.show(name)}")
+    try:
+        cls = lookup.operator_class(name)
+    except GraphError as error:
+        raise top.child("train").error(str(error)) from error
+    ref = getattr(cls, "trainer", None)
+    if ref is None:
+        raise top.child("train").error(f"{name} cannot be trained: it names no trainer")
+    trainer = lookup.class_by_ref(ref)
+    return TrainSpec(path.stem, name, trainer, settings.build(trainer.Config, data, top), top)
+
+
+def find_file(name: str) -> Path:
+    """A path as it is, or the file of a shipped training."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
+    if path.name == name and name.removesuffix(".yaml") in shipped:
+        return shipped[name.removesuffix(".yaml")]
+    near = difflib.get_close_matches(path.stem, shipped, n=1)
+    hint = f"did you mean the shipped {near[0]}?" if near else f"shipped ones: {', '.join(shipped) or 'none'}"
+    raise GraphError(f"{name}: {'is a folder, not a training file' if path.is_dir() else 'no such training file'}; {hint}")
+
+
+def commit() -> str:
+    """Short hash of this program's checkout, with + when it has changes; "unknown" outside one."""
+    git = ["git", "-C", str(Path(__file__).resolve().parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed else "")
