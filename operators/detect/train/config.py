@@ -50,7 +50,7 @@ class AugmentConfig:
     rotate_rad: float = 0.785  # up to so much about the sensor
     scale: tuple[float, float] = (0.95, 1.05)
     raise_m: float = 0.0  # up or down by at most so much
-    paste: PasteConfig = PasteConfig()
+    paste: PasteConfig = field(default_factory=PasteConfig)
     intensity_gain: tuple[float, float] = (1.0, 1.0)
     intensity_noise: float = 0.0  # standard deviation per point
     intensity_drop: float = 0.0  # probability that a scene has none (all 0)
@@ -76,7 +76,7 @@ class TrainConfig:
         default_factory=lambda: {"Car": ["Car", "Van"], "Pedestrian": ["Pedestrian"], "Cyclist": ["Cyclist"]}
     )
     model: PointPillarsConfig = field(default_factory=PointPillarsConfig)
-    augment: AugmentConfig = AugmentConfig()
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     batch: int = 2
     lr: float = 2e-3  # the highest of the schedule
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"

@@ -71,6 +71,7 @@ class PointPillarsTrainer(training.Trainer):
         torch.manual_seed(config.seed)
         self.net = PointPillars(config.model).to(self.device)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
+        self._norms = [(m, m.momentum) for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.optimizer = _optimizer(self.net, config)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")  # type: ignore[attr-defined]
         self.step, self.position, self.trained_s = 0, 0, 0.0
@@ -133,7 +134,7 @@ class PointPillarsTrainer(training.Trainer):
                     self._epoch(progress)
                     told = self.step
                 since = time.perf_counter()
-            if self.step > told or self._saved is None:
+            if self.step > told or not self._checkpoint.is_file():
                 if self._stopped:
                     self._save()
                 else:
@@ -149,6 +150,8 @@ class PointPillarsTrainer(training.Trainer):
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.net.train()
+        for norm, momentum in self._norms:  # plain means at first: one hundredth a step would keep the initial 1 for long
+            norm.momentum = max(momentum, 1 / (self.step + 1))
         pillars, counts, cells, scan, labels, at, residuals, bins = (
             torch.from_numpy(array).to(self.device, non_blocking=True) for array in batch[:8]
         )
