@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pipeline import lookup, settings, yamlfile
 from pipeline.errors import GraphError
@@ -32,7 +32,7 @@ class TrainOptions:
     out: Path
     steps: int | None = None
     resume: bool = False
-    device: str | None = None
+    device: Literal["cpu", "cuda"] | None = None
     quiet: bool = False
     command: str = ""
 
@@ -111,8 +111,10 @@ def commit() -> str:
     """Short hash of this program's checkout, with + when it has changes; "unknown" outside one."""
     git = ["git", "-C", str(Path(__file__).resolve().parent)]
     try:
-        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True).stdout.strip()
+        head, changed = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout.strip()
+            for words in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -12,11 +12,7 @@ from numba import njit
 @njit(nogil=True, cache=True)
 def _inside(points: np.ndarray, i: int, box: np.ndarray, c: float, s: float) -> bool:
     dx, dy = points[i, 0] - box[0], points[i, 1] - box[1]
-    return (
-        abs(points[i, 2] - box[2]) <= box[5] / 2
-        and abs(c * dx + s * dy) <= box[3] / 2
-        and abs(c * dy - s * dx) <= box[4] / 2
-    )
+    return abs(points[i, 2] - box[2]) <= box[5] / 2 and abs(c * dx + s * dy) <= box[3] / 2 and abs(c * dy - s * dx) <= box[4] / 2
 
 
 @njit(nogil=True, cache=True)

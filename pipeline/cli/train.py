@@ -23,7 +23,7 @@ def add(subparsers: Any) -> None:
     )
     p.add_argument("config", help="path of a training file, or the name of a shipped one")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets", help="override one value of the file")
-    p.add_argument("--steps", type=_count, metavar="N", help="stop after step N; the learning rate still goes by the file's steps")
+    p.add_argument("--steps", type=_count, metavar="N", help="stop after step N; the schedule stays that of the file")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for everything (default out/train-NAME-TIME)")
     p.add_argument("--resume", action="store_true", help="go on where the training in DIR stopped")
     p.add_argument("--device", choices=["cpu", "cuda"], help="instead of the file's device")

@@ -72,7 +72,8 @@ def augment(
 def draw_motion(config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
     """(4, 4): flip y, then turn about z, then scale, then raise."""
     T = np.eye(4)
-    flip, turn, scale, up = random.random() < config.flip, random.uniform(-1, 1), random.uniform(*config.scale), random.uniform(-1, 1)
+    flip, scale = random.random() < config.flip, random.uniform(*config.scale)
+    turn, up = random.uniform(-1, 1), random.uniform(-1, 1)
     if flip:
         T[1, 1] = -1
     T[:3, :3] = scale * rotation_z(turn * config.rotate_rad) @ T[:3, :3]

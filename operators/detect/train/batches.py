@@ -97,7 +97,9 @@ class Batches:
                 parts.append((pillars, targets))
                 if pasting:
                     bank.add(scene)
-            yield _joined(parts, self._scenes.position, 1e3 * read_s, 1e3 * (time.perf_counter() - begun - read_s), 1e3 * assign_s)
+            yield _joined(
+                parts, self._scenes.position, 1e3 * read_s, 1e3 * (time.perf_counter() - begun - read_s), 1e3 * assign_s
+            )
 
     def close(self) -> None:
         self._scenes.close()

@@ -107,7 +107,7 @@ def _check_classes(config: TrainConfig) -> None:
     anchored = config.model.class_names
     for name in anchored:
         if name not in config.classes:
-            raise ValueError(f"classes: needs labels for {name}, which the model has anchors for, got {', '.join(config.classes)}")
+            raise ValueError(f"classes: needs labels for {name}, which the model has anchors of, got {', '.join(config.classes)}")
     seen: dict[str, str] = {}
     for name, labels in config.classes.items():
         if name not in anchored:

@@ -50,7 +50,7 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     logits (B, A, C) float32; labels (B, A): class + 1, 0 negative, -1 ignored
     """
-    return _Focal.apply(logits, labels)  # type: ignore[no-untyped-call,no-any-return]
+    return _Focal.apply(logits, labels)
 
 
 class _Focal(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""What the net sees after an epoch: scenes from above, side by side, objects in grey, predictions in the colour of their class."""
+"""What the net sees after an epoch: scenes from above, side by side, objects in grey, predictions coloured by class."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from operators.detect.decode import DecodeConfig, decode
 from operators.detect.train import picture, validate
 from operators.detect.train.batches import Ahead, Batch, Batches, Pillarizer
 from operators.detect.train.config import DataConfig, TrainConfig
-from operators.detect.train.losses import Losses, detection_loss
+from operators.detect.train.losses import detection_loss
 from operators.detect.train.scenes import Scene, Scenes, class_table, min_points
 from operators.detect.train.schedule import follow, rate
 from operators.detect.train.targets import Assigner
@@ -42,10 +42,9 @@ from pipeline.errors import GraphError, InputError, RunError
 from pipeline.progress import Progress
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_LOSS_COLUMNS = (
-    "step,loss,cls,box,direction,lr,positives,ms,wait_ms,forward_ms,backward_ms,read_ms,make_ms,assign_ms".split(",")
-)
-_SCORE_COLUMNS = "step,class,ap_2m,recall,precision,objects".split(",")
+_LOSS_COLUMNS = ("step", "loss", "cls", "box", "direction", "lr", "positives")
+_TIME_COLUMNS = ("ms", "wait_ms", "forward_ms", "backward_ms", "read_ms", "make_ms", "assign_ms")
+_SCORE_COLUMNS = ("step", "class", "ap_2m", "recall", "precision", "objects")
 _FREE_TO_CHANGE = ("device", "threads", "prefetch", "epoch_steps", "valid")  # by a training that goes on
 _PANELS = 4
 _BETAS = (0.9, 0.99)
@@ -60,8 +59,7 @@ class PointPillarsTrainer(training.Trainer):
             config = replace(config, device=options.device)
         self.config, self.options, self.spec = config, options, spec
         if config.device == "cuda" and not torch.cuda.is_available():
-            built = torch.version.cuda or "without CUDA"
-            raise GraphError(f"device: needs a CUDA device, got none (torch {torch.__version__}, built {built}); use --device cpu")
+            raise GraphError(f"device: needs a CUDA device, got none (torch {torch.__version__}); use --device cpu")
         self.device = torch.device(config.device)
         self._data = _source(config.data, spec.where.child("data"))
         self._valid = None if config.valid is None else _source(config.valid, spec.where.child("valid"))
@@ -71,9 +69,9 @@ class PointPillarsTrainer(training.Trainer):
         torch.manual_seed(config.seed)
         self.net = PointPillars(config.model).to(self.device)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
-        self._norms = [(m, m.momentum) for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._norms = [(m, m.momentum or 0.1) for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.optimizer = _optimizer(self.net, config)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")  # type: ignore[attr-defined]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         self.step, self.position, self.trained_s = 0, 0, 0.0
         self.scores: dict[str, validate.ClassScore] = {}
         if self._saved is not None:
@@ -98,9 +96,11 @@ class PointPillarsTrainer(training.Trainer):
                 signal.signal(number, handler)
             self._batches.close()
         if self._stopped:
-            print(f"stopped after step {self.step} of {config.steps}; go on with: pipe train {self.spec.where.file} --resume --out {out}")
+            command = f"pipe train {self.spec.where.file} --resume --out {out}"
+            print(f"stopped after step {self.step} of {config.steps}; go on with: {command}")
             return 128 + self._stopped
-        print(f"{self.spec.name}: {self.step} of {config.steps} steps in {self.trained_s:.0f} s; {self._summary()}; results in {out}")
+        done = f"{self.step} of {config.steps} steps in {self.trained_s:.0f} s"
+        print(f"{self.spec.name}: {done}; {self._summary()}; results in {out}")
         return 0
 
     def _stop(self, number: int, _frame: Any) -> None:
@@ -111,7 +111,7 @@ class PointPillarsTrainer(training.Trainer):
     def _train(self, last: int, progress: Progress) -> None:
         config = self.config
         ahead = Ahead(self._batches.stream(self.position), config.prefetch)
-        curve = _Csv(self.options.out / "losses.csv", _LOSS_COLUMNS, self.step)
+        curve = _Csv(self.options.out / "losses.csv", _LOSS_COLUMNS + _TIME_COLUMNS, self.step)
         told = self.step
         try:
             since = time.perf_counter()
@@ -126,9 +126,7 @@ class PointPillarsTrainer(training.Trainer):
                 self.trained_s += now - since
                 spent = [now - since, waited - since, forward_s, now - waited - forward_s]
                 numbers = [1e3 * s for s in spent] + [batch.read_ms, batch.make_ms, batch.assign_ms]
-                curve.row(
-                    [self.step, *(f"{v:.9g}" for v in (*losses, lr)), len(batch.at), *(f"{v:.1f}" for v in numbers)]
-                )
+                curve.row([self.step, *(f"{v:.9g}" for v in (*losses, lr)), len(batch.at), *(f"{v:.1f}" for v in numbers)])
                 progress.update(self.step, f"loss {losses[0]:.3f}  lr {lr:.2g}  {1e3 * spent[0]:.0f} ms")
                 if self.step % config.epoch_steps == 0:
                     self._epoch(progress)
@@ -157,7 +155,7 @@ class PointPillarsTrainer(training.Trainer):
         )
         with torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
             heads = self.net(pillars, counts, cells, scan, config.batch)
-        losses: Losses = detection_loss(*heads, labels, at, residuals, bins)
+        losses = detection_loss(heads[0], heads[1], heads[2], labels, at, residuals, bins)
         values = torch.stack(losses).detach().tolist()
         if not np.isfinite(values).all():
             raise RunError(
@@ -199,7 +197,7 @@ class PointPillarsTrainer(training.Trainer):
             scenes.close()
         pillarize, anchors = Pillarizer(model), Assigner(model).anchors
         judged: dict[str, list[validate.Judged]] = {name: [] for name in names}
-        panels = []
+        panels: list[np.ndarray] = []
         for scene in self._scenes:
             found = self._detect(scene, pillarize, anchors)
             for cls, name in enumerate(names):
@@ -220,8 +218,8 @@ class PointPillarsTrainer(training.Trainer):
         pillars, counts, cells = (torch.from_numpy(np.array(part)).to(self.device) for part in pillarize(scene.points))
         with torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
             heads = self.average(pillars, counts.long(), cells.long())
-        logits = [head[0].float().cpu().numpy() for head in heads]
-        return decode(*logits, anchors, np.arange(len(config.model.class_names)), DecodeConfig())
+        cls, box, direction = (head[0].float().cpu().numpy() for head in heads)
+        return decode(cls, box, direction, anchors, np.arange(len(config.model.class_names)), DecodeConfig())
 
     # ---- files
 
@@ -311,7 +309,7 @@ def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
 class _Csv:
     """Rows that are in the file once they are written; those of steps after `step` (of a training that was killed) are cut."""
 
-    def __init__(self, path: Path, columns: list[str], step: int) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
         rows: list[list[str]] = []
         with suppress(FileNotFoundError), path.open(newline="") as file:
             rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= step]
