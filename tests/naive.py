@@ -150,3 +150,42 @@ def see(
                 if t[k] < depth[v, u]:
                     index[v, u], depth[v, u] = k, t[k]
     return index, depth
+
+def inside_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """(N,) bool: which points lie in the upright, turned box."""
+    c, s = np.cos(box[6]), np.sin(box[6])
+    dx, dy, dz = (points[:, i].astype(np.float64) - box[i] for i in range(3))
+    return (abs(c * dx + s * dy) <= box[3] / 2) & (abs(c * dy - s * dx) <= box[4] / 2) & (abs(dz) <= box[5] / 2)
+
+
+def assign_anchors(
+    anchors: np.ndarray, anchor_classes: Any, matched: Any, unmatched: Any, boxes: np.ndarray, classes: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """SECOND's targets -> labels (A,): class + 1, 0 negative, -1 ignored; owner (A,): box of each positive, -1 = none."""
+
+    def rectangle(box: np.ndarray) -> tuple[float, float, float, float]:
+        length, width = (box[4], box[3]) if abs(math.sin(box[6])) > abs(math.cos(box[6])) else (box[3], box[4])
+        return box[0] - length / 2, box[1] - width / 2, box[0] + length / 2, box[1] + width / 2
+
+    def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+        shared = max(min(a[2], b[2]) - max(a[0], b[0]), 0.0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0.0)
+        return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+    overlaps = np.zeros((len(anchors), len(boxes)))
+    for i, anchor in enumerate(anchors):
+        for j, box in enumerate(boxes):
+            if anchor_classes[i] == classes[j]:
+                overlaps[i, j] = iou(rectangle(anchor), rectangle(box))
+    labels, owner = np.zeros(len(anchors), int), np.full(len(anchors), -1)
+    for i in range(len(anchors)):
+        best = overlaps[i].max(initial=0.0)
+        if best >= matched[i]:
+            labels[i], owner[i] = anchor_classes[i] + 1, overlaps[i].argmax()
+        elif best >= unmatched[i]:
+            labels[i] = -1
+    for j in range(len(boxes)):
+        top = overlaps[:, j].max(initial=0.0)
+        for i in range(len(anchors)):
+            if top > 0 and overlaps[i, j] >= top - 1e-6:
+                labels[i], owner[i] = anchor_classes[i] + 1, j
+    return labels, owner

@@ -73,6 +73,8 @@ class KittiObject(Source):
         },
     )
 
+    truth_in_view = True  # what the camera does not see has no labels
+
     _files: _Files
     _next: int
 

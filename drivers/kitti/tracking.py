@@ -73,6 +73,8 @@ class KittiTracking(Source):
         },
     )
 
+    truth_in_view = True  # what the camera does not see has no labels
+
     _clock: Clock
     _sequences: list[Sequence]
     _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
