@@ -151,6 +151,7 @@ def see(
                     index[v, u], depth[v, u] = k, t[k]
     return index, depth
 
+
 def inside_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:
     """(N,) bool: which points lie in the upright, turned box."""
     c, s = np.cos(box[6]), np.sin(box[6])

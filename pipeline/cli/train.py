@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
 import sys
@@ -35,6 +36,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from pipeline import training
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads take the data's core
     spec = training.load(args.config, args.sets)
     if args.resume and args.out is None:
         raise GraphError("--resume: needs --out DIR, the folder of the training to go on with")

@@ -120,7 +120,7 @@ def test_it_learns_one_scene_by_heart(folder):
     still = "augment={flip: 0, rotate_rad: 0, scale: [1, 1]}"
     worlds = [f"{key}.config={{frames: 4, seed: 4, cars: 20, rate_hz: 0.5}}" for key in ("data", "valid")]
     sets = [still, "steps=200", "epoch_steps=200", "lr=0.01", "model.cell_m=[0.32, 0.32]", "model.max_pillars=4000", *worlds]
-        sets += ["model.block_channels=[16, 32]", "model.up_channels=[16, 16]"]
+    sets += ["model.block_channels=[16, 32]", "model.up_channels=[16, 16]"]
     anchors = "model.anchors=[{name: Car, size_m: [4.2, 1.8, 1.5], z_m: -0.98, matched: 0.5, unmatched: 0.35}]"
     sets += [anchors, "classes={Car: [Car]}", "valid.scenes=4", "ema=0.9"]
     assert train("--out", "a", *(word for text in sets for word in ("--set", text))) == 0
