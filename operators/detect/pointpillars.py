@@ -54,6 +54,7 @@ class DetectorConfig(DecodeConfig):
 
 class Detector(Operator):
     Config, inputs, outputs = DetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
+    trainer = "operators.detect.train.trainer:PointPillarsTrainer"  # of `pipe train`
 
     def open(self) -> None:
         import torch
