@@ -14,7 +14,7 @@ Frame 000012 of sequence 0003 (item "0003/000012"; without a sequence: 0000) goe
             DATE/calib_*.txt
 
 Read back it is the same to the last bit: points, pictures, calibration (all numbers have 17 digits), and the truth but for
-`truncated` in tracking (which knows 0, 0.5, 1: rounded up), track ids in object (has none), and angles and coordinates within
+`truncated` in tracking (which knows 0, 0.5, 1: the nearest), track ids in object (has none), and angles and coordinates within
 1e-7 of 0. Poses: to 1e-7 m. Stamps: raw keeps them, in the others they follow from the numbers (10 Hz). Image size: raw keeps
 it, the others tell it by a picture.
 What a stream cannot say: all four cameras are that of the calibration, rectified; the IMU sits in the LiDAR, at `origin` in
@@ -170,7 +170,7 @@ def _tracking(frame: _Frame, config: KittiLayoutConfig) -> Iterator[_Write]:
         yield _Write(f"image_02/{name}.png", _png(frame.image))
     if frame.truth is not None:
         start = [f"{frame.number} {track_id}" for track_id in frame.truth.track_ids.tolist()]
-        cut = np.where(frame.truth.truncated > 0, np.ceil(2 * frame.truth.truncated), frame.truth.truncated).astype(int)
+        cut = np.where(frame.truth.truncated > 0, np.rint(2 * frame.truth.truncated), frame.truth.truncated).astype(int)
         lines = _labels(frame.truth, frame.calibration, cut.tolist(), {"Person_sitting": "Person"})
         yield _Write(f"label_02/{sequence}.txt", _text(f"{a} {b}" for a, b in zip(start, lines, strict=True)), "lines")
     if frame.pose is not None:
