@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run test test-slow test-pythons lint format bench clean help
+.PHONY: run test test-slow test-pythons lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -29,8 +29,12 @@ format: $(READY)  ## let ruff rewrite
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY)  ## measure: hop latency and engine overhead, beside bare pyzmq
+bench: $(READY)  ## measure: hop latency and engine overhead beside bare pyzmq, scoring beside TrackEval
 	$(BIN)/pipe bench all
+
+# Not in the test extra: its list of packages has opencv-python, which writes over opencv-python-headless; it needs none of them here.
+trackeval: $(READY)  ## install TrackEval, which tests and `pipe bench eval` compare with where it is there
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps trackeval==1.3.0
 
 # The torch-free parts on the other Pythons that users have, by name or from pyenv (whose shims may refuse); one that is not
 # installed is named and left out.

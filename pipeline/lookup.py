@@ -29,6 +29,7 @@ _KINDS: dict[str, tuple[type, str, str]] = {
     "driver": (Source, "drivers", "pipe.drivers"),
 }
 _TEST_NODES = "pipeline.nodes"
+_EVALUATORS = "operators.score"
 
 
 def operator_class(name: str) -> type[Operator]:
@@ -62,6 +63,30 @@ def available_operators() -> list[str]:
 
 def available_drivers() -> list[str]:
     return _available("driver")
+
+
+def evaluator(name: str) -> ModuleType:
+    """`kitti-tracking` -> operators/score/kitti_tracking.py. Raises GraphError.
+
+    An evaluator is a module with `evaluate(gt, results, ...)`, paths in, plain numbers by name out ("notes": warnings), and
+    `lines(numbers)`, what to print of them.
+    """
+    if name not in available_evaluators():
+        raise GraphError(f"unknown evaluator {name}{suggest(name, available_evaluators())}")
+    return _import(f"{_EVALUATORS}.{name.replace('-', '_')}", name)
+
+
+@cache
+def available_evaluators() -> list[str]:
+    """Names of all evaluators, found without importing them."""
+    spec = importlib.util.find_spec(_EVALUATORS)
+    names = []
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for module in pkgutil.iter_modules([folder]):
+            tree = ast.parse((Path(folder) / f"{module.name}.py").read_bytes())
+            if any(isinstance(node, ast.FunctionDef) and node.name == "evaluate" for node in tree.body):
+                names.append(module.name.replace("_", "-"))
+    return sorted(names)
 
 
 def class_ref(cls: type) -> str:

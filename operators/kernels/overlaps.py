@@ -50,6 +50,7 @@ def prepare(
     truth: np.ndarray,
     truth_starts: np.ndarray,
     aside: np.ndarray,
+    counted: np.ndarray,
     tracks: np.ndarray,
     track_starts: np.ndarray,
     regions: np.ndarray,
@@ -60,9 +61,9 @@ def prepare(
 ) -> int:
     """The pairs that count -> how many of them.
 
-    A track that matches truth `aside` (NG,) bool goes with it; one that matches nothing goes when it is at most `min_height` high
-    or mostly within a region. A match has an IoU of at least 0.5.
-    out  kept (NT,) bool; similarity (>= sum of rows x columns,) float64: IoU of truth not aside with tracks kept
+    A track that matches truth `aside` (NG,) bool goes; so does one that matches nothing and is at most `min_height` high or
+    mostly within a region. A match has an IoU of at least 0.5. Truth not `counted` (NG,) bool goes in any case.
+    out  kept (NT,) bool; similarity (>= sum of rows x columns,) float64: IoU of truth counted with tracks kept
     """
     at = 0
     for f in range(truth_starts.shape[0] - 1):
@@ -89,7 +90,7 @@ def prepare(
                 if box[3] - box[1] <= min_height + EPS or mostly_within(box, of_frame, EPS):
                     kept[t0 + j] = False
         for i in range(g1 - g0):
-            if aside[g0 + i]:
+            if not counted[g0 + i]:
                 continue
             for j in range(t1 - t0):
                 if kept[t0 + j]:

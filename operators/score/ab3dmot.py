@@ -31,6 +31,7 @@ from operators.kernels import ab3dmot_passes as kernel
 from operators.kernels.overlaps import all_pairs
 from operators.score.kitti_rows import TYPES, Rows, Truth, num_frames, read
 from operators.score.overlaps import starts
+from operators.score.tables import aligned, percent
 
 CRITERIA: dict[str, tuple[bool, float]] = {
     "3D IoU 0.25": (True, 0.25),
@@ -46,6 +47,9 @@ MIN_HEIGHT_PX = 25.0
 NUM_RECALLS = 40
 NO_THRESHOLD = -10000.0
 ROW = ("sMOTA", "MOTA", "MOTP", "recall", "precision", "F1", "TP", "FP", "FN", "IDS", "FRAG", "MT", "ML")
+
+_RATIOS = ("MOTA", "MOTP", "recall", "precision", "F1", "MT", "ML")
+_COUNTS = ("IDS", "FRAG", "TP", "FP", "FN")
 
 
 def score(gt: str | Path, results: str | Path, sequences: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -64,6 +68,28 @@ def score_rows(truth: Truth, tracks: Mapping[str, Rows], criteria: Sequence[str]
             solid, limit = CRITERIA[criterion]
             out[criterion][name] = _Run(data, overlaps[solid], limit).result()
     return out
+
+
+def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of criteria and classes; ratios in per cent."""
+    head = ["AB3DMOT", "sAMOTA", "AMOTA", "AMOTP", "at score", *_RATIOS, *_COUNTS]
+    table = [head]
+    for criterion, classes in found.items():
+        for name, numbers in classes.items():
+            best = numbers["best"]
+            threshold = numbers["best_MOTA_threshold"]
+            table.append(
+                [
+                    f"{criterion} {name}",
+                    *(percent(numbers[key]) for key in head[1:4]),
+                    "all" if threshold == NO_THRESHOLD else f"{threshold:.4f}",
+                    *(percent(best[key]) for key in _RATIOS),
+                    *(str(best[key]) for key in _COUNTS),
+                ]
+            )
+    if len(table) == 1:
+        return ["AB3DMOT: no tracks of " + ", ".join(CLASSES)]
+    return aligned(table)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.score import rows
+from operators.score.tables import several
 from pipeline.errors import InputError
 
 WHO = "eval kitti-tracking"
@@ -83,7 +84,7 @@ def read_truth(gt: str | Path, sequences: Sequence[str] | None = None) -> Truth:
         raise InputError(f"{WHO}: --gt {gt}: needs a folder with label_02/SSSS.txt or SSSS.txt, got {got}")
     missing = [name for name in wanted if name not in there]
     if missing:
-        raise InputError(f"{WHO}: --gt {gt}: needs {folder.name}/SSSS.txt of {_some(missing)}, has {_some(there)}")
+        raise InputError(f"{WHO}: --gt {gt}: needs {folder.name}/SSSS.txt of {several(missing)}, has {several(there)}")
     out = {name: read_rows(folder / f"{name}.txt", truth=True) for name in wanted}
     frames = {name: lengths.get(name, _oxts(gt, name)) for name in wanted}
     for name, of_file in out.items():
@@ -97,7 +98,7 @@ def read_results(results: str | Path, truth: Truth) -> dict[str, Rows]:
     there = {p.stem for p in results.glob("*.txt")} if results.is_dir() else set()
     missing = [name for name in truth.rows if name not in there]
     if missing:
-        got = "no such folder" if not results.is_dir() else f"none of {_some(missing)}"
+        got = "no such folder" if not results.is_dir() else f"none of {several(missing)}"
         hint = "an empty file means no tracks; --sequences A,B scores fewer"
         raise InputError(f"{WHO}: --results {results}: needs SSSS.txt for every sequence of the truth, got {got}; {hint}")
     out = {name: read_rows(results / f"{name}.txt", truth=False) for name in truth.rows}
@@ -160,16 +161,12 @@ def _oxts(gt: Path, sequence: str) -> int | None:
     return len(path.read_bytes().rstrip().splitlines())
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
 def notes(gt: Path, results: Path, truth: Truth, tracks: Mapping[str, Rows]) -> list[str]:
     """What was scored but is probably not meant so."""
     out = []
     extra = sorted({p.stem for p in results.glob("*.txt")} - set(truth.rows))
     if extra:
-        out.append(f"{results}: {_some(extra)}: not in the truth {gt}, not scored")
+        out.append(f"{results}: {several(extra)}: not in the truth {gt}, not scored")
     for what, files in (("truth", truth.rows), ("results", tracks)):
         flat, first = 0, ""
         for of_file in files.values():

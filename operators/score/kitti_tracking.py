@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from operators.kernels.overlaps import prepare
-from operators.score import clear, hota, identity
+from operators.score import ab3dmot
 from operators.score.kitti_rows import TYPES, Rows, Truth, notes, num_frames, read
 from operators.score.overlaps import Overlaps, overlaps, starts
+from operators.score.tables import numbers_of, tracking_lines
 
 CLASSES = ("car", "pedestrian")
 NEIGHBOURS: dict[str, tuple[str, ...]] = {"car": ("van",), "pedestrian": ("person", "person_sitting")}
@@ -30,36 +31,32 @@ MIN_HEIGHT_PX = 25.0
 def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
     """What `pipe eval` prints and writes."""
     truth, tracks = read(gt, results, sequences)
-    return {"classes": score_rows(truth, tracks), "notes": notes(gt, results, truth, tracks)}
+    return {
+        "frames": {name: num_frames(truth, name, of_file) for name, of_file in tracks.items()},
+        "classes": score_rows(truth, tracks),
+        "ab3dmot": ab3dmot.score_rows(truth, tracks),
+        "notes": notes(gt, results, truth, tracks),
+    }
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    return [*tracking_lines(found), "", *ab3dmot.lines(found["ab3dmot"])]
 
 
 def score(gt: str | Path, results: str | Path, sequences: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """Class -> the numbers over all sequences, and below "sequences" those of each.
 
-    About 0.1 s for the nine sequences of KITTI's that the project has. With many result folders for one truth: `read_truth` once,
-    then `score_rows(truth, read_results(...))`.
+    With many result folders for one truth: `read_truth` once, then `score_rows(truth, read_results(...))`.
     """
     return score_rows(*read(Path(gt), Path(results), sequences))
 
 
 def score_rows(truth: Truth, tracks: Mapping[str, Rows]) -> dict[str, dict[str, Any]]:
     """As `score`, from files read already; scores the sequences of `tracks`."""
-    out = {}
-    for name in CLASSES:
-        parts = {}
-        for sequence, of_sequence in tracks.items():
-            data = pairs(truth.rows[sequence], of_sequence, num_frames(truth, sequence, of_sequence), name)
-            parts[sequence] = clear.clear(data), identity.identity(data), hota.hota(data)
-        listed = list(zip(*parts.values(), strict=True)) or [(), (), ()]
-        out[name] = _flat(clear.combine(listed[0]), identity.combine(listed[1]), hota.combine(listed[2]))
-        out[name]["sequences"] = {sequence: _flat(*part) for sequence, part in parts.items()}
-    return out
-
-
-def _flat(of_clear: dict[str, Any], of_identity: dict[str, Any], of_hota: dict[str, np.ndarray]) -> dict[str, Any]:
-    per_alpha = {key: of_hota[key].tolist() for key in hota.MEANS}
-    sums = {key: value for key, value in of_clear.items() if key != "MOTP_sum"}
-    return hota.summary(of_hota) | sums | of_identity | {"per_alpha": per_alpha}
+    frames = {sequence: num_frames(truth, sequence, of_file) for sequence, of_file in tracks.items()}
+    return {
+        name: numbers_of({s: pairs(truth.rows[s], of_file, frames[s], name) for s, of_file in tracks.items()}) for name in CLASSES
+    }
 
 
 def pairs(truth: Rows, tracks: Rows, frames: int, name: str) -> Overlaps:
@@ -70,7 +67,8 @@ def pairs(truth: Rows, tracks: Rows, frames: int, name: str) -> Overlaps:
     kept = np.zeros(len(boxes.ids), bool)
     similarity = np.empty(int((np.diff(at_objects) * np.diff(at_boxes)).sum()))
     num_pairs = prepare(
-        objects.boxes2d, at_objects, aside, boxes.boxes2d, at_boxes, regions.boxes2d, at_regions, MIN_HEIGHT_PX, kept, similarity
+        objects.boxes2d, at_objects, aside, ~aside, boxes.boxes2d, at_boxes, regions.boxes2d, at_regions, MIN_HEIGHT_PX,
+        kept, similarity,
     )  # fmt: skip
     objects, boxes = objects.take(~aside), boxes.take(kept)
     at_objects, at_boxes = starts(objects.frames, frames), starts(boxes.frames, frames)

@@ -28,49 +28,44 @@ def read_table(
 ) -> Table:
     """The first `columns` numbers of every line; a line has as many columns as one of `widths`, the same in the whole file.
 
-    `words` may stand in `word_column`, in upper or lower case; their index is the value. Columns that the file does not have are
-    NaN. An empty file: L = 0. Raises InputError for a line that is anything else.
+    separator  where the first line has none of it, columns are separated by blanks
+    words      may stand in `word_column`, in upper or lower case; their index is the value
+    Columns that the file does not have are NaN. An empty file: L = 0. Raises InputError for a line that is anything else.
     """
     try:
         data = np.frombuffer(path.read_bytes().rstrip(), np.uint8)
     except OSError as error:
         raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
-    num_lines = int(np.count_nonzero(data == ord("\n"))) + 1
-    values = np.full((num_lines, columns), np.nan)
-    found, kinds = np.zeros(num_lines, np.int32), np.zeros(num_lines, np.uint8)
+    raw = bytes(data).split(b"\n")
+    if separator.encode() not in raw[0]:
+        separator = " "
+    values = np.full((len(raw), columns), np.nan)
+    found, kinds = np.zeros(len(raw), np.int32), np.zeros(len(raw), np.uint8)
     length = text.read_table(data, ord(separator), word_column, _padded(words), values, found, kinds)
-    values, found, kinds = values[:length], found[:length], kinds[:length]
-    if length:
-        width = int(found[0]) if int(found[0]) in widths else max(widths)
-        for line in np.flatnonzero((found != width) | (kinds != text.PLAIN)).tolist():
-            raw = bytes(data).split(b"\n")[line].decode("utf-8", "replace")
-            values[line] = _slowly(path, line + 1, raw, width, widths, columns, separator, word_column, words)
-    return Table(values, np.arange(1, length + 1))
+    width = len(_cells(raw[0], separator))
+    as_expected = (found[:length] == width) & (kinds[:length] == text.PLAIN) & (width in widths)
+    for line in np.flatnonzero(~as_expected).tolist():
+        cells = _cells(raw[line], separator)
+        if len(cells) not in widths:
+            refuse(path, line + 1, f"{' or '.join(map(str, widths))} columns", str(len(cells)) if cells else "an empty line")
+        if len(cells) != width:
+            refuse(path, line + 1, f"{width} columns as in line 1", str(len(cells)))
+        values[line] = _slowly(path, line + 1, cells[:columns], columns, word_column, words)
+    return Table(values[:length], np.arange(1, length + 1))
 
 
-def _slowly(
-    path: Path,
-    number: int,
-    raw: str,
-    width: int,
-    widths: Sequence[int],
-    columns: int,
-    separator: str,
-    word_column: int,
-    words: Sequence[str],
-) -> list[float]:
-    """One line, as the fast reader could not read it: with an exponent, with many digits, or wrong."""
-    cells = raw.split() if separator == " " else [cell.strip() for cell in raw.split(separator)]
-    if not raw.strip():
-        refuse(path, number, f"{' or '.join(map(str, widths))} columns", "an empty line")
-    if separator != " " and len(cells) > 1 and not cells[-1]:
-        cells.pop()  # 1,2,3, is a habit of some writers
-    if len(cells) not in widths:
-        refuse(path, number, f"{' or '.join(map(str, widths))} columns", str(len(cells)))
-    if len(cells) != width:
-        refuse(path, number, f"{width} columns as the lines before", str(len(cells)))
+def _cells(raw: bytes, separator: str) -> list[str]:
+    line = raw.decode("utf-8", "replace")
+    if separator == " ":
+        return line.split()
+    cells = [cell.strip() for cell in line.split(separator)]
+    return cells if cells[-1] else cells[:-1]  # 1,2,3, is a habit of some writers
+
+
+def _slowly(path: Path, number: int, cells: list[str], columns: int, word_column: int, words: Sequence[str]) -> list[float]:
+    """One line as the fast reader could not read it: with an exponent, with many digits, or wrong."""
     out = []
-    for column, cell in enumerate(cells[:columns]):
+    for column, cell in enumerate(cells):
         if column == word_column:
             if cell.lower() not in words:
                 refuse(path, number, f"a type of {', '.join(words)} in column {column + 1}", cell)

@@ -10,17 +10,19 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("hop", "overhead")
+BENCHES = ("hop", "overhead", "eval")
 
 
 def add(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "bench",
-        help="measure hop latency and the engine's own cost",
+        help="measure hop latency, the engine's own cost, scoring",
         description="Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it.",
     )
     p.add_argument(
-        "name", choices=[*BENCHES, "all"], help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator"
+        "name",
+        choices=[*BENCHES, "all"],
+        help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; eval: scoring beside TrackEval",
     )
     p.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
     p.add_argument(

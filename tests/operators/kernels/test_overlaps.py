@@ -76,12 +76,18 @@ LOW, HIGH = (0, 0, 100, 25), (0, 0, 100, 26)
 def test_prepare_one_frame(truth, aside, tracks, regions, kept, pairs, why):
     got_kept, similarity = np.zeros(len(tracks), bool), np.full(len(truth) * len(tracks), np.nan)
     starts = [np.array([0, len(rows)]) for rows in (truth, tracks, regions)]
+    aside = np.array(aside, bool)
     n = overlaps.prepare(
-        boxes(*truth), starts[0], np.array(aside, bool), boxes(*tracks), starts[1], boxes(*regions), starts[2], 25.0,
-        got_kept, similarity,
-    )  # fmt: skip
+        boxes(*truth), starts[0], aside, ~aside, boxes(*tracks), starts[1], boxes(*regions), starts[2], 25.0, got_kept, similarity
+    )
     assert got_kept.tolist() == kept, why
     assert similarity[:n].tolist() == pytest.approx(pairs), why
+
+
+def test_truth_that_takes_no_track_with_it_but_does_not_count():
+    kept, similarity, one, no = np.zeros(1, bool), np.full(1, np.nan), np.array([0, 1]), np.zeros(1, bool)
+    n = overlaps.prepare(boxes(HIGH), one, no, no, boxes(HIGH), one, boxes(), np.array([0, 0]), 25.0, kept, similarity)
+    assert n == 0 and kept.tolist() == [True]
 
 
 def test_all_pairs_of_frames_in_turn():

@@ -40,7 +40,7 @@ def test_results_have_no_regions_and_ids_below_zero_do_not_count(tmp_path):
 
 BAD = [
     ("0 1 Car 0 0\n", ":1: needs 17 or 18 columns, got 5"),
-    (line(0, 1, score=1) + line(1, 1), ":2: needs 18 columns as the lines before, got 17"),
+    (line(0, 1, score=1) + line(1, 1), ":2: needs 18 columns as in line 1, got 17"),
     (line(0, 1) + "\n" + line(1, 1), ":2: needs 17 or 18 columns, got an empty line"),
     (line(0, 1) + line(1, 1, kind="Bus"), ":2: needs a type of car, van, .*, dontcare in column 3, got Bus"),
     (line(0, 1) + line(1, 1, box=(1, 2, "x", 4)), ":2: needs a number in column 9, got 'x'"),

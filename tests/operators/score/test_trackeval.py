@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from track_files import CAR, as_trackeval, dont_care, line, random_scene, write
 
-from operators.score import clear, hota, identity, kitti_tracking
+from operators.score import clear, hota, identity, kitti_tracking, mot
 
 trackeval = pytest.importorskip("trackeval", reason="TrackEval is not installed (make trackeval)")
 
@@ -93,6 +93,50 @@ def test_whole_files_of_kitti(tmp_path, seed):
         for k, metric in enumerate(metrics()):
             parts.setdefault("all", []).append(metric.combine_sequences({s: parts[s][k] for s in files}))
         compare(parts["all"], got[name], name)
+
+
+def random_mot(rng, benchmark):
+    """Persons, distractors and cars that shake, vanish and swap ids; truth that does not count; boxes without area."""
+    truth, results = [], []
+    places = rng.uniform(0, 900, (12, 2))
+    kinds = rng.choice([1, 1, 1, 1, 2, 3, 6, 7, 8, 12, 13], 12)
+    for frame in range(1, 41):
+        for i, ((x, y), kind) in enumerate(zip(places, kinds, strict=True)):
+            if rng.random() > 0.2:
+                rest = (
+                    f"{rng.choice([0, 1, 1, 1])},-1,-1,-1" if benchmark == "MOT15" else f"{rng.choice([0, 1, 1, 1])},{kind},0.5"
+                )
+                truth.append(f"{frame},{i + 1},{x + 2 * frame:.2f},{y:.2f},40,80,{rest}\n")
+            if rng.random() > 0.25:
+                dx, dy, dw, dh = rng.normal(0, 4, 4)
+                size = f"{rng.choice([40 + dw, 40 + dw, 40 + dw, 0]):.2f},{80 + dh:.2f}"
+                track = i + 100 * (frame > 20 and i % 3 == 0)
+                results.append(f"{frame},{track},{x + 2 * frame + dx:.2f},{y + dy:.2f},{size},1,-1,-1,-1\n")
+    rng.shuffle(results)
+    return "".join(truth), "".join(results)
+
+
+@pytest.mark.parametrize("benchmark", ["MOT15", "MOT17", "MOT20"])
+def test_whole_files_of_mot(tmp_path, benchmark):
+    rng = np.random.default_rng(len(benchmark))
+    names = [f"{benchmark}-{k}" for k in range(3)]
+    for k, name in enumerate(names):
+        truth, tracks = random_mot(rng, benchmark)
+        (tmp_path / f"gt/{name}/gt").mkdir(parents=True)
+        (tmp_path / f"gt/{name}/gt/gt.txt").write_text(truth)
+        (tmp_path / f"gt/{name}/seqinfo.ini").write_text("[Sequence]\nseqLength=44\n")
+        write(tmp_path / "trackers/ours/data", **{name: tracks if k else ""})
+    settings = {"GT_FOLDER": str(tmp_path / "gt"), "TRACKERS_FOLDER": str(tmp_path / "trackers"), "PRINT_CONFIG": False}
+    settings |= {"SEQ_INFO": dict.fromkeys(names, 44), "SKIP_SPLIT_FOL": True, "BENCHMARK": benchmark}
+    dataset = trackeval.datasets.MotChallenge2DBox(settings)
+    got = mot.score(tmp_path / "gt", tmp_path / "trackers/ours/data")
+    parts = {}
+    for name in names:
+        data = dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("ours", name), "pedestrian")
+        parts[name] = [metric.eval_sequence(data) for metric in metrics()]
+        compare(parts[name], got["sequences"][name], name)
+    compare([m.combine_sequences({n: parts[n][k] for n in names}) for k, m in enumerate(metrics())], got, "all")
+    assert min(got[key] for key in ("CLR_TP", "CLR_FP", "CLR_FN", "IDS", "FRAG")) > 0
 
 
 def compare(expected, got, why):
