@@ -16,7 +16,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from pipeline import report, threads
+from pipeline import memory, report, threads
 from pipeline.build import Built, build
 from pipeline.display import Display
 from pipeline.errors import PipeError, RunError
@@ -30,6 +30,7 @@ DRAIN_S = 0.1
 class Inline:
     def __init__(self, session: Session, display: Display | None = None) -> None:
         self.session, self.display = session, display
+        memory.keep_freed()
         for name, value in threads.environment(max(n.threads for n in session.graph.nodes.values())).items():
             os.environ.setdefault(name, value)
         plan = session.plan

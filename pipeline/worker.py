@@ -22,7 +22,7 @@ from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from pipeline import faults
+from pipeline import faults, memory
 from pipeline.build import Built, build, configure_logging
 from pipeline.errors import PipeError
 from pipeline.ledger import wait_for_supervisor
@@ -492,6 +492,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--node", required=True)
     args = parser.parse_args(argv)
     die_with_parent(args.parent)
+    memory.keep_freed()
     configure_logging(args.node)
     worker = Worker(args.folder, args.control, started_ns)
     code = worker.run()

@@ -34,9 +34,10 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import training
+    from pipeline import memory, training
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads take the data's core
+    memory.keep_freed()
     spec = training.load(args.config, args.sets)
     if args.resume and args.out is None:
         raise GraphError("--resume: needs --out DIR, the folder of the training to go on with")
