@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,16 +54,32 @@ def header(command: str, data: str) -> dict[str, Any]:
     return about
 
 
-def run_graph(text: str, *, frames: int | None = None, verify: bool = False) -> dict[str, Any]:
-    """Run a graph given as YAML text, quietly, in a folder that is thrown away; returns its report."""
-    graph = parse(text, "bench.yaml")
+def machine_name() -> str:
+    """For names of files: processor and cores."""
+    about = machine()
+    words = re.findall(r"[a-z0-9.]+", about["processor"].lower().replace("(r)", "").replace("(tm)", ""))
+    return "-".join([*words, f"{about['cores']}-cores"])
+
+
+def run_graph(
+    text: str,
+    *,
+    frames: int | None = None,
+    verify: bool = False,
+    sets: Sequence[str] = (),
+    quiet: bool = True,
+    results: Callable[[Path], None] = lambda folder: None,
+) -> dict[str, Any]:
+    """Run a graph given as YAML text in a folder that is thrown away, after `results` looked into it; returns its report."""
+    graph = parse(text, "bench.yaml", sets)
     with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
-        session = Session(graph, RunOptions(Path(folder), frames=frames, verify=verify, quiet=True))
+        session = Session(graph, RunOptions(Path(folder), frames=frames, verify=verify, quiet=quiet))
         before = time.process_time()
-        outcome = run(session, Display(session, quiet=True))
+        outcome = run(session, Display(session, quiet))
         outcome.report["supervisor_cpu_s"] = time.process_time() - before
         if outcome.exit != "completed":
             raise RuntimeError(f"bench graph {outcome.exit}: {outcome.errors}")
+        results(Path(folder))
         return outcome.report
 
 

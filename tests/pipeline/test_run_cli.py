@@ -287,3 +287,11 @@ def test_an_idle_graph_uses_no_cpu(pipe):
     assert running.end().code == 130
     assert share < 0.02, f"{share:.1%}"
     assert not [pid for pid, _, parent in processes() if parent == running.pid]
+
+
+# -- bench ----------------------------------------------------------------------------------------------------------------
+
+
+def test_set_is_for_benches_that_run_a_graph_of_operators(pipe):
+    ended = pipe.pipe("bench", "hop", "--set", "world.config.drives=1")
+    assert (ended.code, ended.stderr) == (2, "error: --set: needs a bench that runs a graph of operators (detect), got hop\n")

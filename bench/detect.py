@@ -1,0 +1,97 @@
+"""`pipe bench detect`: average precision of the shipped detector in generated scenes, of streets and bodies it never saw.
+
+    pipe bench detect [--set world.config.drives=100] [--set detect.config.weights=FILE]
+
+500 scenes, each of another street; Van counts as Car, as in training. Scored twice: all within 50 m that the camera sees, and
+KITTI's easy, moderate and hard (by heights in a picture of KITTI's size). Beside it the median time of each node per scene,
+and the points of a car over distance (`python -m bench.car_points ROOT` has the same of real scans).
+Writes bench/results/detect-<machine>.json.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import car_points
+from bench.common import header, machine_name, run_graph
+from operators.detect import weights
+from operators.detect.pointpillars import DetectorConfig
+from pipeline import settings
+
+GRAPH = """
+version: 1
+nodes:
+  world:
+    driver: synthetic.world
+    config: {seed: 3000, drives: 500, frames: 1, shapes: test, lidar: {view_deg: 180}, camera: {width: 1242, height: 375}}
+  voxelize: {op: lidar.voxelize, inputs: {points: world.points}}
+  detect:   {op: detect.pointpillars, inputs: {pillars: voxelize.pillars}, threads: 2}
+  all:
+    op: score.detection
+    inputs: {boxes3d: detect.boxes3d, truth: world.truth, calibration: world.calibration}
+    config: {classes: {Car: [Car, Van], Pedestrian: [Pedestrian], Cyclist: [Cyclist]}, every: 100}
+  kitti:
+    op: score.detection
+    inputs: {boxes3d: detect.boxes3d, truth: world.truth, calibration: world.calibration}
+    config: {classes: {Car: [Car, Van], Pedestrian: [Pedestrian], Cyclist: [Cyclist]}, rule: kitti, every: 100000}
+  points:   {op: "bench.car_points:CarPoints", inputs: {points: world.points, truth: world.truth}}
+"""
+_SHIPPED = str(DetectorConfig.__dataclass_fields__["weights"].default)
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main(sets: Sequence[str] = (), results: Path = RESULTS) -> dict[str, Any]:
+    chosen = [text.partition("=")[2] for text in sets if text.startswith("detect.config.weights=")]
+    model = chosen[-1] if chosen else _SHIPPED
+    loaded = weights.load(model)
+    command = shlex.join(["pipe", "bench", "detect", *(word for text in sets for word in ("--set", text))])
+    about = header(command, f"generated scenes ({', '.join(sets) or 'seed 3000, 500 drives of one scene, shapes: test'})")
+    about |= {"weights": model, "facts": loaded.facts}
+    grid = [f"voxelize.config.{key}={json.dumps(settings.plain(getattr(loaded.config, key)))}" for key in ("cell_m", "range_m")]
+    scores: dict[str, Any] = {}
+
+    def keep(folder: Path) -> None:
+        for node in ("all", "kitti"):
+            scores[node] = json.loads((folder / node / "scores.json").read_text())
+        scores["points"] = json.loads((folder / "points" / "car_points.json").read_text())
+
+    report = run_graph(GRAPH, sets=[*grid, *sets], quiet=False, results=keep)
+    medians = {name: report["nodes"][name]["compute_ms"]["p50"] for name in ("world", "voxelize", "detect")}
+    out: dict[str, Any] = {"about": about, "rows": _rows(scores), "median_ms": medians, "car_points": scores["points"]}
+    out["figures"] = {f"{row['class']}.{row['level']}.ap_r40": row["r40"] for row in out["rows"] if row["r40"] is not None}
+    for line in _lines(out, scores["all"]["frames"]):
+        print(line)
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"detect-{machine_name()}.json"
+    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {path}")
+    return out
+
+
+def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for name, of_class in scores["all"]["classes"].items():
+        rows.append({"class": name, "level": "all", **of_class["ap"]["all"], "centres": of_class["centres"]})
+        rows += [{"class": name, "level": level, **ap} for level, ap in scores["kitti"]["classes"][name]["ap"].items()]
+    return rows
+
+
+def _lines(out: dict[str, Any], num_scenes: int) -> list[str]:
+    lines = [f"{'class':>10} {'level':>9} | {'3D AP R40':>9} {'R11':>5} | recall  truth | centres within 2 m: recall, precision"]
+    for row in out["rows"]:
+        text = f"{row['class']:>10} {row['level']:>9} | {_number(row['r40'], 1):>9} {_number(row['r11'], 1):>5} | "
+        text += f"{_number(row['recall'], 3):>6} {row['truth']:6d}"
+        if "centres" in row:
+            text += f" | {_number(row['centres']['recall'], 3)}, {_number(row['centres']['precision'], 3)}"
+        lines.append(text)
+    lines.append("median ms per scene: " + ", ".join(f"{name} {_number(ms, 1)}" for name, ms in out["median_ms"].items()))
+    lines.append(car_points.line(f"{num_scenes} scenes", out["car_points"]))
+    return lines
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
