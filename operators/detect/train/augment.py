@@ -19,6 +19,7 @@ from operators.kernels.iou import iou_3d
 
 _GROUND_RADIUS_M, _GROUND_SHARE = 1.5, 0.1  # the ground under a pasted object: a low point around its place
 _GROUND_BELOW_M = 0.6  # of its old place: an object is not moved further up or down than this
+_EDGE_M = 3.0  # around the range: what an object at its border still needs
 _GAP_M = 0.2  # between pasted objects and all others
 
 
@@ -40,9 +41,11 @@ class Bank:
 
     def add(self, scene: Scene) -> None:
         owner, counts = points_in_boxes(scene.points, scene.boxes3d)
+        in_boxes = np.flatnonzero(owner >= 0)
+        points, owner = scene.points[in_boxes], owner[in_boxes]
         found = []
         for m in np.flatnonzero((scene.classes != IGNORED) & (counts >= self._min_points)):
-            found.append(CutOut(scene.points[owner == m].copy(), scene.boxes3d[m].copy(), int(scene.classes[m])))
+            found.append(CutOut(points[owner == m], scene.boxes3d[m].copy(), int(scene.classes[m])))
         self._scenes.append((scene.position, found))
 
     def before(self, position: int, cls: int) -> list[CutOut]:
@@ -60,13 +63,27 @@ def points_in_boxes(points: np.ndarray, boxes3d: np.ndarray) -> tuple[np.ndarray
 
 
 def augment(
-    scene: Scene, bank: Bank, config: AugmentConfig, names: tuple[str, ...], random: np.random.Generator
+    scene: Scene,
+    bank: Bank,
+    config: AugmentConfig,
+    names: tuple[str, ...],
+    range_m: tuple[float, ...],
+    random: np.random.Generator,
 ) -> tuple[Scene, np.ndarray]:
-    """-> the new scene and T (4, 4): p_new = T @ p_old of everything that was in the scene (pasted things came before it)."""
-    scene = paste(scene, bank, config.paste, names, random)
+    """-> the new scene, points only within range_m from above; T (4, 4): p_new = T @ p_old of everything in the scene."""
     T = draw_motion(config, random)
-    scene = move(scene, T)
+    scene = replace(scene, points=within(scene.points, T, range_m))  # first: of a whole turn a third is left to work on
+    scene = move(paste(scene, bank, config.paste, names, random), T)
     return replace(scene, points=degrade(scene.points, config, random)), T
+
+
+def within(points: np.ndarray, T: np.ndarray, range_m: tuple[float, ...]) -> np.ndarray:
+    """The points that T moves into x0 .. x1, y0 .. y1, and _EDGE_M around it."""
+    x0, y0, _, x1, y1, _ = range_m
+    a, b, c, d = (np.float32(v) for v in (T[0, 0], T[0, 1], T[1, 0], T[1, 1]))
+    x, y = points[:, 0], points[:, 1]
+    to_x, to_y = a * x + b * y, c * x + d * y
+    return points[(to_x >= x0 - _EDGE_M) & (to_x < x1 + _EDGE_M) & (to_y >= y0 - _EDGE_M) & (to_y < y1 + _EDGE_M)]
 
 
 def draw_motion(config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
@@ -83,8 +100,9 @@ def draw_motion(config: AugmentConfig, random: np.random.Generator) -> np.ndarra
 
 def move(scene: Scene, T: np.ndarray) -> Scene:
     """Points and boxes under a motion of `draw_motion`'s kind."""
-    points = np.array(scene.points, np.float32)
-    points[:, :3] = scene.points[:, :3] @ T[:3, :3].T.astype(np.float32) + T[:3, 3].astype(np.float32)
+    columns = np.eye(4, dtype=np.float32)  # x y z and, unchanged, the intensity
+    columns[:3, :3] = T[:3, :3].T
+    points = scene.points @ columns + np.append(T[:3, 3], 0).astype(np.float32)
     boxes = scene.boxes3d.copy()
     boxes[:, :3] = boxes[:, :3] @ T[:3, :3].T + T[:3, 3]
     boxes[:, 3:6] *= np.cbrt(abs(np.linalg.det(T[:3, :3])))

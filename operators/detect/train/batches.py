@@ -106,7 +106,7 @@ class Batches:
 
     def _example(self, scene: Scene, bank: Bank) -> tuple[tuple[np.ndarray, ...], Targets, float]:
         random = np.random.Generator(np.random.PCG64([self._config.seed, _AUGMENT, scene.position]))
-        made, T = augment(scene, bank, self._config.augment, self._names, random)
+        made, T = augment(scene, bank, self._config.augment, self._names, self._config.model.range_m, random)
         _, counts = points_in_boxes(made.points, made.boxes3d)
         pillars = tuple(part.copy() for part in self._pillarize(made.points))
         since = time.perf_counter()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from operators.detect.train.scenes import IGNORED, Scene
+from operators.detect.train.validate import SURE
 from operators.render import birdseye, colors
 from operators.streams import CLASSES, Boxes3D
 
@@ -17,7 +18,7 @@ _IGNORED: colors.Color = (70, 70, 78)
 
 
 def draw(scene: Scene, found: Boxes3D, names: Sequence[str], range_m: Sequence[float]) -> np.ndarray:
-    """(H, W, 3) uint8. found.labels are classes of the model, `names` theirs."""
+    """(H, W, 3) uint8. found.labels are classes of the model, `names` theirs; thin: predictions nobody would act on."""
     x0, y0, _, x1, y1, _ = range_m
     view = birdseye.View((x0, y0, x1, y1), _HEIGHT_PX / (x1 - x0))
     canvas = birdseye.background(view)
@@ -26,7 +27,9 @@ def draw(scene: Scene, found: Boxes3D, names: Sequence[str], range_m: Sequence[f
     birdseye.draw_boxes(canvas, view, scene.boxes3d, truth, [""] * len(truth), 1)
     labels = np.array([CLASSES.index(name) for name in names])[found.labels]
     texts = [f"{score:.2f}" for score in found.scores]
-    birdseye.draw_boxes(canvas, view, found.boxes3d, colors.of_labels(labels), texts, 2)
+    for thick, shown in ((1, found.scores < SURE), (2, found.scores >= SURE)):
+        names_shown = [text if thick > 1 else "" for text, yes in zip(texts, shown, strict=True) if yes]
+        birdseye.draw_boxes(canvas, view, found.boxes3d[shown], colors.of_labels(labels[shown]), names_shown, thick)
     return canvas
 
 

@@ -159,6 +159,9 @@ class Scenes:
 
 def in_view(points: np.ndarray, calibration: Calibration) -> np.ndarray:
     """(N,) bool: which points the camera sees (the rule that KITTI's reduced scans are cut by)."""
-    uv, depth = project_points(points[:, :3], calibration.P_cam, calibration.T_cam_velo)
+    forward = (calibration.P_cam @ calibration.T_cam_velo)[2]
+    seen = points[:, :3].astype(np.float64) @ forward[:3] + forward[3] >= 0  # half of them need no more
+    uv, _ = project_points(points[seen, :3], calibration.P_cam, calibration.T_cam_velo)
     width, height = calibration.image_size
-    return (depth >= 0) & (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
+    seen[seen] = (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
+    return seen

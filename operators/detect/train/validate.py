@@ -20,7 +20,7 @@ from operators.geometry.project import project_points
 from operators.streams import Boxes3D
 
 NEAR_M = 2.0
-_SURE = 0.3  # score from which recall and precision are told
+SURE = 0.3  # score from which recall and precision are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def score(judged: Sequence[Judged]) -> ClassScore:
     right = np.concatenate([j.right for j in judged]) if judged else np.empty(0, bool)
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
-    sure = scores >= _SURE
+    sure = scores >= SURE
     precision = float(right[sure].mean()) if sure.any() else float("nan")
     if not objects:
         return ClassScore(float("nan"), float("nan"), precision, 0)

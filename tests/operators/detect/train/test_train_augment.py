@@ -9,6 +9,7 @@ from operators.detect.train.config import AugmentConfig, PasteConfig
 from operators.detect.train.scenes import IGNORED, Scene
 
 NAMES = ("Car", "Pedestrian")
+RANGE_M = (0.0, -12.0, -3.0, 24.0, 12.0, 1.0)
 
 
 def scene_of(seed=0, cars=4, position=0, spread=25.0, ground=-1.7):
@@ -42,8 +43,25 @@ def test_an_empty_scene_stays_one():
     bank.add(empty())
     config = AugmentConfig(paste=PasteConfig({"Car": 5}), point_drop=0.5, intensity_noise=0.1)
     for seed in range(5):
-        made, T = augment(empty(), bank, config, NAMES, random_of(seed))
+        made, T = augment(empty(), bank, config, NAMES, RANGE_M, random_of(seed))
         assert made.points.shape == (0, 4) and made.boxes3d.shape == (0, 7) and np.isfinite(T).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_points_within_range_are_there(seed):
+    """Cutting to the range first leaves exactly what moving everything would leave in it."""
+    scene = scene_of(seed)
+    config = AugmentConfig(rotate_rad=np.pi)
+    made, T = augment(scene, Bank(8, 10), config, NAMES, RANGE_M, random_of(seed))
+    everything = move(scene, T)
+    x0, y0, _, x1, y1, _ = RANGE_M
+
+    def inside(points):
+        return points[(points[:, 0] >= x0) & (points[:, 0] < x1) & (points[:, 1] >= y0) & (points[:, 1] < y1)]
+
+    assert 200 < len(made.points) < len(scene.points)
+    np.testing.assert_allclose(inside(made.points), inside(everything.points), atol=1e-5)
+    np.testing.assert_array_equal(made.boxes3d, everything.boxes3d)
 
 
 def test_points_in_boxes_as_naive():

@@ -115,11 +115,22 @@ def test_bfloat16_is_near_float32(folder):
     np.testing.assert_allclose(second, first, rtol=0.03)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_cuda_is_near_the_cpu(folder, precision):
+    assert train("--out", "a", "--steps", "2", "--set", "valid=") == 0
+    assert train("--out", "b", "--steps", "2", "--device", "cuda", "--set", f"precision={precision}") == 0
+    first, second = (np.array(losses(name)[1][1:6], float) for name in "ab")
+    np.testing.assert_allclose(second, first, rtol=1e-4 if precision == "float32" else 0.03)
+    assert train("--out", "b", "--resume", "--device", "cuda", "--set", f"precision={precision}") == 0
+
+
 def test_it_learns_one_scene_by_heart(folder):
     """A net that is shown four frames again and again finds their cars."""
     still = "augment={flip: 0, rotate_rad: 0, scale: [1, 1]}"
     worlds = [f"{key}.config={{frames: 4, seed: 4, cars: 20, rate_hz: 0.5}}" for key in ("data", "valid")]
-    sets = [still, "steps=200", "epoch_steps=200", "lr=0.01", "model.cell_m=[0.32, 0.32]", "model.max_pillars=4000", *worlds]
+    sets = [still, "steps=120", "epoch_steps=120", "lr=0.01", "model.cell_m=[0.32, 0.32]", "model.max_pillars=4000", *worlds]
     sets += ["model.block_channels=[16, 32]", "model.up_channels=[16, 16]"]
     anchors = "model.anchors=[{name: Car, size_m: [4.2, 1.8, 1.5], z_m: -0.98, matched: 0.5, unmatched: 0.35}]"
     sets += [anchors, "classes={Car: [Car]}", "valid.scenes=4", "ema=0.9"]
