@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from operators.geometry.boxes3d import corners
+from operators.kernels import splat
 from operators.render import colors
 
 SHIFT = 4  # OpenCV draws at 1/16 pixel: boxes glide instead of jumping
@@ -54,11 +55,7 @@ def background(view: View) -> np.ndarray:
 def paint_points(canvas: np.ndarray, view: View, points: np.ndarray, column: int, low: float, high: float) -> None:
     """(N, 4) -> a pixel per point, coloured by one of its columns from low to high; where several meet, the last one
     shows. NaN points do not."""
-    px = np.floor(view.to_px(points[:, :2]) + 0.5)
-    rows, columns = canvas.shape[:2]
-    inside = (px[:, 0] >= 0) & (px[:, 0] < columns) & (px[:, 1] >= 0) & (px[:, 1] < rows) & ~np.isnan(points[:, column])
-    at = px[inside].astype(np.intp)
-    canvas[at[:, 1], at[:, 0]] = colors.ramp(points[inside, column], low, high)
+    splat.above(points, view.range_m[3], view.range_m[2], view.px_per_m, column, low, high, colors.RAMP, canvas)
 
 
 def paint_pillars(canvas: np.ndarray, view: View, pillars: np.ndarray, counts: np.ndarray) -> None:
@@ -80,14 +77,15 @@ def draw_boxes(
     feet = view.to_px(corners(boxes3d)[:, :4, :2])
     centres = view.to_px(boxes3d[:, :2].astype(np.float64))
     fronts = (feet[:, 0] + feet[:, 3]) / 2
-    for foot, centre, front, color, name in zip(feet, centres, fronts, box_colors, names, strict=True):
-        if not np.isfinite(foot).all():
-            continue
-        cv2.polylines(canvas, [fixed(foot)], True, color, thick, cv2.LINE_AA, SHIFT)
-        cv2.polylines(canvas, [fixed(np.stack([centre, front]))], False, color, thick, cv2.LINE_AA, SHIFT)
-        if name:
-            column, row = np.clip(foot.max(0)[0], -_FAR_PX, _FAR_PX), np.clip(foot.min(0)[1], -_FAR_PX, _FAR_PX)
-            write(canvas, name, (round(column) + 2, round(row) + 2), color)
+    finite = np.isfinite(feet).all((1, 2))
+    feet[~finite], centres[~finite], fronts[~finite] = 0, 0, 0
+    outlines, headings = fixed(feet), fixed(np.stack([centres, fronts], 1))
+    corner = np.clip(np.stack([feet[:, :, 0].max(1), feet[:, :, 1].min(1)], 1), -_FAR_PX, _FAR_PX)  # upper right
+    for m in np.flatnonzero(finite).tolist():
+        cv2.polylines(canvas, [outlines[m]], True, box_colors[m], thick, cv2.LINE_AA, SHIFT)
+        cv2.polylines(canvas, [headings[m]], False, box_colors[m], thick, cv2.LINE_AA, SHIFT)
+        if names[m]:
+            write(canvas, names[m], (round(corner[m, 0]) + 2, round(corner[m, 1]) + 2), box_colors[m])
 
 
 def draw_trails(canvas: np.ndarray, view: View, paths: list[np.ndarray], path_colors: list[colors.Color]) -> None:

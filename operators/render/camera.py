@@ -5,20 +5,25 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from operators.geometry.project import boxes_to_image, edges_to_image, project_points
+from operators.geometry.project import NEAR_M, boxes_to_image, edges_to_image
+from operators.kernels import splat
 from operators.render import colors
-from operators.render.birdseye import SHIFT, fixed, write
+from operators.render.birdseye import SHIFT, fixed
 from operators.streams import Calibration
 
-_FRONT_EDGES = (3, 7, 8, 11)  # of boxes3d.EDGES: the face that looks ahead
+_FRONT_EDGES = np.array([3, 7, 8, 11])  # of boxes3d.EDGES: the face that looks ahead
+_OTHER_EDGES = np.setdiff1d(np.arange(12), _FRONT_EDGES)
 _FAR_M = 50.0
+_TEXT = 0.35  # size of the letters
+_LABELLED_PX = 12  # height of a box from which on its name is not larger than it
 
 
 def panel(image: np.ndarray, columns: int, rows: int) -> np.ndarray:
     """The picture at the panel's size, always a copy."""
     if image.shape[:2] == (rows, columns):
         return image.copy()
-    return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
+    smaller = columns < image.shape[1]
+    return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def scaled(calibration: Calibration, image: np.ndarray, columns: int, rows: int) -> np.ndarray:
@@ -27,15 +32,18 @@ def scaled(calibration: Calibration, image: np.ndarray, columns: int, rows: int)
     return np.array([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5], [0, 0, 1]]) @ calibration.P_cam
 
 
-def paint_points(canvas: np.ndarray, points: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray) -> None:
-    """Points (N, 4) by depth, near ones red and over far ones."""
-    uv, depth = project_points(points[:, :3], P_cam, T_cam_velo)
-    rows, columns = canvas.shape[:2]
-    at = np.floor(uv + 0.5)
-    inside = (at[:, 0] >= 0) & (at[:, 0] < columns) & (at[:, 1] >= 0) & (at[:, 1] < rows)
-    at, depth = at[inside].astype(np.intp), depth[inside]
-    far_first = np.argsort(-depth, kind="stable")
-    canvas[at[far_first, 1], at[far_first, 0]] = colors.ramp(-depth[far_first], -_FAR_M, 0.0)
+def paint_points(
+    canvas: np.ndarray,
+    points: np.ndarray,
+    P_cam: np.ndarray,
+    T_cam_velo: np.ndarray,
+    column: int = splat.DEPTH,
+    low: float = -_FAR_M,
+    high: float = 0.0,
+) -> None:
+    """Points (N, 4), near ones over far ones; coloured by depth, near ones red, or by one of their columns."""
+    nearest = np.empty(canvas.shape[:2], np.float32)
+    splat.through(points, P_cam @ T_cam_velo, NEAR_M, column, low, high, colors.RAMP, nearest, canvas)
 
 
 def draw_boxes(
@@ -46,12 +54,24 @@ def draw_boxes(
     P_cam: np.ndarray,
     T_cam_velo: np.ndarray,
 ) -> None:
-    """Boxes (M, 7) as their twelve edges, the face that looks ahead thicker, and their names. M = 0 draws nothing."""
+    """Boxes (M, 7) as their twelve edges, the face that looks ahead thicker, far ones first, and on top the names of those
+    large enough. M = 0 draws nothing."""
     boxes2d, visible = boxes_to_image(boxes3d, P_cam, T_cam_velo, np.array(canvas.shape[1::-1]))
     segments, drawn = edges_to_image(boxes3d, P_cam, T_cam_velo)
-    for m in np.flatnonzero(visible):
-        for edge in np.flatnonzero(drawn[m]).tolist():
-            start, end = fixed(segments[m, edge]).tolist()
-            cv2.line(canvas, start, end, box_colors[m], 2 if edge in _FRONT_EDGES else 1, cv2.LINE_AA, SHIFT)
-        if names[m]:
-            write(canvas, names[m], (round(float(boxes2d[m, 0])), max(10, round(float(boxes2d[m, 1])) - 3)), box_colors[m])
+    px = fixed(segments)
+    far_first = [m for m in np.argsort(-np.hypot(boxes3d[:, 0], boxes3d[:, 1]), kind="stable").tolist() if visible[m]]
+    for m in far_first:
+        for edges, thick in ((_OTHER_EDGES, 1), (_FRONT_EDGES, 2)):
+            cv2.polylines(canvas, list(px[m, edges[drawn[m, edges]]]), False, box_colors[m], thick, cv2.LINE_AA, SHIFT)
+    for m in far_first:
+        if names[m] and boxes2d[m, 3] - boxes2d[m, 1] >= _LABELLED_PX:
+            label(canvas, names[m], round(float(boxes2d[m, 0])), round(float(boxes2d[m, 1])), box_colors[m])
+
+
+def label(canvas: np.ndarray, text: str, column: int, row: int, color: colors.Color) -> None:
+    """Dark text on a patch of the colour, standing on (column, row), moved into the picture."""
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _TEXT, 1)
+    column = max(0, min(column, canvas.shape[1] - width - 3))
+    row = min(max(height + below, row), canvas.shape[0])
+    cv2.rectangle(canvas, (column, row - height - below), (column + width + 3, row - 1), color, cv2.FILLED)
+    cv2.putText(canvas, text, (column + 2, row - below), cv2.FONT_HERSHEY_SIMPLEX, _TEXT, colors.BACKGROUND, 1, cv2.LINE_AA)

@@ -1,12 +1,14 @@
-"""Draw what is known: the scene from above, and the camera's picture over it when there is one.
+"""Draw what is known: the scene from above, the camera's picture, the scene from behind the car.
 
 in   points       POINTS       optional: painted by height or intensity, and into the camera's picture by depth
      pillars      PILLARS      optional: grey spots under the points
-     tracks       TRACKS       optional: boxes in the colour of their class, ids, trails of the last positions
+     tracks       TRACKS       optional: boxes in the colour of their class, ids and names, trails of the last positions
      boxes3d      BOXES3D      optional: detections, thin and grey
      image        IMAGE        optional: needs calibration for anything to be drawn onto it
      pose         POSE         optional: trails stay where they were in the world, not relative to the car
      calibration  CALIBRATION  static, optional
+layout: stacked, the camera's picture (once there is one) over the scene from above; side_by_side, the camera's picture over
+the scene from behind the car, and the scene from above to the right of both.
 Writes DIR/<node>/frames/ITEM.png ("/" as "_") every `png_every` frames, and video.mp4 (H.264, fragmented: see video.py).
 After the n-th restart the video goes on in video-rn.mp4; a picture of another size begins a file ending in -2, -3, ...
 State: trails, the open video.   Empty frame: rings, and the header line.   Same input: same bytes.
@@ -22,7 +24,7 @@ import cv2
 import numpy as np
 
 from operators.geometry.transforms import invert, transform_points
-from operators.render import birdseye, camera, colors
+from operators.render import birdseye, camera, chase, colors
 from operators.render.video import Video, require_encoder
 from operators.streams import (
     BOXES3D,
@@ -43,18 +45,23 @@ from pipeline.operator import Operator
 from pipeline.schema import optional, static
 
 _COLORED_BY = {"height": (2, -2.5, 1.5), "intensity": (3, 0.0, 1.0)}  # column of the points, ends of the ramp
+_LEFT = 1.6  # side by side: width of the left column, in heights of the picture
+_CAMERA_MOST = 0.62  # side by side: height of the camera's panel, in heights of the picture
 
 
 @dataclass(frozen=True, slots=True)
 class SceneConfig:
     range_m: tuple[float, float, float, float] = (-10.0, -40.0, 70.0, 40.0)  # x0 y0 x1 y1 seen from above
     px_per_m: float = 10.0
+    layout: Literal["stacked", "side_by_side"] = "stacked"
     color_by: Literal["height", "intensity"] = "height"
     points_in_camera: bool = True
     trail: int = 20  # positions drawn behind a track; 0: none
     png_every: int = 10  # frames; 0: no PNG
     video: bool = True
     video_rate_hz: float = 10.0  # pictures per second when played
+    video_crf: int = 24  # x264's: 0 loses nothing, 51 is the smallest file
+    video_preset: Literal["veryfast", "superfast", "ultrafast"] = "veryfast"  # x264's: the faster, the larger the file
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.range_m
@@ -64,6 +71,8 @@ class SceneConfig:
             raise ValueError(f"px_per_m: needs a picture of at least 16 pixels each way, got {self.px_per_m}")
         if self.trail < 0 or self.png_every < 0:
             raise ValueError(f"trail: needs 0 or more, as png_every, got {self.trail} and {self.png_every}")
+        if not 0 <= self.video_crf <= 51:
+            raise ValueError(f"video_crf: needs 0..51, got {self.video_crf}")
         if not self.video_rate_hz > 0:
             raise ValueError(f"video_rate_hz: needs more than 0, got {self.video_rate_hz}")
 
@@ -108,7 +117,15 @@ class Scene(Operator):
         self.view = birdseye.View(config.range_m, config.px_per_m)
         self.background = birdseye.background(self.view)
         self.trails = Trails(config.trail)
-        self.camera_rows = 0  # of the camera's panel, once there was a picture
+        self.paths: list[np.ndarray] = []  # of this frame's tracks
+        self.camera_size = (0, self.view.size[1])  # rows, columns of the camera's panel, once there was a picture
+        self.chase: Calibration | None = None
+        if config.layout == "side_by_side":
+            self._arrange(0.0)
+        nothing = np.zeros((0, 4), np.float32)
+        nothing.flags.writeable = False  # compiles for such points, here, where no frame is waiting
+        birdseye.paint_points(self.background, self.view, nothing, *_COLORED_BY[config.color_by])
+        camera.paint_points(self.background, nothing, np.zeros((3, 4)), np.eye(4))
         self.video: Video | None = None
         self.num_videos = 0
         (self.out_dir / "frames").mkdir(parents=True, exist_ok=True)
@@ -123,12 +140,27 @@ class Scene(Operator):
         pose: np.ndarray | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        picture = self._from_above(points, pillars, tracks, boxes3d, pose)
-        if image is not None and not self.camera_rows:
-            self.camera_rows = 2 * round(picture.shape[1] * image.shape[0] / image.shape[1] / 2)
-        if self.camera_rows:
-            picture = np.vstack([self._from_camera(points, tracks, boxes3d, image, calibration), picture])
+        self.paths = self.trails.add(tracks, pose) if tracks is not None and self.config.trail else []
+        picture = self._from_above(points, pillars, tracks, boxes3d)
+        if image is not None and not self.camera_size[0]:
+            self._arrange(image.shape[0] / image.shape[1])
+        panels = [self._from_camera(points, tracks, boxes3d, image, calibration)] if self.camera_size[0] else []
+        if self.chase is not None:
+            panels.append(self._from_behind(points, tracks, boxes3d))
+            picture = np.hstack([np.vstack(panels), picture])
+        elif panels:
+            picture = np.vstack([*panels, picture])
         self._save(picture)
+
+    def _arrange(self, height: float) -> None:
+        """Sizes of the panels, all even. height: of the camera's picture, in its widths; 0: there is none."""
+        rows, columns = self.view.size
+        if self.config.layout == "side_by_side":
+            columns = 2 * round(min(_LEFT * rows, _CAMERA_MOST * rows / max(height, 1e-9)) / 2)
+        self.camera_size = 2 * round(columns * height / 2), columns
+        if self.config.layout == "side_by_side":
+            self.chase = chase.view(columns, rows - self.camera_size[0])
+            self.chase_background = chase.background(self.chase)
 
     def close(self) -> None:
         if self.video is not None:
@@ -140,7 +172,6 @@ class Scene(Operator):
         pillars: Pillars | None,
         tracks: Tracks | None,
         boxes3d: Boxes3D | None,
-        pose: np.ndarray | None,
     ) -> np.ndarray:
         canvas, view, counts = self.background.copy(), self.view, []
         if pillars is not None:
@@ -155,13 +186,13 @@ class Scene(Operator):
             counts.append(f"{len(boxes3d.labels)} detections")
         if tracks is not None:
             mine = colors.of_labels(tracks.labels)
-            if self.config.trail:
-                birdseye.draw_trails(canvas, view, self.trails.add(tracks, pose), mine)
-            birdseye.draw_boxes(canvas, view, tracks.boxes3d, mine, _names(tracks), 2)
+            if self.paths:
+                birdseye.draw_trails(canvas, view, self.paths, mine)
+            birdseye.draw_boxes(canvas, view, tracks.boxes3d, mine, [str(i) for i in tracks.track_ids.tolist()], 2)
             counts.append(f"{len(tracks.labels)} tracks")
         birdseye.write(canvas, "   ".join([self.header.item, *counts]), (8, 16), colors.TEXT)
         for k, label in enumerate([] if tracks is None else np.unique(tracks.labels).tolist()):
-            birdseye.write(canvas, CLASSES[label], (8, 34 + 16 * k), colors.of_labels(np.array([label]))[0])
+            birdseye.write(canvas, _class(label), (8, 34 + 16 * k), colors.of_labels(np.array([label]))[0])
         return canvas
 
     def _from_camera(
@@ -172,7 +203,7 @@ class Scene(Operator):
         image: np.ndarray | None,
         calibration: Calibration | None,
     ) -> np.ndarray:
-        rows, columns = self.camera_rows, self.background.shape[1]
+        rows, columns = self.camera_size
         if image is None:
             return np.zeros((rows, columns, 3), np.uint8)
         canvas = camera.panel(image, columns, rows)
@@ -181,12 +212,35 @@ class Scene(Operator):
         P_cam, T_cam_velo = camera.scaled(calibration, image, columns, rows), calibration.T_cam_velo
         if points is not None and self.config.points_in_camera:
             camera.paint_points(canvas, points, P_cam, T_cam_velo)
-        if boxes3d is not None and tracks is None:
+        self._boxes_through(canvas, tracks, boxes3d, P_cam, T_cam_velo)
+        return canvas
+
+    def _from_behind(self, points: np.ndarray | None, tracks: Tracks | None, boxes3d: Boxes3D | None) -> np.ndarray:
+        assert self.chase is not None
+        canvas, (P_cam, T_cam_velo, _) = self.chase_background.copy(), self.chase
+        if points is not None:
+            camera.paint_points(canvas, points, P_cam, T_cam_velo, *_COLORED_BY[self.config.color_by])
+        if tracks is not None and self.paths:
+            floors = tracks.boxes3d[:, 2] - tracks.boxes3d[:, 5] / 2
+            chase.draw_paths(canvas, self.paths, floors, colors.of_labels(tracks.labels), self.chase)
+        self._boxes_through(canvas, tracks, boxes3d, P_cam, T_cam_velo)
+        return canvas
+
+    def _boxes_through(
+        self,
+        canvas: np.ndarray,
+        tracks: Tracks | None,
+        boxes3d: Boxes3D | None,
+        P_cam: np.ndarray,
+        T_cam_velo: np.ndarray,
+    ) -> None:
+        """Tracks with their names; detections where nobody tracks."""
+        if tracks is not None:
+            names = [f"{_class(label)} {i}" for label, i in zip(tracks.labels.tolist(), tracks.track_ids.tolist(), strict=True)]
+            camera.draw_boxes(canvas, tracks.boxes3d, colors.of_labels(tracks.labels), names, P_cam, T_cam_velo)
+        elif boxes3d is not None:
             grey, nameless = [colors.DETECTION] * len(boxes3d.labels), [""] * len(boxes3d.labels)
             camera.draw_boxes(canvas, boxes3d.boxes3d, grey, nameless, P_cam, T_cam_velo)
-        if tracks is not None:
-            camera.draw_boxes(canvas, tracks.boxes3d, colors.of_labels(tracks.labels), _names(tracks), P_cam, T_cam_velo)
-        return canvas
 
     def _save(self, picture: np.ndarray) -> None:
         every = self.config.png_every
@@ -201,6 +255,7 @@ class Scene(Operator):
             self._film(picture)
 
     def _film(self, picture: np.ndarray) -> None:
+        config = self.config
         if self.video is not None and self.video.size != picture.shape[:2]:
             self.video.close()
             self.video = None
@@ -209,9 +264,11 @@ class Scene(Operator):
             restart = f"-r{self.resume.restarts}" if self.resume else ""
             part = f"-{self.num_videos}" if self.num_videos > 1 else ""
             path = self.out_dir / f"video{restart}{part}.mp4"
-            self.video = Video(path, picture.shape[0], picture.shape[1], self.config.video_rate_hz, self.name)
+            rows, columns = picture.shape[:2]
+            rate_hz, preset, crf = config.video_rate_hz, config.video_preset, config.video_crf
+            self.video = Video(path, rows, columns, rate_hz, self.name, preset, crf)
         self.video.write(picture)
 
 
-def _names(tracks: Tracks) -> list[str]:
-    return [str(track_id) for track_id in tracks.track_ids.tolist()]
+def _class(label: int) -> str:
+    return CLASSES[label] if 0 <= label < len(CLASSES) else "?"

@@ -19,7 +19,6 @@ from operators.write.files import extend, failed
 from pipeline.errors import RunError
 
 _MUXER = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}
-_ENCODER = {"preset": "veryfast", "crf": "24", "tune": "zerolatency"}
 _KEY_EVERY = 10
 _COMPLETE_AFTER = (b"moov", b"mdat", b"mfra")
 
@@ -59,7 +58,9 @@ def require_encoder(who: str) -> None:
 class Video:
     """One file of pictures (rows, columns, 3) uint8 RGB, rows and columns even. Same pictures, same bytes."""
 
-    def __init__(self, path: Path, rows: int, columns: int, rate_hz: float, who: str) -> None:
+    def __init__(
+        self, path: Path, rows: int, columns: int, rate_hz: float, who: str, preset: str = "veryfast", crf: int = 24
+    ) -> None:
         import av
 
         self.size = rows, columns
@@ -71,7 +72,8 @@ class Video:
             raise failed(who, path, error, "the video") from error
         self._fragments = _Fragments()
         self._container = av.open(self._fragments, "w", format="mp4", options=_MUXER)
-        stream: Any = self._container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(1000), options=_ENCODER)
+        options = {"preset": preset, "crf": str(crf), "tune": "zerolatency"}
+        stream: Any = self._container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(1000), options=options)
         stream.width, stream.height, stream.pix_fmt = columns, rows, "yuv420p"
         stream.codec_context.gop_size = _KEY_EVERY
         stream.codec_context.thread_count = 1  # more threads cut the picture differently: other bytes

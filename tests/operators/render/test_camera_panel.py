@@ -50,6 +50,28 @@ def test_names(straight):
     assert draw(straight, (10, 0, 0, 4, 2, 2, 0), names=["17"]).sum() > draw(straight, (10, 0, 0, 4, 2, 2, 0)).sum()
 
 
+@pytest.mark.parametrize(("at", "corner"), [((-50, -50), "upper left"), ((500, 500), "lower right"), ((90, 60), "inside")])
+def test_a_label_stays_in_the_picture(straight, at, corner):
+    canvas = picture(straight)
+    camera.label(canvas, "Car 7", *at, RED)
+    rows, columns = np.nonzero((canvas == RED).all(2))
+    height, width = np.ptp(rows), np.ptp(columns)
+    assert 7 <= height <= 14 and 20 <= width <= 45
+    assert ((canvas[rows.min() : rows.max(), columns.min() : columns.max()] < 60).all(2)).any(), "dark letters"
+
+
+def test_boxes_smaller_than_their_names_have_none(straight):
+    far = (40, 0, 0, 4, 2, 2, 0)
+    np.testing.assert_array_equal(draw(straight, far, names=["17"]), draw(straight, far))
+
+
+def test_near_boxes_lie_on_far_ones(straight):
+    canvas = picture(straight)
+    boxes3d = np.array([(10, 0, 0, 2, 2, 2, 0), (30, 0, 0, 2, 6, 6, 0)], np.float32)
+    camera.draw_boxes(canvas, boxes3d, [RED, (0, 255, 0)], ["", ""], straight.P_cam, straight.T_cam_velo)
+    np.testing.assert_array_equal(canvas[40, 91:109, 0] > 200, True, "the near box's edge crosses the far one's")
+
+
 def test_points_by_depth_near_over_far(straight):
     canvas = picture(straight)
     points = np.array([[5, 0, 0, 0], [40, 0, 0, 0], [40, 20, 0, 0], [-5, 0, 0, 0], [5, 50, 0, 0], [np.nan, 0, 0, 0]], np.float32)

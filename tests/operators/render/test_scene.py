@@ -129,6 +129,108 @@ def test_with_a_camera_the_panel_is_on_top_and_stays(make, header, straight):
     assert num_pictures(op.out_dir / "video.mp4") == 3
 
 
+SIDE = {**SMALL, "layout": "side_by_side"}
+
+
+def test_side_by_side(make, header, straight):
+    """Left the camera's picture over the scene from behind, right the scene from above, whatever is missing in between."""
+    op = make(Scene, **SIDE)
+    image = np.full((60, 200, 3), (10, 200, 90), np.uint8)
+    image.flags.writeable = False
+    for k, seen in enumerate((image, None)):
+        op.header = header(k)
+        op.process(points=points(), tracks=tracks(CAR, labels=[2]), image=seen, calibration=straight)
+    op.close()
+    rows, columns = op.camera_size
+    assert (rows, columns) == (124, 410)
+    first, second = png(op, "0000_000000.png"), png(op, "0000_000001.png")
+    assert first.shape == second.shape == (256, 410 + 256, 3)
+    camera, behind, above = first[:rows, :columns], first[rows:, :columns], first[:, columns:]
+    for panel in (camera, behind, above):
+        assert has(panel, colors.OF_CLASS[2])
+    assert has(camera, (10, 200, 90)) and not has(behind, (10, 200, 90)) and not has(above, (10, 200, 90))
+    assert not second[:rows, :columns].any() and second[rows:, :columns].any()
+    np.testing.assert_array_equal(second[rows + 1 :, columns:], first[rows + 1 :, columns:])
+    assert num_pictures(op.out_dir / "video.mp4") == 2
+
+
+def test_side_by_side_from_above_is_what_stacked_draws(make):
+    pictures = []
+    for layout in ("stacked", "side_by_side"):
+        op = make(Scene, name=layout, **{**SIDE, "layout": layout})
+        op.process(points=points(), tracks=tracks(CAR))
+        op.close()
+        pictures.append(png(op, "0000_000000.png"))
+    assert pictures[1].shape == (256, 410 + 256, 3), "without a camera the left column is the scene from behind"
+    np.testing.assert_array_equal(pictures[0], pictures[1][:, 410:])
+
+
+def test_side_by_side_of_nothing(make):
+    op = make(Scene, **SIDE)
+    op.process()
+    op.process(points=points(0), tracks=tracks(), boxes3d=Boxes3D(*tracks()[:3]), pose=np.eye(4))
+    op.close()
+    np.testing.assert_array_equal(png(op, "0000_000000.png")[:, :410], op.chase_background)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(60, 200, (124, 410)), (200, 200, (158, 158)), (400, 100, (160, 40)), (20, 400, (20, 410))]
+)
+def test_side_by_side_leaves_room_under_any_picture(make, height, width, size):
+    op = make(Scene, **SIDE)
+    op.process(image=np.full((height, width, 3), 90, np.uint8))
+    op.close()
+    assert op.camera_size == size
+    assert png(op, "0000_000000.png").shape == (256, size[1] + 256, 3)
+
+
+def test_side_by_side_a_picture_that_comes_later(make, header):
+    op = make(Scene, **SIDE)
+    for k, image in enumerate((None, np.zeros((200, 200, 3), np.uint8))):
+        op.header = header(k)
+        op.process(points=points(), image=image)
+    op.close()
+    assert num_pictures(op.out_dir / "video.mp4") == num_pictures(op.out_dir / "video-2.mp4") == 1
+
+
+def test_trails_are_drawn_from_above_and_from_behind(make, header):
+    """A car drives away: where it was, its colour stays on the ground for as long as the trail goes."""
+    painted = []
+    for trail in (0, 20):
+        op = make(Scene, name=f"trail{trail}", **SIDE, trail=trail)
+        for k in range(8):
+            op.header = header(k)
+            op.process(tracks=tracks((6 + 2 * k, 2, -1, 4, 2, 1.5, 0.0)))
+        op.close()
+        painted.append(png(op, "0000_000007.png"))
+    changed = (painted[0] != painted[1]).any(2)
+    assert changed[:, :410].sum() > 20 and changed[:, 410:].sum() > 20
+
+
+def test_names_of_classes_stand_in_the_camera(make, straight, monkeypatch):
+    said = []
+    monkeypatch.setattr("operators.render.camera.label", lambda canvas, text, *rest: said.append(text))
+    op = make(Scene, **{**SMALL, "px_per_m": 16.0})
+    scene = tracks(CAR, (13, -2, -1, 1, 1, 1.7, 0), (14, -2, -1, 1, 1, 1.7, 0), labels=[0, 1, -1], first_id=41)
+    op.process(tracks=scene, image=np.zeros((100, 200, 3), np.uint8), calibration=straight)
+    op.close()
+    assert said == ["? 43", "Pedestrian 42", "Car 41"], "far ones first: near ones lie on top"
+
+
+def test_the_video_as_asked_for(make, header):
+    """The faster the preset and the higher crf, the worse or larger the file; the same pictures in all of them."""
+    sizes = {}
+    for preset, crf in (("veryfast", 24), ("ultrafast", 24), ("ultrafast", 40)):
+        op = make(Scene, name=f"{preset}{crf}", **SMALL, video_preset=preset, video_crf=crf)
+        for k in range(6):
+            op.header = header(k)
+            op.process(points=points(4000, seed=k))
+        op.close()
+        assert num_pictures(op.out_dir / "video.mp4") == 6
+        sizes[preset, crf] = (op.out_dir / "video.mp4").stat().st_size
+    assert sizes["ultrafast", 24] > 1.2 * sizes["veryfast", 24] and sizes["ultrafast", 40] < 0.7 * sizes["ultrafast", 24]
+
+
 def test_a_picture_without_calibration_is_shown_as_it_is(make):
     op = make(Scene, **SMALL)
     op.process(points=points(), tracks=tracks(CAR), image=np.full((100, 200, 3), 50, np.uint8))
@@ -252,6 +354,7 @@ def test_without_pyav_it_says_so_before_the_first_frame(make, monkeypatch):
         ({"px_per_m": 0.1}, "px_per_m: needs a picture of at least 16 pixels each way, got 0.1"),
         ({"trail": -1}, "trail: needs 0 or more, as png_every, got -1 and 10"),
         ({"video_rate_hz": 0.0}, "video_rate_hz: needs more than 0, got 0.0"),
+        ({"video_crf": 52}, "video_crf: needs 0..51, got 52"),
     ],
 )
 def test_wrong_settings(config, message):
