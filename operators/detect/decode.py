@@ -60,7 +60,7 @@ def decode_at(
 ) -> Boxes3D:
     """`decode` with the other two heads asked once, for the candidates of all classes."""
     least = math.log(config.score_threshold / (1 - config.score_threshold))
-    above, column = np.nonzero(class_logits > least)
+    above, column = np.divmod(np.flatnonzero(class_logits > least), len(labels))
     candidates, names = [], []
     for c, label in enumerate(labels):
         at = above[column == c] if label >= 0 else above[:0]

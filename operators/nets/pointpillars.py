@@ -19,7 +19,7 @@ Anchors count location by location: A = ((row * columns + column) * classes + cl
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,25 +43,71 @@ def decorate(pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillar
     """
     kept = torch.arange(pillars.shape[1], device=pillars.device) < counts[:, None]  # (P, K)
     pillar, k = kept.nonzero(as_tuple=True)
-    points = pillars[pillar, k]  # (N, 4)
+    points = pillars.flatten(0, 1).index_select(0, pillar * pillars.shape[1] + k)  # (N, 4); indexing by two is far slower
     mean = pillars[:, :, :3].sum(1) / counts[:, None]
     # float64 on the host: the centre of column 400 is exact to the last bit of float32, whatever the device
     x0, y0 = config.range_m[0] + config.cell_m[0] / 2, config.range_m[1] + config.cell_m[1] / 2
     centre = torch.stack([cells[:, 1] * config.cell_m[0] + x0, cells[:, 0] * config.cell_m[1] + y0], 1).to(points.dtype)
-    features = torch.cat([points, points[:, :3] - mean[pillar], points[:, :2] - centre[pillar]], 1)
-    return features, pillar
+    near = torch.cat([mean, centre], 1).index_select(0, pillar)  # (N, 5)
+    return torch.cat([points, points[:, [0, 1, 2, 0, 1]] - near], 1), pillar
+
+
+def convolve_pillars(
+    features: Tensor, cells: Tensor, scan: Tensor | None, weight: Tensor, stride: int, shape: tuple[int, int, int]
+) -> Tensor:
+    """A 3x3 convolution, padding 1, of a canvas that has these pillars and is zero elsewhere, without the canvas.
+
+    features (P, F), cells (P, 2), scan (P,) or None, weight (C, F, 3, 3), shape B, rows, columns of the output
+    -> (B, C, rows, columns), channels last in memory. Nine tenths of a canvas are zeros: here each tap visits the pillars from
+    which it reaches an output, each output at most once, so that the sum has one order on every device.
+    """
+    batch, rows, columns = shape
+    out = features.new_zeros((batch * rows * columns, len(weight)))
+    taps = weight.permute(2, 3, 1, 0)  # (3, 3, F, C)
+    cells = cells.long()
+    first = 0 if scan is None else scan.long() * rows
+    for i in range(3):
+        row = cells[:, 0] + 1 - i  # stride times the output's row, if that divides
+        good_row = (row % stride == 0) & (row >= 0) & (row < rows * stride)
+        for j in range(3):
+            column = cells[:, 1] + 1 - j
+            good = good_row & (column % stride == 0) & (column >= 0) & (column < columns * stride)
+            (pillar,) = good.nonzero(as_tuple=True)
+            at = ((row // stride + first) * columns + column // stride).index_select(0, pillar)
+            out.index_add_(0, at, features.index_select(0, pillar) @ taps[i, j])
+    return out.view(batch, rows, columns, -1).permute(0, 3, 1, 2)
 
 
 class ConvNorm(nn.Module):
     """Convolution, batch norm, ReLU."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    def __init__(self, before: int, channels: int, stride: int) -> None:
         super().__init__()
-        self.conv = conv
-        self.norm = nn.BatchNorm2d(conv.out_channels, eps=1e-3, momentum=0.01)
+        self.conv = nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+        self.norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.norm(self.conv(x)))
+
+
+class UpNorm(nn.Module):
+    """Transposed convolution whose kernel is its stride, batch norm, ReLU.
+
+    Such a convolution is a matrix product that makes s x s locations of each; they are left in that order:
+    (B, C, rows, columns) -> (B, rows, columns, s * s, U)
+    """
+
+    def __init__(self, channels: int, up: int, stride: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels, up, stride, stride, bias=False)
+        self.norm = nn.BatchNorm2d(up, eps=1e-3, momentum=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, rows, columns = x.shape
+        locations = x.permute(0, 2, 3, 1) @ self.conv.weight.permute(0, 2, 3, 1).reshape(channels, -1)
+        locations = locations.view(batch, rows, -1, self.conv.out_channels)  # (B, rows, columns * s * s, U)
+        normed = torch.relu(self.norm(locations.permute(0, 3, 1, 2)))  # batch norm minds no order
+        return normed.permute(0, 2, 3, 1).reshape(batch, rows, columns, -1, self.conv.out_channels)
 
 
 class PointPillars(nn.Module):
@@ -74,11 +120,10 @@ class PointPillars(nn.Module):
         self.blocks, self.ups = nn.ModuleList(), nn.ModuleList()
         before = config.pillar_channels
         for b, (stride, layers) in enumerate(zip(config.strides, config.block_layers, strict=True)):
-            channels, up = config.block_channels[b], config.up_channels[b]
-            convs = [ConvNorm(nn.Conv2d(before, channels, 3, stride, 1, bias=False))]
-            convs += [ConvNorm(nn.Conv2d(channels, channels, 3, 1, 1, bias=False)) for _ in range(layers)]
+            channels = config.block_channels[b]
+            convs = [ConvNorm(before, channels, stride), *(ConvNorm(channels, channels, 1) for _ in range(layers))]
             self.blocks.append(nn.Sequential(*convs))
-            self.ups.append(ConvNorm(nn.ConvTranspose2d(channels, up, 2**b, 2**b, bias=False)))
+            self.ups.append(UpNorm(channels, config.up_channels[b], 2**b))
             before = channels
 
         width, per_location = sum(config.up_channels), config.anchors_per_location
@@ -92,30 +137,37 @@ class PointPillars(nn.Module):
     def forward(
         self, pillars: Tensor, counts: Tensor, cells: Tensor, batch_index: Tensor | None = None, batch_size: int = 1
     ) -> Heads:
-        rows, columns = self.config.grid
-        features = self.pillar_features(pillars, counts, cells)  # (P, F)
-        at = cells[:, 0].long() * columns + cells[:, 1]
-        if batch_index is not None:
-            at = at + batch_index.long() * (rows * columns)
-        canvas = features.new_zeros((batch_size * rows * columns, features.shape[1])).index_copy(0, at, features)
-        x = canvas.view(batch_size, rows, columns, -1).permute(0, 3, 1, 2)  # (B, F, rows, columns), channels last in memory
-        levels = []
-        for block, up in zip(self.blocks, self.ups, strict=True):
-            x = block(x)
-            levels.append(up(x))  # (B, U, rows / 2, columns / 2) of every block
-        x = torch.cat(levels, 1)
-        return Heads(self._flat(self.class_head(x)), self._flat(self.box_head(x)), self._flat(self.direction_head(x)))
+        config = self.config
+        rows, columns = config.head_grid
+        blocks: Any = self.blocks
+        first = blocks[0][0]
+        with torch.autocast(pillars.device.type, enabled=False):  # half precision holds no centimetres at 70 m
+            features = self.pillar_features(pillars.float(), counts, cells)  # (P, F)
+            shape = (batch_size, rows, columns)
+            x = convolve_pillars(features, cells, batch_index, first.conv.weight, config.first_stride, shape)
+            x = torch.relu(first.norm(x))  # (B, C, rows, columns)
+
+        heads: list[Any] = [self.class_head, self.box_head, self.direction_head]
+        weights = torch.cat([head.weight.flatten(1) for head in heads])  # (values of a location, sum of U)
+        total: Tensor = torch.cat([head.bias for head in heads])
+        start = 0
+        for b, (block, up) in enumerate(zip(blocks, self.ups, strict=True)):
+            for layer in block[1:] if b == 0 else block:
+                x = layer(x)
+            level = up(x)  # (B, rows / s, columns / s, s * s, U)
+            width, s = config.up_channels[b], 1 << b
+            part = (level @ weights[:, start : start + width].T).view(batch_size, rows // s, columns // s, s, s, -1)
+            # a 1x1 convolution of concatenated levels is the sum of one of each; only its results are moved to their places
+            total = total + part.transpose(2, 3).reshape(batch_size, rows, columns, -1)
+            start += width
+        sizes = [head.out_channels for head in heads]
+        return Heads(*(part.reshape(batch_size, config.num_anchors, -1) for part in total.split(sizes, -1)))
 
     def pillar_features(self, pillars: Tensor, counts: Tensor, cells: Tensor) -> Tensor:
-        """(P, F) float32, under autocast too: half precision holds no centimetres at 70 m."""
-        with torch.autocast(pillars.device.type, enabled=False):
-            features, pillar = decorate(pillars.float(), counts, cells, self.config)
-            if not len(features):
-                return features.new_zeros((0, self.config.pillar_channels))
-            each = torch.relu(self.pillar_norm(self.pillar_linear(features)))  # (N, F), 0 or more
-            most = each.new_zeros((len(pillars), each.shape[1]))
-            return most.scatter_reduce(0, pillar[:, None].expand_as(each), each, "amax")
-
-    def _flat(self, x: Tensor) -> Tensor:
-        """(B, anchors * values, rows, columns) -> (B, A, values)"""
-        return x.permute(0, 2, 3, 1).reshape(len(x), self.config.num_anchors, -1)
+        """(P, F)"""
+        features, pillar = decorate(pillars, counts, cells, self.config)
+        if not len(features):
+            return features.new_zeros((0, self.config.pillar_channels))
+        each = torch.relu(self.pillar_norm(self.pillar_linear(features)))  # (N, F), 0 or more
+        most = each.new_zeros((len(pillars), each.shape[1]))
+        return most.scatter_reduce(0, pillar[:, None].expand_as(each), each, "amax")

@@ -1,11 +1,7 @@
 """PointPillars for one scan at a time: the function of pointpillars.py in eval mode, done with less work.
 
 1. Batch norm is folded into the layer before it; ReLU works in place.
-2. The first convolution visits the pillars alone: of each, a product with the taps that reach one of the outputs. The canvas,
-   nine tenths zeros, is never made. Each tap adds to every output at most once, so the sum has one order.
-3. A transposed convolution whose kernel is its stride is a matrix product. The class head is applied to its rows where they
-   are; only logits are moved to their places, and the levels are never concatenated.
-4. Boxes and directions are computed at the anchors asked for (`boxes`), once the scores are known.
+2. Class logits come first. Boxes and directions are computed at the anchors asked for (`boxes`), once the scores are known.
 
 in   as PointPillars, one scan
 out  class_logits (A, C) float32; levels: what `boxes` needs
@@ -19,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from operators.nets.pointpillars import ConvNorm, PointPillars, decorate
+from operators.nets.pointpillars import ConvNorm, PointPillars, convolve_pillars, decorate
 
 
 class InferencePointPillars(nn.Module):
@@ -59,7 +55,7 @@ class InferencePointPillars(nn.Module):
         first: Any = next(net.blocks[0].children())
         gain, shift = _gain_and_shift(first.norm)
         weight = first.conv.weight.detach() * gain[:, None, None, None]
-        self.register_buffer("first_weight", weight.permute(2, 3, 1, 0).contiguous())  # (3, 3, F, C)
+        self.register_buffer("first_weight", weight)
         self.register_buffer("first_bias", shift)
         self.register_buffer("class_bias", _bias(net.class_head).clone())  # float32, on the sum of all levels
         per_location, width = config.anchors_per_location, sum(config.up_channels)
@@ -73,14 +69,16 @@ class InferencePointPillars(nn.Module):
     def forward(self, pillars: Tensor, counts: Tensor, cells: Tensor) -> tuple[Tensor, list[Tensor]]:
         config = self.config
         rows, columns = config.head_grid
-        x = self._first(self._pillar_features(pillars, counts, cells), cells.long())  # (1, C, rows, columns)
+        features = self._pillar_features(pillars, counts, cells)  # (P, F)
+        x = convolve_pillars(features, cells, None, self.first_weight, config.first_stride, (1, rows, columns))
+        x = torch.relu_(x.add_(self.first_bias[:, None, None]))  # (1, C, rows, columns)
         logits = self.class_bias.repeat(rows, columns, 1)
         levels = []
         up: Any
         for b, (block, up, head) in enumerate(zip(self.blocks, self.ups, self.class_heads, strict=True)):
             x = block(x.to(up.weight.dtype))
             flat = x.permute(0, 2, 3, 1).flatten(0, 2)  # (rows / s * columns / s, C), no copy: channels last
-            level = torch.relu_(up(flat)).view(rows >> b, columns >> b, 1 << b, 1 << b, -1)
+            level = torch.relu_(up(flat)).view(rows >> b, columns >> b, 1 << b, 1 << b, -1)  # s x s locations of each
             part = head(level.flatten(0, 3)).view(*level.shape[:4], -1)
             logits += part.transpose(1, 2).reshape(logits.shape)
             levels.append(level)
@@ -108,20 +106,6 @@ class InferencePointPillars(nn.Module):
         each = torch.relu_(self.pillar_linear(features))
         most = each.new_zeros((len(pillars), each.shape[1]))
         return most.scatter_reduce_(0, pillar[:, None].expand_as(each), each, "amax")
-
-    def _first(self, features: Tensor, cells: Tensor) -> Tensor:
-        """(P, F) -> (1, C, rows, columns): convolution 3x3, padding 1, of a canvas with these pillars, and ReLU."""
-        stride, (rows, columns) = self.config.first_stride, self.config.head_grid
-        out = self.first_bias.repeat(rows * columns, 1)  # (rows * columns, C)
-        for i in range(3):
-            row = cells[:, 0] + 1 - i  # stride times the output's row, if that divides
-            good_row = (row % stride == 0) & (row >= 0) & (row < rows * stride)
-            for j in range(3):
-                column = cells[:, 1] + 1 - j
-                good = good_row & (column % stride == 0) & (column >= 0) & (column < columns * stride)
-                at = row[good] // stride * columns + column[good] // stride
-                out[at] += features[good] @ self.first_weight[i, j]
-        return torch.relu_(out).view(1, rows, columns, -1).permute(0, 3, 1, 2)
 
 
 def _gain_and_shift(norm: Any) -> tuple[Tensor, Tensor]:

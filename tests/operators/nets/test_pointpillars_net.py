@@ -22,9 +22,11 @@ TINY = PointPillarsConfig(
 
 
 def scene(config, num, seed=0):
-    """pillars, counts, cells as lidar.voxelize makes them: zero-padded, each cell once"""
+    """pillars, counts, cells as lidar.voxelize makes them: zero-padded, each cell once, first those in the grid's corners"""
     rng = np.random.default_rng(seed)
-    at = rng.choice(config.grid[0] * config.grid[1], num, replace=False)
+    rows, columns = config.grid
+    corners = [0, columns - 1, (rows - 1) * columns, rows * columns - 1]
+    at = np.concatenate([corners, rng.permutation(np.setdiff1d(np.arange(rows * columns), corners))])[:num]
     cells = np.stack([at // config.grid[1], at % config.grid[1]], 1).astype(np.int32)
     counts = rng.integers(1, config.max_points + 1, num).astype(np.int32)
     pillars = np.zeros((num, config.max_points, 4), np.float32)
@@ -107,6 +109,34 @@ def test_pillar_features_equal_the_padded_way():
         each = net.pillar_norm(net.pillar_linear(padded).flatten(0, 1)).view(20, TINY.max_points, -1).relu()
         expected = each.masked_fill(~kept[..., None], 0).amax(1)
         np.testing.assert_allclose(net.pillar_features(pillars, counts, cells).numpy(), expected.numpy(), atol=1e-5)
+
+
+def published(net, pillars, counts, cells):
+    """The forward pass as the paper draws it: canvas, convolutions, transposed convolutions, concatenation, 1x1 heads."""
+    features = net.pillar_features(pillars, counts, cells)
+    canvas = torch.zeros(1, features.shape[1], *net.config.grid)
+    for feature, (row, column) in zip(features, cells.tolist(), strict=True):
+        canvas[0, :, row, column] = feature
+    x, levels = canvas, []
+    for block, up in zip(net.blocks, net.ups, strict=True):
+        for layer in block:
+            x = layer.norm(layer.conv(x)).relu()
+        levels.append(up.norm(up.conv(x)).relu())
+    x = torch.cat(levels, 1)
+    heads = (net.class_head, net.box_head, net.direction_head)
+    return [head(x).permute(0, 2, 3, 1).reshape(1, net.config.num_anchors, -1) for head in heads]
+
+
+@pytest.mark.parametrize("num", [0, 1, 60])
+@pytest.mark.parametrize("changed", [{}, {"first_stride": 1}, {"block_layers": (0, 2, 1)}])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_forward_pass_is_the_published_one(changed, num, training):
+    config = dataclasses.replace(TINY, **changed)
+    net = lively(config).train(training)
+    inputs = scene(config, num)
+    with torch.inference_mode(not training):
+        for ours, theirs in zip(net(*inputs), published(net, *inputs), strict=True):
+            np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), atol=1e-4)
 
 
 def test_a_batch_is_its_scans():
