@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import math
 import os
 import platform
 import signal
@@ -90,6 +91,8 @@ class PointPillarsTrainer(training.Trainer):
             with threads.limit(config.threads):
                 torch.set_num_threads(config.threads)
                 self._train(last, progress)
+        except InputError as error:  # of a driver, while it runs
+            raise RunError(str(error)) from error
         finally:
             progress.close()
             for number, handler in handlers.items():
@@ -205,7 +208,7 @@ class PointPillarsTrainer(training.Trainer):
             if len(panels) < _PANELS:
                 panels.append(picture.draw(scene, found, names, model.range_m))
         self.scores = {name: validate.score(of_class) for name, of_class in judged.items()}
-        picture.save(self.options.out / f"epoch-{self.step // config.epoch_steps:04d}.png", panels)
+        picture.save(self.options.out / f"epoch-{-(-self.step // config.epoch_steps):04d}.png", panels)
         table_file = _Csv(self.options.out / "scores.csv", _SCORE_COLUMNS, self.step - 1)
         for name, score in self.scores.items():
             table_file.row([self.step, name, *(f"{value:.4f}" for value in score[:3]), score.objects])
@@ -253,7 +256,9 @@ class PointPillarsTrainer(training.Trainer):
 
     def _facts(self) -> dict[str, str]:
         """What goes into the model's metadata."""
-        scores = {name: {"ap_2m": round(s.ap, 4), "objects": s.objects} for name, s in self.scores.items()}
+        scores = {
+            name: {"ap_2m": None if math.isnan(s.ap) else round(s.ap, 4), "objects": s.objects} for name, s in self.scores.items()
+        }
         return {
             "training": json.dumps(settings.plain(self.config)),
             "steps": str(self.step),

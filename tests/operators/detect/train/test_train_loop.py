@@ -211,6 +211,45 @@ def test_ctrl_c_saves_and_says_how_to_go_on(folder):
     assert saved["step"] == done
 
 
+BROKEN = """from drivers.synthetic.traffic import SyntheticTraffic
+from pipeline.errors import InputError
+
+
+class Broken(SyntheticTraffic):
+    def read(self):
+        if self._next == 9:
+            raise InputError("broken: frame 9: cannot be read")
+        return super().read()
+"""
+
+
+def test_a_driver_that_fails_while_it_is_read_ahead(folder, capsys):
+    (folder / "broken_driver.py").write_text(BROKEN)
+    assert train("--out", "a", "--set", "data.driver=broken_driver:Broken", "--set", "valid=") == 1
+    assert capsys.readouterr().err == "error: broken: frame 9: cannot be read\n"
+    assert len(losses("a")) == 5  # the four batches before it were learned from
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("driver", "folder_name"), [("kitti.object", "kitti_object"), ("kitti.tracking", "kitti_tracking_0000")])
+def test_kitti_layouts(folder, shared_data, capsys, driver, folder_name):
+    """Nothing is written but into the test's own folder."""
+    data = f"{{driver: {driver}, config: {{root: {shared_data.resolve() / folder_name}}}"
+    args = [
+        "--set",
+        f"data={data}}}",
+        "--set",
+        f"valid={data}, scenes: 6}}",
+        "--set",
+        "model.range_m=[0,-20.48,-3,40.96,20.48,1]",
+    ]
+    assert train("--out", "a", "--steps", "4", *args) == 0
+    values = np.array([[float(v) for v in row] for row in losses("a")[1:]])
+    assert np.isfinite(values).all() and (values[:, 6] > 0).all()
+    with Path("a/scores.csv").open() as file:
+        assert sum(int(row["objects"]) for row in csv.DictReader(file)) > 5
+
+
 def test_a_loss_that_is_not_finite_ends_the_training(folder, capsys):
     assert train("--out", "a", "--set", "lr=1e30", "--set", "clip=1e30", "--set", "schedule=constant", "--set", "valid=") == 1
     assert "needs a finite loss, got" in capsys.readouterr().err
