@@ -24,7 +24,8 @@ class Mesh(NamedTuple):
         if not len(self.triangles):
             return 0.0, 0.0, 0.0
         low, high = self.bounds
-        return tuple((high - low).tolist())  # type: ignore[return-value]
+        length, width, height = (high - low).tolist()
+        return length, width, height
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -35,18 +36,11 @@ class Mesh(NamedTuple):
         """Turned about +z, then shifted."""
         return self._replace(triangles=turned(self.triangles, yaw) + np.array([x, y, z]))
 
-    def pitched(self, angle_rad: float) -> Mesh:
-        """Turned about +y: a positive angle lets +x sink."""
-        c, s = math.cos(angle_rad), math.sin(angle_rad)
-        return self._replace(triangles=self.triangles @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]))
-
-    def scaled(self, x: float, y: float, z: float) -> Mesh:
-        return self._replace(triangles=self.triangles * (x, y, z))
-
     def centred(self) -> Mesh:
         """The middle of its footprint at the origin, its lowest point at z = 0."""
         low, high = self.bounds
-        return self.moved(*(-(low + high)[:2] / 2).tolist(), -float(low[2]))
+        x, y = (-(low + high)[:2] / 2).tolist()
+        return self.moved(x, y, -float(low[2]))
 
 
 def turned(triangles: np.ndarray, yaw: float) -> np.ndarray:
@@ -65,7 +59,7 @@ def of_faces(corners: np.ndarray, faces: Sequence[Sequence[int]], material: int,
     """Corners (V, 3) and convex polygons of corner numbers -> fans of triangles."""
     fans = [(face[0], face[k], face[k + 1]) for face in faces for k in range(1, len(face) - 1)]
     triangles = corners[np.array(fans, np.intp).reshape(-1, 3)]
-    return Mesh(triangles, np.full(len(fans), material, np.int32), np.tile(np.float32(color), (len(fans), 1)))
+    return Mesh(triangles, np.full(len(fans), material, np.int32), np.tile(np.array(color, np.float32), (len(fans), 1)))
 
 
 def box(size: tuple[float, float, float], material: int, color: Color) -> Mesh:

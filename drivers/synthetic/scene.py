@@ -87,7 +87,7 @@ class Stage:
         self._triangles, self._materials = np.zeros((1 << 14, 3, 3)), np.zeros(1 << 14, np.int32)
         self._colors = np.zeros((1 << 14, 3), np.float32)
         self._used = 0
-        self._where: dict[tuple[object, ...], tuple[int, int]] = {}
+        self._where: dict[tuple[str | int, int, int], tuple[int, int]] = {}
         self._out = np.zeros((1 << 14, 3, 3)), np.zeros(1 << 14, np.int64), np.zeros(1 << 14, np.int64)
 
     def build(
@@ -116,19 +116,19 @@ class Stage:
             label = _label(thing)
             if label >= 0:
                 number, phase = _body(label, thing)
-                pieces.append(self._mesh(("body", label, number, phase)))
+                pieces.append(self._mesh((label, number, phase)))
                 places.append((thing.x, thing.y, z, thing.yaw))
                 owners.append(len(seen))
                 seen.append((label, thing.track_id, body_of(self.family, label, number, phase), abs(thing.speed_mps)))
             else:
-                pieces.append(self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY))))
+                pieces.append(self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY), 0)))
                 yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in ("trees", "bushes") else 0.0)
                 places.append((thing.x, thing.y, z - 0.03, yaw))  # rooted, also where the ground slopes
                 owners.append(-1)
             gains.append(2 * thing.u[6] - 1)
             keys.append(thing.track_id)
         for k, wish in enumerate(placed):
-            pieces.append(self._mesh(("body", wish.label, wish.number, 0)))
+            pieces.append(self._mesh((wish.label, wish.number, 0)))
             places.append((wish.x, wish.y, street.surface(wish.x, wish.y - street.bend(wish.x)), wish.yaw))
             owners.append(len(seen))
             seen.append((wish.label, FIRST_PLACED_ID + k, body_of(self.family, wish.label, wish.number, 0), 0.0))
@@ -169,13 +169,12 @@ class Stage:
             ego_yaw_rate=_yaw_rate(street, ego_x),
         )
 
-    def _mesh(self, key: tuple[object, ...]) -> tuple[int, int]:
+    def _mesh(self, key: tuple[str | int, int, int]) -> tuple[int, int]:
+        """(label, number, pose) of a body, (kind, number, 0) of scenery -> where in the library its mesh lies."""
         found = self._where.get(key)
         if found is None:
-            if key[0] == "body":
-                mesh = body_of(self.family, *key[1:]).mesh  # type: ignore[arg-type]
-            else:
-                mesh = _scenery(*key)  # type: ignore[arg-type]
+            what, number, phase = key
+            mesh = _scenery(what, number) if isinstance(what, str) else body_of(self.family, what, number, phase).mesh
             found = self._where[key] = (self._used, len(mesh.triangles))
             self._append(mesh)
         return found

@@ -100,7 +100,8 @@ class SpinningLidar:
         self.ranges.fill(np.inf)
         self.hits.fill(raycast.NOTHING)
         raycast.cast(
-            scene.triangles, scene.ego_velocity - moving, np.where(of == materials.FOLIAGE, config.leaves, 0.0), scene.keys, scene.owners,
+            scene.triangles, scene.ego_velocity - moving, np.where(of == materials.FOLIAGE, config.leaves, 0.0), scene.keys,
+            scene.owners,
             np.tan(self.elevations), self.groups, self.heights, self.azimuths * (1 + self._turn(scene)), self.times,
             config.range_m, seed, self.ranges, self.hits, covered,
         )  # fmt: skip

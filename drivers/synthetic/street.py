@@ -255,9 +255,10 @@ class _Layout:
         right_edge, left_edge = -lane / 2 - right * lane, lane / 2 + left * lane
         self.marks = tuple(-lane / 2 + lane * k for k in range(-right, left + 2))
         if style == "plaza":
+            right_edge, left_edge = -17.0, 17.0
             self._plaza()
         else:
-            self._traffic(lane, right, left)
+            right_edge, left_edge = self._traffic(lane, right, left, right_edge, left_edge)
         strips_right = self._side(-1, right_edge)
         strips_left = self._side(+1, left_edge)
         points = [(y, z) for y, z, _ in strips_right[::-1]] + [(right_edge, 0.0), (left_edge, 0.0)]
@@ -273,7 +274,8 @@ class _Layout:
         if occupancy > 0:
             self.rows.append(Row(kind, float(offset), float(speed), float(spacing), float(occupancy), **more))  # type: ignore[arg-type]
 
-    def _traffic(self, lane: float, right: int, left: int) -> None:
+    def _traffic(self, lane: float, right: int, left: int, right_edge: float, left_edge: float) -> tuple[float, float]:
+        """-> the edges, further out where cyclists have a lane of their own."""
         r = self.r
         if r.random() < 0.70:
             self.row("vehicles", 0.0, self.speed, r.uniform(34, 60), 0.8, wander_m=0.25)
@@ -286,9 +288,12 @@ class _Layout:
             speed = self.speed + r.uniform(1, 5) if ahead else -r.uniform(2, 14) * (r.random() < 0.85)
             self.row("vehicles", lane * (k + 1), speed, r.uniform(10, 40), 0.7, wander_m=0.3)
         if r.random() < 0.5:
-            self.row("cyclists", -lane / 2 - right * lane + 0.45, r.uniform(2.5, 6), r.uniform(9, 30), 0.6, wander_m=0.2)
+            right_edge -= 1.3
+            self.row("cyclists", right_edge + 0.6, r.uniform(2.5, 6), r.uniform(9, 30), 0.6, wander_m=0.2)
         if r.random() < 0.35:
-            self.row("cyclists", lane / 2 + left * lane - 0.45, -r.uniform(2.5, 6), r.uniform(9, 30), 0.6, wander_m=0.2)
+            left_edge += 1.3
+            self.row("cyclists", left_edge - 0.6, -r.uniform(2.5, 6), r.uniform(9, 30), 0.6, wander_m=0.2)
+        return right_edge, left_edge
 
     def _plaza(self) -> None:
         """People and bicycles all over; nobody in the ego's way."""
@@ -296,7 +301,7 @@ class _Layout:
         for k in range(int(r.integers(4, 9))):
             side = -1 if k % 2 else 1
             speed = float(r.choice([0.0, 1.2, -1.2, 1.5, -0.9]))
-            self.row("pedestrians", side * (2.2 + 1.6 * (k // 2)), speed, r.uniform(6, 20), 0.6, wander_m=0.5)
+            self.row("pedestrians", side * (2.2 + 1.6 * (k // 2)), speed, r.uniform(6, 20), 0.6, wander_m=0.4)
         for k in range(int(r.integers(1, 4))):
             side = -1 if k % 2 else 1
             self.row(
@@ -388,8 +393,8 @@ class _Layout:
         if open_land:
             far = base + rise + r.uniform(-0.02, 0.10) * 14
             to(14.0, far, "GRASS")
-            for at in (4, 9, 20):
-                self.row("trees", side * (y + at), 0.0, r.uniform(6, 12), r.uniform(0.4, 0.98), wander_m=2.0)
+            for behind in (4, 9, 20):
+                self.row("trees", side * (y + behind), 0.0, r.uniform(6, 12), r.uniform(0.4, 0.98), wander_m=2.0)
             self.row("bushes", side * (y + 4), 0.0, r.uniform(2, 6), r.uniform(0.2, 0.95), wander_m=3.0)
             y += 14
             to(50.0, far + r.uniform(-0.02, 0.08) * 50, "GRASS")

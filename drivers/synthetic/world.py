@@ -223,7 +223,8 @@ def truth_of(objects: Objects, scan: Scan, calibration: Any, half_view_rad: floa
     boxes2d, visible = boxes_to_image(boxes, *calibration)
     whole, _ = boxes_to_image(boxes, *_widened(calibration))
     area, of = _area(boxes2d), _area(whole)
-    truncated = np.where(visible & (of > 0), 1 - area / np.maximum(of, 1e-9), 0.0).astype(np.float32)
+    outside = np.where(visible, 1 - area / np.maximum(of, 1e-9), 0.0)
+    truncated = np.where(outside < 0.005, 0.0, outside).astype(np.float32)  # rounding of pixels is no frame that cuts
     inside = np.abs(np.arctan2(boxes[:, 1], boxes[:, 0])) <= half_view_rad
     boxes3d = boxes.astype(np.float32)
     boxes3d[:, 6] = wrap_angle(wrap_angle(boxes[:, 6]).astype(np.float32))
