@@ -63,7 +63,7 @@ def save(
 
     The file appears whole or not at all. Raises InputError where the tensors are not those of `config` or not finite.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     path = Path(path)
     shapes = tensor_shapes(config)
@@ -74,7 +74,7 @@ def save(
     _finite(path, stored)
     model = {"architecture": ARCHITECTURE, "config": settings.plain(config), "facts": dict(facts or {})}
     part = path.with_name(f"{path.name}.part")
-    save_file(stored, part, metadata={"model": json.dumps(model, sort_keys=True)})
+    part.write_bytes(to_bytes(stored, {"model": json.dumps(model, sort_keys=True)}))  # save_file would make it the owner's alone
     os.replace(part, path)
 
 

@@ -176,6 +176,15 @@ def test_cuda_asked_for_and_absent(path, monkeypatch):
         run_operator(Detector, [], {"weights": path, "device": "cuda"})
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_says_what_the_cpu_says(path):
+    frames, config = [pillars(0), pillars(40)], {"weights": path, "score_threshold": 0.3, "max_boxes": 5}
+    on_cpu = run_operator(Detector, frames, config | {"device": "cpu"})
+    for ours, theirs in zip(run_operator(Detector, frames, config | {"device": "cuda"}), on_cpu, strict=True):
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=0.01)
+
+
 @pytest.mark.parametrize("missing", ["torch", "safetensors"])
 def test_without_torch_it_says_what_to_install(path, monkeypatch, missing):
     found = importlib.util.find_spec

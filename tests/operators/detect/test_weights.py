@@ -51,6 +51,11 @@ def test_a_saved_file_is_the_same_bytes_again(path, tmp_path):
     assert (tmp_path / "b.safetensors").read_bytes() == path.read_bytes()
 
 
+def test_others_may_read_the_file(path, tmp_path):
+    (tmp_path / "other").touch()
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_state_dict_will_do(tmp_path):
     torch = pytest.importorskip("torch")
     from operators.nets.pointpillars import PointPillars
