@@ -28,20 +28,26 @@ def lines(
     only_visible: bool,
     known2d: np.ndarray | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """(M, 7), (M,), (M,) -> the rows that get a line, and their lines. M = 0: none.
+    """(M, 7), (M,), (M,) -> the rows that get a line, and their lines. M = 0: none. known2d as for `in_picture`."""
+    boxes2d, visible = in_picture(boxes3d, calibration, known2d)
+    boxes_cam = velo_to_camera(boxes3d, calibration.T_cam_velo)
+    table = np.column_stack([alpha(boxes_cam), as_said(boxes2d), boxes_cam, as_said(scores)])
+    rows = np.flatnonzero(visible) if only_visible else np.arange(len(labels))
+    names = [CLASSES[label] if label != DONT_CARE else "DontCare" for label in labels[rows].tolist()]
+    return rows, [_LINE % (name, *numbers) for name, numbers in zip(names, table[rows].tolist(), strict=True)]
 
-    known2d  (M, 4) float32 boxes in the picture, NaN in rows where the projected one is to be written; these rows are visible
+
+def in_picture(boxes3d: np.ndarray, calibration: Calibration, known2d: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(M, 7) -> boxes2d (M, 4) float32, visible (M,) bool.
+
+    known2d  (M, 4) float32 boxes in the picture, NaN in rows where the projected one is wanted; the others are visible
     """
     boxes2d, visible = boxes_to_image(boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
     if known2d is not None:
         known = ~np.isnan(known2d).any(1)
         boxes2d[known] = known2d[known]
         visible |= known
-    boxes_cam = velo_to_camera(boxes3d, calibration.T_cam_velo)
-    table = np.column_stack([alpha(boxes_cam), as_said(boxes2d), boxes_cam, as_said(scores)])
-    rows = np.flatnonzero(visible) if only_visible else np.arange(len(labels))
-    names = [CLASSES[label] if label != DONT_CARE else "DontCare" for label in labels[rows].tolist()]
-    return rows, [_LINE % (name, *numbers) for name, numbers in zip(names, table[rows].tolist(), strict=True)]
+    return boxes2d, visible
 
 
 def as_said(values: np.ndarray) -> np.ndarray:
