@@ -46,7 +46,7 @@ def test_iou_of_none():
     ],
 )
 def test_mostly_within(region, expected, why):
-    assert overlaps.mostly_within(np.array(BOX, float), boxes(region), 0.0) is expected, why
+    assert overlaps.mostly_within(np.array(BOX, float), boxes(region), 0.0) == expected, why
     assert not overlaps.mostly_within(np.array((5, 5, 5, 9), float), boxes(region), 0.0), "no area"
 
 
