@@ -31,7 +31,7 @@ from pipeline.display import Display
 from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
 from pipeline.graph import load
-from pipeline.graphspec import GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
 from pipeline.plan import RunOptions
 from pipeline.schema import ANY, Port
@@ -201,7 +201,7 @@ def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
                 todo.append(i.source_node)
     tap = NodeSpec(
         name=_TAP, driver=None, op=_TAP, cls=Tap, config=NoConfig(), outputs={}, place=_TAP, threads=1, restart=Restart(),
-        inputs={"frame": Input("frame", node, name, Queue(), Port(ANY))}, on_error="stop", hang_s=30.0, cpus=None, nice=None,
+        inputs={"frame": Input("frame", node, name, Queue(), Port(ANY))}, on_error="stop", hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None, nice=None,
         rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where(spec.path, {}, ("nodes", _TAP)),
     )  # fmt: skip
     kept = {n: s for n, s in spec.nodes.items() if n in needed}

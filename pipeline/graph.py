@@ -12,7 +12,19 @@ from typing import Any, Literal
 
 from pipeline import lookup, settings, yamlfile
 from pipeline.errors import GraphError
-from pipeline.graphspec import Edge, GraphSpec, Input, NodeSpec, Pool, Queue, Restart, Sync, at_least
+from pipeline.graphspec import (
+    DEFAULT_HANG_S,
+    DEFAULT_OPEN_HANG_S,
+    Edge,
+    GraphSpec,
+    Input,
+    NodeSpec,
+    Pool,
+    Queue,
+    Restart,
+    Sync,
+    at_least,
+)
 from pipeline.schema import Port, ports
 from pipeline.settings import Where, suggest
 
@@ -38,7 +50,7 @@ class _Node:
     threads: int = 1
     restart: Restart = field(default_factory=Restart)
     on_error: Literal["skip", "stop"] | None = None
-    hang_s: float = 30.0
+    hang_s: float | None = None
     cpus: tuple[int, ...] | None = None
     nice: int | None = None
     rate_hz: float | None = None
@@ -219,7 +231,8 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
         threads=raw.threads,
         restart=raw.restart,
         on_error=raw.on_error,
-        hang_s=raw.hang_s,
+        hang_s=DEFAULT_HANG_S if raw.hang_s is None else raw.hang_s,
+        open_hang_s=DEFAULT_OPEN_HANG_S if raw.hang_s is None else raw.hang_s,
         cpus=raw.cpus,
         nice=raw.nice,
         rate_hz=raw.rate_hz,

@@ -13,6 +13,8 @@ from pipeline.operator import Found, Source
 from pipeline.schema import Port
 from pipeline.yamlfile import Where
 
+DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
+"""open() may load and, the first time on a machine, compile: beside the other nodes' on few cores."""
 QUEUE_SIZE = {"block": 4, "latest": 1, "drop_oldest": 4}
 
 
@@ -104,7 +106,8 @@ class NodeSpec:
     threads: int
     restart: Restart
     on_error: str | None
-    hang_s: float
+    hang_s: float  # of process()
+    open_hang_s: float
     cpus: tuple[int, ...] | None
     nice: int | None
     rate_hz: float | None

@@ -441,7 +441,8 @@ class Supervisor:
             at = self.session.board.node(index)
             since, state = words[at], words[at + 1]
             child = self.children[self.plan.place_of(name)]
-            hang_s = self.graph.nodes[name].hang_s
+            spec = self.graph.nodes[name]
+            hang_s = spec.open_hang_s if state == OPENING else spec.hang_s
             if since and state in (PROCESSING, OPENING) and child.proc is not None and now - since > hang_s * 1e9:
                 what = "open()" if state == OPENING else "process()"
                 words[at], words[at + 1] = 0, IDLE  # seen once

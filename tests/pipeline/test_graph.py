@@ -65,9 +65,10 @@ def test_defaults():
     assert (spec.path, spec.name, spec.live) == ("g.yaml", "g", False)
     a, b, s = spec.nodes.values()
     assert (a.name, a.driver, a.op, a.config, a.place, a.threads) == ("a", "test.counter", None, CounterConfig(), "a", 1)
-    assert (a.restart, a.hang_s, a.cpus, a.nice, a.live, a.line) == (
+    assert (a.restart, a.hang_s, a.open_hang_s, a.cpus, a.nice, a.live, a.line) == (
         Restart("on-failure", 5, 0.2, 60.0),
         30.0,
+        180.0,
         None,
         None,
         False,
@@ -114,11 +115,12 @@ def test_every_key():
     assert (a.config, a.rate_hz, a.live, a.pool["out"].slots) == (CounterConfig(3, 10.0), 20.0, True, 9)
     assert j.sync == Sync("nearest", "b", 5.0, {"a": -8.0}, 60.0, ("a",))
     assert spec.queue("j", "b") == Queue("latest", 2, 50.0)
-    assert (j.place, j.threads, j.restart, j.on_error, j.hang_s, j.cpus, j.nice) == (
+    assert (j.place, j.threads, j.restart, j.on_error, j.hang_s, j.open_hang_s, j.cpus, j.nice) == (
         "p",
         2,
         Restart("never", 1),
         "skip",
+        3.0,
         3.0,
         (0, 1),
         5,
