@@ -201,7 +201,8 @@ def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
                 todo.append(i.source_node)
     tap = NodeSpec(
         name=_TAP, driver=None, op=_TAP, cls=Tap, config=NoConfig(), outputs={}, place=_TAP, threads=1, restart=Restart(),
-        inputs={"frame": Input("frame", node, name, Queue(), Port(ANY))}, on_error="stop", hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None, nice=None,
+        inputs={"frame": Input("frame", node, name, Queue(), Port(ANY))}, on_error="stop",
+        hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None, nice=None,
         rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where(spec.path, {}, ("nodes", _TAP)),
     )  # fmt: skip
     kept = {n: s for n, s in spec.nodes.items() if n in needed}

@@ -448,17 +448,17 @@ class Supervisor:
                 words[at], words[at + 1] = 0, IDLE  # seen once
                 self.display.event(f"{name}: in {what} for more than hang_s = {hang_s:g} s; killed")
                 self._kill(child)
+                child.ready = False  # until its successor is
 
     def _look_for_deadlock(self, now: int) -> None:
         """Nothing moves, nobody computes, somebody waits for room: name the join (or the hoarder) and stop."""
         if self.accountant.events != self._moved_events:
             self._moved_events, self._moved_at_ns = self.accountant.events, now
             return
-        if (
-            self.start_body is None
-            or now - self._moved_at_ns < STUCK_S * 1e9
-            or any(not c.ready and not c.gone for c in self.children.values())
-        ):
+        if self.start_body is None or now - self._moved_at_ns < STUCK_S * 1e9:
+            return
+        if any(not c.ready and not c.gone for c in self.children.values()):
+            self._moved_at_ns = now  # whoever waited for a restart has not waited for anything since
             return
         words, board = self.session.board.words, self.session.board
         waiting: list[int] = []

@@ -5,6 +5,8 @@ import pytest
 from kitti_files import Kitti
 from pipe_runs import check_account, check_balance
 
+from pipeline.supervisor import STUCK_S
+
 # -- before the start: exit 2, nothing made -----------------------------------------------------------------------------
 
 BEFORE = {
@@ -251,6 +253,14 @@ def test_operator_hangs(pipe):
         ended.stderr == "op: in process() for more than hang_s = 0.5 s; killed\nop: killed by SIGKILL; restart 1 of 5 in 0.2 s\n"
     )
     assert "src:5" in [d["frame"] for d in ended.drops]
+    assert ended.ids("snk")[-1] == 29
+
+
+def test_who_waits_for_a_hung_operator_is_not_stuck(pipe):
+    """hang_s is longer than a graph may stand still: the killed operator must not be taken for a deadlock of the others."""
+    ended = run_chain(pipe, "kind: hang, at: 5", "test.fault", f", hang_s: {STUCK_S + 0.5}")
+    assert ended.code == 0
+    assert ended.report["nodes"]["op"]["restarts"] == 1
     assert ended.ids("snk")[-1] == 29
 
 
