@@ -23,7 +23,7 @@ TYPES = ("car", "van", "truck", "pedestrian", "person_sitting", "person", "cycli
 """Rows.types index into this table; the files have them in any case."""
 
 _DONT_CARE = TYPES.index("dontcare")
-_FRAME, _ID, _TYPE, _TRUNCATED, _OCCLUDED, _BOX2D, _BOX3D, _SCORE = 0, 1, 2, 3, 4, slice(6, 10), slice(10, 17), 17
+_ID, _TYPE, _TRUNCATED, _OCCLUDED, _BOX2D, _BOX3D, _SCORE = 1, 2, 3, 4, slice(6, 10), slice(10, 17), 17
 _GROUPS = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, -1])
 """Types that one evaluation looks at together, where an id stands for one object; -1: regions have none."""
 
@@ -115,7 +115,7 @@ def read_rows(path: Path, truth: bool) -> Rows:
     has_scores = len(table.values) > 0 and not np.isnan(table.values[:, _SCORE]).all()
     if has_scores:
         rows.check_finite(path, table, slice(_SCORE, _SCORE + 1), "scores")
-    frames = rows.whole(path, table, _FRAME, "frame", least=0)
+    frames = rows.frames(path, table, first=0)
     ids = rows.whole(path, table, _ID, "track id")
     types = table.values[:, _TYPE].astype(np.int64)
     groups = np.where(ids < 0, -1, _GROUPS[types])

@@ -33,7 +33,7 @@ DISTRACTORS, MOT20_DISTRACTORS = (2, 7, 8, 12), (2, 6, 7, 8, 12)
 GT_FILES = ("{}/gt/gt.txt", "{}/gt.txt")
 RESULT_FILES = ("{}.txt", "{}/test.txt")
 
-_FRAME, _ID, _BOX, _COUNTS, _CLASS = 0, 1, slice(2, 6), 6, 7
+_ID, _BOX, _COUNTS, _CLASS = 1, slice(2, 6), 6, 7
 
 
 class Rows(NamedTuple):
@@ -125,8 +125,8 @@ def _scene(name: str, truth_file: Path, tracks_file: Path, length: int | None) -
 def read_rows(path: Path, length: int | None, truth: bool) -> Rows:
     """Raises InputError for a line that is no row, a number that is none, an id twice in one frame, a frame after the end."""
     table = rows.read_table(path, (8, 9, 10) if truth else (7, 8, 9, 10), 10, separator=",")
-    rows.check_finite(path, table, slice(_FRAME, _COUNTS + 1), "numbers")
-    frames = rows.whole(path, table, _FRAME, "frame", least=1) - 1
+    rows.check_finite(path, table, slice(0, _COUNTS + 1), "numbers")
+    frames = rows.frames(path, table, first=1) - 1
     ids = rows.whole(path, table, _ID, "track id", least=0)
     rows.check_unique(path, frames + 1, ids, np.zeros(len(ids), np.int64), table.lines)
     if length is not None and (frames >= length).any():

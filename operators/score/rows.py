@@ -16,6 +16,9 @@ from operators.kernels import text
 from pipeline.errors import InputError
 
 
+MAX_FRAMES = 10_000_000
+
+
 class Table(NamedTuple):
     """values (L, C) float64, one row per line of the file; lines (L,) their numbers, from 1."""
 
@@ -101,6 +104,15 @@ def whole(path: Path, table: Table, column: int, what: str, least: int | None = 
         numbers = "whole number" if least is None else f"number {least}, {least + 1}, .."
         refuse(path, int(table.lines[row]), f"a {what} ({numbers}) in column {column + 1}", f"{values[row]:g}")
     return values.astype(np.int64)
+
+
+def frames(path: Path, table: Table, first: int) -> np.ndarray:
+    """Column 1 as (L,) int64, counted from `first`, but not to the end of the world: there is an entry for every frame."""
+    out = whole(path, table, 0, "frame", least=first)
+    if len(out) and out.max() >= MAX_FRAMES:
+        row = int(np.argmax(out >= MAX_FRAMES))
+        refuse(path, int(table.lines[row]), f"a frame below {MAX_FRAMES:,} in column 1", f"{out[row]}")
+    return out
 
 
 def check_unique(path: Path, frames: np.ndarray, ids: np.ndarray, groups: np.ndarray, lines: np.ndarray) -> None:

@@ -49,6 +49,7 @@ BAD = [
     (line(0, 1, score=1) + line(1, 1, score=float("nan")), ":2: needs finite scores, got nan in column 18"),
     (line(-1, 1), r":1: needs a frame \(number 0, 1, ..\) in column 1, got -1"),
     (line(0, 1).replace("0 ", "0.5 ", 1), r":1: needs a frame \(number 0, 1, ..\) in column 1, got 0.5"),
+    (line(10_000_000, 1), ":1: needs a frame below 10,000,000 in column 1, got 10000000"),
     (line(0, 1).replace("0 1", "0 1.5", 1), r":1: needs a track id \(whole number\) in column 2, got 1.5"),
     (
         line(3, 1) + line(0, 1) + line(3, 2) + line(3, 1, OTHER),
