@@ -15,7 +15,6 @@ import numpy as np
 from operators.kernels import text
 from pipeline.errors import InputError
 
-
 MAX_FRAMES = 10_000_000
 
 
