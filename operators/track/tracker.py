@@ -87,7 +87,9 @@ class Tracker(Operator):
         first_id = 1 + IDS_PER_RESTART * (self.resume.restarts if self.resume else 0)
         self.clock = FrameClock(self.config.rate_hz, self.config.max_gap)
         self.preset: Preset = Ab3dmot(self.config.ab3dmot, first_id)
-        Ab3dmot(self.config.ab3dmot, first_id).step(_ANY_FRAME)  # compile here, where no frame is waiting
+        warm = Ab3dmot(self.config.ab3dmot, first_id)
+        for _ in range(2):  # compile here, where no frame is waiting: births in the first frame, association in the second
+            warm.step(_ANY_FRAME)
 
     def process(
         self,
