@@ -42,5 +42,5 @@ print({{n: (before.get(n, 0), c) for n, c in after.items() if c != before.get(n,
 @pytest.mark.parametrize("preset", ["ab3dmot"])
 def test_open_compiles_all_that_frames_need(preset):
     code = CODE.format(tests=str(ROOT / "tests"), config=f"preset={preset!r}")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("{}\n", "")
