@@ -6,6 +6,8 @@ import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
 
+_AXES = {"x": 0, "y": 1, "z": 2}
+
 
 def rigid(R: np.ndarray | None = None, t: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
     """(4, 4) of a (3, 3) rotation (default: none) followed by a (3,) translation [m]."""
@@ -20,6 +22,20 @@ def rotation_z(angle_rad: float) -> np.ndarray:
     """(3, 3) rotation about +z, from +x towards +y."""
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+
+
+def turn_of_axes(axes: tuple[str, str, str]) -> np.ndarray:
+    """(3, 3) into forward, left, up, from data whose own axes point so: ("z", "-x", "-y") is a camera's x right, y down, z ahead.
+
+    Raises ValueError where it is no turn: an axis twice, or a mirror image.
+    """
+    R = np.zeros((3, 3))
+    for row, axis in enumerate(axes):
+        if axis.removeprefix("-") in _AXES:
+            R[row, _AXES[axis.removeprefix("-")]] = -1.0 if axis.startswith("-") else 1.0
+    if np.linalg.det(R) != 1.0:
+        raise ValueError(f"axes: needs x y z in any order, each with - or without, and right-handed, got {' '.join(axes)}")
+    return R
 
 
 def invert(T: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.geometry.boxes3d import corners, wrap_angle
-from operators.geometry.transforms import invert, rigid, rotation_z, transform_boxes, transform_points
+from operators.geometry.transforms import invert, rigid, rotation_z, transform_boxes, transform_points, turn_of_axes
 
 number = st.floats(-100, 100)
 
@@ -56,3 +56,19 @@ def test_a_tilt_costs_the_yaw_no_more_than_the_docstring_says(tilt):
     yaw = np.linspace(-3.1, 3.1, 101)
     boxes = np.column_stack([np.tile([0, 0, 0, 4, 2, 1.5], (101, 1)), yaw])
     assert np.abs(wrap_angle(transform_boxes(boxes, T)[:, 6] - yaw)).max() <= tilt**2 / 4 * 1.01
+
+
+def test_a_camera_s_axes():
+    """right, down, ahead -> forward, left, up"""
+    right, down, ahead = np.eye(3)
+    R = turn_of_axes(("z", "-x", "-y"))
+    assert (R @ ahead).tolist() == [1, 0, 0] and (R @ right).tolist() == [0, -1, 0] and (R @ down).tolist() == [0, 0, -1]
+    assert turn_of_axes(("x", "y", "z")).tolist() == np.eye(3).tolist()
+
+
+@pytest.mark.parametrize(
+    "axes", [("x", "y", "y"), ("x", "z", "y"), ("-x", "y", "z"), ("x", "y", "w"), ("x", "y", ""), ("x", "y", "--z")]
+)
+def test_axes_that_are_no_turn(axes):
+    with pytest.raises(ValueError, match="axes: needs x y z in any order, each with - or without, and right-handed, got"):
+        turn_of_axes(axes)

@@ -1,0 +1,1 @@
+"""Point clouds in single files: PLY, PCD, NumPy, KITTI's bin."""

@@ -1,0 +1,39 @@
+"""Which files a config names: a file, a folder of them, or a list of both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import InputError
+
+
+def listed(who: str, files: str | Sequence[str], suffixes: Sequence[str]) -> list[Path]:
+    """`config.files` as paths: files as they stand, folders by what they hold of these suffixes, in the order of its names.
+
+    Numbers in names count as numbers: 2.ply comes before 10.ply. Raises InputError.
+    """
+    asked = [files] if isinstance(files, str) else list(files)
+    needs = f"{who}: config.files: needs a file or a folder of {' '.join(suffixes)}"
+    if not [name for name in asked if name]:
+        raise InputError(f"{needs}, got nothing; set --set NODE.config.files=PATH")
+    found: list[Path] = []
+    for name in asked:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            inside = sorted((p for p in path.iterdir() if p.suffix.lower() in suffixes and p.is_file()), key=_by_name)
+            if not inside:
+                raise InputError(f"{needs}, got {path} without any")
+            found += inside
+        elif not path.exists():
+            raise InputError(f"{needs}, got {name} (not there)")
+        elif path.suffix.lower() not in suffixes:
+            raise InputError(f"{needs}, got {name}")
+        else:
+            found.append(path)
+    return found
+
+
+def _by_name(path: Path) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]

@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+from cloud_files import pcd, ply
+
+from drivers.clouds import formats
+from pipeline.errors import InputError
+
+XYZI = {"x": "float", "y": "float", "z": "float", "intensity": "float"}
+PCD_XYZI = [(name, "F", 4, 1) for name in XYZI]
+ROWS = [(1.0, 2.0, 3.0, 0.5), (-4.5, 0.0, 1e3, 0.25)]
+PLY_DATA = ["ascii", "binary_little_endian", "binary_big_endian"]
+
+
+def read(path, bin_columns=4):
+    cloud = formats.read(path, bin_columns)
+    return cloud.xyz.tolist(), None if cloud.intensity is None else cloud.intensity.tolist()
+
+
+@pytest.mark.parametrize("data", PLY_DATA)
+def test_ply_without_points(tmp_path, data):
+    assert read(ply(tmp_path / "a.ply", XYZI, [], data)) == ([], [])
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
+def test_pcd_without_points(tmp_path, data, monkeypatch):
+    monkeypatch.setattr("drivers.clouds.formats.need_open3d", lambda who: None)
+    assert read(pcd(tmp_path / "a.pcd", PCD_XYZI, [], data)) == ([], [])
+
+
+def test_arrays_and_bins_without_points(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((0, 3)))
+    (tmp_path / "a.bin").write_bytes(b"")
+    assert read(tmp_path / "a.npy") == ([], None)
+    assert read(tmp_path / "a.bin") == ([], [])
+
+
+@pytest.mark.parametrize("data", PLY_DATA)
+def test_ply(tmp_path, data):
+    assert read(ply(tmp_path / "a.ply", XYZI, ROWS, data)) == ([[1, 2, 3], [-4.5, 0, 1000]], [0.5, 0.25])
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary"])
+def test_pcd(tmp_path, data):
+    assert read(pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS, data)) == ([[1, 2, 3], [-4.5, 0, 1000]], [0.5, 0.25])
+
+
+@pytest.mark.parametrize("kind, value", [
+    ("char", -7), ("uchar", 200), ("short", -300), ("ushort", 65535), ("int", -(2**31)), ("uint", 2**32 - 1), ("double", 0.1),
+])  # fmt: skip
+@pytest.mark.parametrize("data", PLY_DATA)
+def test_every_type_of_ply(tmp_path, kind, value, data):
+    columns = {"intensity": kind, "z": "double", "x": "float", "y": "short"}
+    assert read(ply(tmp_path / "a.ply", columns, [(value, 500000.125, 1, 2)], data)) == ([[1, 2, 500000.125]], [value])
+
+
+@pytest.mark.parametrize(
+    "kind, size, value", [("U", 1, 200), ("U", 2, 65535), ("U", 4, 2**32 - 1), ("I", 2, -300), ("F", 8, 0.1)]
+)
+@pytest.mark.parametrize("data", ["ascii", "binary"])
+def test_types_of_pcd(tmp_path, kind, size, value, data):
+    columns = [("z", "F", 8, 1), ("intensity", kind, size, 1), ("x", "F", 4, 1), ("y", "I", 2, 1)]
+    assert read(pcd(tmp_path / "a.pcd", columns, [(500000.125, value, 1, 2)], data)) == ([[1, 2, 500000.125]], [value])
+
+
+@pytest.mark.parametrize("data", ["ascii", "binary"])
+def test_the_padding_of_pcl_and_columns_of_several_numbers(tmp_path, data):
+    columns = [
+        ("x", "F", 4, 1), ("y", "F", 4, 1), ("z", "F", 4, 1), ("_", "U", 1, 4), ("normal", "F", 4, 3), ("intensity", "F", 4, 1),
+        ("_", "U", 1, 12),
+    ]  # fmt: skip
+    rows = [(k, k + 1, k + 2, *[9] * 4, 7, 7, 7, k + 0.5, *[9] * 12) for k in (1, 2)]
+    assert read(pcd(tmp_path / "a.pcd", columns, rows, data)) == ([[1, 2, 3], [2, 3, 4]], [1.5, 2.5])
+
+
+@pytest.mark.parametrize("data", PLY_DATA)
+def test_other_elements_of_a_ply(tmp_path, data):
+    """A camera before the points is stepped over; faces behind them, lists and all, are never looked at."""
+    path = ply(
+        tmp_path / "a.ply", XYZI, ROWS, data, "element camera 1\nproperty float f\nproperty uchar n\n",
+        "element face 1\nproperty list uchar int vertex_indices\n",
+    )  # fmt: skip
+    head, _, body = path.read_bytes().partition(b"end_header\n")
+    camera, face = (b"7 8\n", b"3 0 1 0\n") if data == "ascii" else (b"\0" * 5, b"\3" + b"\0" * 12)
+    path.write_bytes(head + b"end_header\n" + camera + body + face)
+    assert read(path) == ([[1, 2, 3], [-4.5, 0, 1000]], [0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    "name, found",
+    [("Intensity", True), ("scalar_Intensity", True), ("intensities", True), ("reflectivity", True), ("intense", False)],
+)
+def test_names_of_intensity(tmp_path, name, found):
+    columns = {"x": "float", "y": "float", "z": "float", name: "float"}
+    assert read(ply(tmp_path / "a.ply", columns, ROWS))[1] == ([0.5, 0.25] if found else None)
+
+
+def test_carriage_returns(tmp_path):
+    path = ply(tmp_path / "a.ply", XYZI, ROWS)
+    head, _, body = path.read_bytes().partition(b"end_header\n")
+    path.write_bytes((head + b"end_header\n").replace(b"\n", b"\r\n") + body)
+    assert read(path)[1] == [0.5, 0.25]
+
+
+def test_pcd_without_count_and_points(tmp_path):
+    path = pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS)
+    path.write_bytes(path.read_bytes().replace(b"COUNT 1 1 1 1\n", b"").replace(b"POINTS 2\n", b""))
+    assert read(path)[1] == [0.5, 0.25]
+
+
+def test_arrays(tmp_path):
+    points = np.arange(12, dtype=np.float64).reshape(2, 6)
+    np.save(tmp_path / "a.npy", points)
+    np.save(tmp_path / "b.npy", np.asfortranarray(points[:, :3].astype(np.int16)))
+    assert read(tmp_path / "a.npy") == ([[0, 1, 2], [6, 7, 8]], [3, 9])
+    assert read(tmp_path / "b.npy") == ([[0, 1, 2], [6, 7, 8]], None)
+
+
+def test_bins(tmp_path):
+    np.arange(10, dtype=np.float32).tofile(tmp_path / "a.bin")
+    assert read(tmp_path / "a.bin", 5) == ([[0, 1, 2], [5, 6, 7]], [3, 8])
+
+
+PLY = "ply\nformat ascii 1.0\n"
+XYZ = "property float x\nproperty float y\nproperty float z\nend_header\n"
+NO_POINTS = "POINTS 0\nDATA binary\n"
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", r"a\.ply: needs a PLY file, got one that begins with b'' and has no end_header"),
+        ("pcd\nend_header\n", r"needs a PLY file, got one that begins with b'pcd\\nend_head'"),
+        ("ply\nend_header\n", r"needs a format and an element vertex in its header, got neither"),
+        ("ply\nelement vertex 1\n" + XYZ, r"needs a format and an element vertex in its header, got vertex"),
+        (PLY + "element face 0\nend_header\n", r"needs a format and an element vertex in its header, got face"),
+        (PLY + "element vertex -1\nend_header\n", r"a\.ply:3: needs a line of a PLY header, got 'element vertex -1'"),
+        (PLY + "property float x\nend_header\n", r"a\.ply:3: needs a line of a PLY header, got 'property float x'"),
+        ("ply\nformat utf 1.0\nend_header\n", r"a\.ply:2: needs a line of a PLY header, got 'format utf 1\.0'"),
+        (
+            PLY + "element vertex 0\nproperty half y\nend_header\n",
+            r"a\.ply:4: needs a line of a PLY header, got 'property half",
+        ),
+        (PLY + "element vertex 0\nproperty float x\nend_header\n", r"a\.ply: needs columns x y z, got x$"),
+        (PLY + "element vertex 0\nproperty list uchar int x\nend_header\n", "needs points without lists .* got lists in vertex"),
+        (PLY + f"element vertex 3\n{XYZ}1 2 3\n4 5 6\n", r"a\.ply: needs 3 points, got 2; copied incompletely\?"),
+        (PLY + f"element vertex 2\n{XYZ}1 2 3\n4 5", "needs 2 rows of numbers, got: "),
+        (PLY + f"element vertex 1\n{XYZ}1 2 pi\n", "needs 1 rows of numbers, got: "),
+    ],
+)
+def test_plys_that_are_wrong(tmp_path, content, message):
+    (tmp_path / "a.ply").write_text(content)
+    with pytest.raises(InputError, match=message):
+        formats.read(tmp_path / "a.ply", 4)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("junk", r"a\.pcd: needs a PCD file, got one that begins with b'junk' and has no DATA"),
+        ("VERSION 0.7\nDATA binary\n", r"needs FIELDS SIZE TYPE COUNT POINTS DATA as PCD 0\.7 has them, got DATA binary$"),
+        ("FIELDS x y\nSIZE 4\nTYPE F F\n" + NO_POINTS, "got FIELDS x y; SIZE 4; TYPE F F; POINTS 0; DATA binary$"),
+        ("FIELDS x\nSIZE 3\nTYPE F\n" + NO_POINTS, "got FIELDS x; SIZE 3; TYPE F; POINTS 0; DATA binary$"),
+        ("FIELDS x\nSIZE 4\nTYPE F\nPOINTS 0\nDATA morse\n", "got FIELDS x; SIZE 4; TYPE F; POINTS 0; DATA morse$"),
+        ("FIELDS x y\nSIZE 4 4\nTYPE F F\n" + NO_POINTS, r"a\.pcd: needs columns x y z, got x y$"),
+    ],
+)
+def test_pcds_that_are_wrong(tmp_path, content, message):
+    (tmp_path / "a.pcd").write_text(content)
+    with pytest.raises(InputError, match=message):
+        formats.read(tmp_path / "a.pcd", 4)
+
+
+def test_arrays_and_bins_that_are_wrong(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"junk and more")
+    with pytest.raises(InputError, match=r"a\.npy: needs an array of NumPy, got: the magic string is not correct"):
+        formats.read(tmp_path / "a.npy", 4)
+    (tmp_path / "a.bin").write_bytes(b"12345")
+    message = r"a\.bin: needs a multiple of 16 bytes \(4 columns of float32\), got 5; copied incompletely, or another"
+    with pytest.raises(InputError, match=message):
+        formats.read(tmp_path / "a.bin", 4)
+
+
+@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, 2)), np.zeros((2, 3), complex), np.zeros((2, 3, 4))])
+def test_arrays_that_are_no_clouds(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(InputError, match=r"a\.npy: needs numbers in rows of 3, or of 4 or more with intensity, got \("):
+        formats.survey(tmp_path / "a.npy", 4)
+
+
+def test_an_array_with_pickles_is_not_loaded(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[print, 1, 2]], object))
+    with pytest.raises(InputError, match=r"needs numbers in rows of 3.*got \(1, 3\) object"):
+        formats.read(tmp_path / "a.npy", 4)
+
+
+@pytest.mark.parametrize("name", ["a.ply", "b.ply", "a.pcd", "a.npy"])
+def test_cut_off(tmp_path, name):
+    """Found by size, before anything is read; Open3D would hand out what happens to be in memory."""
+    ply(tmp_path / "a.ply", XYZI, ROWS)
+    ply(tmp_path / "b.ply", XYZI, ROWS, "binary_big_endian")
+    pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS)
+    np.save(tmp_path / "a.npy", np.array(ROWS))
+    path = tmp_path / name
+    size = path.stat().st_size
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(InputError, match=rf"{name}: needs {size} bytes for 2 points, got {size - 3}; copied incompletely\?"):
+        formats.survey(path, 4)
+
+
+def test_compressed_needs_the_extra(tmp_path, monkeypatch):
+    path = pcd(tmp_path / "a.pcd", PCD_XYZI, [], "binary_compressed", num=1)
+    path.write_bytes(path.read_bytes() + np.array([2, 16], np.uint32).tobytes() + b"12")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"a\.pcd: binary_compressed: needs open3d, which is not installed; pip install 'perc"):
+        formats.survey(path, 4)
+
+
+def test_compressed_that_is_cut_off(tmp_path):
+    path = pcd(tmp_path / "a.pcd", PCD_XYZI, [], "binary_compressed", num=1)
+    with pytest.raises(InputError, match="needs 16 bytes of 1 points, got 0; copied incompletely"):
+        formats.survey(path, 4)
+    size = path.stat().st_size + 10
+    path.write_bytes(path.read_bytes() + np.array([2, 16], np.uint32).tobytes() + b"1")
+    with pytest.raises(InputError, match=f"needs {size} bytes for 1 points, got {size - 1}"):
+        formats.survey(path, 4)
+
+
+def test_compressed_with_padding(tmp_path):
+    path = pcd(tmp_path / "a.pcd", [*PCD_XYZI, ("_", "U", 1, 4)], [], "binary_compressed", num=1)
+    with pytest.raises(InputError, match="binary_compressed needs columns of one number and a name each, got FIELDS x y"):
+        formats.survey(path, 4)
+
+
+def test_a_file_that_is_gone(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.ply: needs to be readable, got No such file or directory"):
+        formats.read(tmp_path / "gone.ply", 4)
