@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drivers.synthetic.materials import MATERIALS
+from operators.geometry.project import project_points
 from operators.kernels import raster, shade
 from operators.streams import Calibration
 
@@ -40,6 +41,13 @@ def kitti_like_calibration(width: int, height: int) -> Calibration:
     P_cam = np.array([[focal, 0, cx, 0], [0, focal, cy, 0], [0, 0, 1, 0]])
     T_cam_velo = np.array([[0.0, -1, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27], [0, 0, 0, 1]])
     return Calibration(P_cam, T_cam_velo, np.array([width, height], np.int32))
+
+
+def in_picture(points: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """(N,) bool, as KITTI cuts its scans: ahead of the camera and 0 <= u < W, 0 <= v < H."""
+    uv, _ = project_points(points[:, :3], calibration.P_cam, calibration.T_cam_velo)
+    width, height = calibration.image_size
+    return (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
 
 
 class Camera:

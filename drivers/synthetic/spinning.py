@@ -70,6 +70,16 @@ class Scan(NamedTuple):
     hidden: np.ndarray
 
 
+class Surfaces(NamedTuple):
+    """(T,) each, of triangles: what `raycast.returns` asks of a surface."""
+
+    reflectance: np.ndarray
+    drop: np.ndarray
+    gloss: np.ndarray
+    retro: np.ndarray
+    rough: np.ndarray
+
+
 class SpinningLidar:
     def __init__(self, config: LidarConfig, rate_hz: float, threads: int) -> None:
         self.config, self.threads = config, max(threads, 1)
@@ -92,29 +102,40 @@ class SpinningLidar:
 
     def scan(self, scene: Scene, seed: int) -> Scan:
         """The arrays are overwritten by the next scan."""
-        config, table = self.config, materials.MATERIALS
-        of = scene.materials
+        table, of = materials.MATERIALS, scene.materials
+        covered = self.cast(scene, seed)
+        surfaces = Surfaces(scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of])
+        num = self.report(scene.triangles, surfaces, scene.owners, seed)
         objects = scene.objects
-        moving = np.concatenate([objects.velocities, np.zeros((1, 3))])[scene.owners]
-        covered = np.zeros((self.threads, len(objects.labels)), np.int64)
-        self.ranges.fill(np.inf)
-        self.hits.fill(raycast.NOTHING)
-        raycast.cast(
-            scene.triangles, scene.ego_velocity - moving, np.where(of == materials.FOLIAGE, config.leaves, 0.0), scene.keys,
-            scene.owners,
-            np.tan(self.elevations), self.groups, self.heights, self.azimuths * (1 + self._turn(scene)), self.times,
-            config.range_m, seed, self.ranges, self.hits, covered,
-        )  # fmt: skip
-        limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost])
-        num = raycast.returns(
-            self.ranges, self.hits, scene.triangles, scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of],
-            scene.owners, self.elevations, self.heights, self.azimuths, limits, seed, self.points, self.ids,
-        )  # fmt: skip
         hit = scene.owners[self.hits[self.hits != raycast.NOTHING]]
         met = np.bincount(hit[hit >= 0], minlength=len(objects.labels))
         # parts of a body lie behind each other: a whole one is met by this share of the rays towards its parts
         hidden = 1 - np.minimum(met / np.maximum(covered.sum(0) * _IN_FRONT, 1), 1)
         return Scan(self.points[:num], self.ids[:num], hidden)
+
+    def cast(self, scene: Scene, seed: int) -> np.ndarray:
+        """Fills `ranges` and `hits`; returns `covered` of the kernel."""
+        config, objects = self.config, scene.objects
+        moving = np.concatenate([objects.velocities, np.zeros((1, 3))])[scene.owners]
+        covered = np.zeros((self.threads, len(objects.labels)), np.int64)
+        self.ranges.fill(np.inf)
+        self.hits.fill(raycast.NOTHING)
+        raycast.cast(
+            scene.triangles, scene.ego_velocity - moving, np.where(scene.materials == materials.FOLIAGE, config.leaves, 0.0),
+            scene.keys, scene.owners,
+            np.tan(self.elevations), self.groups, self.heights, self.azimuths * (1 + self._turn(scene)), self.times,
+            config.range_m, seed, self.ranges, self.hits, covered,
+        )  # fmt: skip
+        return covered
+
+    def report(self, triangles: np.ndarray, surfaces: Surfaces, owners: np.ndarray, seed: int) -> int:
+        """`ranges` and `hits` -> `points` and `ids`; how many. triangles (T, 3, 3) float64, sensor frame; owners (T,) int64."""
+        config = self.config
+        limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost])
+        return raycast.returns(
+            self.ranges, self.hits, triangles, *surfaces, owners, self.elevations, self.heights, self.azimuths, limits, seed,
+            self.points, self.ids,
+        )  # fmt: skip
 
     def _turn(self, scene: Scene) -> float:
         """How much more than its own the sensor turns, because the ego does."""

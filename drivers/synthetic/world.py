@@ -30,7 +30,7 @@ from drivers.synthetic.shapes import Family
 from drivers.synthetic.spinning import LidarConfig, Scan, SpinningLidar
 from drivers.synthetic.street import Street, Style, make_street
 from operators.geometry.boxes3d import wrap_angle
-from operators.geometry.project import boxes_to_image, project_points
+from operators.geometry.project import boxes_to_image
 from operators.geometry.transforms import invert
 from operators.streams import (
     CALIBRATION,
@@ -181,7 +181,7 @@ class SyntheticWorld(Source):
         if self.wanted & {"points", "point_ids"}:
             points, owners = scan.points, scan.point_ids
             if config.lidar.crop == "camera" or (config.lidar.crop == "mixed" and drive % 2):
-                kept = self._in_picture(points)
+                kept = camera.in_picture(points, self.calibration)
                 points, owners = points[kept], owners[kept]
             if "points" in self.wanted:
                 values["points"] = self.put("points", "points", points)
@@ -189,12 +189,6 @@ class SyntheticWorld(Source):
                 values["point_ids"] = self.put("point_ids", "point_ids", track_ids[owners])
         if "truth" in self.wanted:
             values["truth"] = truth_of(scene.objects, scan, self.calibration, self.lidar.half_view_rad)
-
-    def _in_picture(self, points: np.ndarray) -> np.ndarray:
-        """As KITTI cuts its scans: ahead of the camera and 0 <= u < W, 0 <= v < H."""
-        uv, _ = project_points(points[:, :3], self.calibration.P_cam, self.calibration.T_cam_velo)
-        width, height = self.calibration.image_size
-        return (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
 
     def _picture(self, values: dict[str, Any], scene: Scene, street: Street) -> None:
         assert self.camera is not None
