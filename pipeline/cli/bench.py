@@ -10,21 +10,22 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("hop", "overhead", "eval", "detect")
+BENCHES = ("hop", "overhead", "eval", "detect", "world")
 WITH_SETS = ("detect",)  # those that run a graph one may change
 
 
 def add(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "bench",
-        help="measure hop latency, the engine's own cost, scoring, the shipped detector",
+        help="measure hop latency, the engine's own cost, scoring, the shipped detector, the generated world",
         description="Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it.",
     )
     p.add_argument(
         "name",
         choices=[*BENCHES, "all"],
         help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; eval: scoring beside TrackEval; "
-        "detect: average precision of the shipped weights in generated scenes they never saw",
+        "detect: average precision of the shipped weights in generated scenes they never saw; "
+        "world: rays of the generated world beside Open3D's, a whole step of it",
     )
     p.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"

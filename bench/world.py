@@ -1,0 +1,259 @@
+"""`pipe bench world`: the rays of the generated world beside Open3D's, and what one step of it costs.
+
+    pipe bench world
+
+Rays: 64 beams x 1800 columns at 80 objects, twice: boxes on a plain, and streets with everything that stands there. Ours needs
+nothing but the triangles; Open3D's RaycastingScene builds its tree first, in each round, since everything may have moved (the
+cast alone is shown, too). Both in turns; rays that hit something else are counted. Without Open3D (extra `open3d`): ours alone.
+Step: LiDAR 64 x 2155, camera 640 x 192 and truth, of three drives, and what of it scene, cast, returns and camera take.
+Writes bench/results/world-<machine>.json.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from bench.common import header, machine_name, quantile
+from drivers.extra import load_open3d
+from drivers.synthetic import materials, mesh
+from drivers.synthetic.scene import Objects, Placed, Scene, Stage
+from drivers.synthetic.spinning import LidarConfig, SpinningLidar
+from drivers.synthetic.street import make_street
+from drivers.synthetic.world import SyntheticWorld, WorldConfig
+from operators.kernels.raycast import NOTHING
+from operators.streams import CLASSES
+from pipeline.errors import InputError
+
+OBJECTS, SCENES, ROUNDS = 80, 5, 9
+DRIVES, STEPS = 3, 40
+THREADS = 2
+CAST_MS, FRAMES_PER_S = 15.0, 15.0
+"""The aims, on two cores."""
+RESULTS = Path(__file__).resolve().parent / "results"
+_RANGE_M, _HEIGHT_M = 80.0, 1.73
+_NEAREST_M, _FARTHEST_M, _APART_M = 6.0, 60.0, 4.0
+_SIZES_M = {"Car": (4.2, 1.8, 1.5), "Pedestrian": (0.6, 0.6, 1.7), "Cyclist": (1.8, 0.6, 1.7)}
+_PARTS = ("scene", "cast", "returns", "camera")
+
+
+def main(rounds: int = ROUNDS, steps: int = STEPS, results: Path = RESULTS) -> dict[str, Any]:
+    numba.set_num_threads(min(THREADS, numba.get_num_threads()))
+    data = f"generated: {OBJECTS} objects on {SCENES} plains and in {SCENES} streets; {DRIVES} drives of {steps} steps"
+    about = header("pipe bench world", data)
+    cases = {"boxes": [plain(k) for k in range(SCENES)], "street": [street(k) for k in range(SCENES)]}
+    out: dict[str, Any] = {"about": about, "rays": {}, "figures": {}}
+    for name, scenes in cases.items():
+        out["rays"][name] = row = compare(scenes, rounds)
+        out["figures"] |= {f"{name}.{what}": value for what, value in row.items() if what.endswith("_ms")}
+        print(_line(name, row))
+    out["step"] = step = measure_steps(steps)
+    out["figures"] |= {f"step.{what}": row["p50"] for what, row in step.items()}
+    for what, row in step.items():
+        print(f"  {what:<10} {row['p50']:7.2f} ms   (p90 {row['p90']:.2f})")
+    print(f"step: {1e3 / step['step_ms']['p50']:.1f} frames/s   (aim {FRAMES_PER_S:g})")
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / f"world-{machine_name()}.json"
+    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {path}")
+    return out
+
+
+# ---- scenes with 80 objects
+
+
+def plain(number: int) -> Scene:
+    """Boxes of the sizes of cars, pedestrians and cyclists on flat ground."""
+    random = np.random.default_rng([number, 1])
+    parts, owners = [], []
+    for k, (label, x, y, yaw) in enumerate(_places(random, OBJECTS, np.zeros((0, 2)))):
+        body = mesh.box(_SIZES_M[CLASSES[label]], materials.CAR_PAINT, (0.4, 0.4, 0.4)).moved(x, y, -_HEIGHT_M, yaw)
+        parts.append(body)
+        owners += [k] * len(body.triangles)
+    a = 2 * _RANGE_M
+    corners = np.array([[-a, -a, -_HEIGHT_M], [a, -a, -_HEIGHT_M], [a, a, -_HEIGHT_M], [-a, a, -_HEIGHT_M]])
+    parts.append(mesh.of_faces(corners, [[0, 1, 2, 3]], materials.ASPHALT, (0.1, 0.1, 0.1)))
+    whole = mesh.join(parts)
+    count = len(whole.triangles)
+    objects = Objects(np.zeros((OBJECTS, 7)), np.zeros(OBJECTS, np.int32), np.arange(OBJECTS), np.zeros((OBJECTS, 3)))
+    reflectance = materials.MATERIALS.lidar_reflectance[whole.materials]
+    return Scene(
+        whole.triangles, whole.materials, whole.colors, np.array([*owners, -1, -1]), reflectance, np.arange(count), objects,
+        np.eye(4), np.zeros(3), 0.0,
+    )  # fmt: skip
+
+
+def street(number: int) -> Scene:
+    """The first streets with at most 80 objects in range, more of them put where there is room: exactly 80. Foliage is solid."""
+    stage, found = Stage("train"), -1
+    for drive in range(1000):
+        made = make_street(7, drive, None, None, 1.0)
+        own = stage.build(made, 5.0, _RANGE_M).objects
+        found += len(own.labels) <= OBJECTS
+        if found == number:
+            break
+    random = np.random.default_rng([number, 2])
+    ego_x, ego_y, *_ = made.ego(5.0)
+    free = _places(random, OBJECTS - len(own.labels), own.boxes3d[:, :2])
+    placed = tuple(Placed(label, ego_x + x, ego_y + y, yaw, k) for k, (label, x, y, yaw) in enumerate(free))
+    scene = stage.build(made, 5.0, _RANGE_M, placed)
+    still = scene.objects._replace(velocities=np.zeros((OBJECTS, 3)))
+    return scene._replace(objects=still, ego_velocity=np.zeros(3), ego_yaw_rate=0.0)
+
+
+def _places(random: np.random.Generator, count: int, taken: np.ndarray) -> list[tuple[int, float, float, float]]:
+    """(label, x, y, yaw) within 6..60 m, as far from each other and from `taken` (M, 2) as that they hardly touch."""
+    out: list[tuple[int, float, float, float]] = []
+    while len(out) < count:
+        r, azimuth = random.uniform(_NEAREST_M, _FARTHEST_M), random.uniform(-np.pi, np.pi)
+        at = np.array([r * np.cos(azimuth), r * np.sin(azimuth)])
+        if len(taken) and np.linalg.norm(taken - at, axis=1).min() < _APART_M:
+            continue
+        taken = np.concatenate([taken, at[None]])
+        label = CLASSES.index(tuple(_SIZES_M)[len(out) % 3])
+        out.append((label, float(at[0]), float(at[1]), random.uniform(-np.pi, np.pi)))
+    return out
+
+
+# ---- rays
+
+
+class Hits(NamedTuple):
+    """ranges (C, B) [m], inf = none within range; triangles (C, B) int32, NOTHING = none."""
+
+    ranges: np.ndarray
+    triangles: np.ndarray
+
+
+def lidar(columns: int = 1800) -> SpinningLidar:
+    """The HDL-64E; rays do not pass through leaves by chance, and the whole turn is at one instant."""
+    return SpinningLidar(LidarConfig(columns=columns, leaves=0.0, sweep=False, range_m=_RANGE_M), 10.0, THREADS)
+
+
+def rays(sensor: SpinningLidar) -> np.ndarray:
+    """(C, B, 6) float32 origins and unit directions of a sensor that stands."""
+    out = np.zeros((len(sensor.azimuths), len(sensor.elevations), 6), np.float32)
+    level = np.cos(sensor.elevations)
+    out[..., 2] = sensor.heights
+    out[..., 3], out[..., 4] = np.cos(sensor.azimuths)[:, None] * level, np.sin(sensor.azimuths)[:, None] * level
+    out[..., 5] = np.sin(sensor.elevations)
+    return out
+
+
+class Rival:
+    """Open3D's RaycastingScene, in single precision, as it comes."""
+
+    def __init__(self, open3d: Any) -> None:
+        self._tensor, self._new = open3d.core.Tensor.from_numpy, open3d.t.geometry.RaycastingScene
+        self.scene: Any = None
+
+    def build(self, triangles: np.ndarray) -> None:
+        corners = triangles.reshape(-1, 3).astype(np.float32)
+        self.scene = self._new()
+        self.scene.add_triangles(self._tensor(corners), self._tensor(np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)))
+        self.scene.cast_rays(self._tensor(np.zeros((1, 6), np.float32)))  # the first cast builds the tree
+
+    def cast(self, of: np.ndarray) -> Hits:
+        found = self.scene.cast_rays(self._tensor(of))
+        ranges, triangles = found["t_hit"].numpy(), found["primitive_ids"].numpy().view(np.int32)
+        beyond = ranges > _RANGE_M
+        return Hits(np.where(beyond, np.inf, ranges), np.where(beyond, NOTHING, triangles))
+
+
+def rival() -> Rival | None:
+    try:
+        return Rival(load_open3d("pipe bench world"))
+    except InputError:
+        return None
+
+
+def differing(ours: Hits, theirs: Hits) -> dict[str, float]:
+    """Shares of rays: that hit another triangle, or only in one of both; whose ranges differ by more than 1 cm."""
+    with np.errstate(invalid="ignore"):
+        far = np.abs(ours.ranges - theirs.ranges) > 0.01  # inf - inf is no difference
+    return {"other_triangle": float((ours.triangles != theirs.triangles).mean()), "range_1cm": float(far.mean())}
+
+
+def compare(scenes: Sequence[Scene], rounds: int) -> dict[str, Any]:
+    sensor, other = lidar(), rival()
+    of = rays(sensor)
+    times: dict[str, list[float]] = {"ours_ms": [], "open3d_ms": [], "open3d_cast_ms": []}
+    differ: list[dict[str, float]] = []
+    sensor.cast(scenes[0], 1)  # numba compiles, or reads what it compiled before
+    for scene in scenes:
+        for _ in range(rounds):
+            times["ours_ms"].append(_ms(partial(sensor.cast, scene, 1)))
+            if other is not None:
+                build = _ms(partial(other.build, scene.triangles))
+                times["open3d_cast_ms"].append(_ms(partial(other.cast, of)))
+                times["open3d_ms"].append(build + times["open3d_cast_ms"][-1])
+        if other is not None:
+            differ.append(differing(Hits(sensor.ranges, sensor.hits), other.cast(of)))
+    row: dict[str, Any] = {name: statistics.median(values) for name, values in times.items() if values}
+    row["triangles"] = [len(scene.triangles) for scene in scenes]
+    row["differ"] = {key: float(np.mean([d[key] for d in differ])) for key in differ[0]} if differ else None
+    return row
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    count = f"{min(row['triangles']):,}..{max(row['triangles']):,}"
+    text = f"rays at {name:<6} ({count} triangles): ours {row['ours_ms']:.2f} ms (aim {CAST_MS:g})"
+    if row["differ"] is None:
+        return f"{text}; Open3D is not installed: nothing beside it"
+    return (
+        f"{text}, Open3D {row['open3d_ms']:.2f} ms, of which casting {row['open3d_cast_ms']:.2f}; of all rays "
+        f"{row['differ']['other_triangle']:.4%} hit another triangle, {row['differ']['range_1cm']:.4%} differ by more than 1 cm"
+    )
+
+
+# ---- the step
+
+
+def measure_steps(steps: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of each part, `rest` (truth, ids, copies) and the whole step; the first step of a drive is left out, since
+    bodies and street are made then."""
+    world = SyntheticWorld()
+    world.config = WorldConfig(drives=DRIVES, frames=steps + 1)
+    world.name, world.threads, world.wanted = "world", THREADS, frozenset(SyntheticWorld.outputs)
+    world.open()
+    assert world.camera is not None
+    took: dict[str, float] = {}
+    targets = ((world.stage, "build"), (world.lidar, "cast"), (world.lidar, "report"), (world.camera, "render"))
+    for part, (owner, method) in zip(_PARTS, targets, strict=True):
+        setattr(owner, method, _timed(getattr(owner, method), part, took))
+    times: dict[str, list[float]] = {f"{name}_ms": [] for name in (*_PARTS, "rest", "step")}
+    world.read()  # compiles
+    world.number = 0
+    for number in range(DRIVES * (steps + 1)):
+        whole = _ms(world.read)
+        if number % (steps + 1):
+            for part in _PARTS:
+                times[f"{part}_ms"].append(took[part])
+            times["rest_ms"].append(whole - sum(took.values()))
+            times["step_ms"].append(whole)
+    world.close()
+    return {name: {"p50": statistics.median(values), "p90": quantile(values, 0.9)} for name, values in times.items()}
+
+
+def _timed(function: Callable[..., Any], part: str, took: dict[str, float]) -> Callable[..., Any]:
+    def run(*args: Any, **named: Any) -> Any:
+        begin = time.perf_counter()
+        value = function(*args, **named)
+        took[part] = (time.perf_counter() - begin) * 1e3
+        return value
+
+    return run
+
+
+def _ms(function: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    function()
+    return (time.perf_counter() - begin) * 1e3
