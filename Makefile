@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run test test-slow test-pythons lint format bench trackeval clean help
+.PHONY: run test test-slow test-pythons test-open3d lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -52,6 +52,12 @@ test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
 	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= EXTRAS=test,lint || exit 1; \
 	done
 
+# A venv of its own, since the extra brings 57 packages. On a bare Debian first: apt-get install libusb-1.0-0 libgl1 libegl1 libx11-6
+OPEN3D ?= .venv-open3d
+test-open3d:  ## the tests that need the extra open3d (meshes, our rays beside Open3D's)
+	@$(MAKE) --no-print-directory $(OPEN3D)/.ready VENV=$(OPEN3D) EXTRAS=open3d,test
+	$(OPEN3D)/bin/python -m pytest $$(find tests -name '*_open3d.py')
+
 CONSTRAINTS ?= -c constraints.txt
 EXTRAS ?= torch,test,lint
 $(READY): pyproject.toml constraints.txt
@@ -63,4 +69,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:  ## remove what make made
-	rm -rf .venv .venv-3.* out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-3.* .venv-open3d out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

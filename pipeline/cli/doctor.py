@@ -27,7 +27,7 @@ PACKAGES = {
     "filterpy": "filterpy", "yaml": "pyyaml", "rich": "rich", "av": "av",
 }  # fmt: skip
 """Module -> distribution."""
-OPTIONAL = {"torch": "detectors", "tensorrt": "detectors at full speed", "open3d": "no shipped graph"}
+OPTIONAL = {"torch": "detectors", "tensorrt": "detectors at full speed", "open3d": "worlds of meshes"}
 """Module -> who needs it."""
 GOOD_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page")
 MIN_RMEM = 8_000_000

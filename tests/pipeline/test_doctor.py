@@ -365,7 +365,7 @@ def test_packages_that_may_be_absent(monkeypatch):
     assert [str(line) for line in doctor.optional()] == [
         "ok    torch      2.8.0, CUDA available",
         "warn  tensorrt   is installed but cannot be imported: libnvinfer.so.10: no such file; needed by detectors at full speed",
-        "ok    open3d     not installed; needed by no shipped graph",
+        "ok    open3d     not installed; needed by worlds of meshes",
     ]
 
 
