@@ -69,8 +69,8 @@ class CarPoints(Operator):
         (self.out_dir / "car_points.json").write_text(json.dumps(table(np.concatenate(self.rows))) + "\n", encoding="utf-8")
 
 
-def scans(root: Path) -> Iterator[tuple[np.ndarray, Truth]]:
-    """Points and truth of every labelled scan of a folder."""
+def opened(root: Path) -> KittiObject | KittiTracking:
+    """The driver of the layout that the folder has."""
     source: KittiObject | KittiTracking
     if (root / "training").is_dir():
         source = KittiObject()
@@ -80,6 +80,12 @@ def scans(root: Path) -> Iterator[tuple[np.ndarray, Truth]]:
         source.config = TrackingConfig(root=str(root))
     source.name, source.wanted = "scans", frozenset({"points", "truth"})
     source.open()
+    return source
+
+
+def scans(root: Path) -> Iterator[tuple[np.ndarray, Truth]]:
+    """Points and truth of every labelled scan of a folder."""
+    source = opened(root)
     while (reading := source.read()) is not None:
         if "points" in reading.values and "truth" in reading.values:
             yield reading.values["points"], reading.values["truth"]
