@@ -7,8 +7,10 @@ beforehand. Limits: a column's beams share one origin per group of equal height;
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from operators.kernels.chance import normal, uniform
 
@@ -200,7 +202,12 @@ def _cast_columns(
                         b += 1
 
 
-@njit(nogil=True, cache=True, parallel=True)
+@njit(nogil=True, cache=True)
+def _tables(azimuths: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cosine and sine of each column, length of a ray (1, tangent)."""
+    return np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents)
+
+
 def cast(
     triangles: np.ndarray,
     drift: np.ndarray,
@@ -218,7 +225,8 @@ def cast(
     hits: np.ndarray,
     covered: np.ndarray,
 ) -> None:
-    """Every ray's nearest hit. Bands of columns run on as many threads as numba is told; the result does not depend on it.
+    """Every ray's nearest hit. The columns are cut in as many bands as `covered` has rows, a thread for each; what is hit does
+    not depend on it. (Threads of Python, not of numba: those must not be asked for from two threads at a time.)
 
     in   triangles (T, 3, 3) float64 [m]          at time 0
          drift     (T, 3) float64 [m/s]           velocity of the sensor as seen from the triangle
@@ -235,14 +243,24 @@ def cast(
          covered   (threads, M) int64             rays that would hit the front of each object if nothing else stood there
                                                   (overlapping parts count twice); to be zeroed; sum over the first axis
     """
-    bands = covered.shape[0]
-    cosines, sines, secants = np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents)
-    for band in prange(bands):
+    bands = len(covered)
+    cosines, sines, secants = _tables(azimuths, tangents)
+
+    def run(band: int) -> None:
         low, high = band * len(azimuths) // bands, (band + 1) * len(azimuths) // bands
         _cast_columns(
             low, high, triangles, drift, porosity, keys, owners, tangents, secants, groups, heights, azimuths, cosines, sines,
             times, max_range, seed, ranges, hits, covered[band],
         )  # fmt: skip
+
+    if bands == 1:
+        run(0)
+        return
+    with ThreadPoolExecutor(bands - 1) as pool:
+        others = [pool.submit(run, band) for band in range(1, bands)]
+        run(0)
+        for other in others:
+            other.result()
 
 
 @njit(nogil=True, cache=True)
