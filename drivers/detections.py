@@ -88,7 +88,7 @@ class Detections(Source):
 
     def open(self, start: int = 0) -> None:
         self._clock, self._sequences = survey(self.config)
-        check_served(self.name, self.wanted, self._sequences)
+        check_served(self.name, self.needed, self._sequences)
         self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
         self._next, self._entered = start, -1
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import lookup, settings
+from pipeline import digests, lookup, settings
+from pipeline.digests import Trace
 from pipeline.ledger import Log
 from pipeline.operator import Resume, Source
 from pipeline.ports import Arrived, Clock, EdgeSpec, InEdge, OutEdge, OutPort
-from pipeline.runner import OperatorRunner, SourceRunner, make_logger
+from pipeline.runner import OperatorRunner, SourceRunner, TapRunner, make_logger
 from pipeline.schema import ports as declared_ports
 from pipeline.shm import Board, BoardShape, Mapping, PortLayout
 from pipeline.sync import Joiner
@@ -57,7 +58,8 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
         node.resume = Resume(**told["resume"]) if told["resume"] else None
         outputs: dict[str, OutPort] = {}
         epoch = node.resume.restarts if node.resume else 0
-        for port, spec in declared_ports(cls.outputs, name).items():
+        declared = declared_ports(cls.outputs_of(node.config), name)
+        for port, spec in declared.items():
             index, place, edges = places[(name, port)]
             out = OutPort(name, port, spec.schema, index, place, writable.get(name) or _NO_MEMORY, part["verify"], epoch, on_room)
             for e in edges:
@@ -70,8 +72,9 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
             "board": board, "log": built.log, "clock": built.clock, "on_error": told["on_error"], "inline": inline,
         }  # fmt: skip
         if isinstance(node, Source):
-            static = {p: s for p, s in declared_ports(cls.outputs, name).items() if s.static}
+            static = {p: s for p, s in declared.items() if s.static}
             built.sources.append(SourceRunner(node, told["index"], part["sources"].index(name), outputs, static, **common))
+            _trace(built.sources[-1], part)
             continue
         inputs: dict[str, InEdge] = {}
         statics: dict[str, InEdge] = {}
@@ -91,28 +94,35 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
                 told["streams"], told["trigger"], sync["policy"], sync["tolerance_ns"], sync["offset_ns"],
                 sync["timeout_ns"], frozenset(sync["optional"]), part["live"],
             )  # fmt: skip
+        make = TapRunner if node.tap else OperatorRunner
         built.runners.append(
-            OperatorRunner(
+            make(
                 node,
                 told["index"],
                 inputs,
                 statics,
                 outputs,
-                declared_ports(cls.inputs, name),
+                declared_ports(cls.inputs_of(node.config), name),
                 joiner,
                 told["trigger"],
-                Path(part["out"]) / "poison",
-                not part["live"],
+                None if node.tap else Path(part["out"]) / "poison",
+                not part["live"] and not node.tap,
                 _age_check(built.clock),
                 **common,
             )
         )
+        _trace(built.runners[-1], part)
     for e, (src_node, _, dst_node, _) in ends.items():
         if src_node in own and dst_node in own:
             built.out_edges[e].local = built.in_edges[e]
             built.in_edges[e].local = built.out_edges[e]
             built.out_edges[e].up = True
     return built
+
+
+def _trace(runner: OperatorRunner | SourceRunner, part: dict[str, Any]) -> None:
+    if part["digests"]:
+        runner.trace = Trace(Path(part["out"]) / "logs" / digests.FOLDER, runner.node.name)
 
 
 def _edge_spec(told: dict[str, Any], epochs: dict[int, tuple[int, int]]) -> EdgeSpec:

@@ -49,6 +49,7 @@ class Reading:
     stamp_ns  capture time; must grow from reading to reading, up to the source's `max_disorder_ms`
     recv_ns   host arrival [ns]; 0 = now
     meta      port -> small facts about its frame (numbers and strings); part of the digest
+    frame_id  of a replay, which gives frames the numbers they had; None = the next one
     """
 
     values: dict[str, Any]
@@ -56,6 +57,7 @@ class Reading:
     stamp_ns: int
     recv_ns: int = 0
     meta: dict[str, dict[str, Any]] = field(default_factory=dict)
+    frame_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

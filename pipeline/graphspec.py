@@ -126,14 +126,24 @@ class NodeSpec:
         return not self.is_source and not self.outputs
 
     @property
+    def is_tap(self) -> bool:
+        """Takes the frames of its inputs one by one, whenever they come; see `Operator.tap`."""
+        return not self.is_source and bool(self.cls.tap)
+
+    @property
     def streams(self) -> tuple[str, ...]:
-        """Connected inputs that are not static, in file order. Two or more are joined by `sync`."""
+        """Connected inputs that are not static, in file order."""
         return tuple(port for port, i in self.inputs.items() if not i.port_spec.static)
+
+    @property
+    def joins(self) -> bool:
+        """Are its inputs paired by `sync`?"""
+        return len(self.streams) > 1 and not self.is_tap
 
     @property
     def trigger(self) -> str | None:
         """The stream input whose header the outputs carry; None for sources."""
-        if len(self.streams) > 1 and self.sync is not None:
+        if self.joins and self.sync is not None:
             return self.sync.trigger
         return self.streams[0] if self.streams else None
 
@@ -263,7 +273,7 @@ class GraphSpec:
         """Slots of an output's pool; 0 where nothing is connected, and for static ports.
 
         1 being written + 1 when live (a sensor never waits for a slot) + per edge its window and, for `latest` and
-        `drop_oldest`, the queue at the sender.
+        `drop_oldest`, the queue at the sender (a tap has none).
         """
         pool = self.nodes[node].pool.get(port)
         needed = sum(self.slot_terms(node, port).values())
@@ -279,7 +289,7 @@ class GraphSpec:
             terms["live"] = 1
         for edge in edges:
             queue = self.queue(edge.dst_node, edge.dst_port)
-            at_sender = queue.size if queue.size and queue.policy != "block" else 0
+            at_sender = queue.size if queue.size and queue.policy != "block" and not self.nodes[edge.dst_node].is_tap else 0
             terms[f"{edge.dst_node}.{edge.dst_port}"] = self.window(edge) + at_sender
         return terms
 

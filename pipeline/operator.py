@@ -42,11 +42,13 @@ class Resume:
     restarts   how often this node was restarted in this run, from 1
     frame_id   of the last frame that counts: published by a source, delivered to a sink; -1 = none
     item       its item
+    steps      how many of its steps count, of all its lives
     """
 
     restarts: int
     frame_id: int
     item: str
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Node:
     _alloc: Callable[[str, str, tuple[int, ...], Any], np.ndarray] | None = None
     _emit_meta: Callable[[str, dict[str, Any]], None] | None = None
     _show: Callable[[str], None] | None = None
+
+    @classmethod
+    def outputs_of(cls, config: Any) -> Mapping[str, Schema | Port]:
+        """`outputs`, of a node that the engine adds to a graph and whose ports follow from its config."""
+        return cls.outputs
 
     @classmethod
     def slot_bytes(cls, config: Any) -> dict[str, int]:
@@ -132,15 +139,27 @@ class Operator(Node):
     meta      input port -> the facts its producer attached
     missing   optional inputs that this set lacks
     holds     input port -> how many earlier frames' views the operator keeps after `process` returned
+    tap       True for one that only watches (a recorder, a viewer): no join; every frame of any input is a call of `process`
+              with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and what comes
+              while it does is dropped for it (`queue_full`): it slows nobody
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
     holds: ClassVar[Mapping[str, int]] = {}
+    tap: ClassVar[bool] = False
 
     header: Header
     headers: dict[str, Header]
     meta: dict[str, dict[str, Any]]
     missing: tuple[str, ...] = ()
+
+    @classmethod
+    def inputs_of(cls, config: Any) -> Mapping[str, Schema | Port]:
+        """`inputs`; see `outputs_of`."""
+        return cls.inputs
+
+    def latched(self, port: str, values: list[tuple[int, Any]]) -> None:
+        """Of a tap: all values of a static input as (stamp it holds from, value), once, as soon as they are there."""
 
     def process(self, *args: Any, **inputs: Any) -> Any:
         """One set of inputs, by port name -> the output port's value; {port: value} with several ports; None = nothing."""
@@ -154,11 +173,14 @@ class Source(Node):
     max_disorder_ms  how far a stamp may lie behind the largest one seen; a config key of this name is what `pipe check` and the
                      buffers of joins go by (set the attribute to it in `open`)
     wanted           ports that something is connected to; others need not be read
+    needed           those of them that an operator works with; the rest (a recorder's) is welcome, and no error where it is
+                     not there
     """
 
     live: ClassVar[bool] = False
     max_disorder_ms: float = 0.0
     wanted: frozenset[str] = frozenset()
+    needed: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, config: Any) -> Found:

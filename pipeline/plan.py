@@ -20,7 +20,8 @@ from pipeline.shm import BoardShape, PortLayout, layout, pool_bytes
 class RunOptions:
     """What the command line says about one run.
 
-    rate  None = max (no pacing); "step" paces by hand
+    rate     None = max (no pacing); "step" paces by hand
+    digests  write down what every node took and gave, frame by frame (see digests.py)
     """
 
     out: Path
@@ -30,6 +31,7 @@ class RunOptions:
     verify: bool = False
     inject: str | None = None
     quiet: bool = False
+    digests: bool = False
 
 
 @dataclass
@@ -75,8 +77,9 @@ class Plan:
         slots_of = {(p.node, p.port): p.layout.slots for p in self.ports}
         for edge in self.edges:
             holds = int(graph.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))
+            tap = graph.nodes[edge.dst_node].is_tap
             if edge.static:
-                self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0))
+                self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0, tap))
                 continue
             queue = graph.queue(edge.dst_node, edge.dst_port)
             age = None if queue.max_age_ms is None else round(queue.max_age_ms * 1e6)
@@ -92,6 +95,7 @@ class Plan:
                     holds,
                     age,
                     slots_of[(edge.src_node, edge.src_port)],
+                    tap,
                 )
             )
 
@@ -139,6 +143,7 @@ class Plan:
             "live": graph.live,
             "verify": self.options.verify,
             "inject": self.options.inject,
+            "digests": self.options.digests,
             "board": [fds["board"], self.board_shape.pack()],
             "sources": self.sources,
             "pools": {n: [*fds["pools"][n], self.pool_size[n]] for n in needed_pools if self.pool_size[n]},
@@ -151,7 +156,7 @@ class Plan:
     def _node(self, name: str, resume: Any) -> dict[str, Any]:
         node = self.graph.nodes[name]
         sync = None
-        if len(node.streams) > 1:
+        if node.joins:
             declared = node.sync
             timeout_s = sizing.timeout_s(self.graph, node)
             sync = {

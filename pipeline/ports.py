@@ -43,6 +43,7 @@ class EdgeSpec:
     """What both ends of an edge know.
 
     window  frames the reader may have undone at a time; holds: processed ones whose views it may keep
+    tap     the reader only watches: unless it blocks, nothing is queued for it (see Operator.tap)
     """
 
     index: int
@@ -54,6 +55,7 @@ class EdgeSpec:
     holds: int
     max_age_ns: int | None
     slots: int
+    tap: bool = False
     writer_epoch: int = 0
     reader_epoch: int = 0
 
@@ -178,6 +180,8 @@ class OutEdge:
             self._drop(frame, "restart")
         elif not self.queue and self.find_credit():
             self._send(frame)
+        elif self.spec.tap and self.spec.policy != "block":
+            self._drop(frame, "queue_full")
         else:
             policy = self.spec.policy
             if policy != "block":
@@ -238,7 +242,7 @@ class OutEdge:
 
     def rouse(self) -> None:
         """A frame is about to come: wake the sleeping processes on the way now, not when it is there (006-rouse.md)."""
-        if self.up and self.channel is not None and not self.queue:
+        if self.up and self.channel is not None and not self.queue and not self.spec.tap:
             self._transmit(ROUSE, b"")
 
     # -- what the reader says -------------------------------------------------------------------------------------
@@ -530,7 +534,7 @@ class OutPort:
                 )
             bodies.append(body)
         with self.lock:
-            self.statics = bodies
+            self.statics = bodies or [msgpack.packb([0, 0, 0, []])]  # that there is none is said, too
             for edge in self.edges:
                 edge.send_statics()
 
@@ -568,9 +572,12 @@ class Latched:
     def complete(self) -> bool:
         return self.total >= 0 and len(self.values) == self.total
 
+    def ordered(self) -> list[tuple[int, dict[str, np.ndarray]]]:
+        return sorted(self.values.values(), key=lambda v: v[0])
+
     def at(self, stamp_ns: int) -> dict[str, np.ndarray] | None:
         """The value valid for a stamp: the last one from before it, else the first."""
-        ordered = sorted(self.values.values(), key=lambda v: v[0])
+        ordered = self.ordered()
         valid = [v for v in ordered if v[0] <= stamp_ns] or ordered[:1]
         return valid[-1][1] if valid else None
 
@@ -660,7 +667,8 @@ class InEdge:
         if self.latched.total != total:
             self.latched.values.clear()
         self.latched.total = total
-        self.latched.values[i] = (from_ns, arrays)
+        if total:
+            self.latched.values[i] = (from_ns, arrays)
 
     # -- reading --------------------------------------------------------------------------------------------------
     def views(self, frame: Arrived) -> dict[str, np.ndarray]:

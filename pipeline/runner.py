@@ -21,10 +21,10 @@ from pathlib import Path
 from time import monotonic_ns, time_ns
 from typing import Any
 
-import msgpack
 import numpy as np
 
 from pipeline import settings, threads
+from pipeline.digests import Trace, digest_frame
 from pipeline.errors import FrameError, PipeError
 from pipeline.faults import point
 from pipeline.frame import Header, Reading
@@ -72,6 +72,7 @@ class _Runner:
         self._single = next(iter(outputs)) if len(outputs) == 1 else None
         self._board, self._steps = board, 0
         node._show = functools.partial(board.set_status, index)
+        self.trace: Trace | None = None
         if outputs:
             node._alloc = self._alloc
             node._emit_meta = self._meta.__setitem__
@@ -115,8 +116,11 @@ class _Runner:
                 if not port.edges:
                     continue
                 described, nbytes, copied = port.write(arrays)
-                sent = port.seal(header, source, described, bound, self._meta.pop(name, {}), made_ns)
+                meta = self._meta.pop(name, {})
+                sent = port.seal(header, source, described, bound, meta, made_ns)
                 written.append((port, sent, nbytes, copied))
+                if self.trace is not None:
+                    self.trace.add("out", name, header, header, arrays, meta)
         except BaseException:
             for port, sent, _, _ in written:
                 port.discard(sent)
@@ -158,6 +162,8 @@ class _Runner:
             self.node.close()
         finally:
             self.state(IDLE)
+        if self.trace is not None:
+            self.trace.close()
         self.finished = True
         for port in self.outputs.values():
             port.advance(FOREVER)
@@ -187,7 +193,8 @@ class SourceRunner(_Runner):
         self._max_stamp = NEVER
         self._read_ns = self._made_ns = 0
         self._disorder_ns = int(source.max_disorder_ms * 1e6)
-        source.wanted = frozenset(n for n, p in outputs.items() if p.edges) | frozenset(n for n in static if outputs[n].edges)
+        source.wanted = frozenset(n for n, p in outputs.items() if p.edges)
+        source.needed = frozenset(n for n, p in outputs.items() if any(not e.spec.tap for e in p.edges))
 
     def open(self) -> None:
         self.state(OPENING, monotonic_ns())
@@ -241,7 +248,8 @@ class SourceRunner(_Runner):
         self.held = None
         if self.clock.rate is not None:
             self._made_ns = monotonic_ns()  # it was read ahead and has waited for its time
-        frame_id, self.next_id = self.next_id, self.next_id + 1
+        frame_id = self.next_id if reading.frame_id is None else reading.frame_id
+        self.next_id = frame_id + 1
         header = Header(self.node.name, frame_id, reading.item, reading.stamp_ns, reading.recv_ns or time_ns())
         self._max_stamp = max(self._max_stamp, reading.stamp_ns)
         bound = self._max_stamp - self._disorder_ns if self._disorder_ns else self._max_stamp + 1
@@ -322,6 +330,7 @@ class OperatorRunner(_Runner):
         self._advanced = NEVER
         self._waiting_none = {p: None for p in ports if p not in inputs and p not in statics}
         self._digest = hashlib.sha256() if deterministic and not outputs else None
+        self._unlatched = dict(statics)
         self._collected = 0
 
     def open(self) -> None:
@@ -430,13 +439,21 @@ class OperatorRunner(_Runner):
             return False
         item = self.pending.popleft()
         if isinstance(item, Arrived):
-            self._run({self.trigger: item}, (), item.bound)
+            self._run(item, {item.edge.port: item}, (), item.bound)
         elif isinstance(item, Match):
-            self._run(item.frames, item.missing, item.stamp_ns + 1)
+            self._run(item.frames[self.trigger], item.frames, item.missing, item.stamp_ns + 1)
         return True
 
     def _latched(self) -> bool:
-        return not self.statics or all(edge.latched.complete for edge in self.statics.values())
+        """Are the values of all static inputs here? Raises FrameError where one has none and needs one."""
+        for port, edge in list(self._unlatched.items()):
+            if not edge.latched.complete:
+                return False
+            if not edge.latched.values and not self.ports[port].optional:
+                origin = edge.spec.name.partition("->")[0]
+                raise FrameError(f"{self.node.name}.{port}: needs a value, got none: statics() of {origin} named none")
+            del self._unlatched[port]
+        return True
 
     def _ended(self) -> bool:
         return all(b == FOREVER for b in self._bounds.values()) and not any(e.inbox for e in self.inputs.values())
@@ -456,10 +473,8 @@ class OperatorRunner(_Runner):
         self._collected = 0 if freed else kept  # a hoarder's views are not looked for again and again
         return freed
 
-    def _run(self, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
+    def _run(self, trigger: Arrived, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
         operator = self.operator
-        trigger = frames[self.trigger]
-        assert trigger is not None
         header = trigger.header
         if self._ages and self._too_old(trigger):
             for frame in frames.values():
@@ -502,8 +517,8 @@ class OperatorRunner(_Runner):
                 written = self.write(outputs, header, trigger.source, bound, finished)
             else:
                 self.abort()
-            if self._digest is not None:
-                self._digest_set(frames)
+            if self._digest is not None or self.trace is not None:
+                self._digest_set(header, frames)
         except Exception as raised:
             error = raised
             finished = monotonic_ns()
@@ -633,12 +648,15 @@ class OperatorRunner(_Runner):
             self.node.log.error("cannot save the frame that failed: %s", failed)
 
     # -- digest ---------------------------------------------------------------------------------------------------
-    def _digest_set(self, frames: dict[str, Arrived | None]) -> None:
-        assert self._digest is not None
+    def _digest_set(self, trigger: Header, frames: dict[str, Arrived | None]) -> None:
         for port in sorted(frames):
             frame = frames[port]
             if frame is not None:
-                digest_frame(self._digest, frame.header, port, frame.edge.views(frame), frame.meta)
+                arrays = frame.edge.views(frame)
+                if self._digest is not None:
+                    digest_frame(self._digest, frame.header, port, arrays, frame.meta)
+                if self.trace is not None:
+                    self.trace.add("in", port, trigger, frame.header, arrays, frame.meta)
 
     @property
     def digest(self) -> str | None:
@@ -646,13 +664,26 @@ class OperatorRunner(_Runner):
         return None if self._digest is None else self._digest.hexdigest()
 
 
-def digest_frame(digest: Any, header: Header, port: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """source, frame_id, stamp_ns, port, then name, dtype, shape and C-order bytes of each array, then the sorted metadata."""
-    digest.update(msgpack.packb([header.source, header.frame_id, header.stamp_ns, port]))
-    for name, array in arrays.items():
-        digest.update(msgpack.packb([name, array.dtype.str, array.shape]))
-        digest.update(np.ascontiguousarray(array).data if array.size else b"")
-    digest.update(msgpack.packb(sorted(meta.items())))
+class TapRunner(OperatorRunner):
+    """Feeds an operator that only watches: every frame of any input is a step of its own, late and repeated ones, too."""
+
+    def _arrive(self, port: str, frame: Arrived) -> None:
+        self.pending.append(frame)
+
+    def _latched(self) -> bool:
+        for port, edge in list(self._unlatched.items()):
+            if edge.latched.complete:
+                del self._unlatched[port]
+                schema = self.ports[port].schema
+                self.operator.latched(port, [(from_ns, schema.pack(arrays)) for from_ns, arrays in edge.latched.ordered()])
+        return True  # it waits for nothing
+
+    def _values(self, frames: dict[str, Arrived | None], stamp_ns: int) -> dict[str, Any]:
+        return {port: self.ports[port].schema.pack(f.edge.views(f)) for port, f in frames.items() if f is not None}
+
+    def end(self) -> None:
+        self._latched()
+        super().end()
 
 
 def make_logger(node: str) -> logging.Logger:

@@ -29,7 +29,7 @@ DEFAULT_TIMEOUT_S = 0.2
 def sync_buffer(spec: GraphSpec, edge: Edge) -> int:
     """Frames of `edge` that may wait in its reader's join; at least 1 where two streams meet, else 0."""
     node = spec.nodes[edge.dst_node]
-    if edge.static or len(node.streams) < 2:
+    if edge.static or not node.joins:
         return 0
     trigger = node.trigger
     assert trigger is not None
@@ -79,7 +79,7 @@ def _delay_s(spec: GraphSpec, name: str) -> float:
         return float(getattr(node.config, "max_disorder_ms", None) or node.cls.max_disorder_ms) * 1e-3
     if node.trigger is None:
         return 0.0
-    waits_s = _wait_s(spec, node, node.trigger) if len(node.streams) > 1 else 0.0
+    waits_s = _wait_s(spec, node, node.trigger) if node.joins else 0.0
     return _delay_s(spec, node.inputs[node.trigger].source_node) + waits_s
 
 

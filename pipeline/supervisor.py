@@ -245,7 +245,7 @@ class Supervisor:
                 book = self.session.node_books[name]
                 frame_id = self.accountant.name_of(book.last_who)[1] if book.last_who >= 0 else -1
                 item = self.session.board.item(self.plan.node_index[name], book.last_step) if book.last_step >= 0 else ""
-                resume[name] = {"restarts": child.epoch, "frame_id": frame_id, "item": item}
+                resume[name] = {"restarts": child.epoch, "frame_id": frame_id, "item": item, "steps": book.steps}
         part = self.plan.part(child.nodes, child.index, resume, epochs, self.session.fds)
         child.told = True
         self._tell(child, SPEC, part)

@@ -101,7 +101,7 @@ def run_source(
     readings: list[Reading] = []
     with _prepared(node, name, config, None, out_ports):
         cls.find(node.config)
-        node.wanted = frozenset(cls.outputs if wanted is None else wanted)
+        node.wanted = node.needed = frozenset(cls.outputs if wanted is None else wanted)
         node.open(start)
         list(node.statics())
         while frames is None or len(readings) < frames:
@@ -120,7 +120,7 @@ def statics_of(cls: type[Source], config: Any = None) -> dict[str, Any]:
     out_ports = {port: spec for port, spec in ports(cls.outputs, name).items() if spec.static}
     found: dict[str, Any] = {}
     with _prepared(node, name, config, None, out_ports):
-        node.wanted = frozenset(cls.outputs)
+        node.wanted = node.needed = frozenset(cls.outputs)
         node.open(0)
         for value in node.statics():
             found.setdefault(value.port, _sent(value.value, out_ports, value.port, name))

@@ -97,7 +97,7 @@ class KittiObject(Source):
         if files.truth:  # having no labels at all is fine
             needs["truth"] = ("calib", files.calib)
         for port, (kind, there) in needs.items():
-            if port in self.wanted and not there:
+            if port in self.needed and not there:
                 raise not_served(self.name, port, f"{folder / kind} holds no files")
         self._read_calibration = _Calibrations(files)
         self._next = start
@@ -127,8 +127,8 @@ class KittiObject(Source):
             values["image"] = read_rgb(files.image[frame], lambda shape: self.alloc("image", "image", shape, "uint8"))
         if "truth" in self.wanted and frame in files.truth:
             calibration = self._read_calibration(frame)
-            assert calibration is not None  # open() saw it
-            values["truth"] = read_object_labels(files.truth[frame], calibration.T_cam_velo)
+            if calibration is not None:
+                values["truth"] = read_object_labels(files.truth[frame], calibration.T_cam_velo)
         return Reading(values, f"{frame:06d}", _stamp_ns(self.config, index))
 
 

@@ -110,10 +110,10 @@ class KittiRaw(Source):
         self._drive = drive = survey(self.config)
         calibration = drive.calibration()
         for port, files in drive.files.items():
-            if port in self.wanted and not files:
+            if port in self.needed and not files:
                 raise not_served(self.name, port, f"{drive.sensors[port] / 'data'} holds no files")
         for port in ("calibration", "pose"):
-            if port in self.wanted and calibration is None:
+            if port in self.needed and calibration is None:
                 raise not_served(self.name, port, f"{drive.folder.parent} holds no calib*.txt")
         self._poses = drive.poses(calibration) if "pose" in self.wanted and calibration is not None else {}
         self._next = start

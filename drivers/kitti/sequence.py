@@ -68,9 +68,9 @@ class Sequence:
         return next((self.file(kind) for kind in _NEEDS[port] if not self.file(kind).exists()), None)
 
 
-def check_served(node: str, wanted: Iterable[str], sequences: list[Sequence]) -> None:
-    """Raises InputError for the first connected port without its file."""
-    for port in sorted(set(wanted) & set(_NEEDS)):
+def check_served(node: str, needed: Iterable[str], sequences: list[Sequence]) -> None:
+    """Raises InputError for the first port that an operator works with and that has no file."""
+    for port in sorted(set(needed) & set(_NEEDS)):
         for sequence in sequences:
             missing = sequence.lacks(port)
             if missing is not None:

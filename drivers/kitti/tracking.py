@@ -95,11 +95,11 @@ class KittiTracking(Source):
 
     def open(self, start: int = 0) -> None:
         self._clock, self._sequences = survey(self.config)
-        check_served(self.name, self.wanted, self._sequences)
+        check_served(self.name, self.needed, self._sequences)
         for sequence in self._sequences:
             files = _list(self.config, sequence.root, sequence.name)
             for port, kind in (("points", "velodyne"), *_image_kinds(self.config)):
-                if port in self.wanted and not getattr(files, port):
+                if port in self.needed and not getattr(files, port):
                     raise not_served(self.name, port, f"{sequence.root / kind / sequence.name} holds no files")
         self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
         self._next, self._entered = start, -1

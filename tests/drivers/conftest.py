@@ -29,7 +29,7 @@ def play(tmp_path):
     def opened(cls, config, wanted=None, start=0):
         source = cls()
         source.config, source.name, source.out_dir, source.log = config, "src", tmp_path / "out", logging.getLogger("src")
-        source.wanted = frozenset(cls.outputs if wanted is None else wanted)
+        source.wanted = source.needed = frozenset(cls.outputs if wanted is None else wanted)
         source.open(start)
         return source
 

@@ -1,0 +1,63 @@
+"""Digests: sha256 over everything that a frame is, so that two runs can be compared to the bit.
+
+A sink's digest covers all it was given. With `RunOptions.digests` every node also writes DIR/logs/digests/<node>.txt, a line for
+each frame it took (`in`, under the frame that triggered the step) and gave (`out`): `pipe replay --verify` finds the first
+difference in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+
+from pipeline.frame import Header
+
+FOLDER = "digests"
+
+
+def digest_frame(digest: Any, header: Header, port: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """source, frame_id, stamp_ns, port, then name, dtype, shape and C-order bytes of each array, then the sorted metadata."""
+    digest.update(msgpack.packb([header.source, header.frame_id, header.stamp_ns, port]))
+    for name, array in arrays.items():
+        digest.update(msgpack.packb([name, array.dtype.str, array.shape]))
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    digest.update(msgpack.packb(sorted(meta.items())))
+
+
+class Line(NamedTuple):
+    """One frame that crossed a port. way: in | out; of an `in`, frame is the one that triggered the step."""
+
+    way: str
+    port: str
+    frame: str
+    digest: str
+
+
+class Trace:
+    """Writes the lines of one node."""
+
+    def __init__(self, folder: Path, node: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = (folder / f"{node}.txt").open("w", encoding="utf-8")
+
+    def add(
+        self, way: str, port: str, trigger: Header, header: Header, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
+    ) -> None:
+        digest = hashlib.sha256()
+        digest_frame(digest, header, port, arrays, meta)
+        self._file.write(f"{way} {port} {trigger} {digest.hexdigest()}\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(folder: Path, node: str) -> Iterator[Line]:
+    """The lines of a node, in the order in which they were written."""
+    with (folder / f"{node}.txt").open(encoding="utf-8") as file:
+        for text in file:
+            yield Line(*text.split())
