@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline import inline, report, supervisor
+from pipeline import inline, record, report, supervisor
 from pipeline.check import check
 from pipeline.display import Display
 from pipeline.errors import GraphError, RunError
@@ -80,13 +80,22 @@ def run(
 
 def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
     """Check, run, and leave report.json in `options.out`. What `pipe run` and `pipeline.run` have in common."""
+    if options.record is not None:
+        spec = record.with_recorder(spec, options.record)
     for warning in check(spec).warnings:
         warn(warning)
+    if options.record is not None:
+        record.prepare(options.record)
     prepare_out(spec, options.out, overwrite)
     session = Session(spec, options)
     display = Display(session, options.quiet)
+    outcome = None
     with contextlib.nullcontext() if inline_ else _signals_wait():
-        outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
+        try:
+            outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
+        finally:
+            if options.record is not None:
+                record.finish(session, outcome)
         report.save(outcome.report, options.out / "report.json")
     return outcome
 

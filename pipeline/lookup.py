@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.errors import GraphError
 from pipeline.operator import Operator, Source
+from pipeline.recording import Format
 from pipeline.settings import suggest
 
 # kind of node -> base class, shipped package, entry-point group
@@ -55,6 +56,21 @@ def node_class(name: str) -> type[Any]:
     if name in _available("driver"):
         return driver_class(name)
     raise GraphError(f"no operator or driver {name}{suggest(name, _available('op') + _available('driver'))}")
+
+
+def format_class(name: str) -> type[Format]:
+    """How recordings look to other tools: `foxglove` -> operators/record/foxglove.py, or `mypkg.module:Class`."""
+    if ":" in name:
+        cls = class_by_ref(name)
+    else:
+        module = f"operators.record.{name}"
+        found = _defined_in(_import(module, name), Format, name) if _exists(module) else None
+        if found is None:
+            raise GraphError(f"unknown format of recordings {name}; there is no {module}")
+        cls = found
+    if not issubclass(cls, Format):
+        raise GraphError(f"{name}: needs a subclass of pipeline.recording.Format, got {cls.__name__}")
+    return cls
 
 
 def available_operators() -> list[str]:

@@ -142,6 +142,7 @@ class Operator(Node):
     tap       True for one that only watches (a recorder, a viewer): no join; every frame of any input is a call of `process`
               with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and what comes
               while it does is dropped for it (`queue_full`): it slows nobody
+    bound     of a tap: below which stamp no later frame of the input lies
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
@@ -152,6 +153,7 @@ class Operator(Node):
     headers: dict[str, Header]
     meta: dict[str, dict[str, Any]]
     missing: tuple[str, ...] = ()
+    bound: int
 
     @classmethod
     def inputs_of(cls, config: Any) -> Mapping[str, Schema | Port]:

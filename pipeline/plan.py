@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import lookup, settings, sizing
 from pipeline.graphspec import Edge, GraphSpec
 from pipeline.ports import EdgeSpec
 from pipeline.shm import BoardShape, PortLayout, layout, pool_bytes
+
+if TYPE_CHECKING:
+    from pipeline.record import Record
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class RunOptions:
 
     rate     None = max (no pacing); "step" paces by hand
     digests  write down what every node took and gave, frame by frame (see digests.py)
+    record   what to write into which file
     """
 
     out: Path
@@ -32,6 +36,7 @@ class RunOptions:
     inject: str | None = None
     quiet: bool = False
     digests: bool = False
+    record: Record | None = None
 
 
 @dataclass

@@ -670,6 +670,10 @@ class TapRunner(OperatorRunner):
     def _arrive(self, port: str, frame: Arrived) -> None:
         self.pending.append(frame)
 
+    def _run(self, trigger: Arrived, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
+        self.operator.bound = bound
+        super()._run(trigger, frames, missing, bound)
+
     def _latched(self) -> bool:
         for port, edge in list(self._unlatched.items()):
             if edge.latched.complete:

@@ -5,6 +5,7 @@ A schema with one array hands that array to the operator; with several, a NamedT
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,6 +57,17 @@ class Schema:
             fields = getattr(self.value, "_fields", None)
             if fields != tuple(self.arrays):
                 raise TypeError(f"schema {self.name}: value must be a NamedTuple with fields {tuple(self.arrays)}, got {fields}")
+
+    def plain(self) -> dict[str, Any]:
+        """As plain data, for a file; `from_plain` makes the same contract of it again."""
+        arrays = {n: {"dtype": a.dtype, "shape": list(a.shape), "unit": a.unit, "about": a.about} for n, a in self.arrays.items()}
+        return {"name": self.name, "arrays": arrays, "frame": self.frame, "kind": self.kind, "limits": dict(self.limits)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Schema:
+        arrays = {n: Array(a["dtype"], tuple(a["shape"]), a["unit"], a["about"]) for n, a in plain["arrays"].items()}
+        value = namedtuple(plain["name"].title(), list(arrays)) if len(arrays) > 1 else None
+        return cls(plain["name"], arrays, plain["frame"], plain["kind"], dict(plain["limits"]), value)
 
     @property
     def any(self) -> bool:

@@ -9,7 +9,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import shm
 from pipeline.errors import GraphError, RunError
@@ -18,18 +18,22 @@ from pipeline.ledger import Accountant, EdgeBook, NodeBook
 from pipeline.plan import Plan, RunOptions
 from pipeline.transport import runtime_root
 
-RESULTS = ("logs", "poison", "report.json")
+if TYPE_CHECKING:
+    from pipeline.record import Recorded
+
+RESULTS = ("logs", "poison", "report.json", "_record")
 
 
 @dataclass
 class Outcome:
-    """How a run ended. exit: completed | stopped | failed."""
+    """How a run ended. exit: completed | stopped | failed; recorded: what a recording holds."""
 
     exit: str
     code: int
     wall_s: float
     errors: list[str]
     report: dict[str, Any]
+    recorded: Recorded | None = None
 
 
 class Session:

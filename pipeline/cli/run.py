@@ -36,6 +36,21 @@ def add(subparsers: Any) -> None:
     p.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
     p.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
     p.add_argument(
+        "--record", type=Path, metavar="F.mcap", help="write what the sources send into an MCAP file (Foxglove opens it)"
+    )
+    p.add_argument(
+        "--record-ports",
+        default="sources",
+        metavar="WHICH",
+        help="sources (default): all their ports; all: those of operators, too; or NODE.PORT,NODE.PORT",
+    )
+    p.add_argument(
+        "--record-images",
+        choices=["raw", "png", "jpeg"],
+        default="raw",
+        help="raw (default, fastest), png (lossless), jpeg (lossy: a replay gives other bytes)",
+    )
+    p.add_argument(
         "--inject", metavar="NODE:STEP[@N]", help="test: the node's process kills itself the N-th time a frame passes STEP"
     )
     p.add_argument("--only", metavar="NODE", help="with --frame: call one node on a saved frame and show what it returns")
@@ -49,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import api, inline
     from pipeline.graph import load
     from pipeline.plan import RunOptions
+    from pipeline.record import RECORDER, Record
 
     graph = load(args.graph, args.sets)
     if (args.only is None) != (args.frame is None):
@@ -61,10 +77,19 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.inject is not None:
         fault = Fault.parse(args.inject)
-        if fault.node not in graph.nodes:
+        if fault.node not in (*graph.nodes, RECORDER if args.record else None):
             raise GraphError(f"--inject {args.inject}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
     out = args.out or api.new_out(graph)
-    options = RunOptions(out.resolve(), args.rate, args.frames, args.duration, args.verify_frames, args.inject, args.quiet)
+    options = RunOptions(
+        out.resolve(),
+        args.rate,
+        args.frames,
+        args.duration,
+        args.verify_frames,
+        args.inject,
+        args.quiet,
+        record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
+    )
     outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=_warn)
     if args.report is not None:
         report.save(outcome.report, args.report)
@@ -72,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"error: {line}", file=sys.stderr)
     for line in report.summary(outcome.report, out):
         print(line)
+    if outcome.recorded is not None:
+        print(f"  {outcome.recorded}")
     return outcome.code
 
 
