@@ -11,7 +11,7 @@ import traceback
 
 from pipeline.errors import GraphError, InputError, PipeError
 
-VERBS = ("run", "check", "graph", "ops", "doctor", "new", "bench", "train", "eval")
+VERBS = ("run", "replay", "check", "graph", "ops", "doctor", "new", "bench", "train", "eval")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,9 @@ from pipeline.settings import Where, suggest
 __all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart", "Sync", "find_file", "load", "parse"]
 
 
+StandIn = Callable[[str], tuple[type[Any], Any]]
+"""A source node's name -> class and config of what plays in its place (a recording); the file's driver and its config are then
+not looked at, nothing is live and all queues block. Raises GraphError where there is none for this node."""
 SHIPPED = Path(__file__).parent.parent / "graphs"
 RESERVED = ("logs", "poison")  # folders of the run beside those of its nodes
 
@@ -93,7 +96,7 @@ class _File:
     quality: _Quality = field(default_factory=_Quality)
 
 
-def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = ()) -> GraphSpec:
+def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
     """Read a graph file, or a shipped graph by name. `sets` are `NODE.config.KEY=VALUE` texts, or {"NODE.config.KEY": value}.
 
     Raises GraphError: one line for each thing wrong, `FILE:LINE: node.key: needed, got; hint`.
@@ -105,7 +108,7 @@ def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = ())
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise GraphError(f"{path_or_name}: cannot read the graph: {reason}") from None
     label = str(path) if path == Path(path_or_name) else path.name
-    return parse(text, label, sets)
+    return parse(text, label, sets, stand_in)
 
 
 def find_file(name: str) -> Path:
@@ -121,7 +124,7 @@ def find_file(name: str) -> Path:
     raise GraphError(f"{name}: {'is a folder, not a graph file' if path.is_dir() else 'no such graph file'}; {hint}")
 
 
-def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = ()) -> GraphSpec:
+def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
     """`load` for text; `file` is what messages call it."""
     data, marks = yamlfile.read(text, file)
     top = Where(file, marks)
@@ -139,12 +142,12 @@ def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = ()) ->
     for name, keys in raw.nodes.items():
         where = top.child("nodes", name)
         try:
-            nodes[name] = _node(name, keys, where)
+            nodes[name] = _node(name, keys, where, stand_in)
         except GraphError as error:
             problems += str(error).splitlines()
             broken.add(name)
     for node in nodes.values():
-        problems += _wiring(node, nodes, broken)
+        problems += _wiring(node, nodes, broken, " in the recording" if stand_in else "")
     if not problems:
         problems += _cycles(nodes)
     if problems:
@@ -179,7 +182,7 @@ def _split_set(text: str) -> tuple[str, Any]:
     return target.strip(), yamlfile.read(value, f"--set {text}")[0]
 
 
-def _node(name: str, keys: Any, where: Where) -> NodeSpec:
+def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeSpec:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise where.error("needs a name of letters, digits, _ and -, starting with a letter")
     if name in RESERVED:
@@ -188,10 +191,16 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
         keys = keys | {"restart": {"policy": keys["restart"]}}
     raw: _Node = settings.build(_Node, keys, where)
     kind = "driver" if raw.driver else "op"
+    played = raw.driver is not None and stand_in is not None
+    config = None
     try:
-        cls: type[Any] = lookup.driver_class(raw.driver) if raw.driver else lookup.operator_class(raw.op or "")
+        cls: type[Any]
+        if raw.driver and stand_in is not None:
+            cls, config = stand_in(name)
+        else:
+            cls = lookup.driver_class(raw.driver) if raw.driver else lookup.operator_class(raw.op or "")
         inputs = ports(getattr(cls, "inputs", {}), f"{raw.driver or raw.op}.inputs")
-        outputs = ports(cls.outputs, f"{raw.driver or raw.op}.outputs")
+        outputs = ports(cls.outputs_of(config), f"{raw.driver or raw.op}.outputs")
     except GraphError as error:
         raise where.child(kind).error(str(error)) from error
     problems = _port_names(raw, inputs, outputs, where)
@@ -202,17 +211,20 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
         if not (node and dot and source_port):
             problems.append(f"{at}: needs NODE.PORT, got {source!r}")
         elif port in inputs:
-            wired[port] = Input(port, node, source_port, raw.queue.get(port, Queue()), inputs[port], at.line)
+            queue = raw.queue.get(port, Queue())
+            if stand_in is not None:
+                queue = dataclasses.replace(queue, policy=None)
+            wired[port] = Input(port, node, source_port, queue, inputs[port], at.line)
     streams = [port for port, i in wired.items() if not i.port_spec.static]
     if raw.op and not streams and not problems:
         problems.append(f"{where}: {raw.op} needs a stream on at least one input, or it never runs")
     if raw.sync:
         problems += _sync_names(raw.sync, streams, where.child("sync"))
-    config = None
-    try:
-        config = settings.build(cls.Config, raw.config, where.child("config"))
-    except GraphError as error:
-        problems += str(error).splitlines()
+    if not played:
+        try:
+            config = settings.build(cls.Config, raw.config, where.child("config"))
+        except GraphError as error:
+            problems += str(error).splitlines()
     sync = raw.sync
     if len(streams) > 1:
         sync = sync or Sync()
@@ -236,7 +248,7 @@ def _node(name: str, keys: Any, where: Where) -> NodeSpec:
         cpus=raw.cpus,
         nice=raw.nice,
         rate_hz=raw.rate_hz,
-        live=raw.driver is not None and (raw.live or cls.live),
+        live=raw.driver is not None and not played and (raw.live or bool(getattr(cls, "live", False))),
         sync=sync,
         pool=raw.pool,
         line=where.line,
@@ -276,7 +288,7 @@ def _sync_names(sync: Sync, streams: list[str], where: Where) -> list[str]:
     return problems
 
 
-def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str]) -> list[str]:
+def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str], of_sources: str) -> list[str]:
     """Do the nodes and ports exist that this node reads? A broken node's ports are unknown: nothing is said about them."""
     problems = []
     for port, i in node.inputs.items():
@@ -286,8 +298,8 @@ def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str]) -> 
         if i.source_node not in nodes:
             problems.append(f"{at}: no node {i.source_node}{suggest(i.source_node, [*nodes, *broken])}")
         elif i.source_port not in nodes[i.source_node].outputs:
-            outputs = nodes[i.source_node].outputs
-            problems.append(f"{at}: {i.source_node} has no output {i.source_port}{suggest(i.source_port, outputs)}")
+            outputs, where = nodes[i.source_node].outputs, of_sources if nodes[i.source_node].is_source else ""
+            problems.append(f"{at}: {i.source_node} has no output {i.source_port}{where}{suggest(i.source_port, outputs)}")
     return problems
 
 

@@ -32,9 +32,8 @@ from pipeline.settings import Where, suggest
 RECORDER = "_record"
 """Name of the node; no node of a graph file can be called so."""
 DROPS = "/pipe/drops"
-PORT_KEY = "pipe.port"
-"""Metadata of a channel: NODE.PORT. Its contract is under `pipe.schema`."""
-SCHEMA_KEY = "pipe.schema"
+PORT_KEY, SCHEMA_KEY, FORMAT_KEY, SOURCE_KEY = "pipe.port", "pipe.schema", "pipe.format", "pipe.source"
+"""Metadata of a channel: NODE.PORT, its contract, who unpacks its pictures, whether the node is a source."""
 RUN, RESULT = "pipe.run", "pipe.result"
 """Metadata records of the file: what was run; how it ended."""
 LOST = "lost.jsonl"
@@ -60,10 +59,11 @@ class Record:
 
 @dataclass(frozen=True)
 class RecorderConfig:
-    """ports: NODE.PORT -> its contract as text; about: goes into the file; crc: of frames and chunks."""
+    """ports: NODE.PORT -> its contract as text; operators: those of no source; about: for the file; crc: of frames and chunks."""
 
     path: Path
     ports: dict[str, str]
+    operators: tuple[str, ...] = ()
     about: dict[str, str] = field(default_factory=dict)
     images: Images = "raw"
     format: str = "foxglove"
@@ -153,7 +153,14 @@ class Layout:
             encoder = self.encoders[name] = self.format.encoder(name, port, config.images) or AnyFrame()
             topic = "/" + name.replace(".", "/")
             self.channel_of[name] = self._channel(
-                topic, encoder.schema, {PORT_KEY: name, SCHEMA_KEY: config.ports[name], "pipe.format": config.format}
+                topic,
+                encoder.schema,
+                {
+                    PORT_KEY: name,
+                    SCHEMA_KEY: config.ports[name],
+                    FORMAT_KEY: config.format,
+                    SOURCE_KEY: str(name not in config.operators).lower(),
+                },
             )
             for suffix, schema in encoder.extra.items():
                 self._extra[(name, suffix)] = self._channel(f"{topic}/{suffix}", schema, {})
@@ -266,7 +273,8 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
     chosen = _chosen(spec, record.ports)
     ports = {name: port_to_text(spec.nodes[node].outputs[port]) for name, (node, port) in chosen.items()}
     about = {"graph": spec.name, "file": spec.path, "text": spec.text, "live": str(spec.live).lower()}
-    config = RecorderConfig(record.path.resolve(), ports, about, record.images)
+    operators = tuple(name for name, (node, _) in chosen.items() if not spec.nodes[node].is_source)
+    config = RecorderConfig(record.path.resolve(), ports, operators, about, record.images)
     lookup.format_class(config.format)
     inputs = {
         name: Input(name, node, port, Queue(), Port(ANY, static=spec.nodes[node].outputs[port].static))

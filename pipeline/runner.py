@@ -192,7 +192,7 @@ class SourceRunner(_Runner):
         self._static = static
         self._max_stamp = NEVER
         self._read_ns = self._made_ns = 0
-        self._disorder_ns = int(source.max_disorder_ms * 1e6)
+        self._disorder_ns = round(source.max_disorder_ms * 1e6)
         source.wanted = frozenset(n for n, p in outputs.items() if p.edges)
         source.needed = frozenset(n for n, p in outputs.items() if any(not e.spec.tap for e in p.edges))
 
@@ -201,7 +201,7 @@ class SourceRunner(_Runner):
         try:
             with threads.limit(self.node.threads):
                 self.source.open(self.next_id)
-            self._disorder_ns = int(self.source.max_disorder_ms * 1e6)
+            self._disorder_ns = round(self.source.max_disorder_ms * 1e6)
             latched: dict[str, list[tuple[int, Mapping[str, np.ndarray]]]] = {name: [] for name in self._static}
             for value in self.source.statics():
                 port = self.outputs[value.port]

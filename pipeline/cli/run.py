@@ -23,11 +23,11 @@ def add(subparsers: Any) -> None:
     p.add_argument(
         "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file"
     )
-    p.add_argument("--frames", type=_count, metavar="N", help="end the first source after N frames, the others at its last stamp")
+    p.add_argument("--frames", type=count, metavar="N", help="end the first source after N frames, the others at its last stamp")
     p.add_argument("--duration", type=_seconds, metavar="S", help="end all sources after S seconds")
     p.add_argument(
         "--rate",
-        type=_rate,
+        type=rate,
         metavar="R|max|step",
         help="replay speed: 1.0 = as recorded, max = no pacing (default offline), step = Enter per frame",
     )
@@ -106,7 +106,7 @@ def _warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"needs 0 or more, got {text}")
@@ -120,7 +120,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _rate(text: str) -> float | str | None:
+def rate(text: str) -> float | str | None:
     if text in ("max", "step"):
         return text
     try:
