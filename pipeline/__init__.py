@@ -1,7 +1,7 @@
 """Pipe's engine: graphs of operators, frames without copies, a ledger that balances.
 
-From Python: `pipeline.run(graph, overrides)` and `pipeline.frames(graph, "node.port")`, see api.py. They are imported at
-their first use: every worker imports this package and needs neither.
+From Python: `pipeline.run(graph, overrides)`, `pipeline.replay(recording, graph)`, `pipeline.frames(graph, "node.port")`; see
+api.py. They are imported at their first use: every worker imports this package and needs none.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.api import frames, run
+    from pipeline.api import frames, replay, run
 
-__all__ = ["frames", "run"]
+__all__ = ["frames", "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline import inline, record, report, supervisor
+from pipeline import inline, playback, report, supervisor
+from pipeline import record as recorder
 from pipeline.check import check
 from pipeline.display import Display
 from pipeline.errors import GraphError, RunError
@@ -34,6 +35,7 @@ from pipeline.graph import load
 from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
 from pipeline.plan import RunOptions
+from pipeline.record import Record
 from pipeline.schema import ANY, Port
 from pipeline.session import Outcome, Session, prepare_out
 from pipeline.settings import Where, suggest
@@ -55,6 +57,7 @@ def run(
     quiet: bool = True,
     overwrite: bool = False,
     verify: bool = False,
+    record: str | Path | Record | None = None,
 ) -> Outcome:
     """`pipe run`, with the same checks, files under `out` (default out/GRAPH-TIME) and report. `report.json` lies there, too.
 
@@ -63,6 +66,7 @@ def run(
     frames     end the first source after so many, the others at its last stamp
     place      "inline" = everything in this process and thread: for pdb, and for threads other than the main one
     verify     checksum every frame on both sides
+    record     the MCAP file to record to, or a `pipeline.record.Record` that also says what
     Raises GraphError or InputError before anything starts. A run that fails says so in the outcome: `exit`, `code`, `errors`;
     inline, the exception of an operator passes through.
     """
@@ -72,20 +76,40 @@ def run(
         here = threading.current_thread().name
         raise RunError(f"run() needs the main thread to stop its processes on a signal, got thread {here}; use place='inline'")
     spec = load(graph, _sets(overrides))
-    options = RunOptions((Path(out) if out else new_out(spec)).resolve(), rate, frames, duration_s, verify, quiet=quiet)
+    if isinstance(record, (str, Path)):
+        record = Record(Path(record), overwrite=overwrite)
+    folder = (Path(out) if out else new_out(spec)).resolve()
+    options = RunOptions(folder, rate, frames, duration_s, verify, quiet=quiet, record=record)
     return execute(
         spec, options, inline_=place == "inline", overwrite=overwrite, warn=lambda text: warnings.warn(text, stacklevel=4)
     )
 
 
+def replay(
+    recording: str | Path,
+    graph: str | Path,
+    overrides: Overrides = None,
+    *,
+    out: str | Path | None = None,
+    rate: float | Literal["max"] | None = None,
+    place: Literal["inline"] | None = None,
+    overwrite: bool = False,
+) -> Outcome:
+    """`pipe replay`: `run` with a recording in the place of the graph's sources. Raises InputError where it is none."""
+    with playback.Recording(Path(recording)) as opened:
+        spec = playback.load(opened, graph, _sets(overrides))
+        options = RunOptions((Path(out) if out else new_out(spec)).resolve(), rate, quiet=True)
+        return execute(spec, options, inline_=place == "inline", overwrite=overwrite, warn=_warn)
+
+
 def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
     """Check, run, and leave report.json in `options.out`. What `pipe run` and `pipeline.run` have in common."""
     if options.record is not None:
-        spec = record.with_recorder(spec, options.record)
+        spec = recorder.with_recorder(spec, options.record)
     for warning in check(spec).warnings:
         warn(warning)
     if options.record is not None:
-        record.prepare(options.record)
+        recorder.prepare(options.record)
     prepare_out(spec, options.out, overwrite)
     session = Session(spec, options)
     display = Display(session, options.quiet)
@@ -95,7 +119,7 @@ def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: b
             outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
         finally:
             if options.record is not None:
-                record.finish(session, outcome)
+                recorder.finish(session, outcome)
         report.save(outcome.report, options.out / "report.json")
     return outcome
 

@@ -468,19 +468,21 @@ class Contents:
 
     def take(self, opcode: int, body: bytes) -> None:
         """A schema or a channel."""
-        lib = library()
+        if opcode == SCHEMA:
+            schema = self.parse("Schema", body)
+            self.schemas[schema.id] = schema
+        else:
+            channel = self.parse("Channel", body)
+            self.channels[channel.id] = channel
+
+    def parse(self, kind: str, body: bytes) -> Any:
+        """A record of this kind in mcap.records. Raises InputError."""
         from mcap.data_stream import ReadDataStream
 
         try:
-            if opcode == SCHEMA:
-                schema = lib.Schema.read(ReadDataStream(io.BytesIO(body)))
-                self.schemas[schema.id] = schema
-            else:
-                channel = lib.Channel.read(ReadDataStream(io.BytesIO(body)))
-                self.channels[channel.id] = channel
+            return getattr(library(), kind).read(ReadDataStream(io.BytesIO(body)))
         except Exception as error:  # whatever the bytes of a damaged file lead to
-            what = "schema" if opcode == SCHEMA else "channel"
-            raise InputError(f"{self.name}: needs a {what}, got a record that cannot be read ({type(error).__name__})") from None
+            raise InputError(f"{self.name}: needs a {kind}, got one that cannot be read ({type(error).__name__})") from None
 
 
 class _Window:
@@ -497,9 +499,6 @@ class _Window:
 
 def scan(fd: int, name: str) -> Contents:
     """Hop through a file. Raises InputError when it is not MCAP; one that was cut off is taken up to there."""
-    lib = library()
-    from mcap.data_stream import ReadDataStream
-
     size = os.fstat(fd).st_size
     start = os.pread(fd, len(MAGIC), 0)
     if start != MAGIC:
@@ -527,8 +526,7 @@ def scan(fd: int, name: str) -> Contents:
         elif opcode in (SCHEMA, CHANNEL):
             contents.take(opcode, window.read(body_at, length))
         elif opcode == METADATA:
-            made = lib.Metadata.read(ReadDataStream(io.BytesIO(window.read(body_at, length))))
-            contents.metadata.append((made, at, after - at))
+            contents.metadata.append((contents.parse("Metadata", window.read(body_at, length)), at, after - at))
         elif opcode in (DATA_END, FOOTER):
             contents.finished = True
             break

@@ -189,6 +189,7 @@ class SourceRunner(_Runner):
         self.horizon_ns: int | None = None
         self.last_emitted_ns = -(2**62)
         self.held: Reading | None = None
+        self._failed: Exception | None = None
         self._static = static
         self._max_stamp = NEVER
         self._read_ns = self._made_ns = 0
@@ -215,7 +216,9 @@ class SourceRunner(_Runner):
         self.outputs = {n: p for n, p in self.outputs.items() if n not in self._static}
 
     def peek(self) -> Reading | None:
-        """The next reading, kept until `step` emits it; None at the end."""
+        """The next reading, kept until `step` emits it; None at the end. A reading that fails is kept, too: as its exception."""
+        if self._failed is not None:
+            raise self._failed
         if self.held is None and not self.finished:
             if self.limit is not None and self.next_id >= self.limit:
                 return None
@@ -227,6 +230,10 @@ class SourceRunner(_Runner):
                 self._made_ns = monotonic_ns()
                 self._read_ns = self._made_ns - started
                 point("reading")
+            except Exception as error:
+                self._failed = error
+                self.abort()
+                raise
             finally:
                 self.state(IDLE)
         if self.held is not None and self.last_stamp_ns is not None and self.held.stamp_ns > self.last_stamp_ns:
@@ -283,7 +290,7 @@ class SourceRunner(_Runner):
     def _raised(self, error: Exception, text: str) -> bool:
         """A reading that could not be made: its number is skipped, or the run stops."""
         details = traceback.format_exc()
-        self.held = None
+        self.held = self._failed = None
         self.abort()
         frame_id, self.next_id = self.next_id, self.next_id + 1
         message = f"{self.node.name}: reading {frame_id}: {text}"

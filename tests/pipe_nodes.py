@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from operators.streams import BOXES3D, Boxes3D
+from operators.streams import BOXES3D, IMAGE, Boxes3D
 from pipeline.frame import Reading
 from pipeline.nodes.blob import Blob
 from pipeline.nodes.counts import BLOB, COUNT, fill, stamp_ns
 from pipeline.operator import Operator, Source
-from pipeline.schema import ANY
+from pipeline.schema import ANY, Array, Schema
+
+TRIPLE = Schema("TRIPLE", {"data": Array("int64", (3,))})
 
 
 class Notes(Operator):
@@ -250,6 +252,79 @@ class FlipBit(Operator):
         flipped = boxes3d.boxes3d.copy()
         flipped.view(np.uint32)[0, 0] ^= 1
         return boxes3d._replace(boxes3d=flipped)
+
+
+class FlipLater(FlipBit):
+    """Flips the bit only when it is opened for the `opened`-th time; `folder` remembers."""
+
+    @dataclass(frozen=True)
+    class Config(FlipBit.Config):
+        folder: str = ""
+        opened: int = 2
+
+    def open(self) -> None:
+        (Path(self.config.folder) / f"{time.monotonic_ns()}.opened").touch()
+        self.flips = len(list(Path(self.config.folder).glob("*.opened"))) == self.config.opened
+
+    def process(self, boxes3d: Boxes3D) -> Boxes3D:
+        return super().process(boxes3d) if self.flips else boxes3d
+
+
+class FewerLater(Operator):
+    """Passes numbers on, but for one when it is opened for the `opened`-th time."""
+
+    Config, inputs, outputs = FlipLater.Config, {"data": COUNT}, {"out": COUNT}
+
+    def open(self) -> None:
+        (Path(self.config.folder) / f"{time.monotonic_ns()}.opened").touch()
+        self.lacks = len(list(Path(self.config.folder).glob("*.opened"))) == self.config.opened
+
+    def process(self, data: np.ndarray) -> np.ndarray | None:
+        return None if self.lacks and self.header.frame_id == self.config.at else data.copy()
+
+
+class RaiseAt(Operator):
+    """Raises at frame 9."""
+
+    @dataclass(frozen=True)
+    class Config:
+        checksum: bool = False
+
+    inputs, outputs = {"data": BLOB}, {"out": COUNT}
+
+    def process(self, data: np.ndarray) -> np.ndarray:
+        if self.header.frame_id == 9:
+            raise ValueError("on purpose")
+        return np.array([len(data)], np.int64)
+
+
+class Three(Operator):
+    """The numbers of three streams; -1 for one that is missing."""
+
+    inputs, outputs = {"a": COUNT, "b": COUNT, "c": COUNT}, {"out": TRIPLE}
+
+    def process(self, a: np.ndarray, b: np.ndarray | None, c: np.ndarray | None) -> np.ndarray:
+        return np.array([-1 if x is None else x[0] for x in (a, b, c)], np.int64)
+
+
+class Pictures(Source):
+    """Small pictures of noise."""
+
+    @dataclass(frozen=True)
+    class Config:
+        frames: int = 5
+
+    outputs = {"image": IMAGE}
+
+    def open(self, start: int = 0) -> None:
+        self.index = start
+
+    def read(self) -> Reading | None:
+        if self.index == self.config.frames:
+            return None
+        index, self.index = self.index, self.index + 1
+        noise = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+        return Reading({"image": noise}, f"{index:06d}", stamp_ns(index, None))
 
 
 class BigBlob(Blob):

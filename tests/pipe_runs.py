@@ -129,8 +129,9 @@ class Runs:
     def start(self, graph: Path | str, *args: str, out: Path | None = None, **popen: Any) -> Running:
         out = out or self.folder / f"out{len(self.running)}"
         env = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), **popen.pop("env", {})}
+        verb = popen.pop("verb", ["run"])  # or ["replay", F.mcap]
         process = subprocess.Popen(
-            [*popen.pop("prefix", _WITH_SIGINT), sys.executable, "-m", "pipeline", "run", str(graph), "--out", str(out), *args],
+            [*popen.pop("prefix", _WITH_SIGINT), sys.executable, "-m", "pipeline", *verb, str(graph), "--out", str(out), *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env, **popen,
         )  # fmt: skip
         self.running.append(Running(process, out))

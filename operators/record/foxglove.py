@@ -49,7 +49,7 @@ class Foxglove(Format):
             codec = _codec(picture, images)
             return _RawImage(contract, picture) if codec == RAW else _CompressedImage(contract, codec)
         for known, make in _ENCODERS:
-            if contract.name == known.name and _same(contract, known):
+            if contract.name == known.name and not contract.any and contract.mismatch(known) is None:
                 return make(name, contract)
         return None
 
@@ -61,13 +61,6 @@ class Foxglove(Format):
         if image is None:
             raise ValueError(f"its {codec} cannot be read")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
-
-
-def _same(contract: Schema, known: Schema) -> bool:
-    """Are these the arrays that an encoder was written for?"""
-    return {n: (a.dtype, len(a.shape)) for n, a in contract.arrays.items()} == {
-        n: (a.dtype, len(a.shape)) for n, a in known.arrays.items()
-    }
 
 
 def _encoding(contract: Schema) -> str | None:

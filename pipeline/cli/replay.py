@@ -36,12 +36,12 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import api, replay, report, verify
+    from pipeline import api, playback, report, verify
     from pipeline.plan import RunOptions
 
-    with replay.Recording(args.recording) as recording:
-        graph = replay.load(recording, args.graph, args.sets)
-        for line in replay.remarks(recording):
+    with playback.Recording(args.recording) as recording:
+        graph = playback.load(recording, args.graph, args.sets)
+        for line in playback.remarks(recording):
             print(f"warning: {line}", file=sys.stderr)
         out = (args.out or api.new_out(graph)).resolve()
         options = RunOptions(out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             report.save(outcome.report, args.report)
         for line in outcome.errors:
             print(f"error: {line}", file=sys.stderr)
-        for line in [*report.summary(outcome.report, out), *replay.compared(recording, outcome.report)]:
+        for line in [*report.summary(outcome.report, out), *playback.compared(recording, outcome.report)]:
             print(line)
         return outcome.code
 

@@ -75,6 +75,19 @@ def test_kitti_scans(pipe, first, shared_data, way):
     assert report["edges"]["scans.points->voxelize.points"]["copied_bytes"] == 0
 
 
+@pytest.mark.parametrize("way", [[], ["--place", "inline"], ["--rate", "5"], ["--rate", "5", "--place", "inline"]])
+def test_a_reading_that_fails_costs_its_own_number(pipe, way):
+    """Looked at ahead of its time or not: it is reported once, and the readings after it keep their numbers."""
+    graph = pipe.graph("""
+  src: {driver: test.fault_source, config: {frames: 12, kind: raise, at: 5}, on_error: skip}
+  snk: {op: test.null, inputs: {in: src.out}, config: {write: true}}
+""")
+    ended = pipe.run(graph, *way)
+    assert ended.code == 0, ended.stderr
+    assert ended.ids("snk") == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert ended.report["nodes"]["src"]["errors"] == 1
+
+
 FLIP = """
   world:   {driver: synthetic.traffic, config: {seed: 7, frames: 30}}
   flip:    {op: "pipe_nodes:FlipBit", inputs: {boxes3d: world.boxes3d}}

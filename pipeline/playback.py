@@ -266,7 +266,7 @@ class Replay(Source):
             values[frame.port] = self._value(frame.port, value)
         header = frames[0].stored.header
         meta = {f.port: f.stored.meta for f in frames if f.port in values}
-        return Reading(values, header.item, header.stamp_ns, header.recv_ns, meta, frame_id)
+        return Reading(values, header.item, header.stamp_ns, meta=meta, frame_id=frame_id)  # it arrives at this host now
 
     def _value(self, port: str, arrays: dict[str, np.ndarray]) -> Any:
         return self.recorded.ports[port].schema.pack(arrays)
