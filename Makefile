@@ -49,7 +49,7 @@ test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
 	  if [ -z "$$found" ]; then echo "== Python $$v: not installed here, left out"; continue; fi; \
 	  echo "== Python $$v ($$found)"; \
 	  test -x .venv-$$v/bin/python || $$found -m venv .venv-$$v || exit 1; \
-	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= EXTRAS=test,lint || exit 1; \
+	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= EXTRAS=record,test,lint || exit 1; \
 	done
 
 # A venv of its own, since the extra brings 57 packages. On a bare Debian first: apt-get install libusb-1.0-0 libgl1 libegl1 libx11-6
@@ -59,7 +59,7 @@ test-open3d:  ## the tests that need the extra open3d (meshes, our rays beside O
 	$(OPEN3D)/bin/python -m pytest $$(find tests -name '*_open3d.py')
 
 CONSTRAINTS ?= -c constraints.txt
-EXTRAS ?= torch,test,lint
+EXTRAS ?= torch,record,test,lint
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "installing into $(VENV), about a minute"

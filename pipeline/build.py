@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import digests, lookup, settings
+from pipeline import digests, lookup, poison, settings
 from pipeline.digests import Trace
 from pipeline.ledger import Log
 from pipeline.operator import Resume, Source
@@ -105,7 +105,7 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
                 declared_ports(cls.inputs_of(node.config), name),
                 joiner,
                 told["trigger"],
-                None if node.tap else Path(part["out"]) / "poison",
+                None if node.tap else Path(part["out"]) / poison.FOLDER,
                 not part["live"] and not node.tap,
                 _age_check(built.clock),
                 **common,

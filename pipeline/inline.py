@@ -12,9 +12,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic_ns
-from typing import Any
 
 from pipeline import memory, report, threads
 from pipeline.build import Built, build
@@ -194,39 +192,3 @@ def run(session: Session, display: Display) -> Outcome:
     finally:
         display.stop()
         session.close()
-
-
-def only(node: Any, file: Path) -> Any:
-    """`--only NODE --frame FILE`: call one operator on the inputs saved when it raised; returns what `process` returns."""
-    import json
-
-    import numpy as np
-
-    from pipeline.build import make_logger
-    from pipeline.frame import Header
-    from pipeline.schema import ports
-
-    try:
-        with np.load(file, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files}
-        told = json.loads(arrays.pop("pipe").tobytes())
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{file}: needs a frame saved in DIR/poison, got {type(error).__name__}: {error}") from None
-    if told["node"] != node.name:
-        raise RunError(f"{file}: needs a frame of node {node.name}, got one of {told['node']}")
-    operator = node.cls()
-    operator.name, operator.config, operator.threads, operator.log = node.name, node.config, node.threads, make_logger(node.name)
-    operator.out_dir = file.parent / f"{file.stem}-out"
-    operator.headers = {port: Header(**h) for port, h in told["headers"].items()}
-    operator.header = operator.headers[told["trigger"]]
-    operator.meta = {port: {} for port in told["headers"]}
-    declared = ports(node.cls.inputs, node.name)
-    values = {}
-    for port, spec in declared.items():
-        mine = {n.partition("/")[2]: a for n, a in arrays.items() if n.partition("/")[0] == port}
-        values[port] = spec.schema.pack(mine) if mine else None
-    operator.open()
-    try:
-        return operator.process(**values)
-    finally:
-        operator.close()

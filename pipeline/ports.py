@@ -370,7 +370,8 @@ class OutPort:
 
     def blocked_by(self) -> OutEdge | None:
         """The edge that has no room, for the board and for error texts."""
-        return next((e for e in self.edges if not e.room()), None)
+        with self.lock:  # looking for room reads the reader's words, as the I/O thread does
+            return next((e for e in self.edges if not e.room()), None)
 
     def flushed(self) -> None:
         """Credit or slots came back: move queues on, wake the node if it waits."""

@@ -12,7 +12,6 @@ import errno
 import functools
 import gc
 import hashlib
-import json
 import logging
 import traceback
 from collections import deque
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import settings, threads
+from pipeline import poison, threads
 from pipeline.digests import Trace, digest_frame
 from pipeline.errors import FrameError, PipeError
 from pipeline.faults import point
@@ -598,7 +597,7 @@ class OperatorRunner(_Runner):
         details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         text = self._text(error)
         message = f"{self.node.name}: frame {trigger.header} ({trigger.header.item}): {text}"
-        self._save_poison(frames, trigger)
+        self._save_poison(frames, trigger, text)
         with self.log.lock:
             for frame in frames.values():
                 if frame is not None and not frame.accounted:
@@ -630,27 +629,29 @@ class OperatorRunner(_Runner):
             return f"needs room to write {error.filename or self.node.out_dir}, got a full disk; free some or use another --out"
         return f"{type(error).__name__}: {error}"
 
-    def _save_poison(self, frames: dict[str, Arrived | None], trigger: Arrived) -> None:
+    def _save_poison(self, frames: dict[str, Arrived | None], trigger: Arrived, text: str) -> None:
         if self._poison_dir is None or self._poisoned >= MAX_POISON:
             return
         self._poisoned += 1
-        arrays: dict[str, np.ndarray] = {}
-        headers: dict[str, Any] = {}
-        for port, frame in frames.items():
-            if frame is None:
-                continue
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        taken = {port: frame for port, frame in frames.items() if frame is not None}
+        for port, frame in taken.items():
             with contextlib.suppress(FrameError):
-                arrays.update({f"{port}/{n}": a for n, a in frame.edge.views(frame).items()})
-            headers[port] = frame.header._asdict()
+                arrays[port] = dict(frame.edge.views(frame))
         for port, edge in self.statics.items():
-            arrays.update({f"{port}/{n}": a for n, a in (edge.latched.at(trigger.header.stamp_ns) or {}).items()})
-        config = settings.plain(self.node.config)
-        arrays["pipe"] = np.frombuffer(
-            json.dumps({"node": self.node.name, "headers": headers, "trigger": self.trigger, "config": config}).encode(), np.uint8
+            arrays[port] = dict(edge.latched.at(trigger.header.stamp_ns) or {})
+        saved = poison.Poison(
+            self.node.name,
+            self.trigger,
+            {port: frame.header for port, frame in taken.items()},
+            {port: frame.meta for port, frame in taken.items()},
+            self.operator.missing,
+            poison.as_config(self.node.config),
+            text,
+            arrays,
         )
         try:
-            self._poison_dir.mkdir(parents=True, exist_ok=True)
-            np.savez(self._poison_dir / f"{self.node.name}-{trigger.header.source}-{trigger.header.frame_id}.npz", **arrays)  # type: ignore[arg-type]
+            saved.save(self._poison_dir)
         except OSError as failed:
             self.node.log.error("cannot save the frame that failed: %s", failed)
 

@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from operators.streams import BOXES3D, IMAGE, Boxes3D
-from pipeline.frame import Reading
+from pipeline.frame import Reading, Static
 from pipeline.nodes.blob import Blob
 from pipeline.nodes.counts import BLOB, COUNT, fill, stamp_ns
 from pipeline.operator import Operator, Source
-from pipeline.schema import ANY, Array, Schema
+from pipeline.schema import ANY, Array, Schema, static
 
 TRIPLE = Schema("TRIPLE", {"data": Array("int64", (3,))})
 
@@ -305,6 +305,68 @@ class Three(Operator):
 
     def process(self, a: np.ndarray, b: np.ndarray | None, c: np.ndarray | None) -> np.ndarray:
         return np.array([-1 if x is None else x[0] for x in (a, b, c)], np.int64)
+
+
+class Numbers(Operator):
+    """As `Three`, but what goes out is the trigger's number."""
+
+    inputs, outputs = Three.inputs, {"out": COUNT}
+
+    def process(self, a: np.ndarray, b: np.ndarray | None, c: np.ndarray | None) -> np.ndarray:
+        return a.copy()
+
+
+class Described(Source):
+    """Numbers with facts about them, and a latched one."""
+
+    @dataclass(frozen=True)
+    class Config:
+        frames: int = 5
+
+    outputs = {"out": COUNT, "base": static(COUNT)}
+
+    def open(self, start: int = 0) -> None:
+        self.index = start
+
+    def statics(self) -> list[Static]:
+        return [Static("base", np.array([100], np.int64))]
+
+    def read(self) -> Reading | None:
+        if self.index == self.config.frames:
+            return None
+        index, self.index = self.index, self.index + 1
+        return Reading(
+            {"out": np.array([index], np.int64)}, f"{index:06d}", stamp_ns(index, None), meta={"out": {"tens": 10 * index}}
+        )
+
+
+class Picky(Operator):
+    """Goes wrong at frame 3, in the way it is told, and says all that it was given."""
+
+    @dataclass(frozen=True)
+    class Config:
+        kind: Literal["raise", "write", "shape", "port", "alloc", "type", "none"] = "raise"
+        text: str = "seen"
+
+    inputs, outputs = {"a": COUNT, "b": COUNT, "base": static(COUNT)}, {"out": COUNT, "more": COUNT}
+
+    def process(self, a: np.ndarray, b: np.ndarray | None, base: np.ndarray) -> Any:
+        kind = self.config.kind if self.header.frame_id == 3 else "none"
+        if kind == "raise":
+            seen = f"a {a[0]} b {None if b is None else b[0]} base {base[0]} tens {self.meta['a']['tens']} missing {self.missing}"
+            raise ValueError(f"{self.config.text}: {seen} at {self.headers['a'].item}")
+        if kind == "write":
+            a[0] = 5
+        if kind == "alloc":
+            self.alloc("nowhere", "data", (1,), np.int64)
+        if kind == "type":
+            return [1, 2]
+        result = {"out": a.copy(), "more": base.copy()}
+        if kind == "shape":
+            result["more"] = np.zeros(2, np.int64)
+        if kind == "port":
+            result["nowhere"] = a.copy()
+        return result
 
 
 class Pictures(Source):

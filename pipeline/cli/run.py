@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import report
-from pipeline.errors import GraphError
+from pipeline.errors import GraphError, RunError
 from pipeline.faults import Fault
+from pipeline.graphspec import GraphSpec
 
 
 def add(subparsers: Any) -> None:
@@ -53,7 +54,9 @@ def add(subparsers: Any) -> None:
     p.add_argument(
         "--inject", metavar="NODE:STEP[@N]", help="test: the node's process kills itself the N-th time a frame passes STEP"
     )
-    p.add_argument("--only", metavar="NODE", help="with --frame: call one node on a saved frame and show what it returns")
+    p.add_argument(
+        "--only", metavar="NODE", help="with --frame: call one node on a saved frame, here; a debugger where it raises"
+    )
     p.add_argument("--frame", type=Path, metavar="FILE", help="a frame from DIR/poison")
     p.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
     p.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
@@ -61,7 +64,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import api, inline
+    from pipeline import api
     from pipeline.graph import load
     from pipeline.plan import RunOptions
     from pipeline.record import RECORDER, Record
@@ -73,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
         if args.only not in graph.nodes or graph.nodes[args.only].is_source:
             operators = ", ".join(n for n, s in graph.nodes.items() if not s.is_source)
             raise GraphError(f"--only {args.only}: needs an operator of the graph ({operators})")
-        print(inline.only(graph.nodes[args.only], args.frame))
-        return 0
+        return _only(graph, args.only, args.frame)
     if args.inject is not None:
         fault = Fault.parse(args.inject)
         if fault.node not in (*graph.nodes, RECORDER if args.record else None):
@@ -100,6 +102,20 @@ def run(args: argparse.Namespace) -> int:
     if outcome.recorded is not None:
         print(f"  {outcome.recorded}")
     return outcome.code
+
+
+def _only(graph: GraphSpec, node: str, file: Path) -> int:
+    """One operator on one saved frame, in this process; on a terminal the debugger opens where it raises."""
+    from pipeline import poison
+
+    saved = poison.Poison.load(file)
+    if saved.node != node:
+        raise RunError(f"{file}: needs a frame of node {node}, got one of {saved.node}")
+    for line in poison.changes(saved, graph.nodes[node].config):
+        _warn(line)
+    out = file.parent / f"{file.stem}-out"
+    print(poison.debug(graph, saved, out, interactive=sys.stdin.isatty() and sys.stdout.isatty()))
+    return 0
 
 
 def _warn(text: str) -> None:

@@ -279,6 +279,6 @@ def test_the_package_itself_is_cheap():
     heavy = "{'numpy', 'zmq', 'pipeline.api'} & set(sys.modules)"
     code = f"import sys, pipeline; print(sorted({heavy}), dir(pipeline)[-2:], pipeline.run)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("[] ['frames', 'run'] <function run at ")
+    assert done.stdout.startswith("[] ['replay', 'run'] <function run at ")
     with pytest.raises(AttributeError, match="module 'pipeline' has no attribute 'runn'"):
         pipeline.runn  # noqa: B018

@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_sync import NaiveJoiner, Rules, admitted, match
 
+from pipeline.nodes.jitter import JitterConfig, schedule
 from pipeline.sync import INFINITY, Joiner, Match, Miss, Release
 
 # ---- examples: ops are ("port", stamp) = a frame and the bound behind it, ("port", "end")
@@ -196,47 +198,6 @@ def stream_ops(draw):
     return [*ops, ("bound", INFINITY)]
 
 
-def admitted(ops):
-    """Stamps that the rules of one port let in, and those that are stale; in the order of arrival."""
-    bound, seen, good, stale = -(2**63), set(), [], []
-    for kind, value in ops:
-        if kind == "bound":
-            bound = max(bound, value)
-        elif value < bound or value in seen:
-            stale.append(value)
-        else:
-            seen.add(value)
-            good.append(value)
-    return good, stale
-
-
-def slow_match(ports, policy, options, streams):
-    """All sets, from complete streams: for each trigger look at every frame."""
-    offset, tolerance, timeout = options["offset_ns"], options["tolerance_ns"], options["timeout_ns"]
-    frames = {p: sorted(s + offset.get(p, 0) for s in admitted(streams[p])[0]) for p in ports}
-    results = []
-    for a in frames[ports[0]]:
-        chosen, missing, late = {ports[0]: a}, [], False
-        for p in ports[1:]:
-            if policy == "exact":
-                fits = [f for f in frames[p] if f == a]
-            elif policy == "latest":
-                fits = [f for f in frames[p] if f <= a][-1:]
-            else:
-                within = [f for f in frames[p] if abs(f - a) <= tolerance]
-                fits = [f for f in within if timeout is None or f <= a + timeout]
-                late = late or (not fits and bool(within) and p not in options["optional"])
-            if fits:
-                chosen[p] = min(fits, key=lambda f: (abs(f - a), f))
-            else:
-                missing.append(p)
-        if options["optional"].issuperset(missing):
-            results.append(("match", {p: f - offset.get(p, 0) for p, f in chosen.items()}, tuple(missing)))
-        else:
-            results.append(("miss", a - offset.get(ports[0], 0), "sync_timeout" if late else "sync_no_match"))
-    return results
-
-
 def run(ports, policy, options, streams, seed, live=False):
     """Play the streams in a random interleaving, deciding at random moments; all events, and what each said of time."""
     rng = random.Random(seed)
@@ -283,7 +244,7 @@ def check_ends(ports, streams, events):
 @given(cases(), st.integers(0, 2**32))
 def test_offline_equals_the_slow_matcher_in_any_interleaving(case, seed):
     ports, policy, options, streams = case
-    expected = slow_match(ports, policy, options, streams)
+    expected = match(Rules(ports, policy, **options), streams)
     for turn in range(3):
         events = run(ports, policy, options, streams, seed + turn)
         got = []
@@ -322,3 +283,122 @@ def test_live_ends_every_frame_once_and_keeps_the_order(case, seed):
             distance = stamp + offset.get(port, 0) - e.stamp_ns - offset.get(ports[0], 0)
             limit = {"exact": distance == 0, "nearest": abs(distance) <= options["tolerance_ns"], "latest": distance <= 0}
             assert limit[policy]
+
+
+# ---- against a matcher that sees what the joiner sees, at every moment of a run, offline and live
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases(), st.booleans(), st.integers(0, 2**32))
+def test_every_decision_is_that_of_the_naive_joiner(case, live, seed):
+    """Sets, misses and their reasons, and when each is made: as early as nothing to come can change it, never earlier."""
+    ports, policy, options, streams = case
+    rng = random.Random(seed)
+    joiner = Joiner(ports, ports[0], policy, live=live, **options)
+    naive = NaiveJoiner(Rules(ports, policy, **options, live=live))
+    left = {p: list(ops) for p, ops in streams.items()}
+    ended, expected_ended, now = [], [], 0
+    while any(left.values()) or joiner.next_deadline(now) is not None:
+        choices = [p for p, ops in left.items() if ops]
+        if choices:
+            port = rng.choice(choices)
+            kind, stamp = left[port].pop(0)
+            for j in (joiner, naive):
+                if kind == "push":
+                    j.push(port, stamp, (port, stamp), now)
+                else:
+                    j.bound(port, stamp)
+        now += rng.randrange(4)
+        if rng.random() < 0.7 or not choices:
+            got, expected = joiner.pop(now), naive.pop(now)
+            decided, expected_decided = ([e for e in events if is_decision(e, ports[0])] for events in (got, expected))
+            assert decided == expected_decided
+            ended += [e for e in got if e not in decided]
+            expected_ended += [e for e in expected if e not in expected_decided]
+            # what no trigger can want may be kept a little longer, but what one may still want must be there
+            assert all(e in expected_ended for e in ended)
+    assert Counter(map(str, ended)) == Counter(map(str, expected_ended))
+
+
+def is_decision(event, trigger):
+    return isinstance(event, Match) or (isinstance(event, Miss) and (event.port == trigger or event.reason == "stale"))
+
+
+# ---- sensors as they are: 10 Hz LiDAR, 30 Hz camera, 9 Hz thermal
+
+
+@st.composite
+def sensors(draw):
+    """Three clocks with jitter, disorder, duplicates, and one that dies and returns; rules that a graph could have."""
+    streams = {}
+    for port, rate_hz, count in (("lidar", 10.0, 30), ("cam", 30.0, 90), ("heat", 9.0, 27)):
+        dead = draw(st.none() | st.tuples(st.floats(0, 1.5), st.floats(1.5, 3.5)))
+        config = JitterConfig(
+            frames=count,
+            rate_hz=rate_hz,
+            seed=draw(st.integers(0, 99)),
+            offset_ms=draw(st.sampled_from([-40.0, 0.0, 17.3])),
+            jitter_ms=draw(st.sampled_from([0.0, 2.0, 15.0])),
+            disorder_ms=draw(st.sampled_from([0.0, 30.0, 150.0])),
+            duplicates=draw(st.sampled_from([0.0, 0.1])),
+            dead_s=dead,
+        )
+        told_ms = draw(st.sampled_from([config.disorder_ms, 0.0]))  # or it says nothing of its disorder
+        streams[port] = (config, told_ms)
+    policy = draw(st.sampled_from(["exact", "nearest", "latest"]))
+    rules = {
+        "policy": policy,
+        "tolerance_ms": draw(st.sampled_from([0, 10, 40, 120])) if policy == "nearest" else 0,
+        "offset_ms": draw(st.sampled_from([{}, {"cam": -17.3}, {"heat": 40.0, "lidar": 5.0}])),
+        "timeout_ms": draw(st.sampled_from([None, 20, 100])),
+        "optional": draw(st.sampled_from([[], ["heat"], ["cam", "heat"]])),
+    }
+    return streams, rules
+
+
+def ops_of(config: JitterConfig, told_ms: float):
+    """What a source of this kind sends, with the bounds of pipeline/runner.py."""
+    ops, newest = [], -(2**62)
+    for _, stamp in schedule(config):
+        newest = max(newest, stamp)
+        ops += [("push", stamp), ("bound", newest - round(told_ms * 1e6) if told_ms else newest + 1)]
+    return [*ops, ("bound", INFINITY)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(sensors(), st.integers(0, 2**32))
+def test_sensors_offline_equal_the_slow_matcher(case, seed):
+    configs, told = case
+    ports = tuple(configs)
+    options = {
+        "tolerance_ns": told["tolerance_ms"] * 10**6,
+        "offset_ns": {p: round(ms * 1e6) for p, ms in told["offset_ms"].items()},
+        "timeout_ns": None if told["timeout_ms"] is None else told["timeout_ms"] * 10**6,
+        "optional": frozenset(told["optional"]),
+    }
+    streams = {p: ops_of(*configs[p]) for p in ports}
+    events = run_sensors(Joiner(ports, ports[0], told["policy"], **options), streams, random.Random(seed))
+    got = []
+    for e in events:
+        if isinstance(e, Match):
+            got.append(("match", {p: f[1] for p, f in e.frames.items()}, e.missing))
+        elif isinstance(e, Miss) and e.port == ports[0] and e.reason != "stale":
+            got.append(("miss", e.frame[1], e.reason))
+    assert got == match(Rules(ports, told["policy"], **options), streams)
+    check_ends(ports, streams, events)
+
+
+def run_sensors(joiner, streams, rng):
+    """All events, in a random interleaving of the streams, decided at random moments."""
+    left = {p: list(ops) for p, ops in streams.items()}
+    events = []
+    while any(left.values()):
+        port = rng.choice([p for p, ops in left.items() if ops])
+        kind, stamp = left[port].pop(0)
+        if kind == "push":
+            joiner.push(port, stamp, (port, stamp))
+        else:
+            joiner.bound(port, stamp)
+        if rng.random() < 0.3:
+            events += joiner.pop()
+    return events + joiner.pop()
