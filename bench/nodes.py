@@ -89,3 +89,35 @@ class Idle(Operator):
 
     def process(self, **inputs: Any) -> None:
         return
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    bytes: int = 1_000_000
+    frames: int = 100
+
+
+class Noise(Source):
+    """Slots of noise, as fast as they come back: each is filled the first time it is seen."""
+
+    Config, outputs = NoiseConfig, {"out": BLOB}
+
+    @classmethod
+    def slot_bytes(cls, config: NoiseConfig) -> dict[str, int]:
+        return {"out": config.bytes}
+
+    def open(self, start: int = 0) -> None:
+        self.index = start
+        self.noise = np.frombuffer(np.random.default_rng(0).bytes(self.config.bytes), np.uint8)
+        self.filled: set[int] = set()
+
+    def read(self) -> Reading | None:
+        if self.index >= self.config.frames:
+            return None
+        data = self.alloc("out", "data", (self.config.bytes,), np.uint8)
+        address = data.__array_interface__["data"][0]
+        if address not in self.filled:
+            data[:] = self.noise
+            self.filled.add(address)
+        self.index += 1
+        return Reading({"out": data}, f"{self.index - 1:06d}", self.index * 1_000_000)

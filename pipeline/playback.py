@@ -318,7 +318,7 @@ def remarks(recording: Recording) -> list[str]:
     if not recording.complete:
         out.append(f"{recording.path} has no summary: the run was killed, or still goes on; what is complete is played")
     if recording.lost:
-        out.append(f"{recording.path} lacks {recording.lost} frames that the recorder of a live run lost (channel {DROPS})")
+        out.append(f"{recording.path} lacks {recording.lost} frames that its recorder lost (channel {DROPS})")
     if recording.about.get("images") == "jpeg":
         out.append(f"{recording.path} holds pictures as JPEG: they are not bit for bit what the run saw")
     return out

@@ -21,7 +21,7 @@ import numpy as np
 from pipeline import lookup, mcapfile
 from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
-from pipeline.graphspec import GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.mcapfile import Message, Writer
 from pipeline.operator import Operator
 from pipeline.recording import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
@@ -282,8 +282,8 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
     }
     recorder = NodeSpec(
         name=RECORDER, driver=None, op=RECORDER, cls=Recorder, config=config, inputs=inputs, outputs={}, place=RECORDER,
-        threads=1, restart=Restart(), on_error=None, hang_s=30.0, cpus=None, nice=None, rate_hz=None, live=False, sync=None,
-        pool={}, line=0, where=Where("--record"),
+        threads=1, restart=Restart(), on_error=None, hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None,
+        nice=None, rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where("--record"),
     )  # fmt: skip
     return dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: recorder})
 

