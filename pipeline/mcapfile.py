@@ -17,6 +17,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -35,6 +36,8 @@ _CHUNK_FIXED = 8 + 8 + 8 + 4  # of a chunk's head, before the name of its compre
 _INDEX = struct.Struct("<HI")
 _WINDOW = 16 << 10
 _MAX_BUFFERS = 512
+_BESIDE = 1 << 19
+"""Bytes of a message from which its checksums are worth another thread."""
 _WORTH = 1 << 16
 """Bytes from which combining two checksums costs less than going over the bytes again."""
 
@@ -63,17 +66,26 @@ def record(made: Any) -> bytes:
 
 @dataclass(slots=True)
 class Message:
-    """What `append` takes. `pieces` are its data in order, each with its CRC-32 where that is known already."""
+    """What `append` takes. `pieces` are its data in order.
+
+    summed   which pieces' CRC-32 `trailer` makes the last piece of, of `trailer_bytes`
+    """
 
     channel: int
     sequence: int
     log_ns: int
     publish_ns: int
-    pieces: list[tuple[Buffer, int | None]]
+    pieces: list[Buffer]
+    summed: tuple[int, ...] = ()
+    trailer: Callable[[list[int]], bytes] | None = None
+    trailer_bytes: int = 0
 
     @property
     def nbytes(self) -> int:
-        return sum(len(piece) for piece, _ in self.pieces)
+        return sum(map(len, self.pieces)) + self.trailer_bytes
+
+    def sums(self) -> list[int]:
+        return [zlib.crc32(self.pieces[i]) for i in self.summed]
 
 
 @dataclass(slots=True)
@@ -98,6 +110,7 @@ class Writer:
         self.counts: dict[int, int] = {}
         self._limit, self._crc = chunk_bytes, crc
         self._chunk: _Chunk | None = None
+        self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
     def create(cls, path: Path, records: Iterable[Any], *, chunk_bytes: int = CHUNK_BYTES, crc: bool = True) -> Writer:
@@ -188,39 +201,71 @@ class Writer:
         return row.data_at + chunk.size
 
     def append(self, messages: Sequence[Message]) -> None:
-        """All of them or, when the disk refuses (OSError), none; on disk, for other processes, when this returns."""
+        """All of them or, when the disk refuses (OSError), none; on disk, for other processes, when this returns.
+
+        The checksums of a large last message are made while it is written, by another thread.
+        """
         if self._chunk is not None and self._chunk.size >= self._limit:
             self.close_chunk()
-        chunk = self._chunk
-        new = chunk is None
-        if chunk is None:
-            chunk = _Chunk(self.end, messages[0].log_ns, messages[0].log_ns)
-        size, crc, buffers = chunk.size, chunk.crc, list[Buffer]()
-        entries: list[tuple[int, int, int]] = []
-        for message in messages:
-            entries.append((message.channel, message.log_ns, size))
-            nbytes = message.nbytes
-            head = _MESSAGE.pack(
-                MESSAGE, 22 + nbytes, message.channel, message.sequence & 0xFFFFFFFF, message.log_ns, message.publish_ns
-            )
-            buffers.append(head)
-            buffers += [piece for piece, _ in message.pieces]
-            size += len(head) + nbytes
-            if self._crc:
-                crc = zlib.crc32(head, crc)
-                for piece, known in message.pieces:
-                    crc = zlib.crc32(piece, crc) if known is None or len(piece) < _WORTH else combine(crc, known, len(piece))
+        last = messages[-1]
+        beside = None
+        if last.trailer is not None and last.nbytes >= _BESIDE:
+            self._pool = self._pool or ThreadPoolExecutor(1, "checksums")
+            beside = self._pool.submit(last.sums)
+        try:
+            self._append(messages, beside)
+        finally:
+            if beside is not None:
+                beside.result()  # it looks at a frame that will be gone
+
+    def _append(self, messages: Sequence[Message], beside: Future[list[int]] | None) -> None:
+        new = self._chunk is None
+        chunk = self._chunk or _Chunk(self.end, messages[0].log_ns, messages[0].log_ns)
         times = [m.log_ns for m in messages]
-        after = _Chunk(chunk.at, min(chunk.start_ns, *times), max(chunk.end_ns, *times), size, crc, chunk.index)
+        after = _Chunk(chunk.at, min(chunk.start_ns, *times), max(chunk.end_ns, *times), chunk.size, chunk.crc, chunk.index)
+        heads = [
+            _MESSAGE.pack(MESSAGE, 22 + m.nbytes, m.channel, m.sequence & 0xFFFFFFFF, m.log_ns, m.publish_ns) for m in messages
+        ]
+        offsets = []
+        for head, message in zip(heads, messages, strict=True):
+            offsets.append(after.size)
+            after.size += len(head) + message.nbytes
+        sums = [m.sums() for m in messages[:-1]] + ([messages[-1].sums()] if beside is None else [])
+        buffers: list[Buffer] = [] if not new else [b""]  # the chunk's own head
+        for i, (head, message) in enumerate(zip(heads, messages, strict=True)):
+            buffers += [head, *message.pieces]
+            if message.trailer is not None and i < len(sums):
+                buffers.append(message.trailer(sums[i]))
+        if beside is None:
+            after.crc = self._sum(chunk.crc, heads, messages, sums)
         if new:
-            self.end = self._write([after.head(), *buffers], self.end)
-        else:
-            end = self._write(buffers, self.end)
+            buffers[0] = after.head()  # without a checksum for now if that is still being made
+        end = self._write(buffers, self.end)
+        if beside is not None:
+            sums.append(beside.result())
+            assert messages[-1].trailer is not None
+            end = self._write([messages[-1].trailer(sums[-1])], end)
+            after.crc = self._sum(chunk.crc, heads, messages, sums)
+        if not new or beside is not None:
             os.pwrite(self.fd, after.head(), chunk.at)
-            self.end = end
-        for channel, log_ns, offset in entries:
-            after.index.setdefault(channel, []).append((log_ns, offset))
+        self.end = end
+        for message, offset in zip(messages, offsets, strict=True):
+            after.index.setdefault(message.channel, []).append((message.log_ns, offset))
         self._chunk = after
+
+    def _sum(self, crc: int, heads: list[bytes], messages: Sequence[Message], sums: list[list[int]]) -> int:
+        """The chunk's checksum after these messages; large pieces are not gone over again."""
+        if not self._crc:
+            return 0
+        for head, message, made in zip(heads, messages, sums, strict=True):
+            crc = zlib.crc32(head, crc)
+            known = dict(zip(message.summed, made, strict=True))
+            for i, piece in enumerate(message.pieces):
+                large = i in known and len(piece) >= _WORTH
+                crc = combine(crc, known[i], len(piece)) if large else zlib.crc32(piece, crc)
+            if message.trailer is not None:
+                crc = zlib.crc32(message.trailer(made), crc)
+        return crc
 
     def close_chunk(self) -> None:
         """The next message begins a new chunk."""
@@ -240,6 +285,9 @@ class Writer:
         self.end = self._write([records], self.end)
 
     def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

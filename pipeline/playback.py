@@ -171,7 +171,7 @@ class Recording:
         where = entry.data_at + array.at
         if array.codec != RAW:
             data = self.contents.source(self.fd, entry.chunk)(where, array.nbytes)
-            self._check(data, array, who)
+            self._check(data, entry, array, who)
             out[...] = self._decoded(entry.channel, data, array, who)
             return
         if not out.size:
@@ -186,12 +186,16 @@ class Recording:
                 if n == 0:
                     raise InputError(f"{self.path}: {array.name} of {who} is cut off; the file has become shorter")
                 done += n
-        self._check(flat.data, array, who)
+        self._check(flat.data, entry, array, who)
 
-    def _check(self, data: Any, array: StoredArray, who: str) -> None:
-        if array.crc and (got := zlib.crc32(data)) != array.crc:
+    def _check(self, data: Any, entry: Entry, array: StoredArray, who: str) -> None:
+        if not array.sum_at:
+            return
+        raw = self.contents.source(self.fd, entry.chunk)(entry.data_at + array.sum_at, 4)
+        needed, got = int.from_bytes(raw, "little"), zlib.crc32(data)
+        if needed != got:
             raise InputError(
-                f"{self.path}: {array.name} of {who} needs checksum {array.crc:08x}, got {got:08x}: the file is damaged"
+                f"{self.path}: {array.name} of {who} needs checksum {needed:08x}, got {got:08x}: the file is damaged"
             )
 
     def _decoded(self, channel: int, data: bytes, array: StoredArray, who: str) -> np.ndarray:

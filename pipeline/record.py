@@ -24,7 +24,7 @@ from pipeline.frame import Header
 from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.mcapfile import Message, Writer
 from pipeline.operator import Operator
-from pipeline.recording import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
+from pipeline.recording import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text, trailer
 from pipeline.schema import ANY, Port
 from pipeline.session import Outcome, Session
 from pipeline.settings import Where, suggest
@@ -189,17 +189,20 @@ class Layout:
         body: Body = self.encoders[port].encode(header._replace(stamp_ns=log_ns), arrays)
         publish_ns = header.recv_ns if header.recv_ns > 0 else log_ns
         out = [
-            Message(self._extra[(port, suffix)], header.frame_id, log_ns, publish_ns, [(data, None)])
+            Message(self._extra[(port, suffix)], header.frame_id, log_ns, publish_ns, [data])
             for suffix, data in body.extra.items()
         ]
-        pieces = pack(header, bound, meta, arrays, body, self.config.crc)
-        return [*out, Message(self.channel_of[port], header.frame_id, log_ns, publish_ns, pieces)]
+        packed = pack(header, bound, meta, arrays, body, self.config.crc)
+        frame = Message(self.channel_of[port], header.frame_id, log_ns, publish_ns, packed.pieces, packed.summed)
+        if packed.summed:
+            frame.trailer, frame.trailer_bytes = trailer, packed.trailer_bytes
+        return [*out, frame]
 
     def lost(self, line: str, number: int) -> Message:
         """One line of the drop ledger, as a log entry."""
         told = json.loads(line)
         stamp_ns = max(0, int(told["stamp_ns"]))
-        return Message(self.drops, number, stamp_ns, stamp_ns, [(self.format.log(stamp_ns, told["edge"], line), None)])
+        return Message(self.drops, number, stamp_ns, stamp_ns, [self.format.log(stamp_ns, told["edge"], line)])
 
 
 class Drops:

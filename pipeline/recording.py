@@ -1,23 +1,24 @@
 """What a recorded frame is: one message, readable by other tools by its schema, with the frame's exact bytes inside.
 
-A message is a protocol buffer of somebody's schema (foxglove.PointCloud, ...) and carries two more fields, which a reader of
+A message is a protocol buffer of somebody's schema (foxglove.PointCloud, ...) and carries three more fields, which a reader of
 that schema skips:
 
     15000   bytes            first in the message: the frame's header, and where the bytes of each array lie
     15001   repeated bytes   arrays that are not in the message already (a cloud's or picture's `data` is)
+    15002   bytes            last in the message: CRC-32 of each array, 4 bytes; made while the arrays are being written
 
 So a cloud is stored once, a frame is there as a whole or not at all, and nothing of ours has to be installed to look at it.
 
-The header is msgpack: [version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, arrays], and an array [name, dtype,
-shape, codec, offset from the end of the header field, bytes, CRC-32 (0 = none)]. `bound` is the stamp below which no later frame
-of the port lies. Of a static port: frame_id = number of the value, bound = how many there are, stamp_ns = from_ns.
+The header is msgpack: [version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, is there a 15002, arrays], and an array
+[name, dtype, shape, codec, offset from the end of the header field, bytes]. `bound` is the stamp below which no later frame of
+the port lies. Of a static port: frame_id = number of the value, bound = how many there are, stamp_ns = from_ns.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import zlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -32,7 +33,7 @@ from pipeline.mcapfile import Buffer
 from pipeline.schema import Port, Schema
 
 VERSION = 1
-HEAD_FIELD, ARRAY_FIELD = 15000, 15001
+HEAD_FIELD, ARRAY_FIELD, SUM_FIELD = 15000, 15001, 15002
 MAX_HEAD = 1 << 20
 RAW = ""
 """Codec of an array whose bytes are stored as they are."""
@@ -118,30 +119,41 @@ class AnyFrame(Encoder):
         return Body([frame + wire.text(4, header.item) + wire.text(5, told)])
 
 
-def pack(
-    header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], body: Body, crc: bool
-) -> list[tuple[Buffer, int | None]]:
-    """The pieces of a whole message, each with its CRC-32 where that had to be known."""
-    pieces: list[tuple[Buffer, int | None]] = [(piece, None) for piece in body.pieces]
+@dataclass(slots=True)
+class Packed:
+    """A whole message in pieces. summed: pieces with arrays; their CRC-32, in this order, make the trailer (none: no trailer)."""
+
+    pieces: list[Buffer]
+    summed: tuple[int, ...]
+
+    @property
+    def trailer_bytes(self) -> int:
+        return len(trailer([0] * len(self.summed))) if self.summed else 0
+
+
+def pack(header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], body: Body, crc: bool) -> Packed:
+    """The message of a frame: our header, the body's fields, the arrays that are not in it. `crc`: it gets a trailer."""
+    pieces = list(body.pieces)
     rows: list[tuple[str, np.ndarray, int, str]] = []
     for name, array in arrays.items():
         if name in body.placed:
             at, codec = body.placed[name]
         else:
             data = raw(array)
-            pieces += [(wire.head(ARRAY_FIELD, len(data)), None), (data, None)]
+            pieces += [wire.head(ARRAY_FIELD, len(data)), data]
             at, codec = len(pieces) - 1, RAW
-        pieces[at] = (pieces[at][0], zlib.crc32(pieces[at][0]) if crc else None)
         rows.append((name, array, at, codec))
-    starts = [0, *accumulate(len(piece) for piece, _ in pieces)]
-    told = [
-        [name, array.dtype.str, array.shape, codec, starts[at], len(pieces[at][0]), pieces[at][1] or 0]
-        for name, array, at, codec in rows
-    ]
+    starts = [0, *accumulate(map(len, pieces))]
+    told = [[name, array.dtype.str, array.shape, codec, starts[at], len(pieces[at])] for name, array, at, codec in rows]
     head = msgpack.packb(
-        [VERSION, header.source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, meta, told]
+        [VERSION, header.source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, meta, crc, told]
     )
-    return [(_HEAD_TAG + wire.varint(len(head)) + head, None), *pieces]
+    return Packed([_HEAD_TAG + wire.varint(len(head)) + head, *pieces], tuple(at + 1 for _, _, at, _ in rows) if crc else ())
+
+
+def trailer(sums: list[int]) -> bytes:
+    """The checksums of the arrays, in the order of the header, behind everything else."""
+    return wire.bytes_(SUM_FIELD, struct.pack(f"<{len(sums)}I", *sums))
 
 
 def raw(array: np.ndarray) -> Buffer:
@@ -152,7 +164,7 @@ def raw(array: np.ndarray) -> Buffer:
 
 
 class StoredArray(NamedTuple):
-    """Where an array lies: `at` bytes from the start of the message's data."""
+    """Where an array lies: `at` bytes from the start of the message's data; sum_at: its CRC-32, 0 = there is none."""
 
     name: str
     dtype: np.dtype[Any]
@@ -160,7 +172,7 @@ class StoredArray(NamedTuple):
     codec: str
     at: int
     nbytes: int
-    crc: int
+    sum_at: int
 
     @property
     def size_bytes(self) -> int:
@@ -187,15 +199,16 @@ def unpack(read: Any, nbytes: int) -> Stored:
         raise ValueError(f"its header claims {size} bytes")
     data = start[at : at + size] if at + size <= len(start) else read(at, size)
     try:
-        version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, told = msgpack.unpackb(data, strict_map_key=False)
+        version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, summed, told = msgpack.unpackb(
+            data, strict_map_key=False
+        )
         if version != VERSION:
             raise ValueError(f"its header is of version {version}, this engine reads {VERSION}")
-        arrays = []
-        for name, dtype, shape, codec, offset, length, crc in told:
-            array = StoredArray(
-                str(name), number_dtype(dtype), tuple(map(int, shape)), str(codec), at + size + offset, length, crc
-            )
-            if min(array.shape, default=0) < 0 or array.at < at + size or length < 0 or array.at + length > nbytes:
+        arrays, end = [], nbytes - (len(trailer([0] * len(told))) if summed and told else 0)
+        for i, (name, dtype, shape, codec, offset, length) in enumerate(told):
+            sizes, sum_at = tuple(int(n) for n in shape), nbytes - 4 * (len(told) - i) if summed else 0
+            array = StoredArray(str(name), number_dtype(dtype), sizes, str(codec), at + size + offset, length, sum_at)
+            if min(array.shape, default=0) < 0 or array.at < at + size or length < 0 or array.at + length > end:
                 raise ValueError(f"array {name} lies outside of it")
             if codec == RAW and array.size_bytes != length:
                 raise ValueError(f"array {name} needs {array.size_bytes} bytes, got {length}")

@@ -31,8 +31,14 @@ HEAD = [
 
 
 def message(i: int, channel: int = 1, size: int = 20) -> Message:
+    """Its last byte is a trailer that is made of the checksum of the bytes before, as far as it goes."""
     data = bytes([i % 256]) * size
-    return Message(channel, i, 1000 + i, 2000 + i, [(data[:5], None), (data[5:], zlib.crc32(data[5:]))])
+
+    def trailer(sums: list[int]) -> bytes:
+        assert sums == [zlib.crc32(data[5:-1])]
+        return data[-1:]
+
+    return Message(channel, i, 1000 + i, 2000 + i, [data[:5], data[5:-1]], (1,), trailer, 1)
 
 
 def made(path, count, chunk_bytes=150, **options):
@@ -125,6 +131,73 @@ def test_killed_between_the_two_writes_of_an_append(tmp_path, monkeypatch):
     os.close(fd)
     assert [type(p) for p in parts] == [ChunkRow], "it is taken into the chunk"
     assert standard(path.read_bytes()) == [0, 1, 2, 3, 4]
+
+
+BIG = 700_000
+"""Bytes of a message whose checksums are made by another thread while it is written."""
+
+
+def big(path) -> list[int]:
+    """As `standard`, of messages of BIG bytes."""
+    seen = []
+    try:
+        for record in StreamReader(io.BytesIO(path.read_bytes()), validate_crcs=True).records:
+            if isinstance(record, lib.Message):
+                assert record.data == bytes([record.sequence]) * BIG
+                seen.append(record.sequence)
+    except EndOfFile:
+        pass
+    return seen
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 2 * BIG, 100 * BIG])
+def test_large_messages(tmp_path, chunk_bytes):
+    path = tmp_path / "f"
+    writer = Writer.create(path, HEAD, chunk_bytes=chunk_bytes)
+    for i in range(4):
+        writer.append([message(i, size=BIG)])
+        assert big(path) == ours(path) == list(range(i + 1))
+    mcapfile.finish(writer, [], [])
+    with path.open("rb") as file:
+        assert [m.sequence for _, _, m in make_reader(file, validate_crcs=True).iter_messages()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_killed_or_full_before_the_trailer_of_a_large_message(tmp_path, monkeypatch, before):
+    """What is there of it is an incomplete last record; after an error the file is as before."""
+    path = tmp_path / "f"
+    writer = Writer.create(path, HEAD)
+    for i in range(before):
+        writer.append([message(i, size=BIG)])
+    size, calls, write = path.stat().st_size, [], os.pwritev
+
+    class Killed(BaseException):
+        pass
+
+    def second(error):
+        def pwritev(fd, buffers, at):
+            calls.append(1)
+            if len(calls) % 2 == 0:
+                raise error
+            return write(fd, buffers, at)
+
+        return pwritev
+
+    monkeypatch.setattr(os, "pwritev", second(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        writer.append([message(before, size=BIG)])
+    assert path.stat().st_size == size
+    monkeypatch.setattr(os, "pwritev", second(Killed()))
+    with pytest.raises(Killed):
+        writer.append([message(before, size=BIG)])
+    assert path.stat().st_size > size
+    monkeypatch.undo()
+    writer.close()
+    assert big(path) == ours(path) == list(range(before))
+    writer = Writer.resume(path)
+    writer.append([message(before, size=BIG)])
+    writer.close()
+    assert big(path) == ours(path) == list(range(before + 1))
 
 
 def test_cut_off_at_every_byte(tmp_path):

@@ -23,6 +23,7 @@ from pipeline.recording import (
     pack,
     port_from_text,
     port_to_text,
+    trailer,
     unpack,
 )
 from pipeline.schema import ANY, Array, Port, Schema, static
@@ -35,10 +36,12 @@ ARRAYS = st.dictionaries(
 META = st.dictionaries(st.text(max_size=4), st.integers(-(2**63), 2**63 - 1) | st.text(max_size=4) | st.floats(allow_nan=False))
 
 
-def joined(pieces) -> bytes:
-    for data, crc in pieces:
-        assert crc is None or crc == zlib.crc32(data)
-    return b"".join(bytes(data) for data, _ in pieces)
+def joined(packed) -> bytes:
+    """As `mcapfile.Writer` joins them."""
+    sums = [zlib.crc32(packed.pieces[i]) for i in packed.summed]
+    end = trailer(sums) if sums else b""
+    assert len(end) == packed.trailer_bytes
+    return b"".join(bytes(p) for p in packed.pieces) + end
 
 
 def back(data: bytes):
@@ -58,7 +61,10 @@ def test_a_frame_and_back(arrays, meta, crc):
         assert got[name].dtype == array.dtype and got[name].shape == array.shape
         assert got[name].tobytes() == array.tobytes()
     for a in stored.arrays:
-        assert a.crc == (zlib.crc32(arrays[a.name].tobytes()) if crc else 0)
+        if crc:
+            assert int.from_bytes(data[a.sum_at : a.sum_at + 4], "little") == zlib.crc32(arrays[a.name].tobytes())
+        else:
+            assert a.sum_at == 0
 
 
 def test_no_array_at_all():
@@ -83,14 +89,15 @@ def test_others_may_read_what_is_not_contiguous():
 
 def changed(**what):
     """A message whose header says something else."""
-    told = ["a", "<f4", [2], "", 0, 8, 0]
-    fields = {"version": 1, "source": "s", "frame_id": 1, "item": "i", "stamp_ns": 1, "recv_ns": 1, "bound": 1, "meta": {}}
+    told = ["a", "<f4", [2], "", 0, 8]
+    fields = {"version": 1, "source": "s", "frame_id": 1, "item": "i", "stamp_ns": 1, "recv_ns": 1, "bound": 1}
+    fields |= {"meta": {}, "summed": False}
     fields["arrays"] = [told]
     for key, value in what.items():
         if key in fields:
             fields[key] = value
         else:
-            told[["name", "dtype", "shape", "codec", "at", "nbytes", "crc"].index(key)] = value
+            told[["name", "dtype", "shape", "codec", "at", "nbytes"].index(key)] = value
     head = msgpack.packb(list(fields.values()))
     return wire.head(HEAD_FIELD, len(head)) + head + bytes(8)
 
@@ -118,6 +125,7 @@ def test_the_message_that_is_changed_below_is_right_as_it_is():
         (changed(at=-20), "array a lies outside of it"),
         (changed(nbytes=9), "array a lies outside of it"),
         (changed(nbytes=4), "array a needs 8 bytes, got 4"),
+        (changed(summed=True), "array a lies outside of it"),
         (changed(shape=[2**40, 2**40]), "array a needs 4835703278458516698824704 bytes, got 8"),
     ],
 )

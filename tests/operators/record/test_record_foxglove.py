@@ -47,7 +47,7 @@ def encoded(schema, arrays, images="raw"):
     """(message, its extras by suffix, whole message's bytes) of one frame."""
     encoder = Foxglove().encoder("src.port", Port(schema), images)
     body = encoder.encode(HEADER, arrays)
-    data = b"".join(bytes(p) for p, _ in pack(HEADER, 0, {}, arrays, body, True))
+    data = b"".join(bytes(p) for p in pack(HEADER, 0, {}, arrays, body, True).pieces)
     extra = {suffix: read(encoder.extra[suffix], message) for suffix, message in body.extra.items()}
     message = read(encoder.schema, data)
     if hasattr(message, "timestamp"):
