@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from bench.common import header, machine_name, quantile
@@ -46,7 +45,6 @@ _PARTS = ("scene", "cast", "returns", "camera")
 
 
 def main(rounds: int = ROUNDS, steps: int = STEPS, results: Path = RESULTS) -> dict[str, Any]:
-    numba.set_num_threads(min(THREADS, numba.get_num_threads()))
     data = f"generated: {OBJECTS} objects on {SCENES} plains and in {SCENES} streets; {DRIVES} drives of {steps} steps"
     about = header("pipe bench world", data)
     cases = {"boxes": [plain(k) for k in range(SCENES)], "street": [street(k) for k in range(SCENES)]}

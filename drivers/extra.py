@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import warnings
 from typing import Any
 
 from pipeline.errors import InputError
@@ -27,7 +26,5 @@ def load_open3d(who: str) -> Any:
             f"{who}: needs open3d, which is installed but cannot be imported: {reason}; "
             "apt-get install libusb-1.0-0 libgl1 libegl1 libx11-6?"
         ) from error
-    # it brings a TBB that is too old for numba, which says so and takes OpenMP, as it does without
-    warnings.filterwarnings("ignore", message="The TBB threading layer requires TBB")
     open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)
     return open3d
