@@ -134,22 +134,47 @@ def see(
     inverse = np.linalg.inv(M[:, :3])
     origin = -inverse @ M[:, 3]
     index, depth = np.full(size, -1), np.full(size, np.inf)
-    a, ab, ac = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     for v in range(size[0]):
         for u in range(size[1]):
-            ray = inverse @ (u, v, 1.0)  # one step along it is one metre of depth
-            p = np.cross(ray, ac)
-            with np.errstate(all="ignore"):
-                scale = 1 / (ab * p).sum(1)
-                b = scale * ((origin - a) * p).sum(1)
-                q = np.cross(origin - a, ab)
-                c = scale * (ray * q).sum(1)
-                t = scale * (ac * q).sum(1)
-                hit = (b >= 0) & (c >= 0) & (b + c <= 1) & (t >= near_m) & np.isfinite(t)
-            for k in np.flatnonzero(hit):
+            t = meet(origin, inverse @ (u, v, 1.0), triangles)  # one step along the ray is one metre of depth
+            for k in np.flatnonzero((t >= near_m) & np.isfinite(t)):
                 if t[k] < depth[v, u]:
                     index[v, u], depth[v, u] = k, t[k]
     return index, depth
+
+
+def meet(origins: np.ndarray, ray: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """-> (T,) how many steps along the ray each triangle is met from its origin, NaN or inf where it is not (Moeller and
+    Trumbore 1997), both sides; origins (3,) or (T, 3)"""
+    a, ab, ac = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    p = np.cross(ray, ac)
+    with np.errstate(all="ignore"):
+        scale = 1 / (ab * p).sum(1)
+        b = scale * ((origins - a) * p).sum(1)
+        q = np.cross(origins - a, ab)
+        c = scale * (ray * q).sum(1)
+        return np.where((b >= 0) & (c >= 0) & (b + c <= 1), scale * (ac * q).sum(1), np.inf)
+
+
+def spin(
+    triangles: np.ndarray, drift: np.ndarray, tangents: Any, heights: Any, azimuths: Any, times: Any, max_range: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rays of a spinning LiDAR, each against every triangle -> ranges (columns, beams), inf for nothing; index of the nearest
+    triangle, -1 for none; fronts (T,): rays that come towards the front of each within range, whatever stands before it"""
+    ranges, hits = np.full((len(azimuths), len(tangents)), np.inf), np.full((len(azimuths), len(tangents)), -1)
+    fronts = np.zeros(len(triangles), int)
+    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    for c, azimuth in enumerate(azimuths):
+        for b, tangent in enumerate(tangents):
+            ray = np.array([math.cos(azimuth), math.sin(azimuth), tangent])
+            ray /= np.linalg.norm(ray)
+            t = meet(drift * times[c] + (0, 0, heights[b]), ray, triangles)
+            met = (t > 0) & (t <= max_range)
+            fronts += met & (normals @ ray < 0)
+            if met.any():
+                hits[c, b] = np.where(met, t, np.inf).argmin()
+                ranges[c, b] = t[hits[c, b]]
+    return ranges, hits, fronts
 
 
 def inside_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:

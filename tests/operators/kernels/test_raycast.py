@@ -1,0 +1,463 @@
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import naive
+from operators.kernels import raycast
+
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # without numba the hash wraps aloud
+
+FAR_M = 60.0
+FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+
+
+class Lidar(NamedTuple):
+    tangents: np.ndarray
+    groups: np.ndarray
+    heights: np.ndarray
+    azimuths: np.ndarray
+    times: np.ndarray
+
+    @property
+    def shape(self):
+        return len(self.azimuths), len(self.tangents)
+
+
+def lidar(columns=36, blocks=((0.5, -0.6, 12, 0.0),), turn=2 * np.pi, ahead=0.0, seconds=0.0):
+    """blocks: highest, lowest tangent, beams, height; columns evenly over `turn` (negative: clockwise) around `ahead`."""
+    azimuths = ahead + ((np.arange(columns) + 0.5) / columns - 0.5) * turn + 0.01
+    return Lidar(
+        np.concatenate([np.linspace(high, low, count) for high, low, count, _ in blocks]),
+        np.cumsum([0, *(count for _, _, count, _ in blocks)]),
+        np.concatenate([np.full(count, height) for *_, count, height in blocks]),
+        azimuths,
+        np.linspace(-seconds / 2, seconds / 2, columns),
+    )
+
+
+class Cast(NamedTuple):
+    ranges: np.ndarray
+    hits: np.ndarray
+    covered: np.ndarray
+
+
+def cast(triangles, sensor, drift=None, porosity=0.0, owners=None, far=FAR_M, seed=1, bands=1, keys=None, function=raycast.cast):
+    triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
+    count = len(triangles)
+    owners = np.full(count, -1) if owners is None else np.array(owners, np.int64)
+    drift = np.zeros((count, 3)) if drift is None else np.broadcast_to(np.asarray(drift, np.float64), (count, 3)).copy()
+    ranges, hits = np.full(sensor.shape, np.inf), np.full(sensor.shape, raycast.NOTHING, np.int32)
+    covered = np.zeros((bands, int(owners.max(initial=-1)) + 1), np.int64)
+    function(
+        triangles, drift, np.broadcast_to(np.asarray(porosity, np.float64), count).copy(),
+        np.arange(count) if keys is None else np.array(keys, np.int64), owners, sensor.tangents, sensor.groups, sensor.heights,
+        sensor.azimuths, sensor.times, far, seed, ranges, hits, covered,
+    )  # fmt: skip
+    return Cast(ranges, hits, covered.sum(0))
+
+
+def box(x, y, z, length, width, height, yaw=0.0):
+    """Twelve triangles, counter-clockwise from outside; a pair makes a face."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    signs = np.array([(a, b, h) for a in (-0.5, 0.5) for b in (-0.5, 0.5) for h in (-0.5, 0.5)]) * (length, width, height)
+    corners = signs @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + (x, y, z)
+    return np.array([[corners[f[0]], corners[f[k]], corners[f[k + 1]]] for f in FACES for k in (1, 2)])
+
+
+def many(seed, count=40):
+    """Tilted triangles of all sizes all around, some of them above and below the sensor; a road; boxes."""
+    rng = np.random.default_rng(seed)
+    middles = rng.uniform([-25, -25, -5], [25, 25, 5], (count, 1, 3))
+    tilted = middles + rng.normal(0, rng.uniform(0.3, 7, (count, 1, 1)), (count, 3, 3))
+    lid = np.array([[(-3, -2, 2.5), (4, -3, 2.0), (0, 5, 3)], [(-9, -9, -1.2), (9, -9, -1.4), (0, 9, -1)]])
+    road = np.array([[(-90, -80, -1.7), (90, -80, -1.7), (90, 80, -1.7)], [(-90, -80, -1.7), (90, 80, -1.7), (-90, 80, -1.7)]])
+    boxes = [box(*rng.uniform([-20, -20, -1.2], [20, 20, -0.5]), *rng.uniform(0.5, 4.5, 3), rng.uniform(-3, 3)) for _ in range(4)]
+    return np.concatenate([tilted, lid, road, *boxes])
+
+
+def same_as_naive(triangles, sensor, drift=None, far=FAR_M):
+    """-> share of rays that hit"""
+    count = len(triangles)
+    drift = np.zeros((count, 3)) if drift is None else drift
+    ranges, hits, fronts = naive.spin(
+        np.asarray(triangles), drift, sensor.tangents, sensor.heights, sensor.azimuths, sensor.times, far
+    )
+    got = cast(triangles, sensor, drift, owners=np.arange(count), far=far)
+    np.testing.assert_array_equal(got.hits, hits)
+    np.testing.assert_allclose(got.ranges, ranges, rtol=1e-9)
+    np.testing.assert_array_equal(got.covered, fronts)
+    return (hits >= 0).mean()
+
+
+def test_nothing_to_hit():
+    got = cast([], lidar())
+    assert np.isinf(got.ranges).all() and (got.hits == raycast.NOTHING).all() and got.covered.shape == (0,)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_equal_the_naive_rays(seed):
+    assert 0.5 < same_as_naive(many(seed), lidar()) < 1, "the scene is neither empty nor full"
+
+
+@pytest.mark.parametrize(
+    ("sensor", "why"),
+    [
+        (lidar(1), "one column"),
+        (lidar(1, ahead=2.5), "one column, elsewhere"),
+        (lidar(2), "two columns"),
+        (lidar(24, turn=1.3), "part of a turn"),
+        (lidar(24, turn=1.3, ahead=3.0), "part of a turn, over the seam behind"),
+        (lidar(24, turn=1.3, ahead=-4.4), "part of a turn, counted from elsewhere"),
+        (lidar(36, turn=-2 * np.pi), "clockwise"),
+        (lidar(24, turn=-1.1, ahead=-2.8), "part of a turn, clockwise, over the seam"),
+        (lidar(36, turn=2 * np.pi, ahead=2.0), "a turn that begins elsewhere"),
+        (lidar(blocks=((0.03, -0.15, 6, 0.2), (-0.16, -0.46, 7, 0.12))), "two blocks of beams from different heights"),
+        (lidar(blocks=((0.6, 0.6, 1, 0.0),)), "one beam"),
+        (lidar(blocks=((0.2, -0.4, 5, 0.0), (0.3, -0.5, 5, 0.4), (0.1, -0.6, 3, -0.3))), "three blocks that overlap"),
+        (lidar(blocks=((30.0, -30.0, 9, 0.0),)), "nearly straight up and down"),
+    ],
+)
+def test_sensors(sensor, why):
+    assert same_as_naive(many(9), sensor) > 0.2, why
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.0])
+@pytest.mark.parametrize("turn", [2 * np.pi, -2 * np.pi, 2.0])
+def test_everything_drifts_its_own_way(seconds, turn):
+    """Slowly, and so far within a sweep that it passes over and through the sensor."""
+    triangles = many(11)
+    drift = np.random.default_rng(2).uniform(-12, 12, (len(triangles), 3)) * (1, 1, 0.1)
+    assert same_as_naive(triangles, lidar(turn=turn, seconds=seconds), drift) > 0.3
+
+
+def test_a_moving_sensor_is_a_standing_one_further_on():
+    triangles, sensor = many(3), lidar(seconds=0.1)
+    moving = cast(triangles, sensor, drift=(15.0, 2.0, 0.3))
+    for c in range(0, len(sensor.azimuths), 5):
+        frozen = sensor._replace(times=np.zeros(len(sensor.times)))
+        there = cast(np.asarray(triangles) - np.array([15.0, 2.0, 0.3]) * sensor.times[c], frozen)
+        np.testing.assert_array_equal(moving.hits[c], there.hits[c])
+        np.testing.assert_allclose(moving.ranges[c], there.ranges[c], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("corners", "why"),
+    [
+        ([(5, 0.1, 0), (5, 0.1, 0), (5, 0.1, 0)], "a point"),
+        ([(5, -1, 0), (5, 0, 0), (5, 1, 0)], "a line"),
+        ([(5, -1, -1), (5, -1, -1), (5, 2, 1)], "two corners in one place"),
+        ([(0, 0, -1), (0, 0, 0), (0, 0, 1)], "the axis of the sensor"),
+        ([(5, -1, 20), (5, 1, 20), (6, 0, 25)], "above all beams"),
+        ([(90, -20, -20), (90, 20, -20), (90, 0, 20)], "beyond the range"),
+        ([(5, 0.02, 0.02), (5, 0.021, 0.02), (5, 0.02, 0.021)], "between rays"),
+    ],
+)
+def test_not_hit(corners, why):
+    assert (cast([corners], lidar()).hits == raycast.NOTHING).all(), why
+
+
+def test_over_and_under_the_sensor():
+    """A roof and a floor that end at no column: every ray upwards meets the one, every ray downwards the other."""
+    flat = [[(-300, -250, 0), (300, -250, 0), (0, 400, 0)]]
+    sensor = lidar(blocks=((8.0, -8.0, 16, 0.0),))
+    got = cast([np.add(flat[0], (0, 0, 2)), np.add(flat[0], (0, 0, -1.5))], sensor)
+    up = sensor.tangents > 0
+    assert (got.hits[:, up] == 0).all() and (got.hits[:, ~up] == 1).all()
+    elevation = np.arctan(sensor.tangents)
+    np.testing.assert_allclose(got.ranges, np.where(up, 2, -1.5) / np.sin(elevation) * np.ones((36, 1)))
+
+
+@pytest.mark.xfail(strict=True, reason="the plane of such a triangle says nothing about the distance; rare: no corner may be off")
+def test_a_triangle_in_the_plane_of_a_column_is_hit_where_it_is():
+    sensor, rng = lidar(360, blocks=((0.3, -0.5, 64, 0.0),)), np.random.default_rng(0)
+    for azimuth in rng.choice(sensor.azimuths, 60):
+        ahead, z = rng.uniform(4, 30, 3), rng.uniform(-3, 3, 3)
+        got = cast([np.stack([ahead * np.cos(azimuth), ahead * np.sin(azimuth), z], 1)], sensor)
+        distance = (got.ranges / np.sqrt(1 + sensor.tangents**2))[got.hits >= 0]
+        assert ((distance > ahead.min() - 0.01) & (distance < ahead.max() + 0.01)).all()
+
+
+def test_watertight():
+    """A wall all around of many slivers has no holes, wherever columns and seams fall."""
+    angles = np.sort(np.random.default_rng(4).uniform(-np.pi, np.pi, 200))
+    foot = np.stack([9 * np.cos(angles), 9 * np.sin(angles)], 1)
+    wall = []
+    for a, b in pairwise([*foot, foot[0]]):
+        low_a, low_b, high_a, high_b = (*a, -9), (*b, -9), (*a, 9), (*b, 9)
+        wall += [[low_a, low_b, high_b], [low_a, high_b, high_a]]
+    for turn in (2 * np.pi, -2 * np.pi):
+        assert (cast(wall, lidar(720, turn=turn)).hits >= 0).all()
+
+
+def test_the_first_of_two_equal_ones_is_hit():
+    wall = [(6, -4, -2), (6, 4, -2), (6, 0, 5)]
+    assert set(np.unique(cast([wall, wall], lidar()).hits)) == {-1, 0}
+
+
+def test_the_range_ends():
+    """A wall at 10 m: what lies within the range is hit, to the last centimetre."""
+    wall = [[(10, 300, -90), (10, -300, -90), (10, -300, 90)], [(10, 300, -90), (10, -300, 90), (10, 300, 90)]]
+    sensor = lidar(64, turn=2.4)
+    whole = cast(wall, sensor, far=1e3)
+    assert (whole.hits >= 0).all()
+    cut = cast(wall, sensor, far=12.0, owners=[0, 0])
+    np.testing.assert_array_equal(cut.hits >= 0, whole.ranges <= 12)
+    np.testing.assert_array_equal(cut.ranges[cut.hits >= 0], whole.ranges[whole.ranges <= 12])
+    assert cut.covered[0] == (whole.ranges <= 12).sum()
+
+
+@pytest.mark.parametrize("bands", [2, 3, 7, 40])
+def test_bands_change_nothing(bands):
+    """Threads get bands of columns, more of them than columns, too."""
+    triangles, sensor = many(5), lidar(seconds=0.1)
+    owners, porosity = np.arange(len(triangles)) % 7 - 1, np.where(np.arange(len(triangles)) % 3, 0.0, 0.4)
+    drift = np.random.default_rng(0).normal(0, 5, (len(triangles), 3))
+    one, more = (cast(triangles, sensor, drift, porosity, owners, bands=n) for n in (1, bands))
+    for got, want in zip(more, one, strict=True):
+        assert got.tobytes() == want.tobytes()
+
+
+def test_covered_counts_every_ray_at_the_front_of_an_object():
+    """Whatever stands before it, and however often it is met; from behind, nobody is counted."""
+    near, far = box(5, 0, 0, 1, 4, 3), box(12, 0, 0, 1, 4, 3)
+    sensor = lidar(360)
+    alone = cast(far, sensor, owners=[0] * 12)
+    assert alone.covered[0] == (alone.hits >= 0).sum() > 50, "a convex body turns one face to each ray"
+    hidden = cast(np.concatenate([near, far]), sensor, owners=[1] * 12 + [0] * 12)
+    assert hidden.covered[0] == alone.covered[0] and not (hidden.hits >= 12).any()
+    twice = cast(np.concatenate([near, far]), sensor, owners=[0] * 24)
+    assert twice.covered[0] == hidden.covered.sum()
+    front, back = (cast(far[:2][:, ::turn], sensor, owners=[0, 0]) for turn in (1, -1))
+    np.testing.assert_array_equal(front.hits, back.hits)
+    assert front.covered[0] == (front.hits >= 0).sum() > 20 and back.covered[0] == 0
+
+
+WALLS = np.concatenate([box(6, 0, 0, 0.5, 200, 100), box(12, 0, 0, 0.5, 400, 200)])
+LEAFY = np.repeat([1.0, 0.0], 12)
+
+
+def test_nothing_stops_at_what_is_all_holes_and_everything_at_what_has_none():
+    sensor = lidar(40, turn=2.0)
+    solid, holes = cast(WALLS, sensor), cast(WALLS, sensor, porosity=LEAFY)
+    assert (solid.hits < 12).all() and (holes.hits >= 12).all()
+    np.testing.assert_array_equal(holes.ranges, cast(WALLS[12:], sensor).ranges)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_a_share_of_the_rays_passes_through_leaves(share):
+    """By chance from the seed and the triangle's key alone. A front and a back: twice the chance to be stopped."""
+    sensor = lidar(400, turn=2.0)
+    leaves = [cast(WALLS, sensor, porosity=LEAFY * share, seed=seed) for seed in (1, 1, 2)]
+    through = (leaves[0].hits >= 12).mean()
+    assert through == pytest.approx(share**2, abs=0.03)
+    np.testing.assert_array_equal(leaves[0].hits, leaves[1].hits)
+    assert (leaves[0].hits != leaves[2].hits).mean() > 0.05
+    elsewhere = np.concatenate([box(-9, 0, 0, 1, 1, 1), WALLS])
+    moved = cast(elsewhere, sensor, porosity=[*np.zeros(12), *LEAFY * share], keys=[*range(100, 112), *range(24)])
+    np.testing.assert_array_equal(moved.hits, leaves[0].hits + 12)
+
+
+def test_two_neighbouring_keys_share_their_holes():
+    """The two triangles of a leaf: where one is put in the place of the other, the same rays pass."""
+    face, sensor = [(6, -90, -90), (6, 90, -90), (6, 0, 120)], lidar(100, turn=2.0)
+    seen = [cast([face], sensor, porosity=0.5, keys=[key]).hits for key in (4, 5, 6)]
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert (seen[0] != seen[2]).any()
+
+
+def test_plain_python_computes_the_same(monkeypatch):
+    """What numba compiles, run by the interpreter; under NUMBA_DISABLE_JIT=1 both are the interpreter."""
+    triangles, sensor = many(6, count=8), lidar(12, seconds=0.1, blocks=((0.3, -0.3, 4, 0.2), (-0.31, -0.5, 3, 0.1)))
+    more = {"drift": (3.0, 1.0, 0.1), "porosity": 0.3, "owners": np.arange(len(triangles)) % 3}
+    want = cast(triangles, sensor, **more)
+    hit = seen(triangles, want, sensor)
+    for name in ("_window", "_around", "_cut", "_span", "_first_at_most", "_cast_columns", "uniform", "normal"):
+        compiled = getattr(raycast, name)
+        monkeypatch.setattr(raycast, name, getattr(compiled, "py_func", compiled))
+    plain = cast(triangles, sensor, **more, function=getattr(raycast.cast, "py_func", raycast.cast))
+    hit_plain = seen(triangles, plain, sensor, function=getattr(raycast.returns, "py_func", raycast.returns))
+    np.testing.assert_array_equal(plain.hits, want.hits)
+    np.testing.assert_allclose(plain.ranges, want.ranges, rtol=1e-12)
+    np.testing.assert_array_equal(plain.covered, want.covered)
+    np.testing.assert_array_equal(hit_plain.ids, hit.ids)
+    np.testing.assert_allclose(hit_plain.points, hit.points, atol=0.0011)
+
+
+# -- what the sensor reports --------------------------------------------------------------------------------------------
+
+
+class Seen(NamedTuple):
+    points: np.ndarray
+    ids: np.ndarray
+
+
+def seen(
+    triangles, got, sensor, reflectance=0.5, drop=0.0, gloss=0.0, retro=False, rough=0.0, owners=None,
+    near=0.5, far=FAR_M, noise=0.0, weakest=0.0, lost=0.0, seed=3, function=raycast.returns,
+):  # fmt: skip
+    triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
+    count, size = len(triangles), sensor.shape[0] * sensor.shape[1]
+    columns = [
+        np.broadcast_to(np.asarray(value, dtype), count).copy()
+        for value, dtype in ((reflectance, "f4"), (drop, "f4"), (gloss, "f4"), (retro, "?"), (rough, "f4"))
+    ]
+    owners = np.arange(count) if owners is None else np.array(owners, np.int64)
+    points, ids = np.full((size, 4), np.nan, np.float32), np.full(size, -9)
+    num = function(
+        got.ranges, got.hits, triangles, *columns, owners, np.arctan(sensor.tangents), sensor.heights, sensor.azimuths,
+        np.array([near, far, noise, weakest, lost]), seed, points, ids,
+    )  # fmt: skip
+    assert np.isnan(points[num:]).all() and (ids[num:] == -9).all(), "nothing is written beyond the count"
+    return Seen(points[:num], ids[:num])
+
+
+def exact(got, sensor):
+    """Where each ray ends, beam by beam -> (B, C, 3)"""
+    e, a = np.arctan(sensor.tangents)[:, None], sensor.azimuths[None]
+    rays = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e) * np.ones_like(a)], -1)
+    return got.ranges.T[..., None] * rays + np.array([0, 0, 1]) * sensor.heights[:, None, None]
+
+
+def test_no_hits_no_points():
+    sensor = lidar()
+    points, ids = seen([], cast([], sensor), sensor)
+    assert points.shape == (0, 4) and ids.shape == (0,)
+
+
+def test_without_noise_points_lie_where_rays_end_ring_by_ring():
+    triangles, sensor = many(1), lidar(blocks=((0.03, -0.15, 6, 0.2), (-0.16, -0.46, 7, 0.12)))
+    got = cast(triangles, sensor)
+    points, ids = seen(triangles, got, sensor, near=2.0, far=20.0)
+    kept = (got.ranges.T >= 2) & (got.ranges.T <= 20)
+    assert 0.2 < kept.mean() < 0.9 and len(points) == kept.sum(), "nothing else is lost"
+    np.testing.assert_allclose(points[:, :3], exact(got, sensor)[kept], atol=0.00051)
+    np.testing.assert_array_equal(ids, got.hits.T[kept])
+    np.testing.assert_allclose(points[:, :3], np.rint(points[:, :3].astype(float) * 1000) / 1000, atol=4e-6)
+
+
+def test_owners_are_reported():
+    triangles, sensor = WALLS, lidar(40, turn=2.0)
+    _, ids = seen(triangles, cast(triangles, sensor, porosity=LEAFY), sensor, owners=[-1] * 12 + [77] * 12)
+    assert set(ids) == {77}
+
+
+ROOM = box(0, 0, 0, 24, 20, 14)
+WIDE = lidar(360, blocks=((0.5, -0.5, 24, 0.0),))
+
+
+@pytest.fixture(scope="module")
+def room():
+    return cast(ROOM, WIDE)
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.2])
+def test_noise_is_along_the_ray(room, noise):
+    points, _ = seen(ROOM, room, WIDE, noise=noise)
+    true = exact(room, WIDE).reshape(-1, 3)
+    off = np.linalg.norm(points[:, :3], axis=1) - np.linalg.norm(true, axis=1)
+    assert len(points) == room.hits.size
+    assert off.std() == pytest.approx(noise, rel=0.03) and abs(off.mean()) < noise / 20 and np.abs(off).max() < 3.8 * noise
+    across = np.cross(points[:, :3], true) / np.linalg.norm(true, axis=1)[:, None]
+    assert np.abs(across).max() < 0.002
+
+
+def test_rough_surfaces_lie_deeper(room):
+    """Leaves: exponential in depth, never before the surface."""
+    points, _ = seen(ROOM, room, WIDE, rough=0.1)
+    deeper = np.linalg.norm(points[:, :3], axis=1) - room.ranges.T.reshape(-1)
+    assert deeper.min() > -0.001 and deeper.mean() == pytest.approx(0.1, rel=0.05) and deeper.max() < 0.7
+
+
+@pytest.mark.parametrize(("drop", "left"), [(0.0, 1.0), (0.3, 0.7), (1.0, 0.0)])
+@pytest.mark.parametrize("retro", [False, True])
+def test_drop(room, drop, left, retro):
+    points, _ = seen(ROOM, room, WIDE, drop=drop, retro=retro)
+    assert len(points) / room.hits.size == (left if left in (0, 1) else pytest.approx(left, abs=0.01))
+
+
+@pytest.mark.parametrize(("lost", "left"), [(0.0, 1.0), (0.25, 0.75), (1.0, 0.0)])
+def test_lost_for_no_reason(room, lost, left):
+    points, _ = seen(ROOM, room, WIDE, lost=lost)
+    assert len(points) / room.hits.size == (left if left in (0, 1) else pytest.approx(left, abs=0.01))
+
+
+def test_weak_signals_get_lost(room):
+    """chance = 1 - exp(-signal / weakest), signal = reflectance x cosine x (10 m / range)^2."""
+    weakest, reflectance = 0.2, 0.4
+    kept = [seen(ROOM, room, WIDE, reflectance=reflectance, weakest=weakest, seed=seed) for seed in range(8)]
+    true = exact(room, WIDE).reshape(-1, 3)
+    distance = np.linalg.norm(true, axis=1)
+    cosine = np.max(np.abs(true) * np.isclose(np.abs(true), (12, 10, 7), atol=1e-6), axis=1) / distance
+    expected = 1 - np.exp(-reflectance * cosine * (10 / distance) ** 2 / weakest)
+    assert 0.2 < expected.min() < 0.8 < expected.max()
+    assert np.mean([len(k.points) for k in kept]) == pytest.approx(expected.sum(), rel=0.005)
+    steep = cosine < np.median(cosine)
+    seen_steep = np.mean([np.isin(_key(true[steep]), _key(k.points[:, :3])).mean() for k in kept])
+    assert seen_steep == pytest.approx(expected[steep].mean(), abs=0.01)
+    assert len(seen(ROOM, room, WIDE, reflectance=reflectance, weakest=weakest, retro=True).points) == room.hits.size
+
+
+def _key(points):
+    x, y, z = np.rint(np.asarray(points, np.float64) * 1000).astype(np.int64).T
+    return (x * 100_003 + y) * 100_003 + z
+
+
+@pytest.mark.parametrize("gloss", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("reflectance", [0.005, 0.3, 1.0])
+def test_intensity_is_a_share_in_hundredths(room, gloss, reflectance):
+    points, _ = seen(ROOM, room, WIDE, reflectance=reflectance, gloss=gloss)
+    intensity = points[:, 3].astype(np.float64)
+    assert 0 <= intensity.min() and intensity.max() <= np.float32(0.99)
+    np.testing.assert_allclose(intensity * 100, np.rint(intensity * 100), atol=1e-5)
+
+
+def test_intensity_tells_materials_apart(room):
+    dark, bright, mirror, plate = (
+        seen(ROOM, room, WIDE, **kind).points[:, 3]
+        for kind in ({"reflectance": 0.05}, {"reflectance": 0.6}, {"reflectance": 0.6, "gloss": 1.0}, {"retro": True})
+    )
+    assert dark.mean() + 0.1 < bright.mean() and (plate == np.float32(0.99)).all()
+    assert mirror.std() > bright.std()
+
+
+def test_same_seed_same_bytes_another_seed_others(room):
+    kind = {"noise": 0.02, "gloss": 0.3, "rough": 0.1, "drop": 0.1, "weakest": 0.01, "lost": 0.01}
+    first, again, other = (seen(ROOM, room, WIDE, **kind, seed=seed) for seed in (5, 5, 6))
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
+    assert first.points.tobytes() != other.points.tobytes()
+
+
+# -- beside Open3D ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_same_hits_as_open3d(seed):
+    """64 x 1800 beams from two heights, 80 boxes, tilted triangles and a road: at most 1 ray in 1000 differs. Open3D casts in
+    float32."""
+    o3d = pytest.importorskip("open3d", reason="Open3D is not installed")
+    rng = np.random.default_rng(seed)
+    boxes = [
+        box(*rng.uniform([-60, -60, -1.7], [60, 60, 0]), *rng.uniform(0.4, 6, 3), rng.uniform(-np.pi, np.pi)) for _ in range(80)
+    ]
+    triangles = np.concatenate([*boxes, many(seed)])
+    sensor = lidar(1800, blocks=((0.034, -0.153, 32, 0.2), (-0.159, -0.466, 32, 0.12)))
+    got = cast(triangles, sensor, far=120.0, bands=2)
+    scene = o3d.t.geometry.RaycastingScene()
+    corners = triangles.reshape(-1, 3).astype(np.float32)
+    scene.add_triangles(o3d.core.Tensor(corners), o3d.core.Tensor(np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)))
+    rays = np.zeros((*sensor.shape, 6), np.float32)
+    rays[..., 2] = sensor.heights
+    secants = np.sqrt(1 + sensor.tangents**2)
+    rays[..., 3], rays[..., 4] = (np.outer(f(sensor.azimuths), 1 / secants) for f in (np.cos, np.sin))
+    rays[..., 5] = sensor.tangents / secants
+    answer = scene.cast_rays(o3d.core.Tensor(rays))
+    distance, index = answer["t_hit"].numpy(), answer["primitive_ids"].numpy().astype(np.int64)
+    distance[distance > 120] = np.inf
+    index[np.isinf(distance)] = raycast.NOTHING
+    # at the seam of two triangles either may be hit; what counts is the surface
+    differs = (index != got.hits) & ~np.isclose(distance, got.ranges, rtol=0, atol=1e-3)
+    assert differs.mean() <= 0.001 and 0.3 < (index >= 0).mean()
+    met = (index == got.hits) & (index >= 0)
+    np.testing.assert_allclose(distance[met], got.ranges[met], rtol=2e-4, atol=2e-3)
