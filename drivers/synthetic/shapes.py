@@ -46,7 +46,7 @@ _PAINTS: tuple[Color, ...] = (
     (0.10, 0.16, 0.10), (0.55, 0.45, 0.10), (0.10, 0.25, 0.40), (0.30, 0.26, 0.20),
 )  # fmt: skip
 
-# Outlines of the body: (x, z of the upper edge, share of cabin) from tail to nose; x in 0..1 of the length, z in 0..1 of
+# Outlines of the body: (x, z of the upper edge) from tail to nose; x in 0..1 of the length, z in 0..1 of
 # the height. Between the belt line (z about 0.6) and the roof the sides are glass and lean inwards.
 _Outline = tuple[tuple[float, float], ...]
 _OUTLINES: dict[Family, dict[str, _Outline]] = {

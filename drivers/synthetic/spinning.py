@@ -26,7 +26,6 @@ BEAMS: dict[str, tuple[tuple[float, float, int, float], ...]] = {  # blocks: hig
     "os1_64": ((22.5, -22.5, 64, 0.0),),
     "os0_128": ((45.0, -45.0, 128, 0.0),),
 }
-MAX_BEAMS = 128
 _IN_FRONT = 0.85
 _GLOSSY = {
     materials.CAR_PAINT: 0.8, materials.CAR_GLASS: 0.95, materials.CAR_PLASTIC: 0.6, materials.WINDOW: 0.95,

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from drivers.synthetic import camera
-from drivers.synthetic.scene import Objects, Placed, Scene, Stage, body_of, pose
+from drivers.synthetic.scene import NUM_BODIES, Objects, Placed, Scene, Stage, body_of, pose
 from drivers.synthetic.shapes import Family
 from drivers.synthetic.spinning import LidarConfig, Scan, SpinningLidar
 from drivers.synthetic.street import Street, Style, make_street
@@ -52,6 +52,7 @@ from pipeline.schema import static
 _WHO = "synthetic.world"
 _EGO_M = (-3.2, 1.7, 1.2)  # the ego vehicle from rear to front bumper, and half its width, around the sensor
 _OCCLUDED_AT = (0.35, 0.70)  # shares of rays taken away above which KITTI would say 1 and 2
+_MAX_READINGS = 100_000_000  # `find` lists their stamps
 _SCAN = 2  # key of the random numbers of a frame
 _PICTURES = frozenset({"image", "depth", "pixel_ids"})
 _SEEN = _PICTURES | {"points", "point_ids", "truth"}
@@ -71,12 +72,12 @@ class CameraConfig:
 
 @dataclass(frozen=True, slots=True)
 class ObjectConfig:
-    """Somebody who stands still at a place of one's choice."""
+    """Somebody who stands still at a place of one's choice, at any distance, whoever else is there; the ego drives on."""
 
     label: Literal["Car", "Van", "Truck", "Pedestrian", "Cyclist"] = "Car"
-    x_m: float = 15.0  # ahead of where the ego starts
-    y_m: float = 0.0  # to the left
-    yaw_rad: float = 0.0
+    x_m: float = 15.0  # along the street, from where the ego is at 0 s
+    y_m: float = 0.0  # to the left of the ego's lane, which winds
+    yaw_rad: float = 0.0  # against the street's x axis, not against its winding
     body: int = 0  # which of the bodies of its class
 
 
@@ -115,7 +116,7 @@ class SyntheticWorld(Source):
     def find(cls, config: WorldConfig) -> Found:
         check(config)
         count = config.drives * config.frames
-        stamps = np.rint(np.arange(count) * (1e9 / config.rate_hz)).astype(np.int64)
+        stamps = np.rint(np.arange(count) * 1e9 / config.rate_hz).astype(np.int64)  # rounded as in `read`
         return Found(count, config.rate_hz, stamps)
 
     @classmethod
@@ -205,7 +206,7 @@ class SyntheticWorld(Source):
         track_ids = np.append(scene.objects.track_ids, -1)
         self.camera.render(
             scene.triangles, scene.colors, track_ids[scene.owners], scene.materials, sun, scene.T_street_velo,
-            out=camera.Picture(**{"image": arrays["image"], "depth_m": arrays["depth"], "pixel_ids": arrays["pixel_ids"]}),
+            out=camera.Picture(arrays["image"], arrays["depth"], arrays["pixel_ids"]),
         )  # fmt: skip
         values |= {port: array for port, array in arrays.items() if port in self.wanted}
 
@@ -255,11 +256,18 @@ def check(config: WorldConfig) -> None:
         value = getattr(config, key)
         if not low <= value <= high:
             raise InputError(f"{_WHO}: config.{key}: needs {low}..{high}, got {value}")
+    if config.drives * config.frames > _MAX_READINGS:
+        raise InputError(
+            f"{_WHO}: config.drives x config.frames: needs at most {_MAX_READINGS} in all, got {config.drives} x {config.frames}"
+        )
     for k, o in enumerate(config.objects):
         if not (math.isfinite(o.x_m) and math.isfinite(o.y_m) and math.isfinite(o.yaw_rad)):
             raise InputError(
                 f"{_WHO}: config.objects[{k}]: needs finite numbers, got x_m {o.x_m}, y_m {o.y_m}, yaw_rad {o.yaw_rad}"
             )
+        bodies = NUM_BODIES[CLASSES.index(o.label)]
+        if not 0 <= o.body < bodies:
+            raise InputError(f"{_WHO}: config.objects[{k}].body: needs 0..{bodies - 1} for a {o.label}, got {o.body}")
         if _in_ego(config, o):
             rear, front, side = _EGO_M
             raise InputError(
