@@ -1,0 +1,162 @@
+import math
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from drivers.synthetic import materials
+from drivers.synthetic.camera import LOWEST_SUN
+from drivers.synthetic.street import SEGMENT_M, SENSOR_HEIGHT_M, STYLES, Row, make_street, natural
+
+MOVING = ("vehicles", "pedestrians", "cyclists")
+DRIVES = range(40)
+
+
+@pytest.fixture(scope="module")
+def streets():
+    return [make_street(7, drive) for drive in DRIVES]
+
+
+def test_a_bare_street():
+    street = make_street(7, 0, density=0.0)
+    assert street.rows == () and list(street.things(3.0, 80.0)) == []
+    assert math.isfinite(street.surface(12.0, -3.0)) and len(street.ground.materials) == len(street.ground.y) - 1 > 3
+
+
+def test_same_numbers_same_street():
+    assert make_street(7, 3) == make_street(7, 3)
+    assert list(make_street(7, 3).things(2.0, 60)) == list(make_street(7, 3).things(2.0, 60))
+
+
+def test_every_drive_and_every_seed_has_a_street_of_its_own(streets):
+    others = [make_street(8, drive) for drive in DRIVES]
+    assert len({(s.swing_m, s.bend_m, s.rows) for s in [*streets, *others]}) == 2 * len(DRIVES)
+
+
+def test_what_is_asked_for_is_given_and_the_rest_is_the_drives_own():
+    own = make_street(7, 5)
+    for style in STYLES:
+        assert make_street(7, 5, style).style == style
+    for speed in (0.0, 33.0):
+        street = make_street(7, 5, ego_speed_mps=speed)
+        assert street.ego_speed_mps == speed and street.style == own.style and street.ground == own.ground
+    crowded = make_street(7, 5, density=3.0)
+    assert [(row.kind, row.offset_m, row.spacing_m) for row in crowded.rows] == [
+        (row.kind, row.offset_m, row.spacing_m) for row in own.rows
+    ]
+
+
+def test_styles_come_in_shares():
+    count = Counter(make_street(1, drive).style for drive in range(400))
+    assert [count[style] / 400 for style in STYLES] == pytest.approx([0.68, 0.12, 0.20], abs=0.06)
+
+
+def test_density_is_how_much_of_everything_there_is(streets):
+    few, usual, many = (
+        sum(len(list(make_street(7, drive, density=d).things(1.0, 60))) for drive in range(8)) for d in (0.3, 1, 4)
+    )
+    assert few < 0.5 * usual < 0.5 * many
+    assert all(row.occupancy <= 0.98 for row in make_street(7, 1, density=10).rows)
+
+
+def test_all_within_range_and_no_id_twice(streets):
+    for street in streets:
+        for t_s in (0.0, 40.0):
+            x, y, *_ = street.ego(t_s)
+            things = list(street.things(t_s, 80.0))
+            assert len({thing.track_id for thing in things}) == len(things) and min(thing.track_id for thing in things) >= 0
+            assert max(math.hypot(thing.x - x, thing.y - y) for thing in things) <= 80
+            assert all(0 <= u < 1 for thing in things for u in thing.u)
+
+
+def test_who_is_seen_further_is_who_is_seen_nearer_and_more(streets):
+    for street in streets[:20]:
+        x, y, *_ = street.ego(3.0)
+        wide = {t for t in street.things(3.0, 160.0) if math.hypot(t.x - x, t.y - y) <= 50 and t.kind in MOVING}
+        assert wide == {t for t in street.things(3.0, 50.0) if t.kind in MOVING}
+
+
+def test_everybody_keeps_his_numbers_and_moves_as_he_says(streets):
+    dt, moved = 0.1, Counter()
+    for street in streets[:20]:
+        before = {thing.track_id: thing for thing in street.things(5.0, 60)}
+        for after in street.things(5.0 + dt, 60):
+            if (thing := before.get(after.track_id)) is None:
+                continue
+            row = street.rows[thing.track_id % len(street.rows)]
+            assert (after.u, after.kind, after.speed_mps) == (thing.u, thing.kind, thing.speed_mps) and row.kind == thing.kind
+            along = (after.x - thing.x, after.y - thing.y) if row.axis == "x" else (after.y - thing.y, after.x - thing.x)
+            assert along[0] == pytest.approx(row.speed_mps * dt, abs=1e-6)
+            assert abs(along[1]) <= 0.25 * abs(along[0]) + 1e-9, "the winding of the street, no more"
+            assert after.travelled_m - thing.travelled_m == pytest.approx(abs(row.speed_mps) * dt)
+            moved[thing.kind, row.speed_mps != 0] += 1
+    assert all(moved[kind, True] > 20 for kind in MOVING) and moved["car_like", False] > 20 and not moved["houses", True]
+
+
+def test_who_moves_looks_where_he_goes(streets):
+    for street in streets[:20]:
+        for thing in street.things(5.0, 60):
+            if thing.speed_mps and thing.kind in MOVING:
+                way = math.atan(street.slope(thing.x)) + (math.pi if thing.speed_mps < 0 else 0)
+                off = abs(math.remainder(thing.yaw - way, 2 * math.pi))
+                assert off <= (0.25 if thing.kind == "pedestrians" else 0.03) + 1e-9
+
+
+LENGTHS = {"vehicles": 5.8, "cyclists": 1.9, "pedestrians": 0.9, "houses": 14.5, "hedges": 8.0, "walls": 8.0, "fences": 8.2}
+
+
+def test_places_of_a_row_are_as_far_apart_as_its_things_are_long(streets):
+    for street in streets:
+        for row in street.rows:
+            assert 0 <= row.jitter <= 0.3
+            if row.kind in LENGTHS:
+                assert row.spacing_m * (1 - row.jitter) >= LENGTHS[row.kind] - 1e-9 or row.jitter == 0
+    across = Row("car_like", 3.0, 0.0, 2.7, 0.5, yaw=math.pi / 2)
+    assert across.spacing_m * (1 - across.jitter) == pytest.approx(2.2), "side by side, cars need their width"
+
+
+def test_nobody_parks_in_a_junction(streets):
+    for street in streets:
+        distance, half = street.junctions
+        for thing in street.things(0.0, 80):
+            row = street.rows[thing.track_id % len(street.rows)]
+            if row.speed_mps == 0 and row.axis == "x":
+                assert abs(thing.x - (math.floor(thing.x / distance) + 0.5) * distance) >= half
+
+
+def test_the_ego_drives_on_the_road(streets):
+    for street in streets:
+        for t_s in (0.0, 7.7, 300.0):
+            x, y, z, yaw, pitch = street.ego(t_s)
+            x1, y1, *_ = street.ego(t_s + 1e-4)
+            if street.ego_speed_mps:
+                assert math.atan2(y1 - y, x1 - x) == pytest.approx(yaw, abs=1e-4)
+            assert x == pytest.approx(street.ego_speed_mps * t_s) and y == street.bend(x)
+            assert z - SENSOR_HEIGHT_M == pytest.approx(street.surface(x, 0.0), abs=0.05)
+            rise = (street.surface(x + 4, 0) - street.surface(x - 4, 0)) / 8
+            assert -math.tan(pitch) == pytest.approx(rise, abs=0.02), "uphill the nose is up"
+    assert streets[0].ego(0.0)[:2] == (0.0, 0.0)
+
+
+def test_the_ground_is_one_surface(streets):
+    for street in streets:
+        y, ground = street.ground.y, street.ground
+        assert all(a < b for a, b in pairwise(y)) and y[0] < -20 and y[-1] > 20
+        assert all(hasattr(materials, name) for name in ground.materials)
+        assert street.surface(0.0, 0.0) == pytest.approx(0, abs=1e-9), "the road at the start"
+        x = np.linspace(-40, 40, 801)
+        heights = np.array([street.surface(float(v), 0.0) for v in x])
+        assert np.abs(np.diff(heights)).max() < 0.02, "no step along it"
+        flat = np.diff(heights.reshape(-1)[:-1].reshape(10, 80), 2, axis=1)
+        assert np.abs(flat).max() < 1e-9, f"straight between multiples of {SEGMENT_M} m"
+        kerbs = np.diff(ground.z)
+        assert np.abs(kerbs[np.diff(y) < 0.1]).max(initial=0) <= 0.16
+
+
+def test_the_sun_stands_high_enough_for_the_camera(streets):
+    assert all(math.sin(street.sun[1]) > LOWEST_SUN for street in streets)
+
+
+def test_every_whole_number_is_a_natural_one():
+    assert sorted(natural(j) for j in range(-500, 500)) == list(range(1000))
