@@ -189,7 +189,7 @@ def _body(
     for s in range(len(rings) - 1):
         a, b = s * k, (s + 1) * k
         for j in range(k):
-            face = [a + j, b + j, b + (j + 1) % k, a + (j + 1) % k][::-1]
+            face = [a + (j + 1) % k, a + j, b + j, b + (j + 1) % k]
             upper = min(rings[s][3][1], rings[s + 1][3][1]) > (belt_share + 0.06) * height
             climbs = abs(rings[s + 1][3][1] - rings[s][3][1]) > 0.22 * height  # windscreens
             low_enough = max(rings[s][3][1], rings[s + 1][3][1]) > (belt_share + 0.10) * height
