@@ -160,21 +160,20 @@ def spin(
     triangles: np.ndarray, drift: np.ndarray, tangents: Any, heights: Any, azimuths: Any, times: Any, max_range: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rays of a spinning LiDAR, each against every triangle -> ranges (columns, beams), inf for nothing; index of the nearest
-    triangle, -1 for none; fronts (T,): rays that come towards the front of each within range, whatever stands before it"""
+    triangle, -1 for none; covered (T,): rays that meet each within range, whatever stands before it"""
     ranges, hits = np.full((len(azimuths), len(tangents)), np.inf), np.full((len(azimuths), len(tangents)), -1)
-    fronts = np.zeros(len(triangles), int)
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    covered = np.zeros(len(triangles), int)
     for c, azimuth in enumerate(azimuths):
         for b, tangent in enumerate(tangents):
             ray = np.array([math.cos(azimuth), math.sin(azimuth), tangent])
             ray /= np.linalg.norm(ray)
             t = meet(drift * times[c] + (0, 0, heights[b]), ray, triangles)
             met = (t > 0) & (t <= max_range)
-            fronts += met & (normals @ ray < 0)
+            covered += met
             if met.any():
                 hits[c, b] = np.where(met, t, np.inf).argmin()
                 ranges[c, b] = t[hits[c, b]]
-    return ranges, hits, fronts
+    return ranges, hits, covered
 
 
 def inside_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:

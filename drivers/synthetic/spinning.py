@@ -26,7 +26,6 @@ BEAMS: dict[str, tuple[tuple[float, float, int, float], ...]] = {  # blocks: hig
     "os1_64": ((22.5, -22.5, 64, 0.0),),
     "os0_128": ((45.0, -45.0, 128, 0.0),),
 }
-_IN_FRONT = 0.85
 _GLOSSY = {
     materials.CAR_PAINT: 0.8, materials.CAR_GLASS: 0.95, materials.CAR_PLASTIC: 0.6, materials.WINDOW: 0.95,
     materials.HEADLIGHT: 0.5, materials.FOLIAGE: 0.3, materials.BUILDING: 0.1, materials.METAL: 0.3,
@@ -108,8 +107,7 @@ class SpinningLidar:
         objects = scene.objects
         hit = scene.owners[self.hits[self.hits != raycast.NOTHING]]
         met = np.bincount(hit[hit >= 0], minlength=len(objects.labels))
-        # parts of a body lie behind each other: a whole one is met by this share of the rays towards its parts
-        hidden = 1 - np.minimum(met / np.maximum(covered.sum(0) * _IN_FRONT, 1), 1)
+        hidden = 1 - met / np.maximum(covered.sum(0), 1)
         return Scan(self.points[:num], self.ids[:num], hidden)
 
     def cast(self, scene: Scene, seed: int) -> np.ndarray:

@@ -135,6 +135,9 @@ class SyntheticWorld(Source):
         self.street: Street | None = None
         if self.wanted & _PICTURES:
             self.camera = camera.Camera(self.calibration, self.threads)
+        if self.wanted & _SEEN:  # compile here, where no frame is waiting
+            bare = make_street(config.seed, config.first_drive, density=0)
+            self.lidar.scan(self.stage.build(bare, 0.0, config.range_m), 0)
 
     def statics(self) -> Iterable[Static]:
         yield Static("calibration", self.calibration)
@@ -165,9 +168,8 @@ class SyntheticWorld(Source):
             self.camera.close()
 
     def _half_view(self) -> float:
-        """To both sides of ahead, what has to be built: nothing else can be seen, so leaving it out changes no port."""
-        view = self.lidar.half_view_rad if self.wanted & {"points", "point_ids", "truth"} else 0.0
-        return max(view, _PICTURE_VIEW_RAD) if self.camera is not None else view
+        """To both sides of ahead, what is built. It may not depend on who looks: shadows come from behind the camera, too."""
+        return self.lidar.half_view_rad if self.camera is None else max(self.lidar.half_view_rad, _PICTURE_VIEW_RAD)
 
     def _placed(self, street: Street) -> tuple[Placed, ...]:
         return tuple(

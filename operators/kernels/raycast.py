@@ -151,6 +151,7 @@ def _cast_columns(
 ) -> None:
     num_columns, first_azimuth = len(azimuths), azimuths[0]
     step = azimuths[1] - azimuths[0] if num_columns > 1 else _TURN
+    counted = np.full((last_column - first_column, len(tangents)), NOTHING, np.int64)  # owner each ray was counted for last
     latest = 0.0
     for c in range(num_columns):
         latest = max(latest, abs(times[c]))
@@ -192,8 +193,9 @@ def _cast_columns(
                         if denominator != 0:
                             distance = numerator / denominator * secants[b]
                             if distance > 0 and distance <= max_range:
-                                if owners[i] >= 0 and denominator < 0:
+                                if owners[i] >= 0 and counted[c - first_column, b] != owners[i]:
                                     covered[owners[i]] += 1
+                                    counted[c - first_column, b] = owners[i]
                                 if distance < ranges[c, b] and (
                                     porosity[i] <= 0 or uniform(seed, keys[i] // 2, c * 1024 + b) >= porosity[i]
                                 ):
@@ -240,8 +242,8 @@ def cast(
          times     (C,) float64 [s]               when each column fires
     out  ranges    (C, B) float64 [m]             to be filled with inf before
          hits      (C, B) int32                   index of the triangle, to be filled with NOTHING before
-         covered   (threads, M) int64             rays that would hit the front of each object if nothing else stood there
-                                                  (overlapping parts count twice); to be zeroed; sum over the first axis
+         covered   (threads, M) int64             rays that meet each object, whatever stands before it; to be zeroed; sum
+                                                  over the first axis. The triangles of an object must follow each other
     """
     bands = len(covered)
     cosines, sines, secants = _tables(azimuths, tangents)

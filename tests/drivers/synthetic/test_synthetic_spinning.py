@@ -201,19 +201,18 @@ def test_what_moves_past_a_standing_sensor_is_shifted_as_if_the_sensor_moved(sta
 
 # -- how much of an object is hidden ------------------------------------------------------------------------------------
 
-OVERLAP = pytest.mark.xfail(strict=True, reason="parts of a body before others of it count as if they hid it: raycast `covered`")
 ALONE = [
     *((CAR, yaw) for yaw in (0.0, 0.8, math.pi / 2, math.pi)), *((CYCLIST, yaw) for yaw in (0.0, 0.8, math.pi / 2)),
-    (PEDESTRIAN, 0.0), (PEDESTRIAN, 0.8), pytest.param(PEDESTRIAN, math.pi / 2, marks=OVERLAP),
+    (PEDESTRIAN, 0.0), (PEDESTRIAN, 0.8), (PEDESTRIAN, math.pi / 2),
     (VAN, 0.8), (VAN, math.pi / 2), (VAN, 0.0),
-    (TRUCK, 0.0), (TRUCK, 0.8), pytest.param(TRUCK, math.pi, marks=OVERLAP),
+    (TRUCK, 0.0), (TRUCK, 0.8), (TRUCK, math.pi),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("label", "yaw"), ALONE)
 def test_whoever_stands_alone_is_not_hidden(stage, label, yaw):
     hidden = scan(lidar(), bare(stage, Placed(label, 15.0, 0.0, yaw, 0))).hidden
-    assert hidden.shape == (1,) and hidden[0] < 0.35
+    assert hidden.shape == (1,) and hidden[0] < 0.02, "the ground may take the lowest rim of a tyre"
 
 
 def test_whoever_stands_behind_a_truck_is_hidden(stage):

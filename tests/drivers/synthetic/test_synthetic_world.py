@@ -136,7 +136,6 @@ def test_no_port_depends_on_what_else_is_wanted(play, view_deg):
             assert alone[2] == {port: values[port]}
 
 
-@pytest.mark.xfail(strict=True, reason="who is behind the camera casts no shadow unless the LiDAR wants him: world._half_view")
 def test_shadows_do_not_depend_on_what_else_is_wanted(play):
     """A drive with the sun low behind it and trees beside the ego."""
     config = replace(SMALL, frames=1, first_drive=34, range_m=80, camera=CameraConfig(640, 192))
