@@ -76,6 +76,7 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
             built.sources.append(SourceRunner(node, told["index"], part["sources"].index(name), outputs, static, **common))
             _trace(built.sources[-1], part)
             continue
+        node.kinds = told["kinds"]
         inputs: dict[str, InEdge] = {}
         statics: dict[str, InEdge] = {}
         for e, (src_node, src_port, dst_node, dst_port) in ends.items():

@@ -138,6 +138,7 @@ class Operator(Node):
     headers   input port -> its own header (sync may pair frames of different stamps)
     meta      input port -> the facts its producer attached
     missing   optional inputs that this set lacks
+    kinds     input port -> kind of the scores, as the schema of its producer says; "" where it says nothing
     holds     input port -> how many earlier frames' views the operator keeps after `process` returned
     tap       True for one that only watches (a recorder, a viewer): no join; every frame of any input is a call of `process`
               with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and what comes
@@ -153,6 +154,7 @@ class Operator(Node):
     headers: dict[str, Header]
     meta: dict[str, dict[str, Any]]
     missing: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = {}
     bound: int
 
     @classmethod

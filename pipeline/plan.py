@@ -182,6 +182,7 @@ class Plan:
             "nice": node.nice,
             "live": node.live,
             "streams": list(node.streams),
+            "kinds": {p: self.graph.nodes[i.source_node].outputs[i.source_port].schema.kind for p, i in node.inputs.items()},
             "trigger": node.trigger,
             "sync": sync,
             "resume": resume,

@@ -32,16 +32,26 @@ def boxes_to_image(
     uvw, at_near, crosses = _edges(boxes3d, P_cam, T_cam_velo)
     seen = np.concatenate([uvw, at_near], 1)
     counts = np.concatenate([uvw[..., 2] >= NEAR_M, crosses], 1)
-    uv = seen[..., :2] / np.where(counts, seen[..., 2], 1.0)[..., None]
+    return _around(seen, counts, image_size)
 
-    low = np.where(counts[..., None], uv, np.inf).min(1)
-    high = np.where(counts[..., None], uv, -np.inf).max(1)
-    last = np.asarray(image_size, np.float64) - 1
-    visible = ((low <= last) & (high >= 0)).all(1)  # without a single point in front: low = inf
-    boxes2d = np.zeros((len(uvw), 4), np.float32)
-    boxes2d[:, :2] = np.where(visible[:, None], np.clip(low, 0, last), 0)
-    boxes2d[:, 2:] = np.where(visible[:, None], np.clip(high, 0, last), 0)
-    return boxes2d, visible
+
+def cylinders_to_image(
+    boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray, image_size: np.ndarray, roundness: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `boxes_to_image`, of the upright elliptic cylinder in each box, its axes `roundness` times the box's l and w.
+
+    16 points around each end; those behind the camera do not count.
+    """
+    boxes = np.asarray(boxes3d, np.float64).reshape(-1, 7)
+    angle = np.arange(16) * (np.pi / 8)
+    ahead, left = roundness / 2 * boxes[:, 3:4] * np.cos(angle), roundness / 2 * boxes[:, 4:5] * np.sin(angle)
+    c, s = np.cos(boxes[:, 6:7]), np.sin(boxes[:, 6:7])
+    points = np.empty((len(boxes), 2, 16, 3))
+    points[..., 0] = (c * ahead - s * left + boxes[:, 0:1])[:, None]
+    points[..., 1] = (s * ahead + c * left + boxes[:, 1:2])[:, None]
+    points[..., 2] = boxes[:, 2, None, None] + boxes[:, 5, None, None] * np.array([-0.5, 0.5])[:, None]
+    uvw = _homogeneous(points.reshape(-1, 3), P_cam, T_cam_velo).reshape(-1, 32, 3)
+    return _around(uvw, uvw[..., 2] >= NEAR_M, image_size)
 
 
 def edges_to_image(boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +66,19 @@ def edges_to_image(boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarra
     drawn = front[..., 0] | front[..., 1]
     uv = ends[..., :2] / np.where(drawn[..., None], ends[..., 2], 1.0)[..., None]
     return np.where(drawn[..., None, None], uv, 0.0), drawn
+
+
+def _around(uvw: np.ndarray, counts: np.ndarray, image_size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(M, K, 3), (M, K) which of them count -> the rectangles around them, cut to the picture; which lie in it at all."""
+    uv = uvw[..., :2] / np.where(counts, uvw[..., 2], 1.0)[..., None]
+    low = np.where(counts[..., None], uv, np.inf).min(1)
+    high = np.where(counts[..., None], uv, -np.inf).max(1)
+    last = np.asarray(image_size, np.float64) - 1
+    visible = ((low <= last) & (high >= 0)).all(1)  # without a single point in front: low = inf
+    boxes2d = np.zeros((len(uvw), 4), np.float32)
+    boxes2d[:, :2] = np.where(visible[:, None], np.clip(low, 0, last), 0)
+    boxes2d[:, 2:] = np.where(visible[:, None], np.clip(high, 0, last), 0)
+    return boxes2d, visible
 
 
 def _edges(boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from operators.kernels.iou import giou_3d, iou_3d
 from operators.kernels.lsap import assign
 
 ID, LABEL, HITS, TIME_SINCE_UPDATE = 0, 1, 2, 3
-METRIC, THRESHOLD, GREEDY, MIN_HITS, MAX_AGE = 0, 1, 2, 3, 4
+METRIC, LIMIT, GREEDY, MIN_HITS, MAX_AGE = 0, 1, 2, 3, 4
 GIOU_3D, IOU_3D, DISTANCE_3D = 0, 1, 2
 
 P0 = np.array([10.0, 0.0, 10_000.0, 10.0])
@@ -55,29 +55,27 @@ def _boxes(state: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for k in range(len(rows)):
         x = state[rows[k]]
         out[k, 0], out[k, 1], out[k, 2] = x[0], -x[2], x[6] / 2 - x[1]
-        out[k, 3:6] = x[4:7]
-        out[k, 6] = x[3]
+        out[k, 3], out[k, 4], out[k, 5], out[k, 6] = x[4], x[5], x[6], x[3]
     return out
 
 
 @njit(nogil=True, cache=True)
-def similarity(dets: np.ndarray, tracks: np.ndarray, metric: int) -> np.ndarray:
-    """(D, 7), (T, 7) -> (D, T), more is nearer; rounded to 32 bits as the original's matrix."""
+def _costs(dets: np.ndarray, tracks: np.ndarray, metric: int) -> np.ndarray:
+    """(D, 7), (T, 7) -> (D, T), less is nearer; rounded to 32 bits as the original's matrix."""
     out = np.empty((len(dets), len(tracks)))
     if metric == GIOU_3D:
         giou_3d(dets, tracks, out)
     elif metric == IOU_3D:
         iou_3d(dets, tracks, out)
-    else:
-        for i in range(len(dets)):
-            for j in range(len(tracks)):
+    for i in range(len(dets)):
+        for j in range(len(tracks)):
+            if metric == DISTANCE_3D:
                 total = 0.0
                 for k in range(3):
                     total += (dets[i, k] - tracks[j, k]) ** 2
-                out[i, j] = -np.sqrt(total)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] = np.float32(out[i, j])
+                out[i, j] = np.float32(np.sqrt(total))
+            else:
+                out[i, j] = -np.float32(out[i, j])
     return out
 
 
@@ -89,37 +87,48 @@ def _associate(
 
     Over all pairs first; those beyond the limit are undone then: a far pair may have cost a near one its partner.
     """
-    row_of[dets] = -1
-    if len(dets) == 0 or len(tracks) == 0:
-        born[: len(dets)] = dets
-        return len(dets)
-    near = similarity(_boxes(z, dets), _boxes(x, tracks), int(rule[METRIC]))
-    pairs = np.empty((min(near.shape), 2), np.int64)
-    if rule[GREEDY]:
-        greedy(-near, pairs)
-    else:
-        column_of = np.empty(len(dets), np.int64)
-        assign(-near, column_of)
-        k = 0
-        for i in range(len(dets)):
-            if column_of[i] >= 0:
-                pairs[k, 0], pairs[k, 1] = i, column_of[i]
-                k += 1
-    paired = np.zeros(len(dets), np.bool_)
-    paired[pairs[:, 0]] = True
-    num_born = 0
-    for i in range(len(dets)):
-        if not paired[i]:
-            born[num_born] = dets[i]
-            num_born += 1
-    for k in range(len(pairs)):
-        i, j = pairs[k, 0], pairs[k, 1]
-        if near[i, j] < np.float32(rule[THRESHOLD]):
-            born[num_born] = dets[i]
-            num_born += 1
+    num_dets, num_pairs = len(dets), min(len(dets), len(tracks))
+    for i in range(num_dets):
+        row_of[dets[i]] = -2
+    pairs = np.empty((num_pairs, 2), np.int64)
+    if num_pairs > 0:
+        cost = _costs(_boxes(z, dets), _boxes(x, tracks), int(rule[METRIC]))
+        if rule[GREEDY]:
+            greedy(cost, pairs)
         else:
-            row_of[dets[i]] = tracks[j]
+            column_of = np.empty(num_dets, np.int64)
+            assign(cost, column_of)
+            k = 0
+            for i in range(num_dets):
+                if column_of[i] >= 0:
+                    pairs[k, 0], pairs[k, 1] = i, column_of[i]
+                    k += 1
+        for k in range(num_pairs):
+            i, j = pairs[k, 0], pairs[k, 1]
+            row_of[dets[i]] = tracks[j] if cost[i, j] <= np.float32(rule[LIMIT]) else -1
+    num_born = 0
+    for i in range(num_dets):  # first who found nobody
+        if row_of[dets[i]] == -2:
+            row_of[dets[i]] = -1
+            born[num_born] = dets[i]
+            num_born += 1
+    for k in range(num_pairs):  # then whose pair was undone
+        d = dets[pairs[k, 0]]
+        if row_of[d] == -1:
+            born[num_born] = d
+            num_born += 1
     return num_born
+
+
+@njit(nogil=True, cache=True)
+def _where(values: np.ndarray, num: int, value: int) -> np.ndarray:
+    out = np.empty(num, np.int64)
+    n = 0
+    for k in range(num):
+        if values[k] == value:
+            out[n] = k
+            n += 1
+    return out[:n]
 
 
 @njit(nogil=True, cache=True)
@@ -146,7 +155,7 @@ def step(
     z       (D, 7) float64   [x, y, z, yaw, l, w, h]; yaw in [-pi, pi); det_labels (D,), det_scores (D,), det_boxes2d (D, 4)
     steps   frame periods since the last frame
     motion  (3, 4) float64   of a point from the last frame's camera to this one's: positions alone are moved
-    rules   (L, 5) float64   per label: metric, threshold, greedy, min_hits, max_age
+    rules   (L, 5) float64   per label: metric, limit (most metres, or most -IoU), greedy, min_hits, max_age
     frame   of the recording, from 1;  shown (T,) bool is filled: which rows are output
     """
     for t in range(num):
@@ -160,10 +169,10 @@ def step(
 
     old, row_of, born = num, np.empty(len(z), np.int64), np.empty(len(z), np.int64)
     for label in range(len(rules)):
-        dets = np.flatnonzero(det_labels == label)
+        dets = _where(det_labels, len(det_labels), label)
         if len(dets) == 0:
             continue
-        num_born = _associate(z, dets, x, np.flatnonzero(info[:old, LABEL] == label), rules[label], row_of, born)
+        num_born = _associate(z, dets, x, _where(info[:, LABEL], old, label), rules[label], row_of, born)
         for d in dets:
             t = row_of[d]
             if t == -1:
@@ -174,13 +183,16 @@ def step(
             kalman.update(x[t], P[t], z[d], R)
             x[t, 3] = _once(x[t, 3])
             scores[t] = det_scores[d]
-            boxes2d[t] = det_boxes2d[d]
+            for i in range(4):
+                boxes2d[t, i] = det_boxes2d[d, i]
         for k in range(num_born):
             d = born[k]
-            x[num, :7], x[num, 7:] = z[d], 0.0
-            P[num] = P0
+            for i in range(10):
+                x[num, i] = z[d, i] if i < 7 else 0.0
+            for i in range(4):
+                P[num, i], boxes2d[num, i] = P0[i], det_boxes2d[d, i]
             info[num, ID], info[num, LABEL], info[num, HITS], info[num, TIME_SINCE_UPDATE] = next_id, label, 1, 0
-            scores[num], boxes2d[num] = det_scores[d], det_boxes2d[d]
+            scores[num] = det_scores[d]
             num += 1
             next_id += 1
 
@@ -190,7 +202,11 @@ def step(
         if info[t, TIME_SINCE_UPDATE] >= rule[MAX_AGE]:
             continue
         if kept < t:
-            x[kept], P[kept], info[kept], scores[kept], boxes2d[kept] = x[t], P[t], info[t], scores[t], boxes2d[t]
+            scores[kept] = scores[t]
+            for i in range(10):
+                x[kept, i] = x[t, i]
+            for i in range(4):
+                P[kept, i], info[kept, i], boxes2d[kept, i] = P[t, i], info[t, i], boxes2d[t, i]
         shown[kept] = info[t, HITS] >= rule[MIN_HITS] or frame <= rule[MIN_HITS]
         kept += 1
     return kept, next_id

@@ -39,7 +39,8 @@ def _area(polygon: np.ndarray, n: int) -> float:
 def clipped_area(subject: np.ndarray, clip: np.ndarray, one: np.ndarray, two: np.ndarray) -> float:
     """Intersection of two convex quadrilaterals (Sutherland-Hodgman); one, two (16, 2) are scratch."""
     n = 4
-    one[:4] = subject
+    for k in range(4):
+        one[k, 0], one[k, 1] = subject[k, 0], subject[k, 1]
     source, target = one, two
     for k in range(4):
         ax, ay = clip[k, 0], clip[k, 1]
@@ -68,8 +69,9 @@ def clipped_area(subject: np.ndarray, clip: np.ndarray, one: np.ndarray, two: np
 @njit(nogil=True, cache=True)
 def _hull_area(a: np.ndarray, b: np.ndarray, points: np.ndarray, hull: np.ndarray) -> float:
     """Convex hull of both quadrilaterals (Andrew's monotone chain); points (8, 2), hull (16, 2) are scratch."""
-    points[:4] = a
-    points[4:8] = b
+    for k in range(4):
+        points[k, 0], points[k, 1] = a[k, 0], a[k, 1]
+        points[4 + k, 0], points[4 + k, 1] = b[k, 0], b[k, 1]
     for i in range(1, 8):  # insertion sort by x, then y
         x, y = points[i, 0], points[i, 1]
         k = i

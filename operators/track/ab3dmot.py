@@ -19,7 +19,7 @@ from operators.geometry.boxes3d import camera_to_velo, velo_to_camera
 from operators.geometry.transforms import invert
 from operators.kernels import ab3dmot as kernel
 from operators.streams import CLASSES, Imu
-from operators.track.frame import Seen, Shown
+from operators.track.frame import Seen, Shown, longer
 
 _METRICS = {"giou_3d": kernel.GIOU_3D, "iou_3d": kernel.IOU_3D, "distance_3d": kernel.DISTANCE_3D}
 _STATE_OF_CAM = np.array([3, 4, 5, 6, 2, 1, 0])  # h w l x y z ry -> x y z yaw l w h
@@ -81,7 +81,7 @@ class Ab3dmot:
             [
                 (
                     _METRICS[c.metric],
-                    -c.threshold if c.metric == "distance_3d" else c.threshold,
+                    c.threshold if c.metric == "distance_3d" else -c.threshold,
                     c.matching == "greedy",
                     c.min_hits,
                     c.max_age,
@@ -146,13 +146,6 @@ class Ab3dmot:
             T = invert(self.T_world_velo) @ before
             return (T_cam_velo @ T @ invert(T_cam_velo))[:3]
         return original_motion(before, self.T_world_velo, T_cam_velo, seen.imu)[:3]
-
-
-def longer(array: np.ndarray, size: int) -> np.ndarray:
-    """A copy with zeros behind."""
-    out = np.zeros((size, *array.shape[1:]), array.dtype)
-    out[: len(array)] = array
-    return out
 
 
 def original_motion(before: np.ndarray, now: np.ndarray, T_cam_velo: np.ndarray, imu: Imu) -> np.ndarray:

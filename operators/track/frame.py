@@ -47,3 +47,10 @@ class Preset(Protocol):
 
     def step(self, seen: Seen) -> Shown:
         """One frame."""
+
+
+def longer(array: np.ndarray, size: int) -> np.ndarray:
+    """A copy with zeros behind."""
+    out = np.zeros((size, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out

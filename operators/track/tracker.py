@@ -8,7 +8,7 @@ in   boxes3d      BOXES3D      detections of all classes of one frame
 out  tracks       TRACKS       filtered boxes; ids unique over classes and restarts
      boxes2d      BOXES2D      the same tracks in the picture, row by row; NaN where unknown
 State: the tracks, the last stamp and pose.   Empty frame: tracks coast, and die of it.
-Presets: ab3dmot.py, the paper's tracker.
+Presets: best.py, the default; ab3dmot.py, the paper's tracker.
 Time is counted in frame periods: a frame whose stamp shows k periods since the last one is predicted k steps ahead.
 A new sequence, a stamp that goes back, or a gap above `max_gap` periods ends all tracks; ids run on. Without a pose in
 one frame (sync: optional) that step is not compensated.
@@ -36,6 +36,7 @@ from operators.streams import (
     Tracks,
 )
 from operators.track.ab3dmot import Ab3dmot, Ab3dmotConfig
+from operators.track.best import Best, BestConfig
 from operators.track.clock import NEW_RECORDING, FrameClock
 from operators.track.frame import Preset, Seen
 from pipeline.errors import FrameError
@@ -47,29 +48,37 @@ IDS_PER_RESTART = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
-    preset: Literal["ab3dmot"] = "ab3dmot"
+    preset: Literal["best", "ab3dmot"] = "best"
+    best: BestConfig = field(default_factory=BestConfig)
     ab3dmot: Ab3dmotConfig = field(default_factory=Ab3dmotConfig)
+    score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: what the detector's port says
     use_ego_motion: bool = True  # when a pose is connected
     rate_hz: float | None = None  # of the frames; None: learned from the stamps
     max_gap: int = 10  # frame periods without a frame after which every track has ended
 
 
-def check(detections: Boxes3D, who: str) -> None:
-    """Raises FrameError on numbers that no box has: one would poison its track."""
+def check(detections: Boxes3D, kind: str, who: str) -> None:
+    """Raises FrameError on numbers that no box has, for one would poison its track, and on scores of another kind."""
     boxes3d, scores, labels = detections
-    if np.isfinite(boxes3d).all() and (boxes3d[:, 3:6] > 0).all():
-        if ((labels >= 0) & (labels < len(CLASSES)) & ~np.isnan(scores)).all():
-            return
-        row = int(((labels < 0) | (labels >= len(CLASSES)) | np.isnan(scores)).argmax())
+    if not (np.isfinite(boxes3d).all() and (boxes3d[:, 3:6] > 0).all()):
+        row = int((~np.isfinite(boxes3d).all(1) | (boxes3d[:, 3:6] <= 0).any(1)).argmax())
+        raise FrameError(
+            f"{who}: boxes3d: needs finite x y z l w h yaw with l, w, h > 0, got {boxes3d[row].tolist()} in row {row}; "
+            "a damaged detection file?"
+        )
+    right = (labels >= 0) & (labels < len(CLASSES)) & ~np.isnan(scores)
+    if not right.all():
+        row = int(right.argmin())
         raise FrameError(
             f"{who}: boxes3d: needs labels 0..{len(CLASSES) - 1} and scores, got label {labels[row]} with score "
             f"{scores[row]} in row {row}; DontCare regions are no detections"
         )
-    row = int((~np.isfinite(boxes3d).all(1) | (boxes3d[:, 3:6] <= 0).any(1)).argmax())
-    raise FrameError(
-        f"{who}: boxes3d: needs finite x y z l w h yaw with l, w, h > 0, got {boxes3d[row].tolist()} in row {row}; "
-        "a damaged detection file?"
-    )
+    if kind == "probability" and len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        row = int(((scores < 0) | (scores > 1)).argmax())
+        raise FrameError(
+            f"{who}: boxes3d: needs scores 0..1, since nobody says otherwise, got {scores[row]} in row {row}; "
+            "are they logits? set config.score_kind: logit"
+        )
 
 
 class Tracker(Operator):
@@ -86,8 +95,9 @@ class Tracker(Operator):
     def open(self) -> None:
         first_id = 1 + IDS_PER_RESTART * (self.resume.restarts if self.resume else 0)
         self.clock = FrameClock(self.config.rate_hz, self.config.max_gap)
-        self.preset: Preset = Ab3dmot(self.config.ab3dmot, first_id)
-        warm = Ab3dmot(self.config.ab3dmot, first_id)
+        self.kind = self._kind()
+        self.preset = self._make(first_id)
+        warm = self._make(first_id)
         for _ in range(2):  # compile here, where no frame is waiting: births in the first frame, association in the second
             warm.step(_ANY_FRAME)
 
@@ -99,7 +109,7 @@ class Tracker(Operator):
         calibration: Calibration | None = None,
         imu: Imu | None = None,
     ) -> dict[str, Any]:
-        check(boxes3d, f"{self.name} at {self.header}")
+        check(boxes3d, self.kind, f"{self.name} at {self.header}")
         if boxes2d is None:
             in_picture = np.full((len(boxes3d.labels), 4), np.nan, np.float32)
         elif len(boxes2d.labels) != len(boxes3d.labels):
@@ -117,6 +127,18 @@ class Tracker(Operator):
         tracks = Tracks(*(self.put("tracks", name, array) for name, array in zip(Tracks._fields, shown, strict=False)))
         picture = Boxes2D(*(self.put("boxes2d", n, a) for n, a in zip(Boxes2D._fields, shown[-1:] + shown[1:3], strict=True)))
         return {"tracks": tracks, "boxes2d": picture}
+
+    def _make(self, first_id: int) -> Preset:
+        if self.config.preset == "ab3dmot":
+            return Ab3dmot(self.config.ab3dmot, first_id)
+        return Best(self.config.best, self.kind, first_id)
+
+    def _kind(self) -> str:
+        """Of the scores. A detector that says nothing of them gives probabilities."""
+        said = self.config.score_kind
+        if self.config.preset == "ab3dmot":
+            return ""  # any: it does not look at them
+        return said if said != "auto" else self.kinds.get("boxes3d") or "probability"
 
 
 _ANY_FRAME = Seen(

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.geometry.project import NEAR_M, boxes_to_image, edges_to_image, project_points
+from operators.geometry.project import NEAR_M, boxes_to_image, cylinders_to_image, edges_to_image, project_points
 
 WHOLE = [0, 0, 199, 99]
 
@@ -16,6 +16,8 @@ def test_nothing(straight):
     uv, depth = project_points(np.empty((0, 3)), straight.P_cam, straight.T_cam_velo)
     assert uv.shape == (0, 2) and depth.shape == (0,)
     boxes2d, visible = boxes_to_image(boxes(), *straight)
+    assert boxes2d.shape == (0, 4) and boxes2d.dtype == np.float32 and visible.shape == (0,) and visible.dtype == bool
+    boxes2d, visible = cylinders_to_image(boxes(), *straight)
     assert boxes2d.shape == (0, 4) and boxes2d.dtype == np.float32 and visible.shape == (0,) and visible.dtype == bool
     segments, drawn = edges_to_image(boxes(), straight.P_cam, straight.T_cam_velo)
     assert segments.shape == (0, 12, 2, 2) and drawn.shape == (0, 12)
@@ -99,3 +101,20 @@ def test_cropping_full_scans_to_the_picture_keeps_the_points_kitti_kept(shared_d
         uv, _ = project_points(points[:, :3], numbers["P2"].reshape(3, 4), T)
         inside = (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
         assert inside.sum() == kept, name
+
+
+@pytest.mark.parametrize(
+    ("box", "roundness", "expected", "why"),
+    [
+        ((10, 0, 0, 2, 2, 2, 0.7), 1.0, [90, 39, 110, 61], "a round column looks the same from everywhere, 20 px wide"),
+        ((10, 0, 0, 2, 2, 2, 0.0), 0.5, [95, 39.5, 105, 60.5], "half as wide; its near end is half a metre ahead"),
+        ((10, 0, 0, 2, 4, 2, 0.0), 1.0, [80, 39, 120, 61], "an ellipse, 4 m across"),
+        ((10, 9, 0, 2, 2, 2, 0), 1.0, [0, 39, 22.5, 61], "cut at the left border; its right end is the nearest"),
+        ((-10, 0, 0, 2, 2, 2, 0), 1.0, None, "behind"),
+        ((10, 30, 0, 2, 2, 2, 0), 1.0, None, "left of the picture"),
+    ],
+)
+def test_one_cylinder_by_hand(straight, box, roundness, expected, why):
+    boxes2d, visible = cylinders_to_image(boxes(box), *straight, roundness)
+    assert visible.tolist() == [expected is not None], why
+    np.testing.assert_allclose(boxes2d[0], expected or [0, 0, 0, 0], atol=0.6, err_msg=why)

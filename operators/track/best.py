@@ -1,0 +1,169 @@
+"""Preset `best`: causal, tracks in the world, decides by evidence.
+
+- Evidence: what a detection's score is worth (models.py), per class and per kind of score. It decides which detections are
+  matched first (two stages: Zhang et al. 2022, ByteTrack), who is born, how much a detection is believed (noise falls with it),
+  and, as a running mean that falls with every miss, who is shown. Nothing is shown that a later frame would have to take back.
+- Motion: constant velocity in the world of the first frame, filtered with one 4 x 4 covariance per track; height, yaw and sizes
+  are filtered each for itself, sizes from the class's mean on. Front and back are the same until the track is born.
+- The world: poses where connected; where not, the car's own motion is found from the tracks themselves (kernels/best.py,
+  own_motion), which parked objects decide. A frame without pose among frames with poses is bridged in this way.
+- After up to `max_age` steps unseen a track still takes its detection back; it is shown unseen for `max_coast` steps, and only
+  while its box does not touch the picture's border, where objects leave (with calibration connected).
+- The picture: the projected box, cut at the border; of persons the elliptic cylinder inside, because limbs fill the
+  corners of their boxes only now and then. A track outside is not shown there (NaN).
+Score of a track: the running mean of its detections' scores, in their own kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from operators.geometry.boxes3d import wrap_angle
+from operators.geometry.project import boxes_to_image, cylinders_to_image
+from operators.geometry.transforms import invert
+from operators.kernels import best as kernel
+from operators.streams import CLASSES, Calibration
+from operators.track import models
+from operators.track.frame import Seen, Shown, longer
+
+_EGO = np.array([0.4, 0.005])
+_PERSONS = np.isin(CLASSES, ("Pedestrian", "Person_sitting"))
+_BORDER_PX = 3.0
+_ROUNDNESS = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class BestClassConfig:
+    """What one may want to say of a class; None: as measured (models.py). Evidence 0: as likely true as not."""
+
+    min_score: float | None = None  # detections below are not looked at; in the detector's own kind of score
+    min_evidence: float | None = None  # of a track that is shown: more shows fewer false ones
+    min_hits: int | None = None  # detections before a track is shown, unless its evidence is very good
+    max_coast: int | None = None  # frame periods that a track is shown without a detection
+    max_age: int | None = None  # frame periods without a detection until it dies
+
+    def __post_init__(self) -> None:
+        for key, least in (("min_hits", 1), ("max_coast", 0), ("max_age", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ValueError(f"{key}: needs {least} or more, got {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class BestConfig:
+    car: BestClassConfig = field(default_factory=BestClassConfig)
+    pedestrian: BestClassConfig = field(default_factory=BestClassConfig)
+    cyclist: BestClassConfig = field(default_factory=BestClassConfig)
+    other: BestClassConfig = field(default_factory=BestClassConfig)
+
+
+def of_label(config: BestConfig, label: int) -> BestClassConfig:
+    return {"Car": config.car, "Pedestrian": config.pedestrian, "Cyclist": config.cyclist}.get(CLASSES[label], config.other)
+
+
+def model(label: int, config: BestConfig) -> models.Model:
+    """The class's, with what the config says."""
+    mine, base = of_label(config, label), models.of_label(label)
+    return replace(
+        base,
+        show=base.show if mine.min_evidence is None else mine.min_evidence,
+        min_hits=base.min_hits if mine.min_hits is None else mine.min_hits,
+        max_coast=base.max_coast if mine.max_coast is None else mine.max_coast,
+        max_age=base.max_age if mine.max_age is None else mine.max_age,
+    )
+
+
+class Best:
+    def __init__(self, config: BestConfig, kind: str, first_id: int) -> None:
+        """kind  of the scores: probability or logit"""
+        labels = range(len(CLASSES))
+        self.next_id, self.kind = first_id, kind
+        self.params = np.stack([models.row(model(label, config)) for label in labels])
+        self.worth = np.array([models.worth(label, kind) for label in labels])
+        self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
+        self.motion, self.motion_cov, self.height, self.yaw = (np.zeros((0, *s)) for s in ((4,), (4, 4), (2,), (2,)))
+        self.size, self.belief, self.info = np.zeros((0, 6)), np.zeros((0, 2)), np.zeros((0, 7), np.int64)
+        self.boxes = np.zeros((0, 7))
+        self.restart()
+
+    def restart(self) -> None:
+        self.num, self.frame = 0, 0
+        self.T, self.drive = np.eye(4), np.zeros(4)
+        self.T_world_velo: np.ndarray | None = None
+
+    def step(self, seen: Seen) -> Shown:
+        self.advance(seen)
+        rows = np.flatnonzero(self.info[: self.num, kernel.STATE])
+        boxes3d, labels = self.boxes[rows].astype(np.float32), self.info[rows, kernel.LABEL]
+        boxes3d[:, 6] = wrap_angle(boxes3d[:, 6])
+        boxes2d = np.full((len(rows), 4), np.nan, np.float32)
+        if seen.calibration is not None and len(rows):
+            boxes2d, visible = in_picture(boxes3d, labels, seen.calibration)
+            stays = visible | (self.info[rows, kernel.STATE] == kernel.SHOWN)
+            last_px = seen.calibration.image_size[0] - 1 - _BORDER_PX
+            leaving = (boxes2d[:, 0] < _BORDER_PX) | (boxes2d[:, 2] > last_px)
+            stays &= ~leaving | (self.info[rows, kernel.STATE] == kernel.SHOWN)
+            boxes2d[~visible] = np.nan
+            rows, boxes3d, labels, boxes2d = rows[stays], boxes3d[stays], labels[stays], boxes2d[stays]
+        scores = self.belief[rows, kernel.SCORE].astype(np.float32)
+        return Shown(boxes3d, scores, labels.astype(np.int32), self.info[rows, kernel.ID], boxes2d)
+
+    def advance(self, seen: Seen) -> None:
+        """The tracks, one frame on; nothing is shown."""
+        enough = seen.scores >= self.min_score[seen.labels]
+        boxes, scores, labels = (a[enough] for a in seen[:3])
+        if self.num + len(labels) > len(self.motion):
+            self._room(2 * (self.num + len(labels)))
+        self.frame += 1
+        before, self.T_world_velo = self.T_world_velo, None if seen.T_world_velo is None else seen.T_world_velo.copy()
+        T_before_now = None if before is None or self.T_world_velo is None else invert(before) @ self.T_world_velo
+        scores = scores.astype(np.float64)
+        self.num, self.next_id = kernel.step(
+            boxes.astype(np.float64),
+            labels,
+            self.evidence(scores, labels),
+            scores,
+            self.motion,
+            self.motion_cov,
+            self.height,
+            self.yaw,
+            self.size,
+            self.belief,
+            self.info,
+            self.num,
+            seen.steps,
+            self.T,
+            np.eye(4) if T_before_now is None else T_before_now,
+            T_before_now is not None,
+            self.drive,
+            _EGO,
+            self.params,
+            self.frame,
+            self.next_id,
+            self.boxes,
+        )
+
+    def evidence(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        slope, middle = self.worth[labels].T
+        if self.kind == "probability":
+            p = np.clip(scores, 1e-6, 1 - 1e-6)
+            scores = np.log(p / (1 - p))
+        return slope * (scores - middle)
+
+    def _room(self, size: int) -> None:
+        """Arrays for this many tracks; the rows that count are kept."""
+        self.motion, self.motion_cov = longer(self.motion, size), longer(self.motion_cov, size)
+        self.height, self.yaw, self.size = longer(self.height, size), longer(self.yaw, size), longer(self.size, size)
+        self.belief, self.info, self.boxes = longer(self.belief, size), longer(self.info, size), longer(self.boxes, size)
+
+
+def in_picture(boxes3d: np.ndarray, labels: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
+    """boxes2d (T, 4), visible (T,)."""
+    camera = (calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
+    boxes2d, visible = boxes_to_image(boxes3d, *camera)
+    persons = _PERSONS[labels]
+    if persons.any():
+        boxes2d[persons], visible[persons] = cylinders_to_image(boxes3d[persons], *camera, _ROUNDNESS)
+    return boxes2d, visible
