@@ -39,6 +39,7 @@ class BestClassConfig:
     """What one may want to say of a class; None: as measured (models.py). Evidence 0: as likely true as not."""
 
     min_score: float | None = None  # detections below are not looked at; in the detector's own kind of score
+    even_score: float | None = None  # of a detection that is as likely true as not; in the detector's own kind, too
     min_evidence: float | None = None  # of a track that is shown: more shows fewer false ones
     min_hits: int | None = None  # detections before a track is shown, unless its evidence is very good
     max_coast: int | None = None  # frame periods that a track is shown without a detection
@@ -75,13 +76,26 @@ def model(label: int, config: BestConfig) -> models.Model:
     )
 
 
+def worth(label: int, kind: str, config: BestConfig) -> models.Worth:
+    """kind: probability or logit"""
+    told, measured = of_label(config, label).even_score, models.worth(label, kind)
+    return measured if told is None else measured._replace(middle=float(as_logit(np.array(told), kind)))
+
+
+def as_logit(scores: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "logit":
+        return scores
+    p = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
+
+
 class Best:
     def __init__(self, config: BestConfig, kind: str, first_id: int) -> None:
         """kind  of the scores: probability or logit"""
         labels = range(len(CLASSES))
         self.next_id, self.kind = first_id, kind
         self.params = np.stack([models.row(model(label, config)) for label in labels])
-        self.worth = np.array([models.worth(label, kind) for label in labels])
+        self.worth = np.array([worth(label, kind, config) for label in labels])
         self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
         self.motion, self.motion_cov, self.height, self.yaw = (np.zeros((0, *s)) for s in ((4,), (4, 4), (2,), (2,)))
         self.size, self.belief, self.info = np.zeros((0, 6)), np.zeros((0, 2)), np.zeros((0, 7), np.int64)
@@ -147,10 +161,7 @@ class Best:
 
     def evidence(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         slope, middle = self.worth[labels].T
-        if self.kind == "probability":
-            p = np.clip(scores, 1e-6, 1 - 1e-6)
-            scores = np.log(p / (1 - p))
-        return slope * (scores - middle)
+        return slope * (as_logit(scores, self.kind) - middle)
 
     def _room(self, size: int) -> None:
         """Arrays for this many tracks; the rows that count are kept."""

@@ -57,7 +57,7 @@ class Model:
     max_age_young: int = 4  # with less than 3 detections
     # what is shown
     show: float = 0.08  # evidence asked for
-    odd_size: float = 0.62  # more, per squared spread of each size beyond 1.5 of them
+    odd_size: float = 0.3  # more, per squared spread of each size beyond 1.5 of them
     far: float = 1.0  # less, per 10 m beyond 40 m, up to 20
     min_hits: int = 2  # detections asked for, unless
     at_once: float = 2.4  # the evidence is so good

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from drivers.detections import Detections, DetectionsConfig
-from drivers.kitti.oxts import imu_pose, read_oxts
+from drivers.kitti.oxts import read_oxts
 from drivers.kitti.tracking import KittiTracking, TrackingConfig
 from operators.streams import BOXES2D_LOGIT, BOXES3D_LOGIT, CALIBRATION, IMU, POSE, TRUTH
 from pipeline.errors import InputError
@@ -70,15 +70,19 @@ def test_2d_boxes_row_by_row(recorded, play):
 
 
 def test_imu_and_pose_give_the_imu_on_the_map(recorded, play):
-    """T_enu_world @ T_world_velo @ T_velo_imu is what the line of oxts says, seen from the first one's place."""
+    """T_enu_world @ T_world_velo @ T_velo_imu is what the line of oxts says, metres east and north of the first one."""
     statics, readings = play(Detections, config(recorded))
     imu = statics[1].value
     rows = read_oxts(recorded.root / "oxts/0003.txt")
-    scale = np.cos(np.radians(rows[0, 0]))
-    for row, reading in zip(rows, readings, strict=True):
-        expected = imu_pose(row, scale)
-        expected[:3, 3] -= imu_pose(rows[0], scale)[:3, 3]
-        np.testing.assert_allclose(imu.T_enu_world @ reading.values["pose"] @ imu.T_velo_imu, expected, atol=1e-7)
+    for (lat, lon, alt, roll, pitch, yaw), reading in zip(rows[:, :6], readings, strict=True):
+        T = imu.T_enu_world @ reading.values["pose"] @ imu.T_velo_imu
+        scale = 6378137.0 * np.cos(np.radians(rows[0, 0]))
+        north = [np.log(np.tan(np.pi / 4 + np.radians(v) / 2)) for v in (lat, rows[0, 0])]
+        np.testing.assert_allclose(
+            T[:3, 3], [scale * np.radians(lon - rows[0, 1]), scale * (north[0] - north[1]), alt - rows[0, 2]], atol=1e-6
+        )
+        angles = [np.arctan2(T[2, 1], T[2, 2]), -np.arcsin(T[2, 0]), np.arctan2(T[1, 0], T[0, 0])]
+        np.testing.assert_allclose(angles, [roll, pitch, yaw], atol=1e-6)
 
 
 def test_lines_out_of_order_are_sorted_and_the_log_says_so(recorded, play, caplog):

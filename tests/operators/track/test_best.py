@@ -143,7 +143,7 @@ def test_parked_cars_keep_their_ids_and_places_while_the_car_drives(best, header
     for T, frame in zip(poses, tracks, strict=True):
         places = transform_points(frame.boxes3d[:, :3], T)[:, :2]
         off = np.linalg.norm(places[:, None] - world[None, :, :2], axis=2).min(1)
-        assert off.max() < 0.35
+        assert off.max() < 0.5
 
 
 def test_without_poses_the_cars_own_motion_is_found(best, header):
@@ -217,7 +217,13 @@ def test_scores_of_both_kinds(make, header, kind, sure, unsure):
 
 @pytest.mark.parametrize(
     ("config", "shown"),
-    [({"min_score": 0.97}, []), ({"min_evidence": 4.0}, []), ({"max_coast": 0}, [1, 1, 0, 0]), ({"max_coast": 1}, [1, 1, 1, 0])],
+    [
+        ({"min_score": 0.97}, []),
+        ({"even_score": 0.98}, []),
+        ({"min_evidence": 4.0}, []),
+        ({"max_coast": 0}, [1, 1, 0, 0]),
+        ({"max_coast": 1}, [1, 1, 1, 0]),
+    ],
 )
 def test_what_a_class_may_be_told(best, header, config, shown):
     car = detections((CAR, 10, 0), score=0.95)
