@@ -340,6 +340,28 @@ class Described(Source):
         )
 
 
+class Unlatched(Described):
+    """Has a static port and no value for it."""
+
+    def statics(self) -> list[Static]:
+        return []
+
+
+class Based(Operator):
+    """Numbers from a base that must be there."""
+
+    inputs, outputs = {"data": COUNT, "base": static(COUNT)}, {"out": COUNT}
+
+    def process(self, data: np.ndarray, base: np.ndarray | None) -> np.ndarray:
+        return data + (0 if base is None else base)
+
+
+class MaybeBased(Based):
+    """... or from 0."""
+
+    inputs = {"data": COUNT, "base": static(COUNT, optional=True)}
+
+
 class Picky(Operator):
     """Goes wrong at frame 3, in the way it is told, and says all that it was given."""
 

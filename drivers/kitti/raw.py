@@ -115,7 +115,9 @@ class KittiRaw(Source):
         for port in ("calibration", "pose"):
             if port in self.needed and calibration is None:
                 raise not_served(self.name, port, f"{drive.folder.parent} holds no calib*.txt")
-        self._poses = drive.poses(calibration) if "pose" in self.wanted and calibration is not None else {}
+        self._poses = {}
+        if "pose" in self.wanted and drive.files["pose"] and calibration is not None:
+            self._poses = drive.poses(calibration)
         self._next = start
 
     def statics(self) -> Iterable[Static]:

@@ -193,6 +193,18 @@ def test_from_python(tmp_path):
     assert again.report["digest"] == run.report["digest"]
 
 
+@pytest.mark.data
+@pytest.mark.parametrize("images", ["raw", "png"])
+def test_two_sensors_of_kitti(pipe, shared_data, images):
+    """Camera and LiDAR with clocks of their own, calibration, real pictures and full scans."""
+    args = [x for n in ("lidar", "camera") for x in ("--set", f"{n}.config.root={shared_data / 'kitti_raw'}")]
+    file, run = recorded(pipe, "kitti_camera_lidar", *args, "--record-images", images)
+    assert "recorded 0 frames" not in run.stdout
+    again = replay(pipe, file, "kitti_camera_lidar")
+    assert (again.code, again.stderr) == (0, "")
+    assert again.report["digest"] == run.report["digest"]
+
+
 # ---- verify
 
 
