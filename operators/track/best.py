@@ -21,17 +21,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
-from operators.geometry.project import boxes_to_image, cylinders_to_image
 from operators.geometry.transforms import invert
 from operators.kernels import best as kernel
+from operators.kernels.picture import rectangles
 from operators.streams import CLASSES, Calibration
 from operators.track import models
 from operators.track.frame import Seen, Shown, longer
 
 _EGO = np.array([0.4, 0.005])
-_PERSONS = np.isin(CLASSES, ("Pedestrian", "Person_sitting"))
+_ROUNDNESS = np.where(np.isin(CLASSES, ("Pedestrian", "Person_sitting")), 0.9, 0.0)
 _BORDER_PX = 3.0
-_ROUNDNESS = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +109,18 @@ class Best:
     def step(self, seen: Seen) -> Shown:
         self.advance(seen)
         rows = np.flatnonzero(self.info[: self.num, kernel.STATE])
-        boxes3d, labels = self.boxes[rows].astype(np.float32), self.info[rows, kernel.LABEL]
-        boxes3d[:, 6] = wrap_angle(boxes3d[:, 6])
-        boxes2d = np.full((len(rows), 4), np.nan, np.float32)
-        if seen.calibration is not None and len(rows):
+        boxes3d, labels = self.boxes[rows], self.info[rows, kernel.LABEL]
+        if seen.calibration is None:
+            boxes2d = np.full((len(rows), 4), np.nan, np.float32)
+        else:
             boxes2d, visible = in_picture(boxes3d, labels, seen.calibration)
-            stays = visible | (self.info[rows, kernel.STATE] == kernel.SHOWN)
             last_px = seen.calibration.image_size[0] - 1 - _BORDER_PX
-            leaving = (boxes2d[:, 0] < _BORDER_PX) | (boxes2d[:, 2] > last_px)
-            stays &= ~leaving | (self.info[rows, kernel.STATE] == kernel.SHOWN)
-            boxes2d[~visible] = np.nan
-            rows, boxes3d, labels, boxes2d = rows[stays], boxes3d[stays], labels[stays], boxes2d[stays]
-        scores = self.belief[rows, kernel.SCORE].astype(np.float32)
+            leaves = ~visible | (boxes2d[:, 0] < _BORDER_PX) | (boxes2d[:, 2] > last_px)
+            leaves &= self.info[rows, kernel.STATE] == kernel.COASTING
+            if leaves.any():
+                rows, boxes3d, labels, boxes2d = rows[~leaves], boxes3d[~leaves], labels[~leaves], boxes2d[~leaves]
+        boxes3d, scores = boxes3d.astype(np.float32), self.belief[rows, kernel.SCORE].astype(np.float32)
+        boxes3d[:, 6] = wrap_angle(boxes3d[:, 6])
         return Shown(boxes3d, scores, labels.astype(np.int32), self.info[rows, kernel.ID], boxes2d)
 
     def advance(self, seen: Seen) -> None:
@@ -171,10 +170,8 @@ class Best:
 
 
 def in_picture(boxes3d: np.ndarray, labels: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:
-    """boxes2d (T, 4), visible (T,)."""
-    camera = (calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
-    boxes2d, visible = boxes_to_image(boxes3d, *camera)
-    persons = _PERSONS[labels]
-    if persons.any():
-        boxes2d[persons], visible[persons] = cylinders_to_image(boxes3d[persons], *camera, _ROUNDNESS)
+    """boxes3d (T, 7) float64 -> boxes2d (T, 4), visible (T,)."""
+    boxes2d, visible = np.empty((len(labels), 4), np.float32), np.empty(len(labels), np.bool_)
+    width, height = calibration.image_size.tolist()
+    rectangles(boxes3d, calibration.P_cam @ calibration.T_cam_velo, width, height, _ROUNDNESS[labels], boxes2d, visible)
     return boxes2d, visible

@@ -148,6 +148,8 @@ _ANY_FRAME = Seen(
     np.zeros((3, 4), np.float32),
     1,
     None,
-    None,
+    Calibration(
+        np.eye(3, 4), np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]), np.array([100, 100], np.int32)
+    ),
     None,
 )

@@ -1,0 +1,244 @@
+"""`pipe bench track`: frames per second of the tracker on one core, detections already arrays, beside a naive twin in turns.
+
+Rows: every preset on each recording, all classes at once, as the graph would call it (`Tracker.process`): frames/s over all
+frames, median and 99th percentile of a frame. Then the layout of the report's Table 24 (AB3DMOT, frames/s by device and mode).
+The twin (bench/naive_tracker.py) is preset `ab3dmot` in plain Python: filterpy objects and loops; its tracks must be the same.
+Further: 1,000 objects on 200 x 200 m; the same frames end to end through a graph of processes; memory over a million frames.
+Data: sequences of ../shared/data (or PIPE_DATA) where they are, else generated traffic.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.common import header, quantile, run_graph
+from bench.naive_tracker import NaiveTracker
+from drivers.detections import DetectionsConfig, load
+from drivers.kitti.oxts import count_lines
+from drivers.kitti.sequence import Sequence
+from drivers.synthetic.traffic import SyntheticTraffic
+from operators.geometry.boxes3d import velo_to_camera
+from operators.streams import Boxes2D, Boxes3D, Calibration, Imu
+from operators.track.ab3dmot import Ab3dmotConfig, of_labels
+from operators.track.tracker import Tracker
+from pipeline.errors import RunError
+from pipeline.frame import Header
+from pipeline.testing import run_source, statics_of
+
+PRESETS = ("best", "ab3dmot")
+RECORDINGS = {"kitti_tracking_0000": ("0000",), "kitti_tracking": ("0004", "0011")}
+ROUNDS = 3
+PERIOD_NS = 100_000_000
+TABLE_24 = {
+    "Jetson TX2": {"MAXN": 43.1, "MAXP CORE ARM": 42.9, "MAXP CORE ALL": 31.0, "MAXQ": 27.3},
+    "Jetson AGX Xavier": {
+        "MAXN": 23.3, "30W 2CORE": 23.3, "15W DESKTOP": 14.7, "30W ALL": 14.5, "30W 4CORE": 13.1, "30W 6CORE": 9.5, "15W": 8.6,
+    },
+}  # fmt: skip
+
+
+class Recording(NamedTuple):
+    name: str
+    kind: str  # of the scores
+    frames: list[tuple[Boxes3D, Boxes2D]]
+    poses: np.ndarray
+    calibration: Calibration
+    imu: Imu | None
+
+
+def main(rounds: int = ROUNDS, endless: int = 1_000_000) -> dict[str, Any]:
+    recordings = _real() or [_generated()]
+    about = header("pipe bench track", ", ".join(f"{r.name} ({len(r.frames)} frames)" for r in recordings))
+    out: dict[str, Any] = {"about": about, "rows": [], "figures": {}}
+    print(f"\n{'recording':>12} {'preset':>20} | frames/s | median ms | p99 ms")
+    for recording in recordings:
+        for preset, poses in ((p, known) for p in PRESETS for known in (True, False)):
+            seconds = min((_play(preset, recording, poses) for _ in range(rounds)), key=sum)
+            _row(out, recording.name, preset if poses else f"{preset}, no poses", seconds)
+        seconds = min((_naive(recording) for _ in range(max(1, rounds - 2))), key=sum)
+        _row(out, recording.name, "naive twin", seconds)
+        ratio = out["figures"][f"{recording.name}.ab3dmot.fps"] / out["figures"][f"{recording.name}.naive twin.fps"]
+        out["figures"][f"{recording.name}.ratio"] = ratio
+        print(f"{recording.name:>12} the naive twin takes {ratio:.0f} times as long as ab3dmot, for the same tracks", flush=True)
+    _table_24(out, recordings)
+    for poses in (True, False):
+        ms = _thousand(poses)
+        out["figures"][f"1000 objects{'' if poses else ', no poses'}.ms"] = ms
+        print(f"1,000 objects on 200 x 200 m, best{'' if poses else ', no poses'}: {ms:.1f} ms per frame")
+    out["figures"]["end to end.fps"] = fps = _end_to_end(recordings[-1])
+    print(f"end to end, files -> tracker -> files in three processes: {fps:.0f} frames/s")
+    grown = _endless(endless)
+    out["figures"]["endless.grown_mb"] = grown
+    print(f"{endless:,} generated frames: resident memory grows by {grown:.1f} MB from the first tenth to the end")
+    return out
+
+
+def _row(out: dict[str, Any], name: str, what: str, seconds: list[float]) -> None:
+    row = {
+        "recording": name,
+        "preset": what,
+        "fps": len(seconds) / sum(seconds),
+        "median_ms": quantile(seconds, 0.5) * 1e3,
+        "p99_ms": quantile(seconds, 0.99) * 1e3,
+    }
+    out["rows"].append(row)
+    out["figures"] |= {f"{name}.{what}.fps": row["fps"], f"{name}.{what}.p99_ms": row["p99_ms"]}
+    print(f"{name:>12} {what:>20} | {row['fps']:8.0f} | {row['median_ms']:9.3f} | {row['p99_ms']:.3f}", flush=True)
+
+
+def _table_24(out: dict[str, Any], recordings: list[Recording]) -> None:
+    """All recordings together: frames / time."""
+    here = {}
+    for preset in (*PRESETS, "naive twin"):
+        speeds = {r.name: out["figures"][f"{r.name}.{preset}.fps"] for r in recordings}
+        here[preset] = sum(len(r.frames) for r in recordings) / sum(len(r.frames) / speeds[r.name] for r in recordings)
+    print(f"\n{'device':>20} {'mode':>22} | frames/s   (Table 24 of the report, then this machine)")
+    table = TABLE_24 | {"this machine": {f"one core, {preset}": fps for preset, fps in here.items()}}
+    for device, modes in table.items():
+        for mode, fps in modes.items():
+            print(f"{device:>20} {mode:>22} | {fps:.1f}")
+    print()
+    out["table_24"] = table
+    out["figures"] |= {f"all.{preset}.fps": fps for preset, fps in here.items()}
+
+
+def _real() -> list[Recording]:
+    data = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    found = []
+    for folder, names in RECORDINGS.items():
+        root = data / folder
+        for name in names if (root / "detections").is_dir() else ():
+            numbers = list(range(count_lines(root / "oxts" / f"{name}.txt")))
+            sequence = Sequence(root, name, numbers)
+            boxes, _, _ = load(DetectionsConfig(root=str(root)), sequence)
+            none = next(iter(boxes.values()))
+            frames = [boxes.get(k) or type(none)(*(a[:0] for a in none)) for k in numbers]
+            calibration, poses = sequence.calibration(), sequence.poses()
+            assert calibration is not None and poses is not None
+            pairs = [(Boxes3D(f.boxes3d, f.scores, f.labels), Boxes2D(f.boxes2d, f.scores, f.labels)) for f in frames]
+            found.append(Recording(name, "logit", pairs, poses, calibration.stream(2), sequence.imu()))
+    return found
+
+
+def _generated(frames: int = 400) -> Recording:
+    config = {"frames": frames, "cars": 14, "pedestrians": 8, "cyclists": 4}
+    readings = run_source(SyntheticTraffic, config, wanted=("boxes3d", "pose"))
+    seen = [Boxes3D(*reading.values["boxes3d"]) for reading in readings]
+    pairs = [(b, Boxes2D(np.full((len(b.labels), 4), np.nan, np.float32), b.scores, b.labels)) for b in seen]
+    poses = np.stack([reading.values["pose"] for reading in readings])
+    calibration = Calibration(*statics_of(SyntheticTraffic, config)["calibration"])
+    return Recording("generated", "probability", pairs, poses, calibration, None)
+
+
+def _tracker(preset: Any, kind: Any) -> Tracker:
+    op = Tracker()
+    op.config, op.name, op.log = Tracker.Config(preset=preset, score_kind=kind), "tracker", logging.getLogger("tracker")
+    op.open()
+    return op
+
+
+def _play(preset: str, recording: Recording, is_known: bool) -> list[float]:
+    """Seconds of each frame."""
+    op, seconds = _tracker(preset, recording.kind), []
+    gc.collect()
+    for k, (boxes3d, boxes2d) in enumerate(recording.frames):
+        op.header = Header("dets", k, f"0000/{k:06d}", k * PERIOD_NS)
+        pose = recording.poses[k] if is_known else None
+        start = time.perf_counter()
+        op.process(boxes3d=boxes3d, boxes2d=boxes2d, pose=pose, calibration=recording.calibration, imu=recording.imu)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def _naive(recording: Recording) -> list[float]:
+    """Seconds of each frame of the twin, without poses. Raises RunError where its tracks are not those of `ab3dmot`."""
+    op, seconds = _tracker("ab3dmot", recording.kind), []
+    twins = {label: NaiveTracker(rule) for label, rule in enumerate(of_labels(Ab3dmotConfig()))}
+    still = np.eye(3, 4)
+    for k, (boxes3d, _) in enumerate(recording.frames):
+        op.header = Header("dets", k, f"0000/{k:06d}", k * PERIOD_NS)
+        ours = op.process(boxes3d=boxes3d, calibration=recording.calibration)["tracks"]
+        cam = velo_to_camera(boxes3d.boxes3d, recording.calibration.T_cam_velo)[:, [3, 4, 5, 6, 2, 1, 0]]
+        found: list[tuple[int, np.ndarray]] = []
+        start = time.perf_counter()
+        for label, twin in twins.items():
+            mine = boxes3d.labels == label
+            found += [(label, box) for _, box, _ in twin.step(cam[mine], boxes3d.scores[mine], still)]
+        seconds.append(time.perf_counter() - start)
+        _same(recording, k, ours, found)
+    return seconds
+
+
+def _same(recording: Recording, frame: int, ours: Any, found: list[tuple[int, np.ndarray]]) -> None:
+    cam = velo_to_camera(ours.boxes3d, recording.calibration.T_cam_velo)[:, [3, 4, 5]]
+    mine = sorted((int(label), *np.round(row, 2).tolist()) for label, row in zip(ours.labels, cam, strict=True))
+    theirs = sorted((label, *np.round(box[:3], 2).tolist()) for label, box in found)
+    if len(mine) != len(theirs) or any(a[0] != b[0] or abs(a[1] - b[1]) > 0.02 for a, b in zip(mine, theirs, strict=True)):
+        raise RunError(
+            f"bench track: {recording.name} frame {frame}: needs the naive twin's {len(theirs)} tracks, got {len(mine)} or others"
+        )
+
+
+def _thousand(is_known: bool, frames: int = 20) -> float:
+    """Median ms per frame of 1,000 cars on 200 x 200 m, 1 in 20 missed."""
+    random, op, seconds = np.random.default_rng(0), _tracker("best", "probability"), []
+    places, speeds = random.uniform(-100, 100, (1000, 2)), random.normal(0, 0.3, (1000, 2))
+    for k in range(frames):
+        boxes3d = np.empty((1000, 7), np.float32)
+        boxes3d[:, :2] = places + k * speeds + random.normal(0, 0.1, (1000, 2))
+        boxes3d[:, 2:] = -1.0, 4.0, 1.7, 1.5, 0.0
+        boxes3d = boxes3d[random.random(1000) < 0.95]
+        op.header = Header("dets", k, f"0000/{k:06d}", k * PERIOD_NS)
+        seen = Boxes3D(boxes3d, np.full(len(boxes3d), 0.95, np.float32), np.zeros(len(boxes3d), np.int32))
+        start = time.perf_counter()
+        op.process(boxes3d=seen, pose=np.eye(4) if is_known else None)
+        seconds.append(time.perf_counter() - start)
+    return quantile(seconds[2:], 0.5) * 1e3
+
+
+def _end_to_end(recording: Recording) -> float:
+    """Frames/s of a graph, start-up taken out by a short run. Real data: all sequences of the folder."""
+    source = f"driver: synthetic.traffic, config: {{frames: {len(recording.frames)}, cars: 14}}"
+    data = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "kitti_tracking"
+    if recording.kind == "logit":
+        source = f'driver: detections, config: {{root: "{data}"}}'
+    text = f"""version: 1
+nodes:
+  dets: {{{source}}}
+  tracker: {{op: track.tracker, inputs: {{boxes3d: dets.boxes3d, pose: dets.pose, calibration: dets.calibration}}}}
+  results: {{op: write.kitti_tracking, inputs: {{tracks: tracker.tracks, calibration: dets.calibration}}}}
+"""
+    short = min(100, len(recording.frames) // 4)
+    first, second = run_graph(text, frames=short), run_graph(text)
+    return (second["frames"] - first["frames"]) / (second["wall_s"] - first["wall_s"])
+
+
+def _endless(frames: int) -> float:
+    """MB by which memory grows while cars come and go for ever."""
+    random, op = np.random.default_rng(1), _tracker("best", "probability")
+    labels, scores = np.arange(12, dtype=np.int32) % 3, np.full(12, 0.9, np.float32)
+    places, speeds = np.zeros((12, 2)), np.zeros((12, 2))
+    sizes = np.array([[-1, 4, 1.7, 1.5, 0], [-1, 0.8, 0.6, 1.7, 0], [-1, 1.8, 0.6, 1.7, 0]])[labels]
+    pose, early = np.eye(4), 0.0
+    for k in range(frames):
+        gone = (np.abs(places) > 60).any(1) | (places == 0).all(1)
+        places[gone], speeds[gone] = random.uniform(-60, 60, (gone.sum(), 2)), random.normal(0, 0.5, (gone.sum(), 2))
+        places += speeds
+        boxes3d = np.concatenate([places + random.normal(0, 0.05, (12, 2)), sizes], 1).astype(np.float32)
+        seen = random.random(12) < 0.9
+        op.header = Header("dets", k, f"0000/{k:09d}", k * PERIOD_NS)
+        op.process(boxes3d=Boxes3D(boxes3d[seen], scores[seen], labels[seen]), pose=pose if k % 1000 < 500 else None)
+        if k == frames // 10:
+            early = _resident_mb()
+    return _resident_mb() - early
+
+
+def _resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
