@@ -210,6 +210,8 @@ class Joiner:
         """Can no frame still to come on `stream` be better than `best`, for a trigger at `at`?"""
         if stream.bound > at + self._tolerance_ns:
             return True
+        if stream.bound > at + self._reach_ns() and (best is not None or self._late(stream, at)):
+            return True  # what still comes is too late, and so that it is no news
         if best is None:
             return self._live and self._policy == "latest" and stream.name in self._optional
         if best.at == at or (self._live and self._policy == "latest"):

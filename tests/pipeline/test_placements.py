@@ -49,7 +49,7 @@ def first():
 @pytest.mark.xdist_group("placements-demo")
 @pytest.mark.parametrize("way", WAYS)
 def test_demo(pipe, first, way):
-    nodes, sinks = ["world", "voxelize", "tracker", "render", "results"], ["render", "results"]
+    nodes, sinks = ["world", "voxelize", "detect", "tracker", "render", "results", "score"], ["render", "results", "score"]
     report, found, ended = results(pipe, "demo", way, nodes, sinks, "--frames", str(DEMO_FRAMES))
     assert lines(ended) >= DEMO_FRAMES / 10, "at least a track per ten frames"
     assert len(found) > 2
