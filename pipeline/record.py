@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline import lookup, mcapfile
-from pipeline.errors import GraphError, RunError
+from pipeline.errors import GraphError, InputError, RunError
 from pipeline.frame import Header
 from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.mcapfile import Message, Writer
@@ -75,6 +75,7 @@ class Recorder(Operator):
 
     Config = RecorderConfig
     tap = True
+    writer: Writer | None = None
 
     @classmethod
     def inputs_of(cls, config: RecorderConfig) -> Mapping[str, Port]:
@@ -86,8 +87,11 @@ class Recorder(Operator):
         self.drops = Drops(self.out_dir / LOST, self.layout)
         self.waiting: list[tuple[str, Header, int, Any]] = []  # values of static ports; they take the stamp of the next frame
         self.written: set[str] = set()  # static ports that are in the file
-        if self.resume is None or not config.path.exists():
-            self.writer = Writer.create(config.path, self.layout.records(), crc=config.crc)
+        if self.resume is None or not self.resume.steps:  # what a predecessor left has no frame that counts
+            try:
+                self.writer = Writer.create(config.path, self.layout.records(), crc=config.crc)
+            except OSError as error:
+                raise RunError(f"{config.path}: cannot begin the recording: {error.strerror}; record to another disk?") from None
             return
         self.writer = Writer.resume(config.path, self.layout.streams, self.resume.steps, crc=config.crc)
         self.written = {p for p in self.layout.static if self.writer.counts.get(self.layout.channel_of[p])}
@@ -112,8 +116,9 @@ class Recorder(Operator):
         self._append(messages, f"{port} of {self.header}")
 
     def close(self) -> None:
-        self._append(self._statics(0), "the static ports")
-        self.writer.close()
+        if self.writer is not None:
+            self._append(self._statics(0), "the static ports")
+            self.writer.close()
 
     def _statics(self, stamp_ns: int) -> list[Message]:
         messages: list[Message] = []
@@ -123,7 +128,7 @@ class Recorder(Operator):
 
     def _append(self, messages: list[Message], what: str) -> None:
         try:
-            if messages:
+            if messages and self.writer is not None:
                 self.writer.append(messages)
         except OSError as error:
             raise RunError(
@@ -333,14 +338,22 @@ def finish(session: Session, outcome: Outcome | None) -> None:
         result["digest"] = json.dumps(outcome.report["digest"])
     layout = Layout(config)
     drops = Drops(session.options.out / RECORDER / LOST, layout)
+    steps = session.node_books[RECORDER].steps
     try:
-        writer = Writer.resume(path, layout.streams, session.node_books[RECORDER].steps, crc=config.crc)
+        writer = Writer.resume(path, layout.streams, steps, crc=config.crc)
         frames = sum(writer.counts.get(c, 0) for c in layout.streams)
         drops.skip(writer.counts.get(layout.drops, 0))
         mcapfile.finish(writer, drops.rest(), [mcapfile.library().Metadata(RESULT, result)])
     except OSError as error:
         if outcome is not None:
             outcome.errors.append(f"{path}: cannot write its summary: {error.strerror}; it is complete without, readers scan it")
+            outcome.code = outcome.code or 1
+        return
+    except InputError as error:
+        if not steps:  # the recorder died before it had written the beginning
+            path.unlink()
+        elif outcome is not None:
+            outcome.errors.append(str(error))
             outcome.code = outcome.code or 1
         return
     if outcome is not None:

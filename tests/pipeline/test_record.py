@@ -13,7 +13,9 @@ from pipe_runs import check_account, check_balance, wait_for
 
 import pipeline
 from pipeline.graph import parse
-from pipeline.record import Record, with_recorder
+from pipeline.operator import Resume
+from pipeline.playback import Recording
+from pipeline.record import Record, Recorder, with_recorder
 
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
@@ -220,6 +222,30 @@ def test_no_room_for_the_summary(tmp_path, monkeypatch):
     assert {topic: len(ids) for topic, ids in stream(tmp_path / "r.mcap").items()} == {"/src/out": 60, "/two/out": 60}
 
 
+def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch):
+    """Not even the beginning: one line, and no file that is none."""
+    graph, file = tmp_path / "g.yaml", tmp_path / "r.mcap"
+    graph.write_text("version: 1\nnodes:\n" + CHAIN)
+    Disk(monkeypatch, 0)
+    outcome = pipeline.run(graph, out=tmp_path / "out", place="inline", record=file)
+    text = f"{file}: cannot begin the recording: No space left on device; record to another disk?"
+    assert (outcome.exit, outcome.code, outcome.errors) == ("failed", 1, [text])
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("left", [b"", b"\x89MCAP0\r\n\x01"])
+def test_a_predecessor_that_died_at_the_very_beginning(tmp_path, left):
+    """It had not written a frame: whatever it left, the successor begins."""
+    spec = with_recorder(parse("version: 1\nnodes:\n" + CHAIN, "g.yaml"), Record(tmp_path / "r.mcap"))
+    (tmp_path / "r.mcap").write_bytes(left)
+    recorder = Recorder()
+    recorder.config, recorder.out_dir, recorder.resume = spec.nodes["_record"].config, tmp_path, Resume(1, -1, "", 0)
+    recorder.open()
+    recorder.close()
+    assert stream(tmp_path / "r.mcap") == {}
+    Recording(tmp_path / "r.mcap").close()
+
+
 # ---- refused before anything starts
 
 
@@ -264,6 +290,8 @@ def test_without_the_package(pipe):
     env = {"PYTHONPATH": f"{pipe.folder}:{os.environ.get('PYTHONPATH', '')}"}
     ended = pipe.run(pipe.graph(CHAIN), "--record", str(pipe.folder / "r.mcap"), env=env)
     text = "recordings: need the package mcap, which is not installed; pip install 'perception-pipe[record]'"
+    assert (ended.code, ended.stderr) == (2, f"error: {text}\n")
+    ended = pipe.run(pipe.graph(CHAIN), env=env, verb=["replay", "r.mcap"])
     assert (ended.code, ended.stderr) == (2, f"error: {text}\n")
     assert pipe.run(pipe.graph(CHAIN), env=env).code == 0
 
