@@ -9,7 +9,8 @@ out  boxes3d      boxes of every class of the frame in one value, velodyne frame
      imu          static, one per sequence: how the IMU is mounted, where the world of its poses lies; where there is oxts/
 
 Lines may stand in any order of frames; they are sorted, and the log says so. A frame without detections is sent as M = 0.
-Stamps are those of `kitti.tracking` for the same root and sequences.
+The meta of boxes3d says `last: true` with the last frame of a sequence. Stamps are those of `kitti.tracking` for the same root
+and sequences.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ class Detections(Source):
             values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         if self._truth is not None:
             values["truth"] = self._truth.get(frame, empty_truth())
-        return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))
+        meta = {"boxes3d": {"last": frame == sequence.frames[-1]}}
+        return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame), meta=meta)
 
     def _write(self, port: str, value: Any) -> Any:
         return type(value)(*(self.put(port, name, array) for name, array in value._asdict().items()))

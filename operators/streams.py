@@ -17,6 +17,7 @@ DONT_CARE = -1
 
 MAX_POINTS = 200_000
 MAX_BOXES = 4_096
+MAX_HISTORY = 131_072
 
 
 class Boxes3D(NamedTuple):
@@ -36,6 +37,15 @@ class Boxes2D(NamedTuple):
     boxes2d: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+
+
+class History(NamedTuple):
+    frames: np.ndarray
+    boxes3d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    track_ids: np.ndarray
+    boxes2d: np.ndarray
 
 
 class Truth(NamedTuple):
@@ -102,6 +112,20 @@ BOXES2D = Schema(
     value=Boxes2D,
 )
 BOXES2D_LOGIT = Schema("BOXES2D", BOXES2D.arrays, frame="image", kind="logit", limits=BOXES2D.limits, value=Boxes2D)
+HISTORY = Schema(
+    "HISTORY",
+    {
+        "frames": Array("int64", ("M",), "", "number of the frame in its recording, as its item says; rising"),
+        "boxes3d": _BOXES3D,
+        "scores": _SCORES,
+        "labels": _LABELS,
+        "track_ids": _IDS,
+        "boxes2d": _BOXES2D,
+    },
+    frame="velodyne",
+    limits={"M": MAX_HISTORY},
+    value=History,
+)
 TRUTH = Schema(
     "TRUTH",
     {

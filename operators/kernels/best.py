@@ -5,7 +5,8 @@ motion     (T, 4) float64     [x, y, vx, vy]: m, m per step;   motion_cov (T, 4,
 height     (T, 2) float64     [z of the centre, its variance]
 yaw        (T, 2) float64     [yaw, its variance]
 size       (T, 6) float64     [l, w, h, their variances]
-belief     (T, 2) float64     [evidence, score]: running means over the matches; the evidence falls with every miss
+belief     (T, 3) float64     [evidence, score, evidence of the last match]: the first two are running means over the matches;
+                              the evidence falls with every miss
 info       (T, 7) int64       [id, label, hits, steps since the last match, was it shown, STATE now, votes for this front]
 Detections are rows too: boxes (D, 7) float64 as BOXES3D; evidence (D,), the logarithm of how much likelier it is true than not.
 """
@@ -19,7 +20,7 @@ from operators.kernels.sparse import assign_sparse
 
 ID, LABEL, HITS, TIME_SINCE_UPDATE, WAS_SHOWN, STATE, VOTES = 0, 1, 2, 3, 4, 5, 6
 HIDDEN, COASTING, SHOWN = 0, 1, 2
-EVIDENCE, SCORE = 0, 1
+EVIDENCE, SCORE, LATEST = 0, 1, 2
 DISTANCE, MAHALANOBIS = 0, 1
 
 # columns of a class's row of parameters; track/models.py says what they mean
@@ -344,6 +345,7 @@ def update(
         share = max(1.0 / info[t, HITS], p[MEMORY])
         belief[t, EVIDENCE] += share * (evidence[d] - belief[t, EVIDENCE])
         belief[t, SCORE] += share * (scores[d] - belief[t, SCORE])
+        belief[t, LATEST] = evidence[d]
 
 
 @njit(nogil=True, cache=True)
@@ -410,12 +412,28 @@ def give_birth(
         for k in range(3):
             size[num, k], size[num, 3 + k] = p[MEAN_L + k], p[SPREAD_L + k] ** 2
             _blend(size[num], k, 3 + k, boxes[d, 3 + k], p[SIGMA_L + k] * m[LOOSENESS])
-        belief[num, EVIDENCE], belief[num, SCORE] = evidence[d], scores[d]
+        belief[num, EVIDENCE], belief[num, SCORE], belief[num, LATEST] = evidence[d], scores[d], evidence[d]
         row = info[num]
         row[ID], row[LABEL], row[HITS], row[TIME_SINCE_UPDATE], row[WAS_SHOWN], row[VOTES] = next_id, labels[d], 1, 0, 0, 1
         num += 1
         next_id += 1
     return num
+
+
+@njit(nogil=True, cache=True)
+def oddity(box: np.ndarray, p: np.ndarray) -> float:
+    """How much more evidence is asked for of a size that is not its class's."""
+    odd = 0.0
+    for k in range(3):
+        away = max(abs(box[3 + k] - p[MEAN_L + k]) / p[SPREAD_L + k] - 1.5, 0.0)
+        odd += away * away
+    return p[ODD_SIZE] * min(odd, 10.0)
+
+
+@njit(nogil=True, cache=True)
+def farness(box: np.ndarray, p: np.ndarray) -> float:
+    """How much less is asked for of a distant box."""
+    return p[FAR] * min(max((np.hypot(box[0], box[1]) - 40.0) / 10.0, 0.0), 2.0)
 
 
 @njit(nogil=True, cache=True)
@@ -436,7 +454,9 @@ def _move(
         for j in range(4):
             motion_cov[to, i, j] = motion_cov[t, i, j]
     for i in range(2):
-        height[to, i], yaw[to, i], belief[to, i] = height[t, i], yaw[t, i], belief[t, i]
+        height[to, i], yaw[to, i] = height[t, i], yaw[t, i]
+    for i in range(3):
+        belief[to, i] = belief[t, i]
     for i in range(6):
         size[to, i] = size[t, i]
     for i in range(7):
@@ -476,13 +496,9 @@ def settle(
             box[k] = T[0, k] * dx + T[1, k] * dy + T[2, k] * dz
         c, s = np.cos(yaw[kept, 0]), np.sin(yaw[kept, 0])
         box[6] = np.arctan2(T[0, 1] * c + T[1, 1] * s, T[0, 0] * c + T[1, 0] * s)
-        asked = p[SHOW] - p[FAR] * min(max((np.hypot(box[0], box[1]) - 40.0) / 10.0, 0.0), 2.0)
-        odd = 0.0
         for k in range(3):
             box[3 + k] = size[kept, k]
-            away = max(abs(size[kept, k] - p[MEAN_L + k]) / p[SPREAD_L + k] - 1.5, 0.0)
-            odd += away * away
-        asked += p[ODD_SIZE] * min(odd, 10.0)
+        asked = p[SHOW] + oddity(box, p) - farness(box, p)
         evidence = belief[kept, EVIDENCE]
         shown = evidence >= asked and (row[HITS] >= p[MIN_HITS] or evidence >= p[AT_ONCE] or frame <= p[MIN_HITS])
         if shown and misses == 0:

@@ -30,7 +30,7 @@ from operators.track.frame import Seen, Shown, longer
 
 _EGO = np.array([0.4, 0.005])
 _ROUNDNESS = np.where(np.isin(CLASSES, ("Pedestrian", "Person_sitting")), 0.9, 0.0)
-_BORDER_PX = 3.0
+BORDER_PX = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Best:
         self.worth = np.array([worth(label, kind, config) for label in labels])
         self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
         self.motion, self.motion_cov, self.height, self.yaw = (np.zeros((0, *s)) for s in ((4,), (4, 4), (2,), (2,)))
-        self.size, self.belief, self.info = np.zeros((0, 6)), np.zeros((0, 2)), np.zeros((0, 7), np.int64)
+        self.size, self.belief, self.info = np.zeros((0, 6)), np.zeros((0, 3)), np.zeros((0, 7), np.int64)
         self.boxes = np.zeros((0, 7))
         self.restart()
 
@@ -114,8 +114,8 @@ class Best:
             boxes2d = np.full((len(rows), 4), np.nan, np.float32)
         else:
             boxes2d, visible = in_picture(boxes3d, labels, seen.calibration)
-            last_px = seen.calibration.image_size[0] - 1 - _BORDER_PX
-            leaves = ~visible | (boxes2d[:, 0] < _BORDER_PX) | (boxes2d[:, 2] > last_px)
+            last_px = seen.calibration.image_size[0] - 1 - BORDER_PX
+            leaves = ~visible | (boxes2d[:, 0] < BORDER_PX) | (boxes2d[:, 2] > last_px)
             leaves &= self.info[rows, kernel.STATE] == kernel.COASTING
             if leaves.any():
                 rows, boxes3d, labels, boxes2d = rows[~leaves], boxes3d[~leaves], labels[~leaves], boxes2d[~leaves]

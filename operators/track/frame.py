@@ -14,6 +14,7 @@ class Seen(NamedTuple):
 
     boxes3d, scores, labels  as BOXES3D
     boxes2d      (D, 4) float32, NaN where unknown
+    number       of the frame in its recording
     steps        frame periods since the last frame
     T_world_velo (4, 4), None where unknown or not wanted
     calibration  None where not connected, as imu
@@ -23,6 +24,7 @@ class Seen(NamedTuple):
     scores: np.ndarray
     labels: np.ndarray
     boxes2d: np.ndarray
+    number: int
     steps: int
     T_world_velo: np.ndarray | None
     calibration: Calibration | None

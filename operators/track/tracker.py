@@ -7,8 +7,9 @@ in   boxes3d      BOXES3D      detections of all classes of one frame
      imu          IMU          static, optional: only `ab3dmot` wants it
 out  tracks       TRACKS       filtered boxes; ids unique over classes and restarts
      boxes2d      BOXES2D      the same tracks in the picture, row by row; NaN where unknown
+     history      HISTORY      only of `best_offline`: with the last frame of a recording, all of its frames anew
 State: the tracks, the last stamp and pose.   Empty frame: tracks coast, and die of it.
-Presets: best.py, the default; ab3dmot.py, the paper's tracker.
+Presets: best.py, the default; best_offline.py; ab3dmot.py, the paper's tracker.
 Time is counted in frame periods: a frame whose stamp shows k periods since the last one is predicted k steps ahead.
 A new sequence, a stamp that goes back, or a gap above `max_gap` periods ends all tracks; ids run on. Without a pose in
 one frame (sync: optional) that step is not compensated.
@@ -26,6 +27,7 @@ from operators.streams import (
     BOXES3D,
     CALIBRATION,
     CLASSES,
+    HISTORY,
     IMU,
     POSE,
     TRACKS,
@@ -37,8 +39,10 @@ from operators.streams import (
 )
 from operators.track.ab3dmot import Ab3dmot, Ab3dmotConfig
 from operators.track.best import Best, BestConfig
+from operators.track.best_offline import MIN_HITS, BestOffline
 from operators.track.clock import NEW_RECORDING, FrameClock
 from operators.track.frame import Preset, Seen
+from operators.write.kitti import frame_number
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
@@ -48,7 +52,7 @@ IDS_PER_RESTART = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
-    preset: Literal["best", "ab3dmot"] = "best"
+    preset: Literal["best", "best_offline", "ab3dmot"] = "best"
     best: BestConfig = field(default_factory=BestConfig)
     ab3dmot: Ab3dmotConfig = field(default_factory=Ab3dmotConfig)
     score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: what the detector's port says
@@ -90,7 +94,7 @@ class Tracker(Operator):
         "calibration": static(CALIBRATION, optional=True),
         "imu": static(IMU, optional=True),
     }
-    outputs = {"tracks": TRACKS, "boxes2d": BOXES2D}
+    outputs = {"tracks": TRACKS, "boxes2d": BOXES2D, "history": HISTORY}
 
     def open(self) -> None:
         first_id = 1 + IDS_PER_RESTART * (self.resume.restarts if self.resume else 0)
@@ -98,8 +102,10 @@ class Tracker(Operator):
         self.kind = self._kind()
         self.preset = self._make(first_id)
         warm = self._make(first_id)
-        for _ in range(2):  # compile here, where no frame is waiting: births in the first frame, association in the second
+        for _ in range(MIN_HITS):  # compile here, where no frame is waiting: births in the first frame, association in the second
             warm.step(_ANY_FRAME)
+        if isinstance(warm, BestOffline):
+            warm.history()
 
     def process(
         self,
@@ -123,15 +129,21 @@ class Tracker(Operator):
         if steps == NEW_RECORDING:
             self.preset.restart()
         T_world_velo = pose if self.config.use_ego_motion else None
-        shown = self.preset.step(Seen(*boxes3d, in_picture, max(steps, 1), T_world_velo, calibration, imu))
+        number = frame_number(self.header.item, self.header.frame_id)
+        shown = self.preset.step(Seen(*boxes3d, in_picture, number, max(steps, 1), T_world_velo, calibration, imu))
         tracks = Tracks(*(self.put("tracks", name, array) for name, array in zip(Tracks._fields, shown, strict=False)))
         picture = Boxes2D(*(self.put("boxes2d", n, a) for n, a in zip(Boxes2D._fields, shown[-1:] + shown[1:3], strict=True)))
-        return {"tracks": tracks, "boxes2d": picture}
+        out: dict[str, Any] = {"tracks": tracks, "boxes2d": picture}
+        if isinstance(self.preset, BestOffline) and self.meta.get("boxes3d", {}).get("last"):
+            told = self.preset.history()
+            self.describe("history", first=self.preset.numbers[0])
+            out["history"] = type(told)(*(self.put("history", name, a) for name, a in told._asdict().items()))
+        return out
 
     def _make(self, first_id: int) -> Preset:
         if self.config.preset == "ab3dmot":
             return Ab3dmot(self.config.ab3dmot, first_id)
-        return Best(self.config.best, self.kind, first_id)
+        return (BestOffline if self.config.preset == "best_offline" else Best)(self.config.best, self.kind, first_id)
 
     def _kind(self) -> str:
         """Of the scores. A detector that says nothing of them gives probabilities."""
@@ -143,9 +155,10 @@ class Tracker(Operator):
 
 _ANY_FRAME = Seen(
     np.array([[10, 0, 0, 4, 2, 2, 0], [20, 0, 0, 1, 1, 2, 0], [30, 0, 0, 2, 1, 2, 0]], np.float32),
-    np.zeros(3, np.float32),
+    np.full(3, 0.9, np.float32),
     np.arange(3, dtype=np.int32),
     np.zeros((3, 4), np.float32),
+    0,
     1,
     None,
     Calibration(

@@ -2,6 +2,7 @@
 
 in   tracks       TRACKS
      boxes2d      BOXES2D      optional: the same tracks in the picture, row by row; NaN or not connected: projected here
+     history      HISTORY      optional: takes the place of all lines of its sequence from the frame its meta `first` names on
      calibration  CALIBRATION  static, of the camera the results are meant for
 Columns: frame, track id, then as in kitti.py: 18 with the score. Sequence and frame number come from the item
 ("0000/000134"); items without a sequence go to 0000.txt, a frame whose name is no number gets its counter.
@@ -15,7 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from operators.streams import BOXES2D, CALIBRATION, TRACKS, Boxes2D, Calibration, Tracks
+import numpy as np
+
+from operators.streams import BOXES2D, CALIBRATION, HISTORY, TRACKS, Boxes2D, Calibration, History, Tracks
 from operators.write import files, kitti
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
@@ -28,7 +31,12 @@ class KittiTrackingConfig:
 
 class KittiTracking(Operator):
     Config = KittiTrackingConfig
-    inputs = {"tracks": TRACKS, "boxes2d": optional(BOXES2D), "calibration": static(CALIBRATION)}
+    inputs = {
+        "tracks": TRACKS,
+        "boxes2d": optional(BOXES2D),
+        "history": optional(HISTORY),
+        "calibration": static(CALIBRATION),
+    }
 
     def open(self) -> None:
         self.journal = kitti.Journal(self.out_dir, self.resume)
@@ -40,20 +48,31 @@ class KittiTracking(Operator):
         if path.exists():
             forget_after(path, kitti.frame_number(self.resume.item, self.resume.frame_id))
 
-    def process(self, tracks: Tracks, calibration: Calibration, boxes2d: Boxes2D | None = None) -> None:
-        frame = kitti.frame_number(self.header.item, self.header.frame_id)
-        known2d = None if boxes2d is None else boxes2d.boxes2d
-        rows, lines = kitti.lines(*tracks[:3], calibration, self.config.only_visible, known2d)
-        ids = tracks.track_ids[rows].tolist()
-        text = "".join(f"{frame} {track_id} {line}\n" for track_id, line in zip(ids, lines, strict=True))
+    def process(
+        self, tracks: Tracks, calibration: Calibration, boxes2d: Boxes2D | None = None, history: History | None = None
+    ) -> None:
         path = self._path(self.header.sequence)
         try:
             if self.journal.enter(self.header.sequence):
                 path.touch()
+            if history is not None:
+                frames = history.frames
+                text = self._lines(frames, Tracks(*history[1:5]), history.boxes2d, calibration)
+                before = self.meta["history"]["first"] - 1
+                files.replace(path, b"".join(lines_up_to(path, before)) + text.encode())
+                return
+            number = kitti.frame_number(self.header.item, self.header.frame_id)
+            frames = np.full(len(tracks.labels), number)
+            text = self._lines(frames, tracks, None if boxes2d is None else boxes2d.boxes2d, calibration)
             if text:
                 files.append(path, text.encode())
         except OSError as error:
             raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
+
+    def _lines(self, frames: np.ndarray, tracks: Tracks, known2d: np.ndarray | None, calibration: Calibration) -> str:
+        rows, lines = kitti.lines(*tracks[:3], calibration, self.config.only_visible, known2d)
+        heads = zip(frames[rows].tolist(), tracks.track_ids[rows].tolist(), lines, strict=True)
+        return "".join(f"{frame} {track_id} {line}\n" for frame, track_id, line in heads)
 
     def close(self) -> None:
         self.journal.close()
@@ -63,6 +82,10 @@ class KittiTracking(Operator):
 
 
 def forget_after(path: Path, frame: int) -> None:
-    """Keep the complete lines of frames up to and including this one."""
+    files.replace(path, b"".join(lines_up_to(path, frame)))
+
+
+def lines_up_to(path: Path, frame: int) -> list[bytes]:
+    """The complete lines of frames up to and including this one."""
     complete = [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-    files.replace(path, b"".join(line for line in complete if int(line.split(maxsplit=1)[0]) <= frame))
+    return [line for line in complete if int(line.split(maxsplit=1)[0]) <= frame]

@@ -59,6 +59,13 @@ def test_all_classes_of_a_frame_in_one_value(recorded, play):
     IMU.check(IMU.unpack(statics[1].value, "i"), "i")
 
 
+def test_the_last_frame_of_a_sequence_says_so(recorded, play):
+    recorded.calib("calib/0004.txt")
+    recorded.oxts(3, "oxts/0004.txt")
+    _, readings = play(Detections, config(recorded))
+    assert [r.item for r in readings if r.meta["boxes3d"]["last"]] == ["0003/000005", "0004/000002"]
+
+
 def test_2d_boxes_row_by_row(recorded, play):
     _, readings = play(Detections, config(recorded))
     for reading in readings:

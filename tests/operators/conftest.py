@@ -18,7 +18,7 @@ def make(tmp_path):
         op = cls()
         op.config, op.name, op.out_dir, op.resume = cls.Config(**config), name, tmp_path / "out" / name, resume
         op.log = logging.getLogger(name)
-        op.header = header(0)
+        op.header, op.meta = header(0), {}
         op.open()
         return op
 

@@ -16,7 +16,7 @@ EVIDENCE = 1.7
 def tracks_of(boxes):
     """Newborn tracks at these boxes (velodyne = world), as `step` keeps them, with room for no more"""
     n = len(boxes)
-    table = [np.zeros((n, *shape)) for shape in ((4,), (4, 4), (2,), (2,), (6,), (2,))]
+    table = [np.zeros((n, *shape)) for shape in ((4,), (4, 4), (2,), (2,), (6,), (3,))]
     info = np.zeros((n, 7), np.int64)
     measured = measure(boxes, np.eye(4))
     labels, evidence = np.zeros(n, np.int64), np.full(n, EVIDENCE)

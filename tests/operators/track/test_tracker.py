@@ -11,7 +11,7 @@ from operators.track.tracker import Tracker
 from pipeline.errors import FrameError
 from pipeline.operator import Resume
 
-PRESETS = ("best", "ab3dmot")
+PRESETS = ("best", "best_offline", "ab3dmot")
 
 
 @pytest.fixture(params=PRESETS)

@@ -33,13 +33,14 @@ for k in range(5):
     seen = detections((CAR, 10 + k, 0), (PEDESTRIAN, 9, 3), (CYCLIST, 7, -3))
     for array in seen:
         array.flags.writeable = False
+    op.meta = {{"boxes3d": {{"last": k == 4}}}}
     op.process(boxes3d=seen)
 after = compiled()
 print({{n: (before.get(n, 0), c) for n, c in after.items() if c != before.get(n, 0)}})
 """
 
 
-@pytest.mark.parametrize("preset", ["ab3dmot"])
+@pytest.mark.parametrize("preset", ["best", "best_offline", "ab3dmot"])
 def test_open_compiles_all_that_frames_need(preset):
     code = CODE.format(tests=str(ROOT / "tests"), config=f"preset={preset!r}")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from operators.streams import Boxes2D, Tracks
+from operators.streams import Boxes2D, History, Tracks
 from operators.write.kitti_tracking import KittiTracking, forget_after
 from pipeline.errors import RunError
 from pipeline.operator import Resume
@@ -216,3 +216,34 @@ def test_2d_boxes_that_somebody_knows_are_written_and_make_a_track_visible(make,
     assert lines[0][6:10] == ["1.250000", "2.500000", "33.333100", "44.400000"]
     assert lines[0][17] == "16.123400"
     assert 0 < float(lines[1][6]) < float(lines[1][8]) < 199
+
+
+def history(*frames_and_ids):
+    n = len(frames_and_ids)
+    frames, ids = np.array(frames_and_ids, np.int64).reshape(-1, 2).T
+    boxes3d = np.tile(np.array([10, 0, 0, 4, 2, 1.5, 0], np.float32), (n, 1))
+    boxes2d = np.full((n, 4), np.nan, np.float32)
+    return History(frames, boxes3d, np.full(n, 0.5, np.float32), np.zeros(n, np.int32), ids, boxes2d)
+
+
+@pytest.mark.parametrize(
+    ("first", "told", "expected"),
+    [
+        (0, [], []),
+        (0, [(0, 7), (2, 7), (3, 7)], [(0, 7), (2, 7), (3, 7)]),
+        (2, [(2, 8), (3, 8)], [(0, 1), (1, 1), (2, 8), (3, 8)]),
+    ],
+    ids=["nothing was real", "all of it", "from frame 2 on: the tracker had crashed before"],
+)
+def test_a_history_takes_the_place_of_what_was_written(make, feed, straight, header, first, told, expected):
+    """Frames 0..3 hold track 1; with frame 3 comes the history. Another sequence, and what follows, stays."""
+    op = make(KittiTracking)
+    feed(op, "0009/000000", tracks(5))
+    for k in range(3):
+        feed(op, f"0003/{k:06d}", tracks(1))
+    op.header, op.meta = header(3, "0003/000003"), {"history": {"first": first}}
+    op.process(tracks=tracks(1), history=history(*told), calibration=straight)
+    feed(op, "0004/000000", tracks(6))
+    assert frames_and_ids(written(op)["0003.txt"]) == expected
+    assert frames_and_ids(written(op)["0009.txt"]) == [(0, 5)]
+    assert frames_and_ids(written(op)["0004.txt"]) == [(0, 6)]

@@ -1,0 +1,104 @@
+"""Preset `best_offline`: what `best` shows, frame by frame, and at the end of a recording all of it anew, looking back.
+
+A track that is real by the mean evidence of all its detections is there from its first detection to its last, also where it was
+not yet, or not any more, believed, and where it was not seen for up to MAX_GAP steps; one that is not is nowhere. Its path is
+smoothed (kernels/smooth.py), its size is that of the end. Who asks for the `history` port gets that, once per recording, with
+the frame of which the source says `last: true`; a recording that is broken off has none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.geometry.boxes3d import wrap_angle
+from operators.kernels import best as kernel
+from operators.kernels.smooth import look_back
+from operators.streams import Calibration, History
+from operators.track.best import BORDER_PX, Best, in_picture
+from operators.track.frame import Seen, Shown
+
+MEAN_EVIDENCE = 0.2
+MIN_HITS = 4
+MAX_GAP = 15
+
+_PARTS = ("motion", "motion_cov", "height", "yaw", "size", "belief", "info")
+
+
+class BestOffline(Best):
+    def restart(self) -> None:
+        super().restart()
+        self.numbers: list[int] = []
+        self.steps: list[int] = []
+        self.poses: list[np.ndarray] = []
+        self.kept: list[tuple[np.ndarray, ...]] = []  # of each frame, the rows of all tracks
+        self.calibration: Calibration | None = None
+
+    def step(self, seen: Seen) -> Shown:
+        shown = super().step(seen)
+        self.numbers.append(seen.number)
+        self.steps.append(seen.steps)
+        self.poses.append(self.T.copy())
+        self.kept.append(tuple(getattr(self, name)[: self.num].copy() for name in _PARTS))
+        self.calibration = seen.calibration
+        return shown
+
+    def history(self) -> History:
+        """All rows from the first frame of the recording to this one, by frame, then in order of birth."""
+        of_frame = np.repeat(np.arange(len(self.kept)), [len(rows[-1]) for rows in self.kept])
+        motion, motion_cov, height, yaw, size, belief, info = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
+        steps, poses, numbers = np.array(self.steps), np.stack(self.poses), np.array(self.numbers)
+        parts: list[tuple[np.ndarray, ...]] = []
+        order = np.lexsort((of_frame, info[:, kernel.ID]))
+        for rows in np.split(order, np.flatnonzero(np.diff(info[order, kernel.ID])) + 1):
+            hits = np.flatnonzero(info[rows, kernel.TIME_SINCE_UPDATE] == 0)
+            if len(hits) < MIN_HITS:
+                continue
+            rows = rows[: hits[-1] + 1]
+            params = self.params[info[rows[0], kernel.LABEL]]
+            path, up, turned, sizes = motion[rows], height[rows], yaw[rows], size[rows]
+            look_back(path, motion_cov[rows], up, turned, sizes, info[rows], steps[of_frame[rows]], self.params)
+            boxes3d = _boxes(path, up, turned, sizes, poses[of_frame[rows]])
+            less = np.array([kernel.farness(box, params) for box in boxes3d])
+            asked = MEAN_EVIDENCE + kernel.oddity(boxes3d[-1], params) - less
+            real = belief[rows[hits], kernel.LATEST].mean() >= asked
+            real &= _gaps(hits, len(rows)) <= MAX_GAP
+            score = np.float32(belief[rows[-1], kernel.SCORE])
+            seen = np.zeros(len(rows), bool)
+            seen[hits] = True
+            parts.append((of_frame[rows][real], boxes3d[real], info[rows][real], np.full(real.sum(), score), seen[real]))
+        return self._told(parts, numbers)
+
+    def _told(self, parts: list[tuple[np.ndarray, ...]], numbers: np.ndarray) -> History:
+        """The rows of all tracks -> by frame; what coasts out of the picture is left out."""
+        none = (np.empty(0, np.int64), np.empty((0, 7)), np.empty((0, 7), np.int64), np.empty(0, np.float32), np.empty(0, bool))
+        of_frame, boxes3d, info, scores, seen = (np.concatenate(p) for p in zip(none, *parts, strict=True))
+        boxes2d = np.full((len(boxes3d), 4), np.nan, np.float32)
+        stays = np.ones(len(boxes3d), bool)
+        if self.calibration is not None:
+            boxes2d, visible = in_picture(boxes3d, info[:, kernel.LABEL], self.calibration)
+            inside = (boxes2d[:, 0] >= BORDER_PX) & (boxes2d[:, 2] <= self.calibration.image_size[0] - 1 - BORDER_PX)
+            stays = seen | (visible & inside)
+        rows = np.lexsort((info[:, kernel.ID], of_frame))
+        rows = rows[stays[rows]]
+        boxes3d = boxes3d[rows].astype(np.float32)
+        boxes3d[:, 6] = wrap_angle(boxes3d[:, 6])
+        labels, ids = info[rows, kernel.LABEL].astype(np.int32), info[rows, kernel.ID]
+        return History(numbers[of_frame[rows]], boxes3d, scores[rows], labels, ids, boxes2d[rows])
+
+
+def _boxes(motion: np.ndarray, height: np.ndarray, yaw: np.ndarray, size: np.ndarray, T: np.ndarray) -> np.ndarray:
+    """Rows in the world, T (N, 4, 4) T_world_velo -> (N, 7) in the velodyne frame."""
+    out = np.empty((len(motion), 7))
+    out[:, :3] = np.einsum("nij,ni->nj", T[:, :3, :3], np.column_stack([motion[:, :2], height[:, 0]]) - T[:, :3, 3])
+    out[:, 3:6] = size[:, :3]
+    c, s = np.cos(yaw[:, 0]), np.sin(yaw[:, 0])
+    out[:, 6] = np.arctan2(T[:, 0, 1] * c + T[:, 1, 1] * s, T[:, 0, 0] * c + T[:, 1, 0] * s)
+    return out
+
+
+def _gaps(hits: np.ndarray, num: int) -> np.ndarray:
+    """(num,): how far apart the hits before and after each row are; 0 at a hit."""
+    rows = np.arange(num)
+    after = hits[np.searchsorted(hits, rows)]
+    before = hits[np.searchsorted(hits, rows, side="right") - 1]
+    return after - before
