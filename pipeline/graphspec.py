@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import sizing
 from pipeline.operator import Found, Source
-from pipeline.schema import Port
+from pipeline.schema import Port, ports
 from pipeline.yamlfile import Where
 
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
@@ -257,6 +257,13 @@ class GraphSpec:
     def sync_buffer(self, edge: Edge) -> int:
         """Frames of this edge that wait in the reader's join while it decides; 0 where nothing is joined."""
         return sizing.sync_buffer(self, edge)
+
+    def is_spare(self, edge: Edge) -> bool:
+        """Does the reader work without, too? A static input that may stay unconnected, a stream that `sync` calls optional."""
+        node = self.nodes[edge.dst_node]
+        if edge.static:
+            return ports(node.cls.inputs_of(node.config), node.name)[edge.dst_port].optional
+        return node.sync is not None and edge.dst_port in node.sync.optional
 
     def window(self, edge: Edge) -> int:
         """Frames the reader's side may hold at once: credits of the edge.

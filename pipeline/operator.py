@@ -177,8 +177,8 @@ class Source(Node):
     max_disorder_ms  how far a stamp may lie behind the largest one seen; a config key of this name is what `pipe check` and the
                      buffers of joins go by (set the attribute to it in `open`)
     wanted           ports that something is connected to; others need not be read
-    needed           those of them that an operator works with; the rest (a recorder's) is welcome, and no error where it is
-                     not there
+    needed           those of them that an operator cannot do without; the rest (a recorder's, what `sync` calls optional, an
+                     optional static) is welcome, and no error where it is not there
     """
 
     live: ClassVar[bool] = False

@@ -82,9 +82,9 @@ class Plan:
         slots_of = {(p.node, p.port): p.layout.slots for p in self.ports}
         for edge in self.edges:
             holds = int(graph.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))
-            tap = graph.nodes[edge.dst_node].is_tap
+            tap, spare = graph.nodes[edge.dst_node].is_tap, graph.is_spare(edge)
             if edge.static:
-                self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0, tap))
+                self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0, tap, spare))
                 continue
             queue = graph.queue(edge.dst_node, edge.dst_port)
             age = None if queue.max_age_ms is None else round(queue.max_age_ms * 1e6)
@@ -101,6 +101,7 @@ class Plan:
                     age,
                     slots_of[(edge.src_node, edge.src_port)],
                     tap,
+                    spare,
                 )
             )
 

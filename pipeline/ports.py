@@ -44,6 +44,7 @@ class EdgeSpec:
 
     window  frames the reader may have undone at a time; holds: processed ones whose views it may keep
     tap     the reader only watches: unless it blocks, nothing is queued for it (see Operator.tap)
+    spare   the reader works without it, too: a static input that may stay unconnected, a stream that sync calls optional
     """
 
     index: int
@@ -56,6 +57,7 @@ class EdgeSpec:
     max_age_ns: int | None
     slots: int
     tap: bool = False
+    spare: bool = False
     writer_epoch: int = 0
     reader_epoch: int = 0
 

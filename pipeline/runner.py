@@ -194,7 +194,7 @@ class SourceRunner(_Runner):
         self._read_ns = self._made_ns = 0
         self._disorder_ns = round(source.max_disorder_ms * 1e6)
         source.wanted = frozenset(n for n, p in outputs.items() if p.edges)
-        source.needed = frozenset(n for n, p in outputs.items() if any(not e.spec.tap for e in p.edges))
+        source.needed = frozenset(n for n, p in outputs.items() if any(not (e.spec.tap or e.spec.spare) for e in p.edges))
 
     def open(self) -> None:
         self.state(OPENING, monotonic_ns())
