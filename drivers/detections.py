@@ -133,6 +133,8 @@ class Detections(Source):
         for line in unsorted:
             self.log.warning("%s: not in the order of frames; sorted", line)
         self._poses = sequence.poses() if "pose" in self.wanted else None
+        if "pose" in self.wanted and self._poses is None:
+            self.log.warning("%s is not there: no poses", sequence.lacks("pose"))
         self._truth = sequence.truth() if "truth" in self.wanted else None
 
 
