@@ -18,6 +18,7 @@ DONT_CARE = -1
 MAX_POINTS = 200_000
 MAX_BOXES = 4_096
 MAX_HISTORY = 131_072
+MAX_EMBEDDING = 512
 
 
 class Boxes3D(NamedTuple):
@@ -37,6 +38,13 @@ class Boxes2D(NamedTuple):
     boxes2d: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+
+
+class Tracks2D(NamedTuple):
+    boxes2d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    track_ids: np.ndarray
 
 
 class History(NamedTuple):
@@ -112,6 +120,19 @@ BOXES2D = Schema(
     value=Boxes2D,
 )
 BOXES2D_LOGIT = Schema("BOXES2D", BOXES2D.arrays, frame="image", kind="logit", limits=BOXES2D.limits, value=Boxes2D)
+BOXES2D_PROBABILITY = Schema("BOXES2D", BOXES2D.arrays, frame="image", kind="probability", limits=BOXES2D.limits, value=Boxes2D)
+TRACKS2D = Schema(
+    "TRACKS2D",
+    {"boxes2d": _BOXES2D, "scores": _SCORES, "labels": _LABELS, "track_ids": _IDS},
+    frame="image",
+    limits={"M": MAX_BOXES},
+    value=Tracks2D,
+)
+EMBEDDINGS = Schema(
+    "EMBEDDINGS",
+    {"embeddings": Array("float32", ("M", "E"), "", "how each box of the same frame looks, row by row; of zeros: unknown")},
+    limits={"M": MAX_BOXES, "E": MAX_EMBEDDING},
+)
 HISTORY = Schema(
     "HISTORY",
     {

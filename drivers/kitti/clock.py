@@ -58,7 +58,7 @@ def _chosen(who: str, root: Path, sequences: Any) -> list[str]:
 def recorded(root: Path) -> list[str]:
     """Every sequence something was recorded for, sorted: scans, pictures, oxts or detections."""
     folders = [p for kind in ("velodyne", *(f"image_{c:02d}" for c in range(4))) for p in (root / kind).glob("*") if p.is_dir()]
-    files = [*(root / "oxts").glob("*.txt"), *(root / "detections").glob("*/*.txt")]
+    files = [*(root / "oxts").glob("*.txt"), *(root / "detections").glob("*/*.txt"), *root.glob("detections_2d_*/*/*.txt")]
     return sorted({p.name for p in folders} | {p.stem for p in files})
 
 
@@ -69,6 +69,6 @@ def num_frames(root: Path, sequence: str) -> int:
     frames += numbered(root / "velodyne" / sequence, ".bin")
     for camera in range(4):
         frames += numbered(root / f"image_{camera:02d}" / sequence, ".png")
-    for path in (root / "detections").glob(f"*/{sequence}.txt"):
+    for path in (*(root / "detections").glob(f"*/{sequence}.txt"), *root.glob(f"detections_2d_*/*/{sequence}.txt")):
         frames.append(last_frame(path))
     return max(frames, default=-1) + 1

@@ -23,6 +23,7 @@ from pipeline.recording import (
     pack,
     port_from_text,
     port_to_text,
+    trailer,
     unpack,
 )
 from pipeline.schema import ANY, Array, Port, Schema, static
@@ -37,8 +38,10 @@ META = st.dictionaries(st.text(max_size=4), st.integers(-(2**63), 2**63 - 1) | s
 
 def joined(packed) -> bytes:
     """As `mcapfile.Writer` joins them."""
-    assert all(zlib.crc32(packed.pieces[i]) == known for i, known in packed.sums.items())
-    return b"".join(bytes(p) for p in packed.pieces)
+    sums = [zlib.crc32(packed.pieces[i]) for i in packed.summed]
+    end = trailer(sums) if sums else b""
+    assert len(end) == packed.trailer_bytes
+    return b"".join(bytes(p) for p in packed.pieces) + end
 
 
 def back(data: bytes):

@@ -1,0 +1,161 @@
+"""Somebody's 2D detections beside KITTI tracking sequences, with labels and calibration where they are there.
+
+out  boxes2d      boxes of every class of the frame in one value, pixels as the detector wrote them, in the order of classes and
+                  lines; scores in the detector's own unit, too
+     truth        labels of the frame; where there is label_02/
+     calibration  static, one per sequence, of camera 2; where there is calib/
+
+Files: drivers/kitti/detection_files_2d.py. Lines may stand in any order of frames. A frame without detections is sent as M = 0.
+Stamps are those of `kitti.tracking` and `detections` for the same root and sequences, so that all of them can be joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drivers.kitti.clock import Clock, make_clock
+from drivers.kitti.detection_files import last_frame
+from drivers.kitti.detection_files_2d import BOX2D, FRAME, SCORE, WIDTH, read_detections_2d
+from drivers.kitti.files import root_folder, wrong_root
+from drivers.kitti.labels import empty_truth
+from drivers.kitti.oxts import count_lines
+from drivers.kitti.sequence import Sequence, check_served
+from operators.streams import BOXES2D, CALIBRATION, CLASSES, TRUTH, Boxes2D, Truth
+from pipeline.errors import InputError
+from pipeline.frame import Reading, Static
+from pipeline.operator import Found, Source
+from pipeline.schema import static
+
+_WHO = "detections_2d"
+_NEEDS = "detections_2d_<detector>/<Class>/SSSS.txt"
+_CAMERA = 2
+_START = "detections_2d_"
+
+
+@dataclass(frozen=True, slots=True)
+class Detections2dConfig:
+    root: str = ""  # folder with detections_2d_<detector>/, and maybe calib/, oxts/, label_02/
+    detector: str = ""  # "" = the only one
+    sequences: str | int | list[str | int] = "all"  # "all", "0002", or a list
+    rate_hz: float = 10.0
+    min_score: float | None = None  # in the detector's own unit; lower ones are left out
+
+
+class Detections2d(Source):
+    Config = Detections2dConfig
+    outputs = {"boxes2d": BOXES2D, "truth": TRUTH, "calibration": static(CALIBRATION)}
+
+    _clock: Clock
+    _sequences: list[Sequence]
+    _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
+    _next: int
+    _entered: int  # index of the sequence that is loaded
+    _boxes: dict[int, Boxes2D]
+    _truth: dict[int, Truth] | None
+
+    @classmethod
+    def find(cls, config: Detections2dConfig) -> Found:
+        clock, sequences = survey(config)
+        for sequence in sequences:
+            sequence.truth()
+            load(config, sequence)
+        stamps = [clock.stamp_ns(s.name, frame) for s in sequences for frame in s.frames]
+        return Found(len(stamps), config.rate_hz, np.array(stamps, np.int64))
+
+    def open(self, start: int = 0) -> None:
+        self._clock, self._sequences = survey(self.config)
+        check_served(self.name, self.needed, self._sequences)
+        self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
+        self._next, self._entered = start, -1
+
+    def statics(self) -> Iterable[Static]:
+        for sequence in self._sequences:
+            calibration = sequence.calibration()
+            if calibration is not None:
+                yield Static("calibration", calibration.stream(_CAMERA), self._clock.stamp_ns(sequence.name, 0))
+
+    def read(self) -> Reading | None:
+        if self._next >= len(self._plan):
+            return None
+        index, frame = self._plan[self._next]
+        self._next += 1
+        sequence = self._sequences[index]
+        if index != self._entered:
+            self._entered = index
+            self._boxes = load(self.config, sequence)
+            self._truth = sequence.truth() if "truth" in self.wanted else None
+        boxes = self._boxes.get(frame, _EMPTY)
+        sent = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
+        values: dict[str, Any] = {"boxes2d": sent}
+        if self._truth is not None:
+            values["truth"] = self._truth.get(frame, empty_truth())
+        return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))
+
+
+def survey(config: Detections2dConfig) -> tuple[Clock, list[Sequence]]:
+    """Which sequences and frames there are, by looking at names and counting lines only."""
+    root = root_folder(_WHO, config.root, _NEEDS)
+    detectors = sorted(p.name.removeprefix(_START) for p in root.glob(f"{_START}*") if p.is_dir())
+    if not detectors:
+        raise wrong_root(_WHO, root, _NEEDS)
+    if (config.detector and config.detector not in detectors) or (not config.detector and len(detectors) > 1):
+        raise InputError(f"{_WHO}: config.detector: needs one of {', '.join(detectors)}, got {config.detector or 'nothing'}")
+    clock = make_clock(_WHO, root, config.sequences, config.rate_hz)
+    sequences = []
+    for name in clock.start_ns:
+        oxts = root / "oxts" / f"{name}.txt"
+        files = [path for folder in _folders(config, root) if (path := folder / f"{name}.txt").exists()]
+        if oxts.exists() or files:
+            count = count_lines(oxts) if oxts.exists() else max(map(last_frame, files)) + 1
+            sequences.append(Sequence(root, name, list(range(count))))
+        elif config.sequences != "all":
+            raise InputError(f"{_WHO}: config.sequences: {name} needs a detections or oxts file, got none")
+    if not sequences:
+        raise wrong_root(_WHO, root, _NEEDS)
+    return clock, sequences
+
+
+def _folders(config: Detections2dConfig, root: Path) -> list[Path]:
+    """The detector's folders by class, in the order of CLASSES. Raises InputError for a folder of no class."""
+    chosen = root / f"{_START}{config.detector}" if config.detector else next(iter(sorted(root.glob(f"{_START}*"))))
+    found = [p for p in chosen.iterdir() if p.is_dir()]
+    for path in found:
+        if path.name not in CLASSES:
+            raise InputError(f"{path}: needs the name of a class ({', '.join(CLASSES)}), got {path.name}")
+    return sorted(found, key=lambda p: CLASSES.index(p.name))
+
+
+def load(config: Detections2dConfig, sequence: Sequence) -> dict[int, Boxes2D]:
+    """Frame number -> its boxes."""
+    tables, labels = [np.empty((0, WIDTH))], [np.empty(0, np.int32)]
+    for folder in _folders(config, sequence.root):
+        path = folder / f"{sequence.name}.txt"
+        if not path.exists():
+            continue
+        rows = read_detections_2d(path)
+        late = rows[:, FRAME] >= len(sequence.frames)
+        if late.any():
+            line = int(np.argmax(late))
+            raise InputError(
+                f"{path}:{line + 1}: needs a frame 0..{len(sequence.frames) - 1} ({sequence.file('oxts')} has "
+                f"{len(sequence.frames)} lines), got frame {int(rows[line, FRAME])}"
+            )
+        tables.append(rows)
+        labels.append(np.full(len(rows), CLASSES.index(folder.name), np.int32))
+    table, label = np.concatenate(tables), np.concatenate(labels)
+    if config.min_score is not None:
+        kept = table[:, SCORE] >= config.min_score
+        table, label = table[kept], label[kept]
+    out = {}
+    for frame in np.unique(table[:, FRAME]):
+        mine = table[:, FRAME] == frame
+        out[int(frame)] = Boxes2D(table[mine, BOX2D].astype(np.float32), table[mine, SCORE].astype(np.float32), label[mine])
+    return out
+
+
+_EMPTY = Boxes2D(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))

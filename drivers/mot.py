@@ -1,0 +1,194 @@
+"""MOTChallenge folders: public detections, and the pictures where they are there.
+
+out  boxes2d  detections of the frame, pixels as in the file, x2 = x + w, y2 = y + h; scores as the file has them, 1 where all of
+              its scores are -1, which means that it has none
+     image    (H, W, 3) uint8 RGB; where there is img1/
+
+ROOT/SEQ/det/det.txt or ROOT/SEQ/det.txt (or `file` in ROOT/SEQ/), a line per box: frame, id, x, y, w, h, score, ...; comma or
+blank between, frames from 1, the id is not looked at. Lines may stand in any order of frames. A sequence has as many frames as
+SEQ/seqinfo.ini says, else as img1/ has pictures, else the last line tells; a frame without detections is sent as M = 0. Items are
+SEQ/000001 and on. Sequences follow each other by name, a second apart, each at the rate of its seqinfo.ini unless the config says
+one.
+"""
+
+from __future__ import annotations
+
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from drivers.kitti.detection_files import last_frame
+from drivers.kitti.files import check_rate, not_served, numbered, read_lines, root_folder, wrong_root
+from operators.streams import BOXES2D, CLASSES, IMAGE, Boxes2D
+from pipeline.errors import InputError
+from pipeline.frame import Reading
+from pipeline.operator import Found, Source
+
+_WHO = "mot"
+_FILES = ("det/det.txt", "det.txt")
+_NEEDS = "SEQ/det/det.txt or SEQ/det.txt"
+_COLUMNS = "frame id x y w h score"
+_GAP_NS = 1_000_000_000
+_DEFAULT_HZ = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class MotConfig:
+    root: str = ""  # folder with a folder per sequence
+    file: str = ""  # of the detections in a sequence's folder; "" = det/det.txt or det.txt
+    sequences: str | list[str] = "all"  # "all", "MOT17-02", or a list
+    class_name: str = "Pedestrian"  # of all boxes: the files know no classes
+    rate_hz: float | None = None  # None: as seqinfo.ini says, else 30
+
+    def __post_init__(self) -> None:
+        if self.class_name not in CLASSES:
+            raise ValueError(f"class_name: needs one of {', '.join(CLASSES)}, got {self.class_name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A sequence. frames: numbers, from 1; start_ns: when number 1 is."""
+
+    name: str
+    path: Path
+    frames: range
+    rate_hz: float
+    start_ns: int
+    pictures: dict[int, Path]
+
+    def stamp_ns(self, frame: int) -> int:
+        return self.start_ns + round((frame - 1) * 1e9 / self.rate_hz)
+
+
+class Mot(Source):
+    Config, outputs = MotConfig, {"boxes2d": BOXES2D, "image": IMAGE}
+
+    _sequences: list[Recorded]
+    _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
+    _next: int
+    _entered: int  # index of the sequence that is loaded
+    _boxes: dict[int, Boxes2D]
+
+    @classmethod
+    def find(cls, config: MotConfig) -> Found:
+        sequences = survey(config)
+        for sequence in sequences:
+            load(sequence, config.class_name)
+        stamps = [s.stamp_ns(frame) for s in sequences for frame in s.frames]
+        return Found(len(stamps), sequences[0].rate_hz, np.array(stamps, np.int64))
+
+    def open(self, start: int = 0) -> None:
+        self._sequences = survey(self.config)
+        if "image" in self.needed:
+            for s in self._sequences:
+                if not s.pictures:
+                    raise not_served(self.name, "image", f"there is no {Path(self.config.root) / s.name / 'img1'}/*.jpg")
+        self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
+        self._next, self._entered = start, -1
+
+    def read(self) -> Reading | None:
+        if self._next >= len(self._plan):
+            return None
+        index, frame = self._plan[self._next]
+        self._next += 1
+        sequence = self._sequences[index]
+        if index != self._entered:
+            self._entered, self._boxes = index, load(sequence, self.config.class_name)
+        values: dict[str, Any] = {}
+        boxes = self._boxes.get(frame, _EMPTY)
+        if "boxes2d" in self.wanted:
+            values["boxes2d"] = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
+        if "image" in self.wanted and frame in sequence.pictures:
+            path = sequence.pictures[frame]
+            bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if bgr is None:
+                raise InputError(f"{path}: needs a whole picture, got {path.stat().st_size} bytes that do not decode")
+            rgb = self.alloc("image", "image", bgr.shape, np.uint8)
+            values["image"] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
+        return Reading(values, f"{sequence.name}/{frame:06d}", sequence.stamp_ns(frame))
+
+
+def survey(config: MotConfig) -> list[Recorded]:
+    """Which sequences and frames there are; of the detections only the frame numbers are looked at."""
+    root = root_folder(_WHO, config.root, _NEEDS)
+    if config.rate_hz is not None:
+        check_rate(_WHO, config.rate_hz)
+    files = {p.name: path for p in sorted(root.iterdir()) if p.is_dir() and (path := _file(p, config.file)) is not None}
+    if not files:
+        raise wrong_root(_WHO, root, f"SEQ/{config.file}" if config.file else _NEEDS)
+    asked = [config.sequences] if isinstance(config.sequences, str) else config.sequences
+    names = list(files) if config.sequences == "all" else sorted(set(asked))
+    missing = [name for name in names if name not in files]
+    if missing or not names:
+        got = ", ".join(missing) or "an empty list"
+        raise InputError(f"{_WHO}: config.sequences: needs sequences of {root} ({', '.join(files)}), got {got}")
+    out, now = [], 0
+    for name in names:
+        pictures = numbered(root / name / "img1", ".jpg") or numbered(root / name / "img1", ".png")
+        length, rate_hz = _info(root / name / "seqinfo.ini")
+        length = length or max(pictures, default=0) or max(last_frame(files[name]), 0)
+        out.append(Recorded(name, files[name], range(1, length + 1), config.rate_hz or rate_hz, now, pictures))
+        now = out[-1].stamp_ns(length + 1) + _GAP_NS
+    return out
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for file in ([name] if name else _FILES) if (path := folder / file).is_file()), None)
+
+
+def _info(path: Path) -> tuple[int, float]:
+    """(frames, rate): 0 and 30 without a file or without the line. Raises InputError where they are no numbers."""
+    if not path.is_file():
+        return 0, _DEFAULT_HZ
+    ini = configparser.ConfigParser()
+    try:
+        ini.read(path, encoding="utf-8")
+        section = ini["Sequence"]
+        length, rate_hz = int(section.get("seqLength", "0")), float(section.get("frameRate", str(_DEFAULT_HZ)))
+    except (configparser.Error, KeyError, ValueError, UnicodeDecodeError) as error:
+        got = " ".join(str(error).split())
+        raise InputError(f"{path}: needs [Sequence] with seqLength and frameRate as numbers, got: {got}") from None
+    if length < 0 or not rate_hz > 0:
+        raise InputError(f"{path}: needs seqLength and frameRate above 0, got {length} and {rate_hz:g}")
+    return length, rate_hz
+
+
+def load(sequence: Recorded, class_name: str) -> dict[int, Boxes2D]:
+    """Frame number -> its boxes. Raises InputError naming file and line."""
+    path = sequence.path
+    rows = np.array([_parse(path, n, line) for n, line in enumerate(read_lines(path), 1)], np.float64).reshape(-1, 7)
+    last = len(sequence.frames)
+    late = rows[:, 0] > last
+    if late.any():
+        line = int(np.argmax(late))
+        raise InputError(f"{path}:{line + 1}: needs a frame 1..{last} (so long is the sequence), got frame {int(rows[line, 0])}")
+    scores = rows[:, 6] if (rows[:, 6] != -1).any() else np.ones(len(rows))
+    boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], 1)
+    out = {}
+    for frame in np.unique(rows[:, 0]):
+        mine = rows[:, 0] == frame
+        labels = np.full(int(mine.sum()), CLASSES.index(class_name), np.int32)
+        out[int(frame)] = Boxes2D(boxes[mine].astype(np.float32), scores[mine].astype(np.float32), labels)
+    return out
+
+
+def _parse(path: Path, number: int, line: str) -> list[float]:
+    words = line.replace(",", " ").split()
+    try:
+        row = [float(word) for word in words[:7]]
+    except ValueError:
+        row = []
+    if len(row) < 7 or not np.isfinite(row).all():
+        raise InputError(f"{path}:{number}: needs 7 numbers or more ({_COLUMNS} ..), got {line.strip()[:60]!r}")
+    if row[0] < 1 or row[0] % 1:
+        raise InputError(f"{path}:{number}: needs a frame number 1, 2, .. in column 1, got {words[0]}")
+    if row[4] <= 0 or row[5] <= 0:
+        raise InputError(f"{path}:{number}: needs w and h above 0 in columns 5 and 6, got {words[4]} {words[5]}")
+    return row
+
+
+_EMPTY = Boxes2D(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))

@@ -1,0 +1,244 @@
+"""Boxes in the picture in, tracks with ids out: Kalman filter and association in stages.
+
+in   boxes2d      BOXES2D      detections of all classes of one frame
+     embeddings   EMBEDDINGS   optional, of preset `fairmot`: how each of them looks, of any width
+     calibration  CALIBRATION  static, optional: tracks are cut to its picture, and not shown outside
+out  tracks2d     TRACKS2D     tracks seen in this frame, filtered; ids unique over classes and restarts
+State: the tracks, the last stamp.   Empty frame: all tracks are lost, and die of it after `max_age` periods.
+
+byte      Zhang et al. 2022 (ByteTrack), alg. 1. Boxes of at least `high` score continue tracks by IoU, lost ones too; what is
+          left of the tracks takes boxes of at least `low` score. Lost tracks wait `max_age` periods for their box. A box of at
+          least `birth` score that continues nothing begins a track, shown from `min_hits` boxes in a row on; in the first frame
+          of a recording at once.
+fairmot   Zhang et al. 2021 (FairMOT), Wang et al. 2020 (JDE). First boxes of at least `high` score and all tracks, lost ones
+          too, by looks: 0.98 x cosine distance + 0.02 x squared Mahalanobis distance, which must be within the 95 % gate. Then as
+          `byte`, but overlap alone brings nobody back who was lost and whose looks are known. Looks are a running mean.
+
+Without looks (no `embeddings` connected or in this frame, a row of zeros, a track that never had any) a pair is a pair of `byte`.
+NaN in them is refused, and so is another width than the recording began with; length does not matter.
+A filter's state is [cx, cy, w, h] and their changes: w and h move apart where the border of the picture cuts a box or an object
+turns, which aspect and height tie together (kernels/kalman2d.py).
+Time and recordings as in tracker.py: frame periods; another sequence, a stamp that goes back or a gap end all tracks, ids run on.
+No row is ever taken back, and no later frame decides it. Score of a track: that of its last box, in its own kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+import numpy as np
+
+from operators.kernels import tracker2d as kernel
+from operators.streams import BOXES2D, CALIBRATION, CLASSES, EMBEDDINGS, TRACKS2D, Boxes2D, Calibration, Tracks2D
+from operators.track.clock import NEW_RECORDING, FrameClock
+from operators.track.frame import longer
+from operators.track.tracker import IDS_PER_RESTART
+from pipeline.errors import FrameError
+from pipeline.operator import Operator
+from pipeline.schema import optional, static
+
+_SHARES = ("high", "low", "birth", "min_iou", "min_iou_next", "min_iou_new")
+
+
+@dataclass(frozen=True, slots=True)
+class ByteConfig:
+    high: float = 0.6  # scores are probabilities here; logits are turned into them first
+    low: float = 0.1
+    birth: float = 0.7
+    min_iou: float = 0.2  # of boxes of a high score
+    min_iou_next: float = 0.5  # of boxes of a low score; of `fairmot` where looks did not decide
+    min_iou_new: float = 0.3  # of tracks that are not shown yet
+    min_hits: int = 2
+    max_age: int = 30  # frame periods without a box that a track survives
+    position_noise: float = 0.05  # of a box, as a share of its size
+    change_noise: float = 0.0125  # of its change per period: twice the paper's, whose video has 30 frames a second
+
+    def __post_init__(self) -> None:
+        for key in _SHARES:
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key}: needs 0..1, got {getattr(self, key)}")
+        if not self.low <= self.high <= self.birth:
+            raise ValueError(f"low, high, birth: needs low <= high <= birth, got {self.low}, {self.high}, {self.birth}")
+        for key, least in (("min_hits", 1), ("max_age", 0)):
+            if getattr(self, key) < least:
+                raise ValueError(f"{key}: needs {least} or more, got {getattr(self, key)}")
+        for key in ("position_noise", "change_noise"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"{key}: needs a number above 0, got {getattr(self, key)}")
+
+
+@dataclass(frozen=True, slots=True)
+class FairmotConfig(ByteConfig):
+    high: float = 0.4
+    birth: float = 0.4
+    max_unlike: float = 0.4  # of looks and motion together
+    motion_gate: float = 9.4877  # squared Mahalanobis distance: 95 % of chi-square, 4 degrees of freedom
+    motion_share: float = 0.02  # of it in the cost
+    memory: float = 0.9  # of the looks so far in the new mean
+
+    def __post_init__(self) -> None:
+        ByteConfig.__post_init__(self)
+        for key, most in (("max_unlike", 2), ("motion_share", 1), ("memory", 1)):
+            if not 0 <= getattr(self, key) <= most:
+                raise ValueError(f"{key}: needs 0..{most}, got {getattr(self, key)}")
+        if not self.motion_gate > 0:
+            raise ValueError(f"motion_gate: needs a number above 0, got {self.motion_gate}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker2dConfig:
+    preset: Literal["byte", "fairmot"] = "byte"
+    byte: ByteConfig = field(default_factory=ByteConfig)
+    fairmot: FairmotConfig = field(default_factory=FairmotConfig)
+    score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: what the detector's port says
+    rate_hz: float | None = None  # of the frames; None: learned from the stamps
+    max_gap: int = 30  # frame periods without a frame after which every track has ended
+
+
+class Tracks:
+    """The tracker without the engine."""
+
+    def __init__(self, config: ByteConfig, first_id: int) -> None:
+        self.next_id = first_id
+        self.by_looks = isinstance(config, FairmotConfig)
+        self.rules = np.zeros(kernel.NUM_RULES)
+        for rule in fields(config):
+            self.rules[getattr(kernel, rule.name.upper())] = getattr(config, rule.name)
+        self.x, self.P, self.info = np.zeros((0, 8)), np.zeros((0, 4, 3)), np.zeros((0, 5), np.int64)
+        self.scores = np.zeros(0, np.float32)
+        self.restart()
+
+    def restart(self) -> None:
+        """Another recording begins: all tracks end, ids run on."""
+        self.num, self.frame = 0, 0
+        self.looks = np.zeros((len(self.x), 0), np.float32)
+
+    def step(self, boxes: Boxes2D, sure: np.ndarray, looks: np.ndarray | None, steps: int) -> Tracks2D:
+        """One frame. sure (D,) float64: scores as probabilities; looks (D, E) float32, of unit length or zeros."""
+        count = len(boxes.labels)
+        if looks is not None and looks.shape[1] != self.looks.shape[1]:
+            self.looks = np.zeros((len(self.x), looks.shape[1]), np.float32)
+        if looks is None:
+            looks = np.zeros((count, self.looks.shape[1]), np.float32)
+        if self.num + count > len(self.x):
+            room = 2 * (self.num + count)
+            self.x, self.P, self.info = longer(self.x, room), longer(self.P, room), longer(self.info, room)
+            self.scores, self.looks = longer(self.scores, room), longer(self.looks, room)
+        corners = boxes.boxes2d.astype(np.float64)
+        centred = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
+        self.frame += 1
+        self.num, self.next_id = kernel.step(
+            centred,
+            boxes.labels.copy(),  # read-only arrays are of another type, and would be compiled for once more
+            boxes.scores.copy(),
+            sure,
+            looks,
+            self.x,
+            self.P,
+            self.looks,
+            self.scores,
+            self.info,
+            self.num,
+            steps,
+            self.rules,
+            self.frame,
+            self.next_id,
+            np.empty(count, np.int64),
+        )
+        info = self.info[: self.num]
+        rows = np.flatnonzero((info[:, kernel.STATE] == kernel.TRACKED) & (info[:, kernel.TIME_SINCE_UPDATE] == 0))
+        centre, half = self.x[rows, :2], np.maximum(self.x[rows, 2:4], 1.0) / 2
+        shown = np.concatenate([centre - half, centre + half], 1).astype(np.float32)
+        return Tracks2D(shown, self.scores[rows], info[rows, kernel.LABEL].astype(np.int32), info[rows, kernel.ID])
+
+
+class Tracker2d(Operator):
+    Config = Tracker2dConfig
+    inputs = {"boxes2d": BOXES2D, "embeddings": optional(EMBEDDINGS), "calibration": static(CALIBRATION, optional=True)}
+    outputs = {"tracks2d": TRACKS2D}
+
+    def open(self) -> None:
+        first_id = 1 + IDS_PER_RESTART * (self.resume.restarts if self.resume else 0)
+        self.clock = FrameClock(self.config.rate_hz, self.config.max_gap)
+        said = self.config.score_kind
+        self.kind = said if said != "auto" else self.kinds.get("boxes2d") or "probability"
+        config = self.config.fairmot if self.config.preset == "fairmot" else self.config.byte
+        self.tracks = Tracks(config, first_id)
+        warm = Tracks(config, first_id)
+        for looks in (None, np.ones((1, 1), np.float32)):  # compile here, where no frame is waiting
+            warm.step(_ANY_BOX, np.ones(1), looks, 1)
+
+    def process(self, boxes2d: Boxes2D, embeddings: np.ndarray | None = None, calibration: Calibration | None = None) -> Tracks2D:
+        who = f"{self.name} at {self.header}"
+        check(boxes2d, self.kind, who)
+        looks = None
+        if embeddings is not None and self.tracks.by_looks:
+            looks = unit_rows(embeddings, len(boxes2d.labels), who)
+        steps = self.clock.tick(self.header.sequence, self.header.stamp_ns)
+        if steps == NEW_RECORDING:
+            self.tracks.restart()
+        width = self.tracks.looks.shape[1]
+        if looks is not None and width not in (0, looks.shape[1]):
+            raise FrameError(
+                f"{who}: embeddings: needs width {width}, as this recording began with, got {looks.shape[1]}; "
+                "of another net, they cannot be compared"
+            )
+        scores = boxes2d.scores.astype(np.float64)
+        sure = scores if self.kind == "probability" else 1 / (1 + np.exp(-scores))
+        shown = self.tracks.step(boxes2d, sure, looks, max(steps, 1))
+        if calibration is not None:
+            shown = in_picture(shown, calibration.image_size)
+        return Tracks2D(*(self.put("tracks2d", name, array) for name, array in shown._asdict().items()))
+
+
+def check(detections: Boxes2D, kind: str, who: str) -> None:
+    """Raises FrameError on numbers that no box has, for one would poison its track, and on scores of another kind."""
+    boxes2d, scores, labels = detections
+    good = np.isfinite(boxes2d).all(1) & (boxes2d[:, 2:] > boxes2d[:, :2]).all(1)
+    if not good.all():
+        row = int(good.argmin())
+        raise FrameError(
+            f"{who}: boxes2d: needs finite x1 y1 x2 y2 with x2 > x1 and y2 > y1, got {boxes2d[row].tolist()} in row {row}; "
+            "a damaged detection file?"
+        )
+    right = (labels >= 0) & (labels < len(CLASSES)) & ~np.isnan(scores)
+    if not right.all():
+        row = int(right.argmin())
+        raise FrameError(
+            f"{who}: boxes2d: needs labels 0..{len(CLASSES) - 1} and scores, got label {labels[row]} with score "
+            f"{scores[row]} in row {row}; DontCare regions are no detections"
+        )
+    if kind == "probability" and len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
+        row = int(((scores < 0) | (scores > 1)).argmax())
+        raise FrameError(
+            f"{who}: boxes2d: needs scores 0..1, since nobody says otherwise, got {scores[row]} in row {row}; "
+            "are they logits? set config.score_kind: logit"
+        )
+
+
+def unit_rows(embeddings: np.ndarray, count: int, who: str) -> np.ndarray:
+    """(D, E) float32 of any length -> of unit length, rows of zeros as they are. Raises FrameError on NaN, on D != count."""
+    if len(embeddings) != count:
+        raise FrameError(
+            f"{who}: embeddings: needs a row for each of {count} boxes2d, got {len(embeddings)}; of another detector?"
+        )
+    finite = np.isfinite(embeddings).all(1)
+    if not finite.all():
+        raise FrameError(
+            f"{who}: embeddings: needs finite numbers, got {embeddings[finite.argmin()][:4].tolist()}.. in row "
+            f"{int(finite.argmin())}; zeros say that looks are not known"
+        )
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+    return np.divide(embeddings, lengths, out=np.zeros(embeddings.shape), where=lengths > 0).astype(np.float32)
+
+
+def in_picture(tracks: Tracks2D, image_size: np.ndarray) -> Tracks2D:
+    """Cut to 0..W-1, 0..H-1; those of which nothing is left go."""
+    last = np.tile(image_size.astype(np.float32) - 1, 2)
+    boxes2d = np.clip(tracks.boxes2d, 0, last)
+    left = (boxes2d[:, 2:] > boxes2d[:, :2]).all(1)
+    return Tracks2D(boxes2d[left], *(a[left] for a in tracks[1:]))
+
+
+_ANY_BOX = Boxes2D(np.array([[0, 0, 9, 9]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int32))

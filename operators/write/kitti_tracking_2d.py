@@ -1,0 +1,34 @@
+"""2D tracks as KITTI tracking results: one text file per sequence, DIR/<node>/SSSS.txt, a line per track and frame.
+
+in  tracks2d  TRACKS2D
+Columns: those of write.kitti_tracking, with KITTI's numbers for what is not known: alpha -10, h w l -1, x y z -1000, ry -10.
+Sequence and frame number come from the item ("0000/000134"); items without a sequence go to 0000.txt, a frame whose name is no
+number gets its counter.
+State: none but the files.   Empty frame: no lines; the file of its sequence exists nevertheless.
+A frame's lines are on disk when process() returns. Continued after a crash, lines of frames that do not count go.
+"""
+
+from __future__ import annotations
+
+from operators.streams import CLASSES, TRACKS2D, Tracks2D
+from operators.write.kitti import as_said, frame_number
+from operators.write.tracks2d import SequenceFiles
+from pipeline.operator import Operator
+
+_LINE = "%d %d %s -1 -1 -10 %.6f %.6f %.6f %.6f -1 -1 -1 -1000 -1000 -1000 -10 %.6f\n"
+
+
+class KittiTracking2d(Operator):
+    inputs = {"tracks2d": TRACKS2D}
+
+    def open(self) -> None:
+        self.files = SequenceFiles(self.name, self.out_dir, self.resume)
+
+    def process(self, tracks2d: Tracks2D) -> None:
+        number = frame_number(self.header.item, self.header.frame_id)
+        boxes2d, scores = as_said(tracks2d.boxes2d).tolist(), as_said(tracks2d.scores).tolist()
+        rows = zip(tracks2d.track_ids.tolist(), tracks2d.labels.tolist(), boxes2d, scores, strict=True)
+        self.files.add(self.header, "".join(_LINE % (number, i, CLASSES[label], *box, score) for i, label, box, score in rows))
+
+    def close(self) -> None:
+        self.files.close()
