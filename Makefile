@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run test test-slow test-pythons test-open3d lint format bench trackeval clean help
+.PHONY: run soak test test-slow test-pythons test-open3d lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -31,6 +31,10 @@ format: $(READY)  ## let ruff rewrite
 
 bench: $(READY)  ## measure: hop latency and engine overhead beside bare pyzmq, scoring beside TrackEval
 	$(BIN)/pipe bench all
+
+SECONDS ?= 3600
+soak: $(READY)  ## an hour of a robot's graph: do memory and p99 stay flat? SECONDS=60 for a look, SHIELD=1 beside other load (root)
+	$(BIN)/python -m bench.soak --seconds $(SECONDS) $(if $(SHIELD),--shield)
 
 # Not in the test extra: its list of packages has opencv-python, which writes over opencv-python-headless; it needs none of them here.
 trackeval: $(READY)  ## install TrackEval, which tests and `pipe bench eval` compare with where it is there

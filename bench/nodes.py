@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from operators.streams import IMAGE, PILLARS, Pillars
 from pipeline.frame import Reading
 from pipeline.operator import Found, Operator, Source
 from pipeline.schema import ANY, Array, Schema
@@ -121,3 +122,41 @@ class Noise(Source):
             self.filled.add(address)
         self.index += 1
         return Reading({"out": data}, f"{self.index - 1:06d}", self.index * 1_000_000)
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    frames: int = 100
+    rate_hz: float = 10.0
+
+
+class Camera(Source):
+    """1080p pictures of noise, four of them in turns."""
+
+    Config, outputs = CameraConfig, {"image": IMAGE}
+
+    @classmethod
+    def find(cls, config: CameraConfig) -> Found:
+        return Found(config.frames, config.rate_hz, (np.arange(config.frames) * round(1e9 / config.rate_hz)).astype(np.int64))
+
+    def open(self, start: int = 0) -> None:
+        self.index = start
+        self.pictures = np.random.default_rng(0).integers(0, 256, (4, 1080, 1920, 3), np.uint8)
+
+    def read(self) -> Reading | None:
+        if self.index >= self.config.frames:
+            return None
+        index, self.index = self.index, self.index + 1
+        image = self.alloc("image", "image", (1080, 1920, 3), np.uint8)
+        image[:] = self.pictures[index % 4]
+        return Reading({"image": image}, f"{index:06d}", index * round(1e9 / self.config.rate_hz))
+
+
+class Pair(Operator):
+    """A picture and the pillars nearest to it in time: looks at some of both."""
+
+    inputs = {"image": IMAGE, "pillars": PILLARS}
+
+    def process(self, image: np.ndarray, pillars: Pillars) -> None:
+        if image[::64].max() == 0 or len(pillars.counts) == 0:
+            raise ValueError(f"{self.name}: needs pictures and pillars, got nothing but zeros")

@@ -14,18 +14,16 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from bench.common import header, quantile, run_graph
 from bench.naive_tracker import NaiveTracker
-from drivers.detections import DetectionsConfig, load
-from drivers.kitti.oxts import count_lines
-from drivers.kitti.sequence import Sequence
+from bench.recordings import Recording, data_folder, read
 from drivers.synthetic.traffic import SyntheticTraffic
 from operators.geometry.boxes3d import velo_to_camera
-from operators.streams import Boxes2D, Boxes3D, Calibration, Imu
+from operators.streams import Boxes2D, Boxes3D, Calibration
 from operators.track.ab3dmot import Ab3dmotConfig, of_labels
 from operators.track.tracker import Tracker
 from pipeline.errors import RunError
@@ -42,15 +40,6 @@ TABLE_24 = {
         "MAXN": 23.3, "30W 2CORE": 23.3, "15W DESKTOP": 14.7, "30W ALL": 14.5, "30W 4CORE": 13.1, "30W 6CORE": 9.5, "15W": 8.6,
     },
 }  # fmt: skip
-
-
-class Recording(NamedTuple):
-    name: str
-    kind: str  # of the scores
-    frames: list[tuple[Boxes3D, Boxes2D]]
-    poses: np.ndarray
-    calibration: Calibration
-    imu: Imu | None
 
 
 def main(rounds: int = ROUNDS, endless: int = 1_000_000) -> dict[str, Any]:
@@ -110,20 +99,10 @@ def _table_24(out: dict[str, Any], recordings: list[Recording]) -> None:
 
 
 def _real() -> list[Recording]:
-    data = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     found = []
     for folder, names in RECORDINGS.items():
-        root = data / folder
-        for name in names if (root / "detections").is_dir() else ():
-            numbers = list(range(count_lines(root / "oxts" / f"{name}.txt")))
-            sequence = Sequence(root, name, numbers)
-            boxes, _, _ = load(DetectionsConfig(root=str(root)), sequence)
-            none = next(iter(boxes.values()))
-            frames = [boxes.get(k) or type(none)(*(a[:0] for a in none)) for k in numbers]
-            calibration, poses = sequence.calibration(), sequence.poses()
-            assert calibration is not None and poses is not None
-            pairs = [(Boxes3D(f.boxes3d, f.scores, f.labels), Boxes2D(f.boxes2d, f.scores, f.labels)) for f in frames]
-            found.append(Recording(name, "logit", pairs, poses, calibration.stream(2), sequence.imu()))
+        root = data_folder() / folder
+        found += [read(root, name) for name in names if (root / "detections").is_dir()]
     return found
 
 
@@ -206,9 +185,8 @@ def _thousand(is_known: bool, frames: int = 20) -> float:
 def _end_to_end(recording: Recording) -> float:
     """Frames/s of a graph, start-up taken out by a short run. Real data: all sequences of the folder."""
     source = f"driver: synthetic.traffic, config: {{frames: {len(recording.frames)}, cars: 14}}"
-    data = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "kitti_tracking"
     if recording.kind == "logit":
-        source = f'driver: detections, config: {{root: "{data}"}}'
+        source = f'driver: detections, config: {{root: "{data_folder() / "kitti_tracking"}"}}'
     text = f"""version: 1
 nodes:
   dets: {{{source}}}

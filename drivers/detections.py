@@ -190,7 +190,7 @@ def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | None
     if config.frames == "oxts":
         raise InputError(f"{oxts}: needs to be there for config.frames: oxts, got no such file; config.frames: auto goes without")
     files = [p for folder in _folders(config, root) if (p := folder / f"{name}.txt").exists()]
-    return list(range(max(map(last_frame, files)) + 1)) if files else None
+    return list(range(max(0, *map(last_frame, files)) + 1)) if files else None  # an empty file is a frame with nothing in it
 
 
 class Boxes(NamedTuple):

@@ -1,48 +1,56 @@
-"""Named steps of a frame's life where a test can make the process kill itself: `--inject NODE:STEP[@N]`.
+"""Named steps of a frame's life where a test can make the process kill itself: `--inject NODE:STEP[@N[+]]`.
 
-The steps are those of docs/decisions/001-frame-life.md. Without `--inject` a point costs one comparison.
+The steps are those of docs/decisions/001-frame-life.md. In a group (`place:`) a step counts whichever member's frame passes
+it. Without `--inject` a point costs one look at an empty table.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.errors import GraphError
 
 STEPS = ("allocated", "written", "committed", "sent", "received", "processing", "processed", "released", "reading")
 
-_armed: Fault | None = None
+_armed: dict[str, int] = {}  # step -> passings left
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fault:
-    """Kill the process of `node` at the `count`-th passing of `step`."""
+    """Kill the process of `node` at the `count`-th passing of `step`: once, or with `again` in each of its lives."""
 
     node: str
     step: str
     count: int
+    again: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Fault:
         node, colon, rest = text.partition(":")
-        step, _, count = rest.partition("@")
-        if not colon or step not in STEPS or not (count or "1").isdigit():
+        step, at, when = rest.partition("@")
+        number = re.fullmatch(r"(\d+)(\+?)", when if at else "1")
+        if not colon or step not in STEPS or not number or not int(number[1]):
             raise GraphError(
-                f"--inject {text}: needs NODE:STEP[@N] with STEP one of {', '.join(STEPS)}; e.g. tracker:processing@10"
+                f"--inject {text}: needs NODE:STEP[@N[+]] with STEP one of {', '.join(STEPS)}; "
+                "e.g. tracker:processing@10 (once), tracker:sent@30+ (at the 30th passing of each life)"
             )
-        return cls(node, step, int(count or 1))
+        return cls(node, step, int(number[1]), bool(number[2]))
 
 
-def arm(fault: Fault | None) -> None:
-    global _armed
-    _armed = fault
+def arm(faults: Iterable[Fault]) -> None:
+    """Those of this process and this life of it; of two at one step the nearer one counts."""
+    _armed.clear()
+    for fault in faults:
+        _armed[fault.step] = min(fault.count, _armed.get(fault.step, fault.count))
 
 
 def point(step: str) -> None:
     """A frame passes this step here and now."""
-    if _armed is not None and _armed.step == step:
-        _armed.count -= 1
-        if _armed.count == 0:
+    if _armed and step in _armed:
+        _armed[step] -= 1
+        if _armed[step] == 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -15,6 +15,7 @@ from pipeline.yamlfile import Where
 
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
 """open() may load and, the first time on a machine, compile: beside the other nodes' on few cores."""
+MAX_BACKOFF_S = 30.0
 QUEUE_SIZE = {"block": 4, "latest": 1, "drop_oldest": 4}
 
 
@@ -25,7 +26,7 @@ def at_least(value: float | None, limit: float, name: str, above: bool = False) 
 
 @dataclass(frozen=True)
 class Restart:
-    """At most `max` restarts within `window_s`, the n-th in a row after backoff_s · 2^(n-1)."""
+    """At most `max` restarts within `window_s`, the n-th in a row after backoff_s · 2^(n-1), at most MAX_BACKOFF_S."""
 
     policy: Literal["never", "on-failure", "always"] = "on-failure"
     max: int = 5
@@ -36,6 +37,10 @@ class Restart:
         at_least(self.max, 0, "max")
         at_least(self.backoff_s, 0, "backoff_s")
         at_least(self.window_s, 0, "window_s", above=True)
+
+    def delay_s(self, deaths: int) -> float:
+        """From the `deaths`-th death within the window to the next start."""
+        return min(self.backoff_s * 2.0 ** min(deaths - 1, 100), max(self.backoff_s, MAX_BACKOFF_S))
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,12 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.checksum import FAST, combine, crc32
 from pipeline.errors import GraphError, InputError
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -36,10 +34,8 @@ _CHUNK_FIXED = 8 + 8 + 8 + 4  # of a chunk's head, before the name of its compre
 _INDEX = struct.Struct("<HI")
 _WINDOW = 16 << 10
 _MAX_BUFFERS = 512
-_BESIDE = 1 << 19
-"""Bytes of a message from which its checksums are worth another thread."""
-_WORTH = 1 << 16
-"""Bytes from which combining two checksums costs less than going over the bytes again."""
+_WORTH = 1 << 18 if FAST else 1 << 14
+"""Bytes from which combining two checksums (6 µs) costs less than going over the bytes again."""
 
 Buffer = bytes | memoryview
 
@@ -66,26 +62,14 @@ def record(made: Any) -> bytes:
 
 @dataclass(slots=True)
 class Message:
-    """What `append` takes. `pieces` are its data in order.
-
-    summed   which pieces' CRC-32 `trailer` makes the last piece of, of `trailer_bytes`
-    """
+    """What `append` takes. pieces: its data, in order; sums: index of a piece -> its CRC-32, where that is known already."""
 
     channel: int
     sequence: int
     log_ns: int
     publish_ns: int
-    pieces: list[Buffer]
-    summed: tuple[int, ...] = ()
-    trailer: Callable[[list[int]], bytes] | None = None
-    trailer_bytes: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        return sum(map(len, self.pieces)) + self.trailer_bytes
-
-    def sums(self) -> list[int]:
-        return [zlib.crc32(self.pieces[i]) for i in self.summed]
+    pieces: Sequence[Buffer]
+    sums: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -110,7 +94,6 @@ class Writer:
         self.counts: dict[int, int] = {}
         self._limit, self._crc = chunk_bytes, crc
         self._chunk: _Chunk | None = None
-        self._pool: ThreadPoolExecutor | None = None
 
     @classmethod
     def create(cls, path: Path, records: Iterable[Any], *, chunk_bytes: int = CHUNK_BYTES, crc: bool = True) -> Writer:
@@ -196,76 +179,40 @@ class Writer:
             chunk.index.setdefault(e.channel, []).append((e.log_ns, e.record_at - row.data_at))
             chunk.start_ns, chunk.end_ns = min(chunk.start_ns, e.log_ns), max(chunk.end_ns, e.log_ns)
         for at in range(row.data_at, row.data_at + chunk.size, 1 << 20) if self._crc else ():
-            chunk.crc = zlib.crc32(os.pread(self.fd, min(1 << 20, row.data_at + chunk.size - at), at), chunk.crc)
+            chunk.crc = crc32(os.pread(self.fd, min(1 << 20, row.data_at + chunk.size - at), at), chunk.crc)
         self._chunk = chunk
         return row.data_at + chunk.size
 
     def append(self, messages: Sequence[Message]) -> None:
-        """All of them or, when the disk refuses (OSError), none; on disk, for other processes, when this returns.
-
-        The checksums of a large last message are made while it is written, by another thread.
-        """
+        """All of them or, when the disk refuses (OSError), none; on disk, for other processes, when this returns."""
         if self._chunk is not None and self._chunk.size >= self._limit:
             self.close_chunk()
-        last = messages[-1]
-        beside = None
-        if last.trailer is not None and last.nbytes >= _BESIDE:
-            self._pool = self._pool or ThreadPoolExecutor(1, "checksums")
-            beside = self._pool.submit(last.sums)
-        try:
-            self._append(messages, beside)
-        finally:
-            if beside is not None:
-                beside.result()  # it looks at a frame that will be gone
-
-    def _append(self, messages: Sequence[Message], beside: Future[list[int]] | None) -> None:
         new = self._chunk is None
         chunk = self._chunk or _Chunk(self.end, messages[0].log_ns, messages[0].log_ns)
-        times = [m.log_ns for m in messages]
-        after = _Chunk(chunk.at, min(chunk.start_ns, *times), max(chunk.end_ns, *times), chunk.size, chunk.crc, chunk.index)
-        heads = [
-            _MESSAGE.pack(MESSAGE, 22 + m.nbytes, m.channel, m.sequence & 0xFFFFFFFF, m.log_ns, m.publish_ns) for m in messages
-        ]
+        start_ns, end_ns, size, crc = chunk.start_ns, chunk.end_ns, chunk.size, chunk.crc
+        buffers: list[Buffer] = [b""] if new else []  # the chunk's own head
         offsets = []
-        for head, message in zip(heads, messages, strict=True):
-            offsets.append(after.size)
-            after.size += len(head) + message.nbytes
-        sums = [m.sums() for m in messages[:-1]] + ([messages[-1].sums()] if beside is None else [])
-        buffers: list[Buffer] = [] if not new else [b""]  # the chunk's own head
-        for i, (head, message) in enumerate(zip(heads, messages, strict=True)):
-            buffers += [head, *message.pieces]
-            if message.trailer is not None and i < len(sums):
-                buffers.append(message.trailer(sums[i]))
-        if beside is None:
-            after.crc = self._sum(chunk.crc, heads, messages, sums)
+        for m in messages:
+            nbytes = sum(map(len, m.pieces))
+            head = _MESSAGE.pack(MESSAGE, 22 + nbytes, m.channel, m.sequence & 0xFFFFFFFF, m.log_ns, m.publish_ns)
+            buffers += (head, *m.pieces)
+            offsets.append(size)
+            size += len(head) + nbytes
+            start_ns, end_ns = min(start_ns, m.log_ns), max(end_ns, m.log_ns)
+            if self._crc:
+                crc = crc32(head, crc)
+                for i, piece in enumerate(m.pieces):
+                    known = len(piece) >= _WORTH and i in m.sums
+                    crc = combine(crc, m.sums[i], len(piece)) if known else crc32(piece, crc)
+        after = _Chunk(chunk.at, start_ns, end_ns, size, crc, chunk.index)
         if new:
-            buffers[0] = after.head()  # without a checksum for now if that is still being made
-        end = self._write(buffers, self.end)
-        if beside is not None:
-            sums.append(beside.result())
-            assert messages[-1].trailer is not None
-            end = self._write([messages[-1].trailer(sums[-1])], end)
-            after.crc = self._sum(chunk.crc, heads, messages, sums)
-        if not new or beside is not None:
+            buffers[0] = after.head()
+        self.end = self._write(buffers, self.end)
+        if not new:
             os.pwrite(self.fd, after.head(), chunk.at)
-        self.end = end
-        for message, offset in zip(messages, offsets, strict=True):
-            after.index.setdefault(message.channel, []).append((message.log_ns, offset))
+        for m, offset in zip(messages, offsets, strict=True):
+            after.index.setdefault(m.channel, []).append((m.log_ns, offset))
         self._chunk = after
-
-    def _sum(self, crc: int, heads: list[bytes], messages: Sequence[Message], sums: list[list[int]]) -> int:
-        """The chunk's checksum after these messages; large pieces are not gone over again."""
-        if not self._crc:
-            return 0
-        for head, message, made in zip(heads, messages, sums, strict=True):
-            crc = zlib.crc32(head, crc)
-            known = dict(zip(message.summed, made, strict=True))
-            for i, piece in enumerate(message.pieces):
-                large = i in known and len(piece) >= _WORTH
-                crc = combine(crc, known[i], len(piece)) if large else zlib.crc32(piece, crc)
-            if message.trailer is not None:
-                crc = zlib.crc32(message.trailer(made), crc)
-        return crc
 
     def close_chunk(self) -> None:
         """The next message begins a new chunk."""
@@ -285,9 +232,6 @@ class Writer:
         self.end = self._write([records], self.end)
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -307,44 +251,6 @@ class Writer:
             os.ftruncate(self.fd, self.end)
             raise
         return at
-
-
-def _times(a: int, b: int) -> int:
-    """The product of two polynomials modulo that of the CRC-32."""
-    product, mask = 0, 1 << 31
-    while True:
-        if a & mask:
-            product ^= b
-            if not a & (mask - 1):
-                return product
-        mask >>= 1
-        b = b >> 1 ^ 0xEDB88320 if b & 1 else b >> 1
-
-
-def _squares() -> list[int]:
-    """x^8, x^16, x^32, ... modulo that polynomial."""
-    out = [0x00800000]
-    while len(out) < 48:
-        out.append(_times(out[-1], out[-1]))
-    return out
-
-
-_SQUARES = _squares()
-
-
-@lru_cache(maxsize=64)
-def _shift(nbytes: int) -> int:
-    """x^(8 nbytes) modulo that polynomial."""
-    value = 1 << 31  # 1: zlib's bits are reversed
-    for i, square in enumerate(_SQUARES):
-        if nbytes >> i & 1:
-            value = _times(square, value)
-    return value
-
-
-def combine(crc: int, next_crc: int, nbytes: int) -> int:
-    """CRC-32 of two pieces one after the other, from the CRC-32 of each and the bytes of the second."""
-    return _times(_shift(nbytes), crc) ^ next_crc
 
 
 def finish(writer: Writer, messages: Sequence[Message], records: Sequence[Any]) -> None:
@@ -389,7 +295,7 @@ def finish(writer: Writer, messages: Sequence[Message], records: Sequence[Any]) 
                 )
             summary += body
         footer = record(lib.Footer(summary_start=start, summary_offset_start=start + len(summary), summary_crc=0))
-        crc = zlib.crc32(footer[:-4], zlib.crc32(summary + offsets))
+        crc = crc32(footer[:-4], crc32(summary + offsets))
         writer.write(summary + offsets + footer[:-4] + struct.pack("<I", crc) + MAGIC)
     finally:
         writer.close()

@@ -18,10 +18,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,16 @@ class Found:
     frames: int | None = None
     rate_hz: float | None = None
     stamps_ns: np.ndarray | None = None
+
+
+class Taken(NamedTuple):
+    """A frame that came into a tap. bound: below which stamp no later one of its port lies; meta: what its producer attached."""
+
+    port: str
+    header: Header
+    bound: int
+    meta: Mapping[str, Any]
+    value: Any
 
 
 class Node:
@@ -144,11 +154,13 @@ class Operator(Node):
               with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and what comes
               while it does is dropped for it (`queue_full`): it slows nobody
     bound     of a tap: below which stamp no later frame of the input lies
+    batch     of a tap: how many frames one call of `process_all` may be given; more than 1 = that is called, not `process`
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
     holds: ClassVar[Mapping[str, int]] = {}
     tap: ClassVar[bool] = False
+    batch: ClassVar[int] = 1
 
     header: Header
     headers: dict[str, Header]
@@ -168,6 +180,11 @@ class Operator(Node):
     def process(self, *args: Any, **inputs: Any) -> Any:
         """One set of inputs, by port name -> the output port's value; {port: value} with several ports; None = nothing."""
         raise NotImplementedError(f"{type(self).__name__}.process")
+
+    def process_all(self, frames: Sequence[Taken]) -> None:
+        """Of a tap with a `batch`: all frames that have come, the oldest first. They are delivered together when this returns,
+        and fail together when it raises."""
+        raise NotImplementedError(f"{type(self).__name__}.process_all")
 
 
 class Source(Node):

@@ -33,7 +33,7 @@ class RunOptions:
     frames: int | None = None
     duration_s: float | None = None
     verify: bool = False
-    inject: str | None = None
+    inject: tuple[str, ...] = ()
     quiet: bool = False
     digests: bool = False
     record: Record | None = None
@@ -148,7 +148,7 @@ class Plan:
             "process": process,
             "live": graph.live,
             "verify": self.options.verify,
-            "inject": self.options.inject,
+            "inject": list(self.options.inject),
             "digests": self.options.digests,
             "board": [fds["board"], self.board_shape.pack()],
             "sources": self.sources,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from pipeline import graph as graph_file
 from pipeline import lookup, mcapfile
+from pipeline.checksum import crc32
 from pipeline.errors import GraphError, InputError
 from pipeline.frame import Reading, Static
 from pipeline.graph import StandIn
@@ -192,7 +192,7 @@ class Recording:
         if not array.sum_at:
             return
         raw = self.contents.source(self.fd, entry.chunk)(entry.data_at + array.sum_at, 4)
-        needed, got = int.from_bytes(raw, "little"), zlib.crc32(data)
+        needed, got = int.from_bytes(raw, "little"), crc32(data)
         if needed != got:
             raise InputError(
                 f"{self.path}: {array.name} of {who} needs checksum {needed:08x}, got {got:08x}: the file is damaged"

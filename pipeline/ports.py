@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import struct
-import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from pipeline.checksum import crc32
 from pipeline.errors import FrameError
 from pipeline.faults import point
 from pipeline.frame import Header
@@ -459,7 +459,7 @@ class OutPort:
         slot = self._slot
         at = self._headers[slot]
         self._gen += 1
-        crc = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + self._used]) if self._verify else 0
+        crc = crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + self._used]) if self._verify else 0
         _SLOT.pack_into(self._memory.view, at, self._gen, crc)
         body = self._pack(
             [
@@ -694,7 +694,7 @@ class InEdge:
                 "please report this"
             )
         if self._verify:
-            got = zlib.crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + frame.used])
+            got = crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + frame.used])
             if got != crc:
                 raise FrameError(
                     f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; "

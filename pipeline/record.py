@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +21,10 @@ import numpy as np
 from pipeline import lookup, mcapfile
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.frame import Header
-from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, QUEUE_SIZE, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.mcapfile import Message, Writer
-from pipeline.operator import Operator
-from pipeline.recording import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text, trailer
+from pipeline.operator import Operator, Taken
+from pipeline.recording import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
 from pipeline.schema import ANY, Port
 from pipeline.session import Outcome, Session
 from pipeline.settings import Where, suggest
@@ -40,6 +40,8 @@ LOST = "lost.jsonl"
 Images = Literal["raw", "png", "jpeg"]
 _LOOK_S = 1.0
 """How often the recorder looks for new losses."""
+BATCH, QUEUE_BYTES = 16, 1 << 20
+"""Frames written with one call; how much of a port may wait for that, offline (measured: 010-recording.md)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Recorder(Operator):
 
     Config = RecorderConfig
     tap = True
+    batch = BATCH
     writer: Writer | None = None
 
     @classmethod
@@ -108,12 +111,12 @@ class Recorder(Operator):
             self.waiting += [(port, Header(node, i, "", from_ns), len(values), v) for i, (from_ns, v) in enumerate(values)]
             self.written.add(port)
 
-    def process(self, **inputs: Any) -> None:
-        ((port, value),) = inputs.items()
-        stamp_ns = max(0, self.header.stamp_ns)
-        messages = [*self.drops.new(), *self._statics(stamp_ns)]
-        messages += self.layout.messages(port, self.header, stamp_ns, self.bound, self.meta[port], ANY.unpack(value, port))
-        self._append(messages, f"{port} of {self.header}")
+    def process_all(self, frames: Sequence[Taken]) -> None:
+        messages = [*self.drops.new(), *self._statics(max(0, frames[0].header.stamp_ns))]
+        for port, header, bound, meta, value in frames:
+            messages += self.layout.messages(port, header, max(0, header.stamp_ns), bound, meta, ANY.unpack(value, port))
+        more = f" and {len(frames) - 1} frames after it" if len(frames) > 1 else ""
+        self._append(messages, f"{frames[0].port} of {frames[0].header}{more}")
 
     def close(self) -> None:
         if self.writer is not None:
@@ -198,10 +201,7 @@ class Layout:
             for suffix, data in body.extra.items()
         ]
         packed = pack(header, bound, meta, arrays, body, self.config.crc)
-        frame = Message(self.channel_of[port], header.frame_id, log_ns, publish_ns, packed.pieces, packed.summed)
-        if packed.summed:
-            frame.trailer, frame.trailer_bytes = trailer, packed.trailer_bytes
-        return [*out, frame]
+        return [*out, Message(self.channel_of[port], header.frame_id, log_ns, publish_ns, packed.pieces, packed.sums)]
 
     def lost(self, line: str, number: int) -> Message:
         """One line of the drop ledger, as a log entry."""
@@ -293,7 +293,16 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
         threads=1, restart=Restart(), on_error=None, hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None,
         nice=None, rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where("--record"),
     )  # fmt: skip
-    return dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: recorder})
+    spec = dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: recorder})
+    queues = {name: Queue(size=_queue_size(spec, *at)) for name, at in chosen.items() if not inputs[name].port_spec.static}
+    inputs |= {name: dataclasses.replace(inputs[name], queue=queue) for name, queue in queues.items()}
+    return dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: dataclasses.replace(recorder, inputs=inputs)})
+
+
+def _queue_size(spec: GraphSpec, node: str, port: str) -> int:
+    """Frames that may wait for the recorder offline. (Live none does: it is a tap.)"""
+    nbytes = max(1, spec.slot_bytes(node, port))
+    return max(QUEUE_SIZE["block"], min(BATCH, QUEUE_BYTES // nbytes))
 
 
 def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:

@@ -5,7 +5,7 @@ that schema skips:
 
     15000   bytes            first in the message: the frame's header, and where the bytes of each array lie
     15001   repeated bytes   arrays that are not in the message already (a cloud's or picture's `data` is)
-    15002   bytes            last in the message: CRC-32 of each array, 4 bytes; made while the arrays are being written
+    15002   bytes            last in the message: CRC-32 of each array, 4 bytes
 
 So a cloud is stored once, a frame is there as a whole or not at all, and nothing of ours has to be installed to look at it.
 
@@ -21,6 +21,7 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ import msgpack
 import numpy as np
 
 from pipeline import protowire as wire
+from pipeline.checksum import crc32
 from pipeline.frame import Header
 from pipeline.mcapfile import Buffer
 from pipeline.schema import Port, Schema
@@ -114,30 +116,32 @@ class AnyFrame(Encoder):
     )
 
     def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
-        told = ", ".join(f"{name} {array.shape} {array.dtype}" for name, array in arrays.items())
+        told = ", ".join(f"{name} {array.shape} {_named(array.dtype)}" for name, array in arrays.items())
         frame = wire.timestamp(1, header.stamp_ns) + wire.text(2, header.source) + wire.number_(3, header.frame_id)
         return Body([frame + wire.text(4, header.item) + wire.text(5, told)])
 
 
+@cache
+def _named(dtype: np.dtype[Any]) -> str:
+    return str(dtype)  # numpy takes longer for it than for all the rest
+
+
 @dataclass(slots=True)
 class Packed:
-    """A whole message in pieces. summed: pieces with arrays; their CRC-32, in this order, make the trailer (none: no trailer)."""
+    """A whole message in pieces. sums: index of a piece that is an array -> its CRC-32 (none: no trailer)."""
 
     pieces: list[Buffer]
-    summed: tuple[int, ...]
-
-    @property
-    def trailer_bytes(self) -> int:
-        return len(trailer([0] * len(self.summed))) if self.summed else 0
+    sums: dict[int, int]
 
 
 def pack(header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], body: Body, crc: bool) -> Packed:
-    """The message of a frame: our header, the body's fields, the arrays that are not in it. `crc`: it gets a trailer."""
-    pieces = list(body.pieces)
+    """The message of a frame: our header, the body's fields, the arrays that are not in it; `crc`: and a trailer."""
+    pieces = [b"", *body.pieces]
     rows: list[tuple[str, np.ndarray, int, str]] = []
     for name, array in arrays.items():
         if name in body.placed:
             at, codec = body.placed[name]
+            at += 1
         else:
             data = raw(array)
             pieces += [wire.head(ARRAY_FIELD, len(data)), data]
@@ -148,7 +152,12 @@ def pack(header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[st
     head = msgpack.packb(
         [VERSION, header.source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, meta, crc, told]
     )
-    return Packed([_HEAD_TAG + wire.varint(len(head)) + head, *pieces], tuple(at + 1 for _, _, at, _ in rows) if crc else ())
+    pieces[0] = _HEAD_TAG + wire.varint(len(head)) + head
+    sums = [crc32(pieces[at]) for _, _, at, _ in rows] if crc else []
+    known = {at: made for (_, _, at, _), made in zip(rows, sums, strict=False)}
+    if sums:
+        pieces.append(trailer(sums))
+    return Packed(pieces, known)
 
 
 def trailer(sums: list[int]) -> bytes:

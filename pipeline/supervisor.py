@@ -101,7 +101,8 @@ class Supervisor:
         self.failed = False
         self.stopping_since_ns = 0
         self.exiting = False
-        self._settling: dict[int, tuple[bool, bool]] = {}  # edge -> (writer dead, reader dead), waiting for the other end
+        self._settling: dict[int, tuple[bool, bool, int]] = {}  # edge -> (writer dead, reader dead, number of its EDGE_DOWN)
+        self._downs = 0  # EDGE_DOWNs that wait for an answer, numbered from 1
         self._poll = select.epoll()
         self._fds: dict[int, Callable[[], None]] = {}
         self._moved_at_ns = monotonic_ns()
@@ -224,7 +225,7 @@ class Supervisor:
             child.times |= {"imported": body["imported_ns"], "ready": body["opened_ns"]}
             self._ready(child)
         elif kind == EDGE_DOWN_OK:
-            self._acknowledged(body)
+            self._acknowledged(*body)
         elif kind == FAILED:
             node, text, _ = body
             self._fail(text if text.startswith(node) else f"{node}: {text}")
@@ -326,6 +327,7 @@ class Supervisor:
         child.epoch += 1
         for name in child.nodes:
             self.done.discard(name)
+        self._unlink_addresses(child)
         self._settle_death(child)
         child.times["detect"] = monotonic_ns() - woke_ns
         spec = self.graph.nodes[child.nodes[0]].restart
@@ -341,7 +343,7 @@ class Supervisor:
                 f"{child.place}: needs to start, but {how} twice while starting; see {self.session.logs / (child.place + '.log')}"
             )
             return
-        delay_ns = int(spec.backoff_s * 2 ** (len(child.deaths_ns) - 1) * 1e9)
+        delay_ns = int(spec.delay_s(len(child.deaths_ns)) * 1e9)
         child.respawn_at_ns = max(1, now + delay_ns)
         self.display.event(f"{child.place}: {how}; restart {len(child.deaths_ns)} of {spec.max} in {delay_ns * 1e-9:.1f} s")
 
@@ -356,28 +358,38 @@ class Supervisor:
             if edge.id in self._settling:  # the other end died while it was to acknowledge, or this one died again
                 was = self._settling.pop(edge.id)
                 writer_dead, reader_dead = writer_dead or was[0], reader_dead or was[1]
-                for c in self.children.values():
-                    if edge.id in c.waits_for:
-                        c.waits_for.discard(edge.id)
-                        self._tell_spec(c)
             if other is None or not other.told or (writer_dead and reader_dead):
                 # Nobody lives who holds or queues anything here (a process that was not told yet has never seen the edge).
                 self._settle_edge(edge.id, True, True)
+                self._settled(edge.id)
             else:
-                self._settling[edge.id] = (writer_dead, reader_dead)
+                self._downs += 1
+                self._settling[edge.id] = (writer_dead, reader_dead, self._downs)
                 child.waits_for.add(edge.id)
-                self._tell(other, EDGE_DOWN, edge.id)
+                self._tell(other, EDGE_DOWN, [edge.id, self._downs])
         for edge in self.plan.edges_of(child.place):
             other = self._other(edge, child)
             if edge.static and other is not None and other.told:
-                self._tell(other, EDGE_DOWN, edge.id)
+                self._tell(other, EDGE_DOWN, [edge.id, 0])
 
-    def _acknowledged(self, edge: int) -> None:
-        dead = self._settling.pop(edge, None)
-        if dead is None:
+    def _unlink_addresses(self, child: Child) -> None:
+        """A killed process leaves the socket files it had bound: those of the edges it wrote to."""
+        for edge in self.plan.edges_of(child.place):
+            if self.plan.place_of(edge.src_node) == child.place:
+                for path in self.session.folder.glob(f"e{edge.id}.*"):
+                    path.unlink(missing_ok=True)
+
+    def _acknowledged(self, edge: int, down: int) -> None:
+        """The living end has closed an edge. An answer to an earlier death says nothing of what came after that."""
+        if edge not in self._settling or self._settling[edge][2] != down:
             return
+        writer_dead, reader_dead, _ = self._settling.pop(edge)
         self.accountant.drain()
-        self._settle_edge(edge, *dead)
+        self._settle_edge(edge, writer_dead, reader_dead)
+        self._settled(edge)
+
+    def _settled(self, edge: int) -> None:
+        """Whoever was not to start before this may."""
         for child in self.children.values():
             if edge in child.waits_for:
                 child.waits_for.discard(edge)
@@ -468,6 +480,9 @@ class Supervisor:
                 return
             if words[at + 1] == WAITING:
                 waiting.append(words[at + 2] - 1)
+        if any(c.proc is not None and not asleep(c.proc.pid) for c in self.children.values()):
+            self._moved_at_ns = now  # one that was stopped from outside, or has work and no processor, may go on
+            return
         paced = self.graph.live or self.plan.rate is not None or self.options.rate == "step"
         if waiting and not paced:
             self._fail(
@@ -641,6 +656,15 @@ def keeps_all(session: Session, edge: int) -> bool:
     """The reader's views take all the credit of the edge: nothing can be sent on it any more."""
     spec = session.plan.edge_specs[edge]
     return not spec.static and kept_views(session, edge) >= spec.window + spec.holds
+
+
+def asleep(pid: int) -> bool:
+    """Every thread of a process waits for something to happen: none runs, waits for a processor or a disk, or is stopped."""
+    try:
+        tasks = [Path(f"/proc/{pid}/task/{task}/stat").read_text() for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return False  # a thread just ended
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in tasks)
 
 
 def rss_mb(pid: int) -> float:

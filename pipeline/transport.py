@@ -67,6 +67,7 @@ class Channel:
             )
         self.lock = threading.RLock()
         self.path = path
+        self._bound = bind
         self.inbox: deque[bytes] = deque()
         socket = context.socket(zmq.DEALER)
         # Our own credits bound every queue; zmq's high-water mark would only add a second, vaguer bound.
@@ -123,6 +124,8 @@ class Channel:
             if not self.closed:
                 self.closed = True
                 self._socket.close(linger=0)
+                if self._bound:  # zmq leaves the file of an address of our choice
+                    self.path.unlink(missing_ok=True)
 
 
 def head(kind: int, edge: int = 0, seq: int = 0, writer_epoch: int = 0, reader_epoch: int = 0) -> bytes:

@@ -117,10 +117,9 @@ class Worker:
         assert part is not None
         names = [n["name"] for n in part["nodes"]]
         self._settle_in(part)
-        if part["inject"]:
-            fault = faults.Fault.parse(part["inject"])
-            if any(n["name"] == fault.node and n["resume"] is None for n in part["nodes"]):
-                faults.arm(fault)
+        first = {n["name"]: n["resume"] is None for n in part["nodes"]}
+        told = map(faults.Fault.parse, part["inject"])
+        faults.arm(f for f in told if f.node in first and (f.again or first[f.node]))
         current = names[0]
         try:
             built = build(part, on_full=wait_for_supervisor(lambda: self.tell(NUDGE)), on_room=self._on_room)
@@ -417,7 +416,7 @@ class Worker:
                 source.last_stamp_ns = body if source.last_stamp_ns is None else min(body, source.last_stamp_ns)
                 self._source_wakes[source.node.name].set()
         elif kind == EDGE_DOWN:
-            self._edge_down(built, body)
+            self._edge_down(built, body[0])
             self.tell(EDGE_DOWN_OK, body)
         elif kind == EDGE_UP:
             self._edge_up(built, *body)

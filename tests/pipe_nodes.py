@@ -6,6 +6,7 @@ import ctypes
 import json
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from operators.streams import BOXES3D, IMAGE, Boxes3D
 from pipeline.frame import Reading, Static
 from pipeline.nodes.blob import Blob
 from pipeline.nodes.counts import BLOB, COUNT, fill, stamp_ns
-from pipeline.operator import Operator, Source
+from pipeline.operator import Operator, Source, Taken
 from pipeline.schema import ANY, Array, Schema, static
 
 TRIPLE = Schema("TRIPLE", {"data": Array("int64", (3,))})
@@ -439,3 +440,30 @@ class InCamera(Operator):
 
     def process(self, points: np.ndarray) -> None:
         raise AssertionError("pipe check refuses the graph")
+
+
+@dataclass(frozen=True)
+class BatchesConfig:
+    raise_at: int = -1  # frame_id
+
+
+class Batches(Operator):
+    """A tap that is slow, so that frames gather, and writes a line per call: [[port, frame_id], ...]."""
+
+    Config, inputs = BatchesConfig, {"a": ANY, "b": ANY}
+    tap, batch = True, 5
+
+    def open(self) -> None:
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self.file = (self.out_dir / "batches.jsonl").open("a", buffering=1)
+
+    def process_all(self, frames: Sequence[Taken]) -> None:
+        time.sleep(0.01)
+        told = [[frame.port, frame.header.frame_id] for frame in frames]
+        for frame in frames:
+            if frame.header.frame_id == self.config.raise_at:
+                raise ValueError(f"{frame.port} of {frame.header} will not do")
+        self.file.write(json.dumps(told) + "\n")
+
+    def close(self) -> None:
+        self.file.close()

@@ -52,7 +52,11 @@ def add(subparsers: Any) -> None:
         help="raw (default, fastest), png (lossless), jpeg (lossy: a replay gives other bytes)",
     )
     p.add_argument(
-        "--inject", metavar="NODE:STEP[@N]", help="test: the node's process kills itself the N-th time a frame passes STEP"
+        "--inject",
+        action="append",
+        default=[],
+        metavar="NODE:STEP[@N[+]]",
+        help="test: the node's process kills itself the N-th time a frame passes STEP, with + in each of its lives; repeatable",
     )
     p.add_argument(
         "--only", metavar="NODE", help="with --frame: call one node on a saved frame, here; a debugger where it raises"
@@ -77,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
             operators = ", ".join(n for n, s in graph.nodes.items() if not s.is_source)
             raise GraphError(f"--only {args.only}: needs an operator of the graph ({operators})")
         return _only(graph, args.only, args.frame)
-    if args.inject is not None:
-        fault = Fault.parse(args.inject)
+    for text in args.inject:
+        fault = Fault.parse(text)
         if fault.node not in (*graph.nodes, RECORDER if args.record else None):
-            raise GraphError(f"--inject {args.inject}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
+            raise GraphError(f"--inject {text}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
     out = args.out or api.new_out(graph)
     options = RunOptions(
         out.resolve(),
@@ -88,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         args.frames,
         args.duration,
         args.verify_frames,
-        args.inject,
+        tuple(args.inject),
         args.quiet,
         record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
     )

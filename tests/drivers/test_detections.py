@@ -146,6 +146,13 @@ def test_which_frames(recorded, play, frames, have_oxts, scans, expected):
     assert [len(r.values["boxes3d"].labels) for r in readings] == [counts.get(frame, 0) for frame in expected]
 
 
+def test_a_sequence_with_an_empty_file_and_nothing_else_is_one_empty_frame(kitti, play):
+    kitti.calib("calib/0008.txt")
+    kitti.write(kitti.root / "detections/rcnn_Car/0008.txt", "")
+    _, readings = play(Detections, config(kitti), {"boxes3d"})
+    assert [(r.item, len(r.values["boxes3d"].labels), r.meta["boxes3d"]["last"]) for r in readings] == [("0008/000000", 0, True)]
+
+
 def test_detections_outside_the_recorded_scans_are_told_once(recorded, play, caplog):
     recorded.scan("velodyne/0003/000001.bin", [])
     with caplog.at_level(logging.INFO, "src"):

@@ -8,6 +8,8 @@ import time
 import pytest
 from pipe_runs import GONE_S, alive, check_account, check_balance, restart_ms, wait_for
 
+from pipeline.supervisor import STUCK_S
+
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
   op:  {op: test.pass, inputs: {in: src.out}, config: {max_mb: 0.1}}
@@ -57,6 +59,34 @@ def test_killed_at_the_very_last_frame(pipe):
     assert ended.code == 0, ended.stderr
     check_account(ended, graph, range(60))
     assert ended.ids("snk") == list(range(60))
+
+
+def test_killed_at_the_same_step_of_each_life(pipe):
+    """Two nodes, over and over; at 20 per life, the last life's too few frames end it."""
+    graph = pipe.graph(CHAIN.replace("}\n", ", restart: {max: 99, backoff_s: 0}}\n"))
+    ended = pipe.run(graph, "--inject", "src:sent@41+", "--inject", "snk:processing@15+")
+    assert ended.code == 0, ended.stderr
+    assert ended.report["nodes"]["src"]["restarts"] == 2, "two edges: 20 frames and a half per life"
+    assert ended.report["nodes"]["snk"]["restarts"] >= 3
+    assert ended.report["nodes"]["op"]["restarts"] == ended.report["nodes"]["tap"]["restarts"] == 0
+    check_account(ended, graph, range(60))
+
+
+def test_the_dead_leave_no_sockets(pipe, runtime):
+    """While the graph runs: one address per edge and one per process, as before the kill."""
+    graph = pipe.graph(PACED.replace("frames: 150", "frames: null"))
+    running = pipe.start(graph, "--rate", "1.0")
+    running.wait_lines("snk", 20)
+    (folder,) = [p for p in (runtime / "pipe").iterdir() if p.is_dir()]
+    before = {p.name.partition(".")[0] for p in folder.iterdir()}
+    for node in ("left", "src", "join"):
+        at = running.lines("snk")
+        running.kill(node)
+        running.wait_lines("snk", at + 20)
+    wait_for(lambda: len(list(folder.iterdir())) == len(before), 5, "the dead's sockets to go")
+    assert {p.name.partition(".")[0] for p in folder.iterdir()} == before
+    running.signal(signal.SIGTERM)
+    assert running.end().code == 143
 
 
 @pytest.mark.parametrize("step", ["reading", "processing", "written", "committed", "sent"])
@@ -182,6 +212,19 @@ def test_stopped_reader_loses_nothing_offline(pipe):
     assert ended.ids("snk") == ended.ids("tap") == list(range(120))
     assert ended.drops == []
     assert all(v["restarts"] == 0 for v in ended.report["nodes"].values())
+
+
+def test_stopped_for_long_is_no_deadlock(pipe):
+    """Longer than a graph may stand still: everybody waits for room, but the one they wait for may go on."""
+    graph = pipe.graph(PACED.replace("frames: 150, rate_hz: 100", "frames: 3000"))
+    running = pipe.start(graph)
+    running.wait_lines("snk", 20)
+    running.kill("join", signal.SIGSTOP)
+    time.sleep(STUCK_S + 1.0)
+    running.kill("join", signal.SIGCONT)
+    ended = running.end()
+    assert ended.code == 0, ended.stderr
+    assert ended.ids("snk") == ended.ids("tap") == list(range(3000))
 
 
 def test_sink_continues_its_file(pipe):

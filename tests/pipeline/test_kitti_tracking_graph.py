@@ -66,6 +66,30 @@ def test_what_may_be_absent(pipe, folder, preset, absent):
         assert [k for k, name in rows(ended, "0011") if name == "Car"] == list(range(9, 22)), "the gap is filled, nothing before"
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_sequence_of_which_nothing_is_known_has_an_empty_file(pipe, folder, preset):
+    """0005 has oxts and no detection, 0011 empty detection files and nothing else."""
+    (folder.root / "oxts/0011.txt").unlink()
+    for path in folder.root.glob("detections/*/*.txt"):
+        path.unlink() if path.stem == "0005" else path.write_text("")
+    ended = run(pipe, folder, "--set", f"tracker.config.preset={preset}")
+    assert ended.code == 0, ended.stderr
+    assert {p.name: p.read_bytes() for p in (ended.out / "results").iterdir()} == {"0005.txt": b"", "0011.txt": b""}
+    assert ended.report["sinks"]["results"]["frames"] == FRAMES + 1
+
+
+def test_one_frame(pipe, folder):
+    """A sure detection in the only frame is written at once."""
+    for path in folder.root.glob("oxts/*.txt"):
+        path.write_text(path.read_text().splitlines(keepends=True)[0])
+    for path in folder.root.glob("detections/*/*.txt"):
+        path.write_text("".join(x for x in path.read_text().splitlines(keepends=True) if x.startswith("0,")))
+    ended = run(pipe, folder)
+    assert ended.code == 0, ended.stderr
+    assert rows(ended) == [(0, "Car"), (0, "Pedestrian"), (0, "Cyclist")]
+    assert rows(ended, "0011") == []
+
+
 def test_best_cut_after_any_frame_has_written_the_same_lines(pipe, folder):
     whole = (run(pipe, folder).out / "results" / "0005.txt").read_text().splitlines()
     for frames in (1, 13, 20):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -20,7 +21,7 @@ from mcap.writer import Writer as TheirWriter
 
 from pipeline import mcapfile
 from pipeline.errors import GraphError, InputError
-from pipeline.mcapfile import ChunkRow, Entry, Message, Writer, combine, scan
+from pipeline.mcapfile import ChunkRow, Entry, Message, Writer, scan
 
 HEAD = [
     lib.Header(profile="", library="test"),
@@ -31,14 +32,9 @@ HEAD = [
 
 
 def message(i: int, channel: int = 1, size: int = 20) -> Message:
-    """Its last byte is a trailer that is made of the checksum of the bytes before, as far as it goes."""
+    """The checksum of its second piece is known."""
     data = bytes([i % 256]) * size
-
-    def trailer(sums: list[int]) -> bytes:
-        assert sums == [zlib.crc32(data[5:-1])]
-        return data[-1:]
-
-    return Message(channel, i, 1000 + i, 2000 + i, [data[:5], data[5:-1]], (1,), trailer, 1)
+    return Message(channel, i, 1000 + i, 2000 + i, [data[:5], data[5:]], {1: zlib.crc32(data[5:])})
 
 
 def made(path, count, chunk_bytes=150, **options):
@@ -69,17 +65,6 @@ def ours(path) -> list[int]:
         return [e.sequence for e in contents.entries(fd)]
     finally:
         os.close(fd)
-
-
-@given(st.binary(max_size=300), st.binary(max_size=300))
-def test_combine_two_checksums(a, b):
-    assert combine(zlib.crc32(a), zlib.crc32(b), len(b)) == zlib.crc32(a + b)
-
-
-@pytest.mark.parametrize("size", [1 << 16, 6_220_800, 10**7 + 1])
-def test_combine_large_pieces(size):
-    data = os.urandom(1000) * (size // 1000 + 1)
-    assert combine(zlib.crc32(b"head"), zlib.crc32(data[:size]), size) == zlib.crc32(b"head" + data[:size])
 
 
 def test_no_message_at_all(tmp_path):
@@ -134,7 +119,7 @@ def test_killed_between_the_two_writes_of_an_append(tmp_path, monkeypatch):
 
 
 BIG = 700_000
-"""Bytes of a message whose checksums are made by another thread while it is written."""
+"""Bytes of a message whose known checksums are combined with the chunk's."""
 
 
 def big(path) -> list[int]:
@@ -162,42 +147,69 @@ def test_large_messages(tmp_path, chunk_bytes):
         assert [m.sequence for _, _, m in make_reader(file, validate_crcs=True).iter_messages()] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("before", [0, 2])
-def test_killed_or_full_before_the_trailer_of_a_large_message(tmp_path, monkeypatch, before):
-    """What is there of it is an incomplete last record; after an error the file is as before."""
+@pytest.mark.parametrize("chunk_bytes", [1, 150, 10**6])
+@pytest.mark.parametrize("crc", [True, False])
+def test_several_messages_at_once(tmp_path, chunk_bytes, crc):
+    path = tmp_path / "f"
+    writer = Writer.create(path, HEAD, chunk_bytes=chunk_bytes, crc=crc)
+    count = 0
+    for n in (1, 5, 300, 2):  # 300 x 3 pieces are more than one system call takes
+        writer.append([message(count + i, 1 + i % 2) for i in range(n)])
+        count += n
+        assert standard(path.read_bytes()) == ours(path) == list(range(count))
+    mcapfile.finish(writer, [], [])
+    with path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        assert [m.sequence for _, _, m in reader.iter_messages(log_time_order=False)] == list(range(count))
+
+
+@pytest.mark.parametrize("already", [0, 2])
+def test_several_messages_cut_off_at_every_byte(tmp_path, monkeypatch, already):
+    """Killed inside the write of a batch: all that are complete are there, and a successor keeps as many as it is told."""
     path = tmp_path / "f"
     writer = Writer.create(path, HEAD)
-    for i in range(before):
-        writer.append([message(i, size=BIG)])
-    size, calls, write = path.stat().st_size, [], os.pwritev
+    for i in range(already):
+        writer.append([message(i)])
 
     class Killed(BaseException):
         pass
 
-    def second(error):
-        def pwritev(fd, buffers, at):
-            calls.append(1)
-            if len(calls) % 2 == 0:
-                raise error
-            return write(fd, buffers, at)
+    def die(*_):
+        raise Killed
 
-        return pwritev
-
-    monkeypatch.setattr(os, "pwritev", second(OSError(errno.ENOSPC, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        writer.append([message(before, size=BIG)])
-    assert path.stat().st_size == size
-    monkeypatch.setattr(os, "pwritev", second(Killed()))
-    with pytest.raises(Killed):
-        writer.append([message(before, size=BIG)])
-    assert path.stat().st_size > size
+    before = path.stat().st_size
+    monkeypatch.setattr(os, "pwrite", die)  # the chunk's head
+    with contextlib.suppress(Killed):
+        writer.append([message(already + i) for i in range(4)])
     monkeypatch.undo()
     writer.close()
-    assert big(path) == ours(path) == list(range(before))
-    writer = Writer.resume(path)
-    writer.append([message(before, size=BIG)])
-    writer.close()
-    assert big(path) == ours(path) == list(range(before + 1))
+    data = path.read_bytes()
+    for length in range(before, len(data) + 1):
+        for keep in (already, already + 2):
+            path.write_bytes(data[:length])
+            there = ours(path)
+            assert (there == list(range(len(there))) and already <= len(there)) or (not already and length < before + 57)
+            writer = Writer.resume(path, [1], keep)
+            assert writer.counts.get(1, 0) == min(keep, len(there))
+            writer.append([message(100)])
+            mcapfile.finish(writer, [], [])
+            assert standard(path.read_bytes()) == ours(path) == [*there[:keep], 100]
+
+
+@pytest.mark.parametrize("fits", [0, 1, 40, 60, 130, 200])
+def test_of_several_messages_all_or_none_fit(tmp_path, monkeypatch, fits):
+    path = tmp_path / "f"
+    writer = Writer.create(path, HEAD)
+    writer.append([message(0)])
+    before = path.read_bytes()
+    fill(monkeypatch, fits)
+    with pytest.raises(OSError, match="No space left"):
+        writer.append([message(1 + i) for i in range(5)])
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    writer.append([message(1)])
+    mcapfile.finish(writer, [], [])
+    assert standard(path.read_bytes()) == [0, 1]
 
 
 def test_cut_off_at_every_byte(tmp_path):
@@ -258,15 +270,9 @@ def test_finish_an_empty_file(tmp_path):
         assert list(make_reader(file, validate_crcs=True).iter_messages()) == []
 
 
-@pytest.mark.parametrize("fits", [0, 1, 60, 130])
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fits):
-    """The disk takes `fits` bytes more; the message that does not fit is not there at all, the next one, with room, is."""
-    path = tmp_path / "f"
-    writer = Writer.create(path, HEAD, chunk_bytes=150)
-    for i in range(4):
-        writer.append([message(i)])
-    before = path.read_bytes()
-    room, write = fits, os.pwritev
+def fill(monkeypatch, room: int) -> None:
+    """The disk takes so many bytes more."""
+    write = os.pwritev
 
     def full(fd, buffers, at):
         nonlocal room
@@ -277,6 +283,17 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fits):
         return write(fd, [data], at)
 
     monkeypatch.setattr(os, "pwritev", full)
+
+
+@pytest.mark.parametrize("fits", [0, 1, 60, 130])
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fits):
+    """The disk takes `fits` bytes more; the message that does not fit is not there at all, the next one, with room, is."""
+    path = tmp_path / "f"
+    writer = Writer.create(path, HEAD, chunk_bytes=150)
+    for i in range(4):
+        writer.append([message(i)])
+    before = path.read_bytes()
+    fill(monkeypatch, fits)
     with pytest.raises(OSError, match="No space left"):
         writer.append([message(4, size=200)])
     monkeypatch.undo()

@@ -90,11 +90,14 @@ def test_wrong_options(pipe, args, message):
     [
         (
             ["--inject", "op:somewhere"],
-            "--inject op:somewhere: needs NODE:STEP[@N] with STEP one of allocated, written, committed, sent, "
-            "received, processing, processed, "
-            "released, reading; e.g. tracker:processing@10",
+            "--inject op:somewhere: needs NODE:STEP[@N[+]] with STEP one of allocated, written, committed, sent, "
+            "received, processing, processed, released, reading; "
+            "e.g. tracker:processing@10 (once), tracker:sent@30+ (at the 30th passing of each life)",
         ),
-        (["--inject", "nobody:sent"], "--inject nobody:sent: needs a node of the graph (src, op, snk), got nobody"),
+        (
+            ["--inject", "op:sent@2", "--inject", "nobody:sent"],
+            "--inject nobody:sent: needs a node of the graph (src, op, snk), got nobody",
+        ),
         (
             ["--only", "op"],
             "--only and --frame: need each other; e.g. --only tracker --frame out/demo/poison/tracker-world-17.npz",

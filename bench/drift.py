@@ -1,0 +1,106 @@
+"""Is a figure flat over a long run? First third against last third, and the straight line through all of it.
+
+Robust on purpose: medians, and the median of all slopes between two windows (Theil-Sen), so that one bad minute neither makes
+nor hides a drift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.histogram import Histogram
+
+LIMIT = 0.05
+"""A figure is flat when it changes by no more than this share, either way."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """first, last: the figure in those thirds; change: last against first; trend: share by which the line rises over the run;
+    low, high: where `change` may lie, 95 %, by drawing the windows again (None where a third is one window)."""
+
+    first: float
+    last: float
+    change: float
+    trend: float
+    low: float | None
+    high: float | None
+
+    @property
+    def flat(self) -> bool:
+        return abs(self.change) <= LIMIT and abs(self.trend) <= LIMIT
+
+    @property
+    def verdict(self) -> str:
+        """flat; grows or falls; or noisy: beyond the limit, but the windows differ as much among themselves."""
+        if self.flat:
+            return "flat"
+        if self.low is not None and self.high is not None and self.low <= 0 <= self.high:
+            return "noisy"
+        worst = self.change if abs(self.change) > LIMIT else self.trend
+        return "grows" if worst > 0 else "falls"
+
+    def row(self) -> dict[str, Any]:
+        return {**{k: getattr(self, k) for k in ("first", "last", "change", "trend", "low", "high")}, "verdict": self.verdict}
+
+
+def of_values(values: list[float]) -> Drift:
+    """One number per window: medians of the thirds."""
+    first, last = thirds(values)
+    return _drift(values, float(np.median(first)), float(np.median(last)), _again(first, last, np.median))
+
+
+def of_counts(windows: list[np.ndarray], q: float) -> Drift:
+    """The bins of a histogram per window: the quantile of all that lies in a third."""
+    quantiles = [value for window in windows if (value := quantile(window, q)) is not None]
+    first, last = thirds(windows)
+
+    def pooled(some: Any) -> float:
+        return quantile(np.sum(some, axis=0), q) or 0.0
+
+    return _drift(quantiles, pooled(first), pooled(last), _again(first, last, pooled))
+
+
+def quantile(bins: np.ndarray, q: float) -> float | None:
+    """[ns] of a histogram's bins; None where nothing was counted."""
+    histogram = Histogram()
+    histogram.bins, histogram.count = bins, int(bins.sum())
+    return histogram.quantile(q)
+
+
+def thirds(windows: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The first and the last third. Raises ValueError where there are fewer than three windows."""
+    size = len(windows) // 3
+    if size == 0:
+        raise ValueError(f"drift: needs at least 3 windows, got {len(windows)}")
+    return windows[:size], windows[-size:]
+
+
+def trend(values: list[float]) -> float:
+    """By which share of its middle the line through the values rises from the first to the last."""
+    y = np.asarray(values, np.float64)
+    i, j = np.triu_indices(len(y), 1)
+    if len(i) == 0 or (middle := float(np.median(y))) == 0:
+        return 0.0
+    return float(np.median((y[j] - y[i]) / (j - i))) * (len(y) - 1) / middle
+
+
+def _drift(values: list[float], first: float, last: float, again: np.ndarray | None) -> Drift:
+    low, high = (None, None) if again is None else (float(x) for x in np.quantile(again, (0.025, 0.975)))
+    return Drift(first, last, last / first - 1 if first else 0.0, trend(values), low, high)
+
+
+def _again(first: list[Any], last: list[Any], figure: Any, draws: int = 400) -> np.ndarray | None:
+    """`change` of thirds drawn from the windows of each, with repetition."""
+    if len(first) < 2:
+        return None
+    random = np.random.default_rng(0)
+    changes = []
+    for _ in range(draws):
+        before, after = (figure([third[k] for k in random.integers(0, len(third), len(third))]) for third in (first, last))
+        if before:
+            changes.append(after / before - 1)
+    return np.array(changes) if changes else None

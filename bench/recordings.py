@@ -1,0 +1,41 @@
+"""Sequences of KITTI's tracking layout as arrays, for benches that time or score the tracker alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from drivers.detections import Boxes, DetectionsConfig, load
+from drivers.kitti.oxts import count_lines
+from drivers.kitti.sequence import Sequence
+from operators.streams import Boxes2D, Boxes3D, Calibration, Imu
+
+
+class Recording(NamedTuple):
+    name: str
+    kind: str  # of the scores
+    frames: list[tuple[Boxes3D, Boxes2D]]
+    poses: np.ndarray  # (K, 4, 4) T_world_velo
+    calibration: Calibration
+    imu: Imu | None
+
+
+def data_folder() -> Path:
+    """Of the real data, which may be absent: PIPE_DATA, or shared/data beside the repository."""
+    return Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def read(root: Path, name: str) -> Recording:
+    """All frames, one per line of oxts, those without detections, too."""
+    numbers = list(range(count_lines(root / "oxts" / f"{name}.txt")))
+    sequence = Sequence(root, name, numbers)
+    boxes, _, _ = load(DetectionsConfig(root=str(root)), sequence)
+    none = Boxes(np.empty((0, 7), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), np.empty((0, 4), np.float32))
+    frames = [boxes.get(k, none) for k in numbers]
+    calibration, poses = sequence.calibration(), sequence.poses()
+    assert calibration is not None and poses is not None
+    pairs = [(Boxes3D(f.boxes3d, f.scores, f.labels), Boxes2D(f.boxes2d, f.scores, f.labels)) for f in frames]
+    return Recording(name, "logit", pairs, poses, calibration.stream(2), sequence.imu())

@@ -1,0 +1,74 @@
+"""Flat, creeping and noisy series are told apart."""
+
+import numpy as np
+import pytest
+
+from bench import drift
+
+RANDOM = np.random.default_rng(3)
+
+
+def bins(ns: np.ndarray) -> np.ndarray:
+    histogram = drift.Histogram()
+    histogram.add(ns)
+    return histogram.bins
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few_windows(count):
+    with pytest.raises(ValueError, match=f"drift: needs at least 3 windows, got {count}"):
+        drift.of_values([1.0] * count)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([100.0] * 3, "flat"),
+        ([0.0] * 9, "flat"),
+        (np.linspace(100, 104, 54), "flat"),
+        (np.linspace(100, 112, 54), "grows"),
+        (np.linspace(112, 100, 54), "falls"),
+        ([100.0] * 20 + [120.0] * 20, "grows"),
+        ([100.0] * 53 + [500.0], "flat"),  # one bad minute
+        (100 + RANDOM.normal(0, 1, 54), "flat"),
+        (np.linspace(100, 110, 54) + RANDOM.normal(0, 1, 54), "grows"),
+        (100 + RANDOM.normal(0, 60, 12), "noisy"),
+    ],
+    ids=["three", "nothing", "4 %", "12 %", "falls", "step", "outlier", "flat, noise", "creep, noise", "only noise"],
+)
+def test_verdict_of_values(values, verdict):
+    found = drift.of_values(list(values))
+    assert found.verdict == verdict, found
+    assert found.flat == (verdict == "flat")
+    assert found.row()["verdict"] == verdict
+
+
+def test_a_step_that_medians_of_thirds_do_not_see_is_in_the_trend():
+    """A creep that comes back in the last third would pass; one all along is seen by both figures alike."""
+    found = drift.of_values(list(np.linspace(100, 106, 61)))
+    assert found.change == pytest.approx(0.0397, abs=1e-3)
+    assert found.trend == pytest.approx(6 / 103, abs=1e-3)
+    assert found.verdict == "grows"
+
+
+def test_trend():
+    assert drift.trend([]) == drift.trend([5.0]) == drift.trend([0.0, 1.0, -1.0]) == 0.0
+    assert drift.trend([1.0, 2.0, 3.0]) == pytest.approx(1.0)
+
+
+def test_quantile_of_all_frames_of_a_third():
+    """Not the median of the windows' p99: a window with a single frame may not weigh as much as one with a thousand."""
+    windows = [bins(np.full(1000, 10e6)), bins(np.full(1, 90e6))] * 6
+    found = drift.of_counts(windows, 0.99)
+    assert found.first == found.last == pytest.approx(10e6, rel=0.01)
+    assert drift.quantile(windows[1], 0.99) == pytest.approx(90e6, rel=0.01)
+    assert drift.quantile(windows[0] * 0, 0.99) is None
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "flat"), (1.12, "grows"), (0.88, "falls")])
+def test_verdict_of_counts(factor, verdict):
+    random = np.random.default_rng(5)
+    windows = [bins(random.gamma(30, 0.2e6, 600) * (1 + (factor - 1) * i / 53)) for i in range(54)]
+    found = drift.of_counts(windows, 0.99)
+    assert found.verdict == verdict, found
+    assert found.low < found.change < found.high
