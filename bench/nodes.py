@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from time import time_ns
 from typing import Any
 
 import numpy as np
 
 from operators.streams import IMAGE, PILLARS, Pillars
 from pipeline.frame import Reading
-from pipeline.operator import Found, Operator, Source
+from pipeline.operator import Found, Operator, Source, Taken
+from pipeline.record import BATCH
 from pipeline.schema import ANY, Array, Schema
 
 COUNT = Schema("COUNT", {"data": Array("int64", ("N",))}, limits={"N": 1})
@@ -90,6 +93,24 @@ class Idle(Operator):
 
     def process(self, **inputs: Any) -> None:
         return
+
+
+class Drain(Operator):
+    """A tap that takes frames together, as the recorder does; notes when the first was made and the last was taken [ns]."""
+
+    inputs = {"in": ANY}
+    tap, batch = True, BATCH
+
+    def open(self) -> None:
+        self.began_ns = self.ended_ns = 0
+
+    def process_all(self, frames: Sequence[Taken]) -> None:
+        self.began_ns = self.began_ns or frames[0].header.recv_ns
+        self.ended_ns = time_ns()
+
+    def close(self) -> None:
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        (self.out_dir / "ns.txt").write_text(f"{self.began_ns} {self.ended_ns}\n")
 
 
 @dataclass(frozen=True)

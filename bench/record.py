@@ -1,10 +1,13 @@
 """`pipe bench record`: lossless recording beside the disk's own writing, in turns in the same folder.
 
 disk      plain writes of the same frames from one warm buffer, and fsync at the end
-pipe      a source that only hands out slots of noise -> the recorder of `--record`, and fsync at the end; with the checksums that
-          are the default, and without
+blocks    the same bytes in writes of 8 MB: what the disk takes at all
+hop       a source that only hands out slots of noise -> a tap that takes them in batches as the recorder does, and writes nothing
+writer    the recorder's own work, encoding, checksums and writing, in one process without the engine, and fsync at the end
+pipe      that source -> the recorder of `--record`, and fsync at the end; with the checksums that are the default, and without
 mcap      the writer of the package mcap, in one process, with chunk checksums as is its default, and fsync at the end
-Rates are bytes of frames over seconds; of an engine run the seconds from its first frame to its last, without its start.
+Rates are bytes of frames over seconds; of an engine run the seconds from when its source has its first frame to the sink's
+last, without the start of the processes.
 Also: what a frame of each kind costs the recorder to encode, as protobuf by hand and as JSON, which MCAP would allow as well.
 """
 
@@ -29,7 +32,9 @@ from pipeline import record
 from pipeline.display import Display
 from pipeline.frame import Header
 from pipeline.graph import parse
+from pipeline.graphspec import GraphSpec
 from pipeline.lookup import format_class
+from pipeline.mcapfile import Writer
 from pipeline.plan import RunOptions
 from pipeline.playback import Recording
 from pipeline.recording import pack
@@ -40,6 +45,7 @@ from pipeline.supervisor import run
 FRAMES = {"6.2 MB": 6_220_800, "1.9 MB": 1_920_000, "64 KB": 65_536}
 TOTAL = 250_000_000
 """Bytes of one measurement."""
+BLOCK = 8 << 20
 CLOUD = Schema("POINTS", {"points": Array("float32", ("N", 4), "m")}, frame="velodyne", limits={"N": 200_000})
 
 
@@ -55,6 +61,11 @@ def timed(path: Path, write: Callable[[Any], None]) -> float:
     return took
 
 
+def sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def disk(folder: Path, size: int, count: int) -> float:
     data = np.random.default_rng(0).bytes(size)
 
@@ -63,6 +74,11 @@ def disk(folder: Path, size: int, count: int) -> float:
             file.write(data)
 
     return timed(folder / "plain", write)
+
+
+def blocks(folder: Path, size: int, count: int) -> float:
+    times = count * size / BLOCK
+    return disk(folder, BLOCK, round(times)) * times / round(times)
 
 
 def theirs(folder: Path, size: int, count: int) -> float:
@@ -81,32 +97,73 @@ def theirs(folder: Path, size: int, count: int) -> float:
     return timed(folder / "theirs.mcap", write)
 
 
-def ours(folder: Path, size: int, count: int, crc: bool) -> float:
-    text = f"version: 1\nnodes:\n  src: {{driver: 'bench.nodes:Noise', config: {{bytes: {size}, frames: {count}}}}}\n"
-    path = folder / "ours.mcap"
-    graph = record.with_recorder(parse(text, "bench.yaml"), record.Record(path))
-    node = graph.nodes[record.RECORDER]
-    node = dataclasses.replace(node, config=dataclasses.replace(node.config, crc=crc))
-    graph = dataclasses.replace(graph, nodes=graph.nodes | {node.name: node})
-    session = Session(graph, RunOptions(folder / "out", quiet=True))
+def writer(folder: Path, size: int, count: int) -> float:
+    graph = _recorded(size, count, folder / "writer.mcap", True)
+    config = graph.nodes[record.RECORDER].config
+    layout, arrays = record.Layout(config), {"data": np.random.default_rng(0).integers(0, 256, size, np.uint8)}
+    together = min(graph.queue(record.RECORDER, "src.out").size or 1, record.BATCH)
+    began = time.monotonic()
+    out = Writer.create(config.path, layout.records())
+    for start in range(0, count, together):
+        messages = []
+        for i in range(start, min(start + together, count)):
+            messages += layout.messages("src.out", Header("src", i, f"{i:06d}", i, 1 + i), i, i, {}, arrays)
+        out.append(messages)
+    out.close()
+    sync(config.path)
+    took = time.monotonic() - began
+    config.path.unlink()
+    return took
+
+
+def hop(folder: Path, size: int, count: int) -> float:
+    queue = _recorded(size, count, folder / "none.mcap", True).queue(record.RECORDER, "src.out").size
+    text = (
+        f"{_source(size, count)}  tap: {{op: 'bench.nodes:Drain', inputs: {{in: src.out}}, queue: {{in: {{size: {queue}}}}}}}\n"
+    )
+    session = Session(parse(text, "bench.yaml"), RunOptions(folder / "out", quiet=True))
     outcome = run(session, Display(session, quiet=True))
+    if outcome.code or outcome.report["sinks"]["tap"]["frames"] != count:
+        raise RuntimeError(f"record: needs {count} frames, got {outcome.report['sinks']}, {outcome.errors}")
+    began_ns, ended_ns = map(int, (folder / "out" / "tap" / "ns.txt").read_text().split())
+    shutil.rmtree(folder / "out")
+    return (ended_ns - began_ns) * 1e-9
+
+
+def ours(folder: Path, size: int, count: int, crc: bool) -> float:
+    path = folder / "ours.mcap"
+    session = Session(_recorded(size, count, path, crc), RunOptions(folder / "out", quiet=True))
+    outcome = run(session, Display(session, quiet=True))
+    ended_ns = path.stat().st_mtime_ns  # the recorder's last write
     record.finish(session, outcome)
     if outcome.recorded is None or outcome.recorded.frames != count or outcome.recorded.lost:
         raise RuntimeError(f"record: needs {count} frames, got {outcome.recorded}, {outcome.errors}")
     began = time.monotonic()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(path)
     synced_s = time.monotonic() - began
     with Recording(path) as recording:
-        readings = list(recording.sources["src"].readings.values())
-        first, last = (readings[i][0].stored.header.recv_ns for i in (0, -1))
+        began_ns = next(iter(recording.sources["src"].readings.values()))[0].stored.header.recv_ns
     path.unlink()
     shutil.rmtree(folder / "out")
-    return (last - first) * 1e-9 * count / (count - 1) + synced_s
+    return (ended_ns - began_ns) * 1e-9 + synced_s
+
+
+def _source(size: int, count: int) -> str:
+    return f"version: 1\nnodes:\n  src: {{driver: 'bench.nodes:Noise', config: {{bytes: {size}, frames: {count}}}}}\n"
+
+
+def _recorded(size: int, count: int, path: Path, crc: bool) -> GraphSpec:
+    graph = record.with_recorder(parse(_source(size, count), "bench.yaml"), record.Record(path))
+    node = graph.nodes[record.RECORDER]
+    node = dataclasses.replace(node, config=dataclasses.replace(node.config, crc=crc))
+    return dataclasses.replace(graph, nodes=graph.nodes | {node.name: node})
 
 
 WAYS: dict[str, Callable[[Path, int, int], float]] = {
     "disk": disk,
+    "blocks": blocks,
+    "hop": hop,
+    "writer": writer,
     "pipe": lambda folder, size, count: ours(folder, size, count, True),
     "pipe, no CRC": lambda folder, size, count: ours(folder, size, count, False),
     "mcap": theirs,
@@ -139,7 +196,7 @@ def encoding(rounds: int = 20) -> dict[str, float]:
     }
 
 
-def main(rounds: int = 7) -> dict[str, Any]:
+def main(rounds: int = 5) -> dict[str, Any]:
     about = header(
         "pipe bench record", f"{rounds} rounds of {TOTAL / 1e6:.0f} MB of noise, in ./out; the best round of each, and the median"
     )
@@ -159,7 +216,8 @@ def main(rounds: int = 7) -> dict[str, Any]:
             out["rows"].append({"frame": frame, "mb_s": rates, "of_disk": shares})
             out["figures"] |= {f"{frame}.{way}.of_disk": share for way, share in shares.items()}
             cells = " | ".join(f"{max(found):5.0f} ({median(found):4.0f})" for found in rates.values())
-            print(f"{frame:>8} | {cells} | " + ", ".join(f"{way} {share:.0%}" for way, share in shares.items()), flush=True)
+            told = ", ".join(f"{way} {share:.0%}" for way, share in shares.items())
+            print(f"{frame:>8} | {cells} | {told}; load {os.getloadavg()[0]:.1f}", flush=True)
     times = encoding()
     out["figures"] |= {f"encode.{kind}.ms": value for kind, value in times.items()}
     print("a cloud of 120,000 points into a message: " + ", ".join(f"{kind} {ms:.3g} ms" for kind, ms in times.items()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 VARINT, FIXED64, LEN, FIXED32 = 0, 1, 2, 5
@@ -44,6 +45,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number is cut off")
 
 
+@cache
 def tag(number: int, kind: int) -> bytes:
     return varint(number << 3 | kind)
 

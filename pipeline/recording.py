@@ -21,7 +21,7 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -116,14 +116,15 @@ class AnyFrame(Encoder):
     )
 
     def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
-        told = ", ".join(f"{name} {array.shape} {_named(array.dtype)}" for name, array in arrays.items())
+        told = _told(tuple((name, array.shape, array.dtype) for name, array in arrays.items()))
         frame = wire.timestamp(1, header.stamp_ns) + wire.text(2, header.source) + wire.number_(3, header.frame_id)
-        return Body([frame + wire.text(4, header.item) + wire.text(5, told)])
+        return Body([frame + wire.text(4, header.item) + told])
 
 
-@cache
-def _named(dtype: np.dtype[Any]) -> str:
-    return str(dtype)  # numpy takes longer for it than for all the rest
+@lru_cache(maxsize=64)
+def _told(arrays: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]) -> bytes:
+    """What arrays there are; kept, because numpy takes longer to name a dtype than all the rest does."""
+    return wire.text(5, ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in arrays))
 
 
 @dataclass(slots=True)
