@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -290,6 +291,27 @@ def test_a_flipped_bit_in_the_file_is_named(pipe):
     assert again.code == 1
     assert again.stderr.startswith(f"error: src: reading 33: {file}: data of src.out src:33 needs checksum ")
     assert again.stderr.endswith(": the file is damaged\n")
+
+
+def test_a_flipped_bit_of_the_input_changes_the_digest(pipe):
+    """The same bit, with the checksum made to fit, is another input: all replays agree, and not with the recorded run."""
+    graph = pipe.graph("""
+  src: {driver: test.blob, config: {bytes: 5000, frames: 40}}
+  snk: {op: test.null, inputs: {in: src.out}}
+""")
+    file, run = recorded(pipe, graph, *INLINE)
+    with Recording(file) as recording:
+        (frame,) = recording.sources["src"].readings[33]
+        (array,) = frame.stored.arrays
+        at, sum_at = frame.entry.data_at + array.at, frame.entry.data_at + array.sum_at
+    data = bytearray(file.read_bytes())
+    data[at + 1234] ^= 1
+    data[sum_at : sum_at + 4] = zlib.crc32(data[at : at + array.nbytes]).to_bytes(4, "little")
+    file.write_bytes(data)
+    again = replay(pipe, file, graph, *INLINE)
+    assert again.code == 0, again.stderr
+    assert again.report["digest"]["snk"] != run.report["digest"]["snk"]
+    assert "not as in the recorded run: snk" in again.stdout
 
 
 @pytest.mark.parametrize("compression", [CompressionType.ZSTD, CompressionType.LZ4])
