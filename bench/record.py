@@ -38,6 +38,7 @@ from pipeline.mcapfile import Writer
 from pipeline.plan import RunOptions
 from pipeline.playback import Recording
 from pipeline.recording import pack
+from pipeline.runner import BATCH_BYTES
 from pipeline.schema import Array, Port, Schema
 from pipeline.session import Session
 from pipeline.supervisor import run
@@ -101,7 +102,7 @@ def writer(folder: Path, size: int, count: int) -> float:
     graph = _recorded(size, count, folder / "writer.mcap", True)
     config = graph.nodes[record.RECORDER].config
     layout, arrays = record.Layout(config), {"data": np.random.default_rng(0).integers(0, 256, size, np.uint8)}
-    together = min(graph.queue(record.RECORDER, "src.out").size or 1, record.BATCH)
+    together = max(1, min(record.BATCH, BATCH_BYTES // size))
     began = time.monotonic()
     out = Writer.create(config.path, layout.records())
     for start in range(0, count, together):

@@ -154,7 +154,8 @@ class Operator(Node):
               with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and what comes
               while it does is dropped for it (`queue_full`): it slows nobody
     bound     of a tap: below which stamp no later frame of the input lies
-    batch     of a tap: how many frames one call of `process_all` may be given; more than 1 = that is called, not `process`
+    batch     of a tap: how many frames, of 1 MB together, one call of `process_all` may be given; more than 1 = that is called,
+              not `process`
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
@@ -182,7 +183,7 @@ class Operator(Node):
         raise NotImplementedError(f"{type(self).__name__}.process")
 
     def process_all(self, frames: Sequence[Taken]) -> None:
-        """Of a tap with a `batch`: all frames that have come, the oldest first. They are delivered together when this returns,
+        """Of a tap with a `batch`: frames that have come, the oldest first. They are delivered together when this returns,
         and fail together when it raises."""
         raise NotImplementedError(f"{type(self).__name__}.process_all")
 

@@ -40,8 +40,8 @@ LOST = "lost.jsonl"
 Images = Literal["raw", "png", "jpeg"]
 _LOOK_S = 1.0
 """How often the recorder looks for new losses."""
-BATCH, QUEUE_BYTES = 16, 1 << 20
-"""Frames written with one call; how much of a port may wait for that, offline (measured: 010-recording.md)."""
+BATCH, MAX_QUEUE, QUEUE_BYTES = 8, 16, 1 << 20
+"""Small frames written with one call; how much of a port may wait for that, offline (measured: 010-recording.md)."""
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
 def _queue_size(spec: GraphSpec, node: str, port: str) -> int:
     """Frames that may wait for the recorder offline. (Live none does: it is a tap.)"""
     nbytes = max(1, spec.slot_bytes(node, port))
-    return max(QUEUE_SIZE["block"], min(BATCH, QUEUE_BYTES // nbytes))
+    return max(QUEUE_SIZE["block"], min(MAX_QUEUE, QUEUE_BYTES // nbytes))
 
 
 def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:

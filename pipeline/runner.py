@@ -39,6 +39,9 @@ ROUSE_NS = 1_000_000
 MAX_POISON = 20
 """Frames saved per node when its operator raises; the rest is only counted."""
 
+BATCH_BYTES = 1 << 20
+"""What is not small is not worth a batch: while one frame is looked at, the next one is being made."""
+
 
 class Failure(PipeError):
     """A node stops the run: who, on which frame, why; `details` is the traceback."""
@@ -686,13 +689,18 @@ class TapRunner(OperatorRunner):
             super()._run(trigger, frames, missing, bound)
 
     def _run_all(self, first: Arrived) -> None:
-        """All frames that have come, up to a batch: one call, one commit, and for the books as many steps."""
+        """The frames that have come, up to a batch: one call, one commit, and for the books as many steps."""
         operator = self.operator
         frames = [first]
+        nbytes = first.used
         while self.pending and len(frames) < operator.batch:
-            frame = self.pending.popleft()
+            frame = self.pending[0]
             assert isinstance(frame, Arrived)
+            nbytes += frame.used
+            if nbytes > BATCH_BYTES:
+                break
             frames.append(frame)
+            self.pending.popleft()
         given: list[Taken] = []
         error: Exception | None = None
         started = monotonic_ns()

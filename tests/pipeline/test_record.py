@@ -15,7 +15,7 @@ import pipeline
 from pipeline.graph import parse
 from pipeline.operator import Resume
 from pipeline.playback import Recording
-from pipeline.record import BATCH, Record, Recorder, with_recorder
+from pipeline.record import MAX_QUEUE, Record, Recorder, with_recorder
 
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
@@ -73,7 +73,7 @@ def test_killed_at_each_step(pipe, step, count):
     check_account(ended, graph, range(60))
     check_recorded(file, ended, BOTH)
     lost = [d for d in ended.drops if "_record" in d["edge"]]
-    assert all(d["reason"] == "restart" for d in lost) and len(lost) <= 2 * (BATCH + 1)
+    assert all(d["reason"] == "restart" for d in lost) and len(lost) <= 2 * (MAX_QUEUE + 1)
     assert f"lost {len(lost)}: " in ended.stdout
 
 
@@ -149,14 +149,14 @@ def test_a_live_tap_leases_one_slot():
     """What the recorder costs in memory: one slot of each port live; a queue like any sink's offline."""
     text = "version: 1\nnodes:\n" + LIVE % 5
     record = Record(Path("r.mcap"))
-    for live, more in ((True, 1), (False, BATCH + 1)):
+    for live, more in ((True, 1), (False, MAX_QUEUE + 1)):
         spec = parse(text, "g.yaml", {"src.live": live})
         with_ = with_recorder(spec, record)
         assert with_.slots("src", "out") == spec.slots("src", "out") + more
         assert with_.window(with_.edges_from("src", "out")[1]) == more
 
 
-@pytest.mark.parametrize(("nbytes", "size"), [(8, BATCH), (100_000, 10), (1_000_000, 4), (50_000_000, 4)])
+@pytest.mark.parametrize(("nbytes", "size"), [(8, MAX_QUEUE), (100_000, 10), (1_000_000, 4), (50_000_000, 4)])
 def test_how_much_waits_for_the_recorder(nbytes, size):
     """Small frames wait in larger numbers, to be written together; of large ones as many as for any sink."""
     text = f"version: 1\nnodes:\n  src: {{driver: test.blob, config: {{bytes: {nbytes}}}}}\n"

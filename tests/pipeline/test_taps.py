@@ -47,6 +47,15 @@ def test_each_frame_once_and_in_order(pipe, place):
     check_balance(ended)
 
 
+def test_large_frames_come_one_by_one(pipe):
+    """Together they would be more than 1 MB."""
+    blobs = GRAPH.replace("test.counter, config: {frames: ", "test.blob, config: {bytes: 600000, frames: ")
+    ended = pipe.run(pipe.graph(blobs % (20, "")))
+    assert ended.code == 0, ended.stderr
+    assert {len(call) for call in taken(ended)} == {1}
+    assert ended.report["sinks"]["tap"]["frames"] == 80
+
+
 @pytest.mark.parametrize("step", ["processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 33])
 def test_killed_in_the_middle_of_a_batch(pipe, step, count):
