@@ -8,8 +8,9 @@
    perfect association would make of the very same detections: each with the id of the truth it overlaps by half, the others gone.
 2. AB3DMOT's tables of the same tracks, and the published ones, which are of other sequences.
 3. Cars, leave one sequence out: what SEARCHED names is chosen on the other sequences, from a start that knows none, and scored on
-   the one left out; all those together are one row to hold against the shipped settings, which have seen them all. Pedestrians
-   are mostly in one sequence: their settings are not searched, there is nothing to leave out.
+   the one left out. "on all": the same search with nothing left out; the difference is what having seen a sequence is worth, and
+   is to be taken off the shipped settings' scores, too, for they have seen them all. Pedestrians are mostly in one sequence:
+   their settings are not searched, there is nothing to leave out.
 Writes bench/results/tracking-<machine>.json.
 """
 
@@ -293,7 +294,8 @@ def search(score: Callable[[dict[str, float]], float]) -> dict[str, float]:
 
 
 def leave_one_out(recordings: list[Recording], truth: Truth) -> dict[str, Any]:
-    """Each sequence with cars, scored with what was chosen on the others. Sequences without a car are in every choice."""
+    """Each sequence with cars, scored with what was chosen on the others; then each with what is chosen on all ("on all"), which
+    tells what seeing them is worth. Sequences without a car have the latter."""
     known: dict[tuple[float, ...], dict[str, Parts]] = {}
     recordings = [of_class(recording, CAR) for recording in recordings]
 
@@ -307,23 +309,26 @@ def leave_one_out(recordings: list[Recording], truth: Truth) -> dict[str, Any]:
         rows = tracks(make(preset, *chosen_model(settings)), recording, is_known)
         return measured(truth, recording, rows, "car")
 
-    with_cars = [r for r in recordings if len(truth.rows[r.name].of("car").ids)]
-    folds: dict[str, dict[str, float]] = {}
-    print("\ncars, leave one sequence out: chosen on the others")
-    for left_out in with_cars:
-
-        def score(settings: dict[str, float], name: str = left_out.name) -> float:
+    def left_out(name: str) -> dict[str, float]:
+        def score(settings: dict[str, float]) -> float:
             return float(hota.combine(part[2] for s, part in parts(settings).items() if s != name)["HOTA"].mean())
 
-        folds[left_out.name] = search(score)
-        changed = {key: value for key, value in folds[left_out.name].items() if value != SEARCHED[key][0]}
-        print(f"  {left_out.name}: {', '.join(f'{key} {value:g}' for key, value in changed.items())}", flush=True)
+        chosen = search(score)
+        changed = {key: value for key, value in chosen.items() if value != SEARCHED[key][0]}
+        print(f"  {name}: {', '.join(f'{key} {value:g}' for key, value in changed.items())}", flush=True)
+        return chosen
+
+    print("\ncars, leave one sequence out: chosen on the others")
+    folds = {r.name: left_out(r.name) for r in recordings if len(truth.rows[r.name].of("car").ids)}
+    on_all = left_out("none")
     rows = []
     for preset in ("best", "best_offline"):
         for is_known in (True, False):
-            of_folds = {r.name: of_cars(folds.get(r.name, folds[with_cars[0].name]), preset, r, is_known) for r in recordings}
-            rows.append(_row("car", f"{preset}{'' if is_known else ', no poses'}", of_folds))
-    return {"searched": SEARCHED, "folds": folds, "scores": rows, "settings_tried": len(known)}
+            what = f"{preset}{'' if is_known else ', no poses'}"
+            for chosen, how in ((folds, ""), ({}, ": on all")):
+                of_all = {r.name: of_cars(chosen.get(r.name, on_all), preset, r, is_known) for r in recordings}
+                rows.append(_row("car", what + how, of_all))
+    return {"searched": SEARCHED, "folds": folds, "on_all": on_all, "scores": rows, "settings_tried": len(known)}
 
 
 if __name__ == "__main__":

@@ -119,9 +119,11 @@ def test_leaving_one_out_chooses_on_the_others(monkeypatch, tmp_path, capsys):
     found = bench.leave_one_out(recordings, truth)
     assert found["folds"]["0003"]["middle"] == 0.0
     assert found["settings_tried"] == 2
-    assert [row["tracks"] for row in found["scores"]] == ["best", "best, no poses", "best_offline", "best_offline, no poses"]
+    presets = ("best", "best, no poses", "best_offline", "best_offline, no poses")
+    assert [row["tracks"] for row in found["scores"]] == [f"{preset}{how}" for preset in presets for how in ("", ": on all")]
     assert found["scores"][0]["sequences"]["0003"]["CLR_FP"] > 5, "scored with what its own truth would not have chosen"
-    assert "0003: middle 0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "0003: middle 0\n" in printed and "none: middle 0\n" in printed
 
 
 def test_without_data(tmp_path):
