@@ -32,7 +32,8 @@ def test_a_small_run(monkeypatch, capsys):
 
 def test_the_naive_twin_gives_the_same_tracks(small):
     """Else it raises; and it does raise."""
-    assert len(bench._naive(small)) == 30
+    took = bench._naive(small)
+    assert len(took.clock) == len(took.cpu) == 30
     ours = Boxes3D(np.ones((1, 7), np.float32), np.ones(1, np.float32), np.zeros(1, np.int32))
     message = "bench track: generated frame 3: needs the naive twin's 0 tracks, got 1 or others"
     with pytest.raises(RunError, match=f"^{message}$"):
