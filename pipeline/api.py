@@ -120,7 +120,13 @@ def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: b
         finally:
             if options.record is not None:
                 recorder.finish(session, outcome)
-        report.save(outcome.report, options.out / "report.json")
+        path = options.out / "report.json"
+        try:
+            report.save(outcome.report, path)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            outcome.errors.append(f"{path}: needs to be written, got: {error.strerror}")
+            outcome.code = outcome.code or 1
     return outcome
 
 

@@ -180,6 +180,10 @@ class Inline:
         if wrong:
             self.errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
             made["exit"], code = "failed", 1
+        lacking = session.accountant.unwritten()
+        if lacking:
+            self.errors += lacking
+            made["exit"], code = "failed", 1
         if self.display is not None:
             self.display.stop()
         return Outcome(made["exit"], code, wall_s, self.errors, made)

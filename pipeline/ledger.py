@@ -21,11 +21,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from pipeline.histogram import Histogram
+from pipeline.lines import Lines
 from pipeline.shm import EVENT_WORDS, RING_EVENTS, Board
 
 PUBLISHED, DELIVERED, DROPPED, STEP, ERROR = range(1, 6)
@@ -158,9 +159,9 @@ class Accountant:
         lost_dir: Path | None = None,
     ) -> None:
         self.board, self.edges, self.nodes, self.ports, self.sources = board, edges, nodes, ports, sources
-        self._drops_file, self._lost_dir = drops_file, lost_dir
-        self._drops: TextIO | None = None
-        self._lost: dict[str, TextIO] = {}
+        self._drops = Lines(drops_file) if drops_file is not None else None
+        names = {e.sink for e in edges if e.sink is not None} if lost_dir is not None else set()
+        self._lost = {sink: Lines(lost_dir / sink / "lost.jsonl") for sink in names if lost_dir is not None}
         self._rings = [_Ring(board, p) for p in range(board.shape.processes)]
         self.events = 0
 
@@ -175,8 +176,7 @@ class Accountant:
                 self._book(events)
                 ring.done(len(events))
         self.events += count
-        if count and self._drops is not None:
-            self._drops.flush()
+        self.flush()
         return count
 
     def _book(self, events: np.ndarray) -> None:
@@ -232,18 +232,9 @@ class Accountant:
     def _drop(self, book: EdgeBook, who_: int, reason: str, stamp: int) -> None:
         book.dropped[reason] = book.dropped.get(reason, 0) + 1
         line = {"edge": book.name, "reason": reason, "frame": f"{self.sources[who_ >> 48]}:{who_ & _ID}", "stamp_ns": stamp}
-        if self._drops_file is not None:
-            if self._drops is None:
-                self._drops_file.parent.mkdir(parents=True, exist_ok=True)
-                self._drops = self._drops_file.open("a", encoding="utf-8")
-            self._drops.write(json.dumps(line) + "\n")
-        if self._lost_dir is not None and book.sink is not None:
-            file = self._lost.get(book.sink)
-            if file is None:
-                folder = self._lost_dir / book.sink
-                folder.mkdir(parents=True, exist_ok=True)
-                file = self._lost[book.sink] = (folder / "lost.jsonl").open("a", encoding="utf-8", buffering=1)
-            file.write(json.dumps(line) + "\n")
+        for file in (self._drops, self._lost.get(book.sink or "")):
+            if file is not None:
+                file.add(json.dumps(line))
 
     def settle(self, edge: int, gen: int, reason: str) -> bool:
         """Close one open frame in the name of a dead process (or of the end of the run)."""
@@ -264,12 +255,28 @@ class Accountant:
     def name_of(self, who_: int) -> tuple[str, int]:
         return self.sources[who_ >> 48], who_ & _ID
 
+    def flush(self) -> None:
+        """Bring the lines of all drops into their files, as far as there is room."""
+        for file in self._files:
+            if file.pending:
+                file.flush()
+
+    def unwritten(self) -> list[str]:
+        """Files that lack lines, and why, in words."""
+        self.flush()
+        return [
+            f"{f.path}: needs room for {f.pending} bytes more, got: {f.why}; it does not name every lost frame"
+            for f in self._files
+            if f.pending
+        ]
+
+    @property
+    def _files(self) -> list[Lines]:
+        return [*([self._drops] if self._drops is not None else []), *self._lost.values()]
+
     def close(self) -> None:
-        for file in (self._drops, *self._lost.values()):
-            if file is not None:
-                file.close()
-        self._drops = None
-        self._lost.clear()
+        for file in self._files:
+            file.close()
 
 
 class _Ring:

@@ -55,7 +55,11 @@ class Poison:
         arrays = {f"{port}/{name}": array for port, group in self.arrays.items() for name, array in group.items()}
         arrays["pipe"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)  # type: ignore[arg-type]
+        try:
+            np.savez(path, **arrays)  # type: ignore[arg-type]
+        except OSError:
+            path.unlink(missing_ok=True)  # half a file helps nobody, least of all on a full disk
+            raise
         return path
 
     @classmethod

@@ -615,6 +615,10 @@ class Supervisor:
         if wrong:
             self.errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
             made["exit"] = "failed"
+        lacking = session.accountant.unwritten()
+        if lacking:
+            self.errors += lacking
+            self.failed, made["exit"] = True, "failed"
         self.display.stop()
         self.sockets.close()
         os.close(self._signals_read)

@@ -6,6 +6,7 @@ Writes DIR/<node>/frames.txt: `source frame_id stamp_ns item` per frame, each li
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,11 @@ class Null(Operator):
     def process(self, **inputs: Any) -> None:
         if self.file >= 0:
             h = self.header
-            os.write(self.file, f"{h.source} {h.frame_id} {h.stamp_ns} {h.item}\n".encode())
+            line = f"{h.source} {h.frame_id} {h.stamp_ns} {h.item}\n".encode()
+            size = os.fstat(self.file).st_size
+            if os.write(self.file, line) < len(line):  # the disk got full inside the line
+                os.ftruncate(self.file, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.out_dir / "frames.txt"))
 
     def close(self) -> None:
         if self.file >= 0:

@@ -183,6 +183,21 @@ def test_null_notes_frames_and_continues_after_a_crash(tmp_path):
     assert path.read_text() == ""
 
 
+def test_null_on_a_full_disk(tmp_path, monkeypatch):
+    """A line that does not fit fails as a whole; there is none cut short."""
+    node = op("test.null", tmp_path / "x", write=True)
+    node.process(**{"in": 1})
+    kept, write = (tmp_path / "x" / "frames.txt").read_bytes(), os.write
+    monkeypatch.setattr(os, "write", lambda fd, line: write(fd, line[:5]))
+    with pytest.raises(OSError, match="No space left on device"):
+        node.process(**{"in": 1})
+    monkeypatch.undo()
+    assert (tmp_path / "x" / "frames.txt").read_bytes() == kept
+    node.process(**{"in": 1})
+    node.close()
+    assert (tmp_path / "x" / "frames.txt").read_bytes() == 2 * kept
+
+
 def test_full_disk():
     node = op("test.full_disk")
     with pytest.raises(OSError, match="No space left on device"):
