@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run soak test test-slow test-pythons test-open3d lint format bench trackeval clean help
+.PHONY: run soak chaos test test-slow test-pythons test-open3d lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -16,7 +16,7 @@ run: $(READY)  ## run the demo graph: pictures, video and KITTI results in out/d
 test: $(READY)  ## the quick tests (CI)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not gpu and not lidar and not camera"
 
-test-slow: $(READY)  ## the long tests: chaos, soak, whole data sets
+test-slow: $(READY)  ## the long tests: random kills, whole data sets
 	$(BIN)/python -m pytest -m "slow and not gpu and not lidar and not camera"
 
 lint: $(READY)  ## ruff, mypy, import rules
@@ -35,6 +35,10 @@ bench: $(READY)  ## measure: hop latency and engine overhead beside bare pyzmq, 
 SECONDS ?= 3600
 soak: $(READY)  ## an hour of a robot's graph: do memory and p99 stay flat? SECONDS=60 for a look, SHIELD=1 beside other load (root)
 	$(BIN)/python -m bench.soak --seconds $(SECONDS) $(if $(SHIELD),--shield)
+
+SEED ?= 0
+chaos: $(READY)  ## kill every node at every step and at random, thousands of times: is every frame and slot accounted for? an hour
+	nice -n 10 $(BIN)/python -m bench.chaos --seed $(SEED) --jobs 2
 
 # Not in the test extra: its list of packages has opencv-python, which writes over opencv-python-headless; it needs none of them here.
 trackeval: $(READY)  ## install TrackEval, which tests and `pipe bench eval` compare with where it is there

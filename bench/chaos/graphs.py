@@ -1,0 +1,49 @@
+"""The graph under fire. It states the slots of its pools, so that nobody has to ask the engine how many there are.
+
+           +-> left ---------------+
+ src ------+-> [right -+-> near]   +-> join -> snk          [ ] = one process (`place: g`)
+(gate)     |           +-----------+
+           +-> tap (keeps views of two frames)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+FULL_HD = 1920 * 1080 * 3
+KINDS = {"src": "source", "left": "operator", "g": "group", "join": "join", "snk": "sink", "tap": "sink"}
+"""Place (one process each) -> what it is."""
+SINKS = ("snk", "near", "tap")
+HOLDS = {"tap": 2}
+
+
+def wide(
+    gate: Path, size: int, *, queue: int = 4, live: bool = False, rate_hz: float | None = None, on_error: str = "stop"
+) -> dict[str, Any]:
+    """Fan-out, a group, a join, three sinks; `live` at `rate_hz`, else as fast as it goes."""
+
+    def node(what: dict[str, Any], slots: int = 0, **inputs: str) -> dict[str, Any]:
+        out = {**what, "on_error": on_error, "restart": {"max": 1_000_000, "backoff_s": 0}}
+        if inputs:
+            ports = {port.rstrip("_"): origin for port, origin in inputs.items()}
+            out["inputs"] = ports
+            if not live:
+                out["queue"] = {port: {"size": queue} for port in ports}
+        if slots:
+            out["pool"] = {"out": {"slots": slots, "max_mb": size / 1e6}}
+        return out
+
+    source = {"bytes": size, "checksum": True, "frames": 1_000_000, "gate": str(gate), "rate_hz": rate_hz}
+    passing = {"op": "test.pass", "config": {"max_mb": size / 1e6}}
+    sink = {"op": "bench.chaos.nodes:Note"}
+    nodes = {
+        "src": node({"driver": "bench.chaos.nodes:Gated", "config": source, "live": live}, 3 * queue + 12),
+        "left": node(passing, queue + 12, in_="src.out"),
+        "right": node({**passing, "place": "g"}, 2 * queue + 12, in_="src.out"),
+        "near": node({**sink, "place": "g"}, in_="right.out"),
+        "join": node({"op": "bench.chaos.nodes:Both", "config": {"bytes": size}}, queue + 4, a="left.out", b="right.out"),
+        "snk": node(sink, in_="join.out"),
+        "tap": node({"op": "bench.chaos.nodes:Held"}, in_="src.out"),
+    }
+    return {"version": 1, "nodes": nodes}

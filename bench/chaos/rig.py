@@ -1,0 +1,338 @@
+"""One running graph under fire: its gate, its sinks' files, its processes; and all that must be true while it waits."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.chaos import account, graphs, procs
+from bench.chaos.nodes import GATE
+from bench.chaos.tally import Tally
+from bench.chaos.words import Words
+
+ROOT = Path(__file__).resolve().parents[2]
+FRESH = 20
+"""Frames that must reach every sink between two kills."""
+HANG_S = 60.0
+"""Nothing new in any file for so long, while something is awaited, is a hang."""
+AHEAD = 40
+"""More frames than all slots and queues of the graph hold at once."""
+SETTLE_S = 5.0
+"""Words, sockets and descriptors follow an account that is complete within this."""
+OFFLINE = frozenset({"restart", "sync_no_match"})
+LIVE = OFFLINE | {"queue_full", "sync_timeout", "stale"}
+_DIED = re.compile(r"(\w+): killed by SIGKILL; restart ")
+
+
+class Hang(Exception):
+    """Something awaited did not come."""
+
+
+class Rig:
+    """`pipe run` of a graph in a folder of its own; what is found goes into `tally`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tally: Tally,
+        size: int,
+        *args: str,
+        queue: int = 4,
+        live_hz: float | None = None,
+        runtime: Path | None = None,
+        on_error: str = "stop",
+    ) -> None:
+        self.folder, self.tally = folder, tally
+        folder.mkdir(parents=True, exist_ok=True)
+        self.out, self.graph, gate = folder / "out", folder / "graph.yaml", folder / "gate"
+        gate.write_bytes(GATE.pack(0, 0))
+        self._gate = os.open(gate, os.O_WRONLY | os.O_CLOEXEC)
+        graph = graphs.wide(gate, size, queue=queue, live=live_hz is not None, rate_hz=live_hz, on_error=on_error)
+        self.graph.write_text(yaml.safe_dump(graph, sort_keys=False))
+        self.nodes: dict[str, Any] = graph["nodes"]
+        self.reasons = OFFLINE if live_hz is None else LIVE
+        self.limit = self.passed = 0  # the gate; and how far the stream has come without a sink's writing it down
+        self.deaths: list[tuple[int, str]] = []  # monotonic ns, place: by the run's own word
+        self.ends_ns: list[int] = []  # times that end a stretch in which FRESH frames must come
+        self.said: list[str] = []
+        self._first: dict[str, Counter[str]] = {}  # descriptors and sockets at the first look
+        self.runtime = runtime or Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))  # short: paths of sockets are limited
+        self._own_runtime = runtime is None
+        self.process = subprocess.Popen(
+            ["env", "--default-signal=INT", sys.executable, "-m", "pipeline", "run", str(self.graph), "--out", str(self.out),
+             "--verify-frames", "--quiet", *args],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)},
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        self.words: Words | None = None
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            died = _DIED.match(line)
+            if died:
+                self.deaths.append((time.monotonic_ns(), died[1]))
+            self.said.append(line.rstrip())
+
+    # -- the stream -----------------------------------------------------------------------------------------------
+    def open_to(self, limit: int, ended: bool = False) -> None:
+        """Frames below `limit` may pass."""
+        self.limit = limit
+        os.pwrite(self._gate, GATE.pack(limit, ended), 0)
+
+    def flow(self) -> bool:
+        """Let the stream go on: the gate stays AHEAD of what has reached a sink. True, for conditions."""
+        seen = max((row[0] for sink in graphs.SINKS if (row := self.last(sink))), default=0)
+        seen = max(seen, self.passed)
+        if seen + AHEAD > self.limit:
+            self.open_to(seen + AHEAD)
+        return True
+
+    def last(self, sink: str) -> list[int]:
+        """The newest complete line of a sink, [] before the first."""
+        path = self.out / sink / "frames.txt"
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - 200))
+                lines = file.read().splitlines(keepends=True)
+        except OSError:
+            return []
+        whole = [line for line in lines[1:] if line.endswith(b"\n")] or [line for line in lines if line.endswith(b"\n")]
+        return [int(word) for word in whole[-1].split()] if whole else []
+
+    def wait(self, condition: Callable[[], Any], what: str, hang_s: float = HANG_S) -> Any:
+        """The first true value of `condition`; Hang when nothing moves in any file while it is awaited."""
+        seen, since = self._sizes(), time.monotonic()
+        while not (value := condition()):
+            if self.process.poll() is not None:
+                self._reader.join(2)
+                raise Hang(
+                    f"the run ended while waiting for {what}: code {self.process.returncode}: {' / '.join(self.said[-3:])}"
+                )
+            sizes = self._sizes()
+            if sizes != seen:
+                seen, since = sizes, time.monotonic()
+            elif time.monotonic() - since > hang_s:
+                raise Hang(f"waited for {what}: {self.state()}")
+            time.sleep(0.02)
+        return value
+
+    def _sizes(self) -> list[int]:
+        files = [self.out / sink / "frames.txt" for sink in graphs.SINKS] + [self.out / "logs" / "drops.jsonl"]
+        return [path.stat().st_size if path.exists() else 0 for path in files] + [len(self.said)]
+
+    def fresh(self, since_ns: int, count: int = FRESH) -> None:
+        """Let the stream go on until `count` frames have reached every sink after a moment."""
+
+        def there() -> bool:
+            return self.flow() and all(self._since(sink, since_ns) >= count for sink in graphs.SINKS)
+
+        self.wait(there, f"{count} more frames at every sink")
+
+    def _since(self, sink: str, since_ns: int) -> int:
+        rows = account.rows(self.out, sink)
+        n = 0
+        for row in reversed(rows):
+            if row[2] <= since_ns:
+                break
+            n += 1
+        return n
+
+    def still(self) -> bool:
+        """Half a second long no frame was made and no slot was held: whatever the gate let through has gone by."""
+        assert self.words is not None
+        before = self.words.generations()
+        for _ in range(25):
+            if self.words.taken() or self.words.generations() != before:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def children(self) -> dict[str, int]:
+        return procs.children(self.pid)
+
+    def running(self) -> None:
+        """Wait until frames come through, and look at what a calm graph has open."""
+        self.open_to(5)
+        self.wait(lambda: all(self.last(sink)[:1] == [4] for sink in graphs.SINKS), "the first frames", hang_s=3 * HANG_S)
+        self.words = Words(self.pid, self.nodes, graphs.HOLDS)
+        self._settle(10)
+
+    # -- while it waits -------------------------------------------------------------------------------------------
+    def quiet(self, lap: bool = True) -> None:
+        """Close the gate, wait until every id is accounted for, then check all that is held.
+
+        lap  then let more frames through than a pool has slots, and see that every slot was used again; not of those who were
+             killed meanwhile: whoever starts counts its slots anew
+        """
+        self._settle(self.limit)
+        if lap:
+            assert self.words is not None
+            before, deaths = self.words.generations(), len(self.deaths)
+            self._settle(self.limit + max(len(slots) for slots in before.values()) + 10)
+            after, died = self.words.generations(), {place for _, place in self.deaths[deaths:]}
+            for node, slots in before.items():
+                unused = [i for i, generation in enumerate(slots) if after[node][i] == generation]
+                if unused and self.nodes[node].get("place", node) not in died:
+                    self.tally.leaks.append(f"{node}: slots {unused} are free by their words and never used again")
+
+    def _settle(self, limit: int) -> None:
+        self.open_to(limit)
+        wrong: list[str] = []
+
+        def complete() -> bool:
+            wrong[:] = account.check_ids(self.graph, self.out, limit, graphs.SINKS, self.reasons)
+            return not any("unaccounted" in text for text in wrong)
+
+        self.wait(complete, f"an account of {limit} ids")
+        self.tally.quiescences += 1
+        self._report(wrong)
+        assert self.words is not None
+        self._soon(self.words.taken, "slots")
+        self._soon(self._processes, "processes")
+        self._soon(self._sockets, "sockets")
+        self._soon(self._descriptors, "descriptors")
+
+    def _soon(self, look: Callable[[], list[str]], what: str) -> None:
+        """Empty within SETTLE_S, or a leak."""
+        until = time.monotonic() + SETTLE_S
+        while (found := look()) and time.monotonic() < until:
+            time.sleep(0.02)
+        self.tally.leaks += [f"{what} while the graph waits: {text}" for text in found]
+
+    def _report(self, wrong: list[str]) -> None:
+        for text in wrong:
+            (self.tally.torn if text.endswith("dropped: error") else self.tally.unaccounted).append(text)
+
+    def _processes(self) -> list[str]:
+        there = self.children()
+        wrong = [f"no process of {place}" for place in graphs.KINDS if place not in there]
+        return wrong + [f"{place}: {pid} is a zombie" for place, pid in there.items() if procs.state(pid) in "ZX"]
+
+    def _sockets(self) -> list[str]:
+        """One file per edge and per process (and the lock), as at the first look."""
+        (folder,) = [path for path in (self.runtime / "pipe").iterdir() if path.is_dir()]
+        there = Counter(path.name.partition(".")[0] for path in folder.iterdir())
+        was = self._first.setdefault("", there)
+        return [f"{name}.*: {there[name]}, was {was[name]}" for name in there | was if there[name] != was[name]]
+
+    def _descriptors(self) -> list[str]:
+        """Of the supervisor and of every child, by kind, as at the first look; a child that started anew has as many.
+
+        A result file may have been opened since, once.
+        """
+        wrong = []
+        for name, pid in {"supervisor": self.pid, **self.children()}.items():
+            try:
+                there = procs.descriptors(pid)
+            except OSError:
+                return [f"{name}: gone"]
+            was = self._first.setdefault(name, there)
+            more = {k: n for k, n in there.items() if n > max(was[k], k.startswith(str(self.out)))}
+            wrong += [f"{name}: {n} of {kind}, was {was[kind]}" for kind, n in more.items()]
+        return wrong
+
+    def state(self) -> str:
+        """For a hang: who runs, what is held, what was said last."""
+        children = {place: f"{pid} {procs.state(pid)}" for place, pid in self.children().items()}
+        taken = self.words.taken() if self.words else []
+        last = {sink: self.last(sink)[:1] for sink in graphs.SINKS}
+        wrong = account.check_ids(self.graph, self.out, self.limit, graphs.SINKS, self.reasons)[:3]
+        return (
+            f"gate {self.limit}, last {last}, processes {children}, taken {taken[:6]}, {wrong}, said {self.said[-3:]}, "
+            f"see {self.out}"
+        )
+
+    # -- the end --------------------------------------------------------------------------------------------------
+    def end(self, code: int = 0) -> None:
+        """Let the stream end and check the whole account, the ledger, and that nothing is left."""
+        children = list(self.children().values())
+        produced = self.limit
+        self.open_to(produced, ended=True)
+        try:
+            got = self.process.wait(HANG_S)
+        except subprocess.TimeoutExpired:
+            raise Hang(f"the end of the run did not come: {self.state()}") from None
+        self._reader.join(5)
+        if got != code:
+            self.tally.failed.append(f"exit code {got}: {' / '.join(self.said[-3:])}")
+        self._report(account.check_ids(self.graph, self.out, produced, graphs.SINKS, self.reasons))
+        self.tally.unaccounted += account.check_report(self.graph, self.out, graphs.SINKS)
+        self.tally.frames += produced
+        self.tally.restarts += len(self.deaths)
+        self._between_kills()
+        self.gone(children)
+
+    def _between_kills(self) -> None:
+        """FRESH frames at every sink in each stretch."""
+        stamps = {sink: [row[2] for row in account.rows(self.out, sink)] for sink in graphs.SINKS}
+        for begin, end in itertools.pairwise([*self.ends_ns, 2**63]):
+            for sink, at in stamps.items():
+                n = sum(begin < t < end for t in at)
+                if n < FRESH:
+                    self.tally.failed.append(f"{n} frames reached {sink} between two kills, {FRESH} needed")
+
+    def gone(self, children: list[int], within_s: float = 2.0) -> float:
+        """After the end of the run: no process, memory, socket or folder of it; returns after how long the children were gone."""
+        since = time.monotonic()
+        while (left := procs.alive(children)) and time.monotonic() - since < within_s + 0.5:
+            time.sleep(0.01)
+        took = time.monotonic() - since
+        self.tally.leaks += [f"process {pid} after the end" for pid in left]
+        if self._own_runtime:
+            self.tally.leaks += [f"folder after the end: {name}" for name in self.folders()]
+        self.close()
+        self.tally.leaks += [f"memory after the end: {name}" for name in procs.memfds_of(self.pid)]
+        return took
+
+    def close(self) -> None:
+        """Our own ends."""
+        if self.words is not None:
+            self.words.close()
+            self.words = None
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1
+        if self.process.poll() is not None:
+            self._reader.join(5)
+            assert self.process.stderr is not None
+            self.process.stderr.close()
+        if self._own_runtime and self.process.poll() is not None:
+            shutil.rmtree(self.runtime, ignore_errors=True)
+
+    def folders(self) -> list[str]:
+        """Folders and sockets of runs that are there."""
+        root = self.runtime / "pipe"
+        return [path.name for path in root.iterdir() if path.name != ".gate"] if root.exists() else []
+
+    def abandon(self) -> None:
+        """After a hang: whatever still runs is killed; its folder stays for whoever looks into it."""
+        if self.process.poll() is None:
+            children = list(self.children().values())
+            for pid in [self.pid, *children]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            self.process.wait()
+        self.close()
