@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bench.chaos.rig import stop_all
 from bench.chaos.scenarios import plan
 from bench.chaos.tally import FINDINGS, Tally
 from bench.common import machine
@@ -54,9 +56,17 @@ def main(argv: list[str] | None = None) -> int:
             shutil.rmtree(args.out / name, ignore_errors=True)
         return tally
 
+    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ThreadPoolExecutor(args.jobs) as pool:
-        for tally in pool.map(one, todo):
-            total.add(tally)
+        try:
+            for tally in pool.map(one, todo):
+                total.add(tally)
+        except BaseException:
+            stop_all()
+            pool.shutdown(cancel_futures=True)
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, old)
     print(f"\n{total.table()}\n\n{total.summary()}   wall: {time.monotonic() - began:.0f} s")
     result = {**about, "wall_s": round(time.monotonic() - began), **total.plain()}
     for path in (args.out / "chaos.json", args.json):

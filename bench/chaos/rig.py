@@ -42,6 +42,17 @@ class Hang(Exception):
     """Something awaited did not come."""
 
 
+_rigs: list[Rig] = []
+_stopped = threading.Event()
+
+
+def stop_all() -> None:
+    """End every rig now, in whatever thread it is used, and let none start any more."""
+    _stopped.set()
+    for rig in list(_rigs):
+        rig.process.kill()
+
+
 class Rig:
     """`pipe run` of a graph in a folder of its own; what is found goes into `tally`."""
 
@@ -57,6 +68,8 @@ class Rig:
         on_error: str = "stop",
     ) -> None:
         self.folder, self.tally = folder, tally
+        if _stopped.is_set():
+            raise KeyboardInterrupt
         folder.mkdir(parents=True, exist_ok=True)
         self.out, self.graph, gate = folder / "out", folder / "graph.yaml", folder / "gate"
         gate.write_bytes(GATE.pack(0, 0))
@@ -76,10 +89,11 @@ class Rig:
             ["env", "--default-signal=INT", sys.executable, "-m", "pipeline", "run", str(self.graph), "--out", str(self.out),
              "--verify-frames", "--quiet", *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)},
+            start_new_session=True, env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)},
         )  # fmt: skip
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
+        _rigs.append(self)
         self.words: Words | None = None
 
     @property
@@ -142,10 +156,13 @@ class Rig:
         return [path.stat().st_size if path.exists() else 0 for path in files] + [len(self.said)]
 
     def fresh(self, since_ns: int, count: int = FRESH) -> None:
-        """Let the stream go on until `count` frames have reached every sink after a moment."""
+        """Let the stream go on until `count` frames have reached every sink after a moment.
+
+        One line more is waited for: the newest counts only with the sink's commit, and is cut off when it is killed before that.
+        """
 
         def there() -> bool:
-            return self.flow() and all(self._since(sink, since_ns) >= count for sink in graphs.SINKS)
+            return self.flow() and all(self._since(sink, since_ns) > count for sink in graphs.SINKS)
 
         self.wait(there, f"{count} more frames at every sink")
 
@@ -335,4 +352,5 @@ class Rig:
                 except ProcessLookupError:
                     continue
             self.process.wait()
+        _rigs.remove(self)
         self.close()
