@@ -34,6 +34,8 @@ from pipeline.transport import BOUND, CREDIT, FRAME, HEAD, HELLO, ROUSE, STATIC,
 FOREVER = 2**63 - 1
 NEVER = -(2**63)
 MAX_STATIC = 1 << 20
+ASKED, NEWER = 1, 2
+"""Of the word `armed`: a credit is waited for; and, under `latest`, with a frame that is newer than all that were sent."""
 
 _SLOT = struct.Struct("<QQ")
 
@@ -172,7 +174,7 @@ class OutEdge:
 
     def ask_for_credit(self) -> None:
         """Have the reader ring at its next release; it may have been just before: look once more."""
-        self._words[self._armed] = 1
+        self._words[self._armed] = NEWER if self.queue and self.spec.policy == "latest" else ASKED
         fence()
         self.fetch()
 
@@ -198,12 +200,14 @@ class OutEdge:
         """Send what waits, as far as the credit goes; then the bound, if the frames did not carry it."""
         while self.queue and self.credit():
             frame = self.queue.popleft()
+            if self._words[self._armed] == NEWER:
+                self._words[self._armed] = ASKED  # before it is there: it is not older than itself
             if self._too_old(frame.stamp_ns):
                 self._drop(frame, "too_old")
             else:
                 self._send(frame)
-        if self.queue:
-            self._words[self._armed] = 1
+        if self.queue and not self._words[self._armed]:
+            self._words[self._armed] = NEWER if self.spec.policy == "latest" else ASKED
         if self.up and not self.queue and self.bound > self.bound_sent:
             self.bound_sent = self.bound
             if self.local is not None:
@@ -557,6 +561,8 @@ class Arrived:
     described: list[list[Any]]
     meta: dict[str, Any]
     accounted: bool = False
+    lost: str = "too_old"
+    """Why, if no set that it was in is processed."""
     arrays: dict[str, np.ndarray] | None = None
 
     @property
@@ -599,6 +605,7 @@ class InEdge:
         self.released: deque[tuple[int, int]] = deque()
         self.kept = 0
         self.roused = False
+        self.cut = False  # nothing more will come: the writer was given up
         self._last_body = b""
         self._memory, self._board, self._words = memory, board, board.words
         self._sources, self._verify = sources, verify
@@ -660,6 +667,14 @@ class InEdge:
         )
         header = Header(self._sources[source], frame_id, item, stamp, recv)
         return Arrived(self, slot, gen, source, header, bound, made, used, described, meta)
+
+    def overtaken(self) -> int:
+        """Generation up to which frames of this edge have been replaced, under `latest`: a newer one than all that were sent
+        waits at the (living) sender. -1: none."""
+        if self._words[self._armed] != NEWER or (self.channel is None and self.local is None):
+            return -1
+        sent = max(self._words[self._lease + LEASE_WORDS * slot] for slot in range(self.spec.slots))
+        return sent if self._words[self._armed] == NEWER else -1  # else it is being sent, and may be what was just read
 
     def take_bound(self, bound: int) -> None:
         self.inbox.append(bound)

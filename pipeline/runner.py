@@ -341,6 +341,9 @@ class OperatorRunner(_Runner):
         self._digest = hashlib.sha256() if deterministic and not outputs else None
         self._unlatched = dict(statics)
         self._collected = 0
+        self._barren = False
+        self._may_skip = False  # a set was processed since the last look
+        self._overtaken = -1  # frames of the trigger up to this generation are not processed any more
 
     def open(self) -> None:
         self.state(OPENING, monotonic_ns())
@@ -423,14 +426,8 @@ class OperatorRunner(_Runner):
         if self.finished:
             return False
         self.take()
-        while self.pending and isinstance(release := self.pending[0], Release):
+        while self.pending and self._is_over(self.pending[0]):
             self.pending.popleft()
-            frame = release.frame
-            if frame.accounted:
-                frame.edge.done(frame)
-            else:
-                self._drop(frame, "too_old")  # every trigger it served was
-            frame.edge.ring()
         if not self.pending:
             self._ring()
             if self.outputs:
@@ -443,7 +440,13 @@ class OperatorRunner(_Runner):
             if self._words[self._at + 1] == WAITING:
                 self.state(IDLE)
             return self._collect_cycles()
-        if not self._latched() or not self.room():
+        if not self._latched():
+            if self._never_latched():
+                self._discard(self.pending.popleft(), "error")
+                return True
+            self._ring()
+            return False
+        if not self.room():
             self._ring()
             return False
         item = self.pending.popleft()
@@ -453,15 +456,57 @@ class OperatorRunner(_Runner):
             self._run(item.frames[self.trigger], item.frames, item.missing, item.stamp_ns + 1)
         return True
 
+    def _is_over(self, item: Match | Release | Arrived) -> bool:
+        """Is there nothing to be processed in the first of the line? Then its frames end here."""
+        if isinstance(item, Release):
+            frame = item.frame
+            if frame.accounted:
+                frame.edge.done(frame)
+            else:
+                self._drop(frame, frame.lost)  # as every trigger it served
+            frame.edge.ring()
+            return True
+        trigger = item if isinstance(item, Arrived) else item.frames[self.trigger]
+        if self._may_skip:  # once per process(): whoever is always too slow must process something, too
+            self._may_skip = False
+            self._overtaken = max(self._overtaken, trigger.edge.overtaken())
+        if trigger.gen > self._overtaken:
+            return False
+        # `latest` holds for what waits here, too: while this node, or another one of its process, stood still
+        self._discard(item, "queue_full")
+        return True
+
+    def _discard(self, item: Match | Release | Arrived, reason: str) -> None:
+        """A set that is not processed: its trigger ends here, its other frames after their last set."""
+        if isinstance(item, Arrived):
+            self._drop(item, reason)
+        elif isinstance(item, Match):
+            self._drop(item.frames[self.trigger], reason)
+            for frame in item.frames.values():
+                if frame is not None:
+                    frame.lost = reason
+
     def _latched(self) -> bool:
         """Are the values of all static inputs here? Raises FrameError where one has none and needs one."""
         for port, edge in list(self._unlatched.items()):
-            if not edge.latched.complete:
+            if not edge.latched.complete and (not edge.cut or not self.ports[port].optional):
                 return False
             if not edge.latched.values and not self.ports[port].optional:
                 origin = edge.spec.name.partition("->")[0]
                 raise FrameError(f"{self.node.name}.{port}: needs a value, got none: statics() of {origin} named none")
             del self._unlatched[port]
+        return True
+
+    def _never_latched(self) -> bool:
+        """Was the source of a value given up before it sent one (where that does not stop the run)? Said once."""
+        cut = next((edge for edge in self._unlatched.values() if edge.cut and not edge.latched.complete), None)
+        if cut is None:
+            return False
+        if not self._barren:
+            self._barren = True
+            origin = cut.spec.name.partition(".")[0]
+            text = f"{self.node.name}.{cut.port}: needs a value, got none: {origin} was given up; all that needs it is dropped"
+            self.node.log.error("%s", text)
         return True
 
     def _ended(self) -> bool:
@@ -538,6 +583,8 @@ class OperatorRunner(_Runner):
         finally:
             self.state(IDLE)
         point("processed")
+        self._overtaken = max(self._overtaken, trigger.edge.overtaken())  # before giving back: the newer one is then on its way
+        self._may_skip = True
         if error is None:
             self._commit(frames, trigger, written, started, finished)
         else:

@@ -13,7 +13,7 @@ Board: one memfd owned by the supervisor, u64 words, exactly one writer per word
 supervisor):
 
     per edge and slot   sent (writer) | received | released | done (reader)       generation each
-    per edge            armed (writer): a credit is waited for, ring when there is one
+    per edge            armed (writer): 1 a credit is waited for, ring when there is one; 2 also, with a newer frame (`latest`)
     per node            busy_since_ns | state | waiting_edge | num_statuses |     the thread that runs the node
                         item, item | status, status
     per process         ring head (process) | ring tail (supervisor) | events     see ledger.py

@@ -111,7 +111,7 @@ def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrit
         shown = ", ".join(f"{name} {digest[:12]}" for name, digest in got.items())
         print(f"run {i + 1} of {runs}: {way}: {shown if same else 'DIFFERS'}", flush=True)
         if outcome.code or not outcome.report["comparable"]:
-            why = "; ".join(outcome.errors) or f"it {outcome.exit}, or a node was restarted"
+            why = "; ".join(outcome.errors) or f"it {outcome.exit}, a node was restarted, or a queue may drop frames"
             print(f"error: run {i + 1} cannot be compared: {why}; see {out}", file=sys.stderr)
             return outcome.code or 1
         difference = None if i == 0 else first_difference(graph, folders[0], out)

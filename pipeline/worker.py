@@ -426,7 +426,10 @@ class Worker:
             with edge.port.lock:
                 edge.give_up()
         elif kind == EDGE_EOS:
-            built.in_edges[body].inbox.append(FOREVER)
+            in_edge = built.in_edges[body]
+            in_edge.cut = True
+            if not in_edge.spec.static:
+                in_edge.inbox.append(FOREVER)
             self.main_wake.set()
 
     def _start(self, built: Built, body: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -308,6 +309,24 @@ class Three(Operator):
         return np.array([-1 if x is None else x[0] for x in (a, b, c)], np.int64)
 
 
+class Stall(Operator):
+    """Both numbers are the same, or `b` is missing; stands still once, for `ms`, at frame `at`."""
+
+    @dataclass(frozen=True)
+    class Config:
+        at: int = -1
+        ms: float = 1000.0
+
+    inputs, outputs = {"a": COUNT, "b": COUNT}, {"out": COUNT}
+
+    def process(self, a: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+        if b is not None and a[0] != b[0]:
+            raise ValueError(f"{self.name}: needs equal numbers, got {a[0]} and {b[0]}")
+        if self.header.frame_id == self.config.at:
+            time.sleep(self.config.ms * 1e-3)
+        return a.copy()
+
+
 class Numbers(Operator):
     """As `Three`, but what goes out is the trigger's number."""
 
@@ -339,6 +358,13 @@ class Described(Source):
         return Reading(
             {"out": np.array([index], np.int64)}, f"{index:06d}", stamp_ns(index, None), meta={"out": {"tens": 10 * index}}
         )
+
+
+class Stillborn(Described):
+    """Its process ends while it opens."""
+
+    def open(self, start: int = 0) -> None:
+        os._exit(7)
 
 
 class Unlatched(Described):

@@ -104,37 +104,105 @@ def test_a_slow_lossy_reader_slows_nobody(pipe):
     assert ended.ids("fast") == list(range(300))
     assert len(ended.ids("snk")) <= 150
     assert ended.ids("snk")[-1] == 299
+    assert not ended.report["comparable"], "what was dropped is a matter of time, offline too"
 
 
-def test_a_stall_is_over_within_a_frame(pipe):
-    """The slowest node of a live graph stands still for a second; the next frame but one is as young as ever."""
-    graph = pipe.graph("""
-  src:   {driver: test.counter, config: {frames: 150, rate_hz: 50}, live: true}
-  stall: {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 1000, at: 50}}
+STALLS = {
+    "one operator": """
+  stall: {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 1000, at: 30}}
   snk:   {op: "pipe_nodes:Age", inputs: {data: stall.out}}
-""")
-    ended = pipe.run(graph)
+""",
+    "chain": """
+  a:     {op: test.fault, inputs: {data: src.out}}
+  b:     {op: test.fault, inputs: {data: a.out}}
+  stall: {op: test.fault, inputs: {data: b.out}, config: {kind: slow, slow_ms: 1000, at: 30}}
+  c:     {op: test.fault, inputs: {data: stall.out}}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: c.out}}
+""",
+    "chain in one process": """
+  a:     {op: test.fault, inputs: {data: src.out}, place: g}
+  b:     {op: test.fault, inputs: {data: a.out}, place: g}
+  stall: {op: test.fault, inputs: {data: b.out}, config: {kind: slow, slow_ms: 1000, at: 30}, place: g}
+  c:     {op: test.fault, inputs: {data: stall.out}, place: g}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: c.out}}
+""",
+    "source, chain and sink in one process": """
+  a:     {op: test.fault, inputs: {data: src.out}, place: src}
+  stall: {op: test.fault, inputs: {data: a.out}, config: {kind: slow, slow_ms: 1000, at: 30}, place: src}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: stall.out}, place: src}
+""",
+    "two processes of two": """
+  a:     {op: test.fault, inputs: {data: src.out}, place: g}
+  b:     {op: test.fault, inputs: {data: a.out}, place: g}
+  stall: {op: test.fault, inputs: {data: b.out}, config: {kind: slow, slow_ms: 1000, at: 30}, place: h}
+  c:     {op: test.fault, inputs: {data: stall.out}, place: h}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: c.out}, place: h}
+""",
+    "a stranger in the same process": """
+  far:   {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 1000, at: 30}, place: g}
+  near:  {op: test.fault, inputs: {data: src.out}, place: g}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: near.out}}
+""",
+    "join": """
+  a:     {op: test.fault, inputs: {data: src.out}}
+  stall: {op: "pipe_nodes:Stall", inputs: {a: src.out, b: a.out}, sync: {policy: exact}, config: {at: 30}}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: stall.out}}
+""",
+    "join that does without": """
+  a:     {op: test.fault, inputs: {data: src.out}}
+  stall: {op: "pipe_nodes:Stall", inputs: {a: src.out, b: a.out}, sync: {policy: exact, optional: [b]}, config: {at: 30}}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: stall.out}}
+""",
+    "join and what is before it in one process": """
+  a:     {op: test.fault, inputs: {data: src.out}, place: g}
+  b:     {op: test.fault, inputs: {data: a.out}, place: g}
+  stall: {op: "pipe_nodes:Stall", inputs: {a: a.out, b: b.out}, sync: {policy: exact}, config: {at: 30}, place: g}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: stall.out}}
+""",
+    "a branch before the join": """
+  a:     {op: test.fault, inputs: {data: src.out}}
+  stall: {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 1000, at: 30}}
+  both:  {op: "pipe_nodes:Stall", inputs: {a: a.out, b: stall.out}, sync: {policy: exact}}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: both.out}}
+""",
+    "the trigger's branch before the join": """
+  a:     {op: test.fault, inputs: {data: src.out}}
+  stall: {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 1000, at: 30}}
+  both:  {op: "pipe_nodes:Stall", inputs: {a: stall.out, b: a.out}, sync: {policy: exact}}
+  snk:   {op: "pipe_nodes:Age", inputs: {data: both.out}}
+""",
+}
+
+
+@pytest.mark.parametrize("rest", STALLS.values(), ids=STALLS)
+def test_a_stall_is_over_within_a_frame(pipe, rest):
+    """A node of a live graph stands still for a second: one old frame comes, the one it had; the next is as young as ever."""
+    ended = pipe.run(pipe.graph("  src: {driver: test.counter, config: {frames: 90, rate_hz: 30}, live: true}\n" + rest))
     assert ended.code == 0, ended.stderr
     rows = notes(ended, "snk")
-    at = next(i for i, row in enumerate(rows) if row["frame"] == 50)
-    base = statistics.median(row["ms"] for row in rows[5:at])
-    assert rows[at]["ms"] >= 1000
-    assert rows[at + 1]["frame"] >= 97, "what came during the stall was replaced by the newest"
-    assert rows[at + 2]["ms"] <= base + 20, (base, rows[at : at + 4])
+    ids = [row["frame"] for row in rows]
+    assert ids == sorted(set(ids))
+    after = [row for row in rows if row["frame"] >= 30]
+    # Half the stall: whoever would process what waited through it is beyond, whoever else is slow on a busy machine is not.
+    assert len([row for row in after if row["ms"] > 500]) <= 1, after[:8]
+    assert len(after) >= 20, "and what comes then, comes"
+    assert ids[-1] == 89
     check_balance(ended)
+    lost = {reason for edge in ended.report["edges"].values() for reason in edge["dropped"]}
+    assert lost <= {"queue_full", "sync_no_match", "sync_timeout"}
 
 
 def test_a_live_graph_without_overload_loses_nothing(pipe):
     graph = pipe.graph("""
-  src:  {driver: test.counter, config: {frames: 60, rate_hz: 50}, live: true}
+  src:  {driver: test.counter, config: {frames: 30, rate_hz: 20}, live: true}
   op:   {op: test.fault, inputs: {data: src.out}}
   snk:  {op: test.null, inputs: {in: op.out}, config: {write: true}}
 """)
     began = time.monotonic()
     ended = pipe.run(graph)
-    check_account(ended, graph, range(60))
-    assert len(ended.ids("snk")) >= 57
-    assert time.monotonic() - began >= 59 / 50, "a live source plays at its own rate"
+    check_account(ended, graph, range(30))
+    assert len(ended.ids("snk")) >= 27
+    assert time.monotonic() - began >= 29 / 20, "a live source plays at its own rate"
 
 
 def test_two_runs_at_once_do_not_meet(pipe):

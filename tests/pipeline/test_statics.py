@@ -26,3 +26,26 @@ def test_a_value_that_is_not_there(pipe, source, operator, error, place):
         assert ended.ids("snk") == list(range(5))
     else:
         assert (ended.code, ended.stderr) == (1, f"error: {error}\n")
+
+
+@pytest.mark.parametrize("optional", [False, True])
+def test_a_value_whose_source_was_given_up(pipe, optional):
+    """Nobody waits for it for ever: the reader does without if it can, else drops by name what it cannot process."""
+    operator = "MaybeBased" if optional else "Based"
+    ended = pipe.run(
+        pipe.graph(f"""
+  dead: {{driver: "pipe_nodes:Stillborn", restart: never, on_error: skip}}
+  src:  {{driver: test.counter, config: {{frames: 5}}}}
+  op:   {{op: "pipe_nodes:{operator}", inputs: {{data: src.out, base: dead.base}}, on_error: skip}}
+  snk:  {{op: test.null, inputs: {{in: op.out}}, config: {{write: true}}}}
+  all:  {{op: test.null, inputs: {{in: src.out}}, config: {{write: true}}}}
+""")
+    )
+    assert ended.code == 1
+    assert ended.stderr.splitlines()[-1].startswith("error: dead: exited with code 7; given up (restart: never)")
+    assert ended.ids("all") == list(range(5))
+    assert ended.ids("snk") == (list(range(5)) if optional else [])
+    assert ended.report["edges"]["src.out->op.data"]["dropped"] == ({} if optional else {"error": 5})
+    if not optional:
+        text = "op.base: needs a value, got none: dead was given up; all that needs it is dropped"
+        assert ended.log("op").count(text) == 1
