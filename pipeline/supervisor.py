@@ -292,7 +292,12 @@ class Supervisor:
             for name in child.nodes:
                 book = self.session.node_books[name]
                 book.watch_from_ns, book.first_after_ns = int(times["ready"]), 0
-        elif all(c.ready or c.gone for c in self.children.values()):
+        else:
+            self._start_if_ready()
+
+    def _start_if_ready(self) -> None:
+        """All have opened, but for those that were given up."""
+        if all(c.ready or c.gone for c in self.children.values()):
             self.start_body = self.session.start_message()
             self.display.started(self)
             for c in self.children.values():
@@ -440,6 +445,8 @@ class Supervisor:
             if other is not None and other.told:
                 self._cut(other, edge)
         self.done |= set(child.nodes)
+        if self.start_body is None:
+            self._start_if_ready()  # it was the last one waited for
 
     def _cut(self, living: Child, edge: Any) -> None:
         """The other end of this edge will never come back."""

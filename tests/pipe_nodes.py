@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -230,6 +231,19 @@ class Hoard(Operator):
         self.kept.append(data[:1])
 
 
+class Greedy(Operator):
+    """Declares nothing, and lets each frame's view go `ms` after it was processed, in another thread."""
+
+    @dataclass(frozen=True)
+    class Config:
+        ms: float = 300.0
+
+    inputs = {"data": BLOB}
+
+    def process(self, data: np.ndarray) -> None:
+        threading.Timer(self.config.ms * 1e-3, lambda view: None, [data[:1]]).start()
+
+
 class Age(Notes):
     """How old is each frame when it comes here, by this machine's clock?"""
 
@@ -361,9 +375,14 @@ class Described(Source):
 
 
 class Stillborn(Described):
-    """Its process ends while it opens."""
+    """Its process ends while it opens, `after_s` later."""
+
+    @dataclass(frozen=True)
+    class Config(Described.Config):
+        after_s: float = 0.0
 
     def open(self, start: int = 0) -> None:
+        time.sleep(self.config.after_s)
         os._exit(7)
 
 

@@ -28,13 +28,14 @@ def test_a_value_that_is_not_there(pipe, source, operator, error, place):
         assert (ended.code, ended.stderr) == (1, f"error: {error}\n")
 
 
+@pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["first", "when all others are ready"])
 @pytest.mark.parametrize("optional", [False, True])
-def test_a_value_whose_source_was_given_up(pipe, optional):
+def test_a_value_whose_source_was_given_up(pipe, optional, after_s):
     """Nobody waits for it for ever: the reader does without if it can, else drops by name what it cannot process."""
     operator = "MaybeBased" if optional else "Based"
     ended = pipe.run(
         pipe.graph(f"""
-  dead: {{driver: "pipe_nodes:Stillborn", restart: never, on_error: skip}}
+  dead: {{driver: "pipe_nodes:Stillborn", restart: never, on_error: skip, config: {{after_s: {after_s}}}}}
   src:  {{driver: test.counter, config: {{frames: 5}}}}
   op:   {{op: "pipe_nodes:{operator}", inputs: {{data: src.out, base: dead.base}}, on_error: skip}}
   snk:  {{op: test.null, inputs: {{in: op.out}}, config: {{write: true}}}}
