@@ -278,7 +278,7 @@ class Supervisor:
             if other is not None and other.gone:
                 self._cut(child, edge)
         if self.start_body is not None:
-            self._tell(child, START, self.start_body)
+            self._tell(child, START, self._start_again(child, self.start_body))
             times = child.times
             child.restart_ms.append(
                 {
@@ -302,6 +302,14 @@ class Supervisor:
             self.display.started(self)
             for c in self.children.values():
                 self._tell(c, START, self.start_body)
+
+    def _start_again(self, child: Child, start: dict[str, Any]) -> dict[str, Any]:
+        """START for a successor. Where the first stamp was not known beforehand, its source goes on from the last one it sent."""
+        books = [self.session.node_books[n] for n in child.nodes if self.graph.nodes[n].is_source]
+        sent = [book for book in books if book.steps]
+        if start["anchor_stamp_ns"] is not None or not sent:
+            return start
+        return {**start, "anchor_mono_ns": sent[0].last_started_ns, "anchor_stamp_ns": sent[0].last_stamp_ns}
 
     def _first_frame(self, child: Child) -> None:
         firsts = [self.session.node_books[n].first_after_ns for n in child.nodes if self.session.node_books[n].first_after_ns]

@@ -122,3 +122,17 @@ def test_asleep():
         wait_for(lambda: not asleep(sleeper.pid), 10, "it to be stopped")
         sleeper.kill()
     assert not asleep(sleeper.pid)
+
+
+def test_a_source_whose_first_stamp_was_unknown_keeps_its_pace(tmp_path):
+    """Its successor would take its own first stamp for that of the start, and play all the time since then at once."""
+    with two_told(tmp_path) as supervisor:
+        src, snk = supervisor.children["src"], supervisor.children["snk"]
+        unknown = {"anchor_mono_ns": 5, "anchor_stamp_ns": None, "rate": 1.0}
+        assert supervisor._start_again(src, unknown) == unknown, "it has not sent anything"
+        book = supervisor.session.node_books["src"]
+        book.steps, book.last_started_ns, book.last_stamp_ns = 3, 700, 40
+        assert supervisor._start_again(src, unknown) == {"anchor_mono_ns": 700, "anchor_stamp_ns": 40, "rate": 1.0}
+        assert supervisor._start_again(snk, unknown) == unknown
+        known = {**unknown, "anchor_stamp_ns": 10}
+        assert supervisor._start_again(src, known) == known
