@@ -14,13 +14,17 @@ from typing import Any
 import yaml
 
 
-def nodes_of(graph: Path) -> dict[str, Any]:
-    return dict(yaml.safe_load(graph.read_text())["nodes"])
+def nodes_of(graph: Path, statics: frozenset[str]) -> dict[str, Any]:
+    """The nodes, without inputs from static ports: no frames come there."""
+    nodes = dict(yaml.safe_load(graph.read_text())["nodes"])
+    for node in nodes.values():
+        node["inputs"] = {port: origin for port, origin in node.get("inputs", {}).items() if origin not in statics}
+    return nodes
 
 
 def ways(nodes: dict[str, Any], sink: str) -> list[list[str]]:
     """Every way from a source to a sink, as names of edges."""
-    inputs = nodes[sink].get("inputs", {})
+    inputs = nodes[sink]["inputs"]
     if not inputs:
         return [[]]
     return [
@@ -41,12 +45,19 @@ def drops(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
 
 
-def check_ids(graph: Path, out: Path, produced: int, sinks: tuple[str, ...], reasons: frozenset[str]) -> list[str]:
+def check_ids(
+    graph: Path,
+    out: Path,
+    produced: int,
+    sinks: tuple[str, ...],
+    reasons: frozenset[str],
+    statics: frozenset[str] = frozenset(),
+) -> list[str]:
     """What is wrong with ids 0 .. produced - 1, in words; nothing = every id is accounted for exactly once, in order.
 
     reasons  for which frames may be dropped here; any other is wrong
     """
-    nodes, wrong = nodes_of(graph), []
+    nodes, wrong = nodes_of(graph, statics), []
     lost: dict[str, Counter[int]] = {}
     for drop in drops(out):
         lost.setdefault(drop["edge"], Counter())[int(drop["frame"].rpartition(":")[2])] += 1
@@ -83,7 +94,7 @@ def check_report(graph: Path, out: Path, sinks: tuple[str, ...]) -> list[str]:
             wrong.append(f"{name}: produced {edge['produced']}, delivered {edge['delivered']}, dropped {dropped}")
         if dropped != {reason: n for (e, reason), n in logged.items() if e == name}:
             wrong.append(f"{name}: the report says dropped {dropped}, drops.jsonl something else")
-    nodes = nodes_of(graph)
+    nodes = nodes_of(graph, frozenset())
     for sink in sinks:
         for port, origin in nodes[sink]["inputs"].items():
             delivered = report["edges"][f"{origin}->{sink}.{port}"]["delivered"]

@@ -4,6 +4,8 @@
  src ------+-> [right -+-> near]   +-> join -> snk          [ ] = one process (`place: g`)
 (gate)     |           +-----------+
            +-> tap (keeps views of two frames)
+
+join also reads a static value of src.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ KINDS = {"src": "source", "left": "operator", "g": "group", "join": "join", "snk
 """Place (one process each) -> what it is."""
 SINKS = ("snk", "near", "tap")
 HOLDS = {"tap": 2}
+STATICS = frozenset({"src.base"})
 
 
 def wide(
@@ -29,7 +32,7 @@ def wide(
             ports = {port.rstrip("_"): origin for port, origin in inputs.items()}
             out["inputs"] = ports
             if not live:
-                out["queue"] = {port: {"size": queue} for port in ports}
+                out["queue"] = {port: {"size": queue} for port in ports if ports[port] not in STATICS}
         if slots:
             out["pool"] = {"out": {"slots": slots, "max_mb": size / 1e6}}
         return out
@@ -42,7 +45,9 @@ def wide(
         "left": node(passing, queue + 12, in_="src.out"),
         "right": node({**passing, "place": "g"}, 2 * queue + 12, in_="src.out"),
         "near": node({**sink, "place": "g"}, in_="right.out"),
-        "join": node({"op": "bench.chaos.nodes:Both", "config": {"bytes": size}}, queue + 4, a="left.out", b="right.out"),
+        "join": node(
+            {"op": "bench.chaos.nodes:Both", "config": {"bytes": size}}, queue + 4, a="left.out", b="right.out", base="src.base"
+        ),
         "snk": node(sink, in_="join.out"),
         "tap": node({"op": "bench.chaos.nodes:Held"}, in_="src.out"),
     }

@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import FrameError
-from pipeline.frame import Reading
+from pipeline.frame import Reading, Static
 from pipeline.nodes.blob import Blob, BlobConfig
-from pipeline.nodes.counts import BLOB
+from pipeline.nodes.counts import BLOB, COUNT
 from pipeline.operator import Operator
+from pipeline.schema import static
 
 GATE = struct.Struct("<qq")
 """Content of a gate's file: frames with a number below the first may pass; the stream ends there if the second is not 0."""
@@ -29,10 +30,17 @@ class GatedConfig(BlobConfig):
     gate: str = ""  # file, see GATE
 
 
-class Gated(Blob):
-    """test.blob that waits inside read() where the gate says, without a slot."""
+LATCHED = 4711
+"""The one value of the static port."""
 
-    Config = GatedConfig
+
+class Gated(Blob):
+    """test.blob that waits inside read() where the gate says, without a slot; and a static value."""
+
+    Config, outputs = GatedConfig, {"out": BLOB, "base": static(COUNT)}
+
+    def statics(self) -> list[Static]:
+        return [Static("base", np.array([LATCHED], np.int64))]
 
     def open(self, start: int = 0) -> None:
         super().open(start)
@@ -57,19 +65,21 @@ def whole(data: np.ndarray, who: str) -> None:
 
 
 class Both(Operator):
-    """A join of two blobs that must be the same; the outcome is written straight into the slot."""
+    """A join of two blobs that must be the same, beside the static value; the outcome is written straight into the slot."""
 
     @dataclass(frozen=True)
     class Config:
         bytes: int = 1_000_000
 
-    inputs, outputs = {"a": BLOB, "b": BLOB}, {"out": BLOB}
+    inputs, outputs = {"a": BLOB, "b": BLOB, "base": static(COUNT)}, {"out": BLOB}
 
     @classmethod
     def slot_bytes(cls, config: Config) -> dict[str, int]:
         return {"out": config.bytes}
 
-    def process(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    def process(self, a: np.ndarray, b: np.ndarray, base: np.ndarray) -> np.ndarray:
+        if base[0] != LATCHED:
+            raise FrameError(f"{self.name}.base: needs {LATCHED}, got {base[0]}")
         if not np.array_equal(a, b):
             raise FrameError(f"{self.name}: torn: a and b differ in {self.header}")
         out = self.alloc("out", "data", a.shape, np.uint8)

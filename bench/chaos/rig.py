@@ -218,7 +218,7 @@ class Rig:
         wrong: list[str] = []
 
         def complete() -> bool:
-            wrong[:] = account.check_ids(self.graph, self.out, limit, graphs.SINKS, self.reasons)
+            wrong[:] = account.check_ids(self.graph, self.out, limit, graphs.SINKS, self.reasons, graphs.STATICS)
             return not any("unaccounted" in text for text in wrong)
 
         self.wait(complete, f"an account of {limit} ids")
@@ -274,7 +274,7 @@ class Rig:
         children = {place: f"{pid} {procs.state(pid)}" for place, pid in self.children().items()}
         taken = self.words.taken() if self.words else []
         last = {sink: self.last(sink)[:1] for sink in graphs.SINKS}
-        wrong = account.check_ids(self.graph, self.out, self.limit, graphs.SINKS, self.reasons)[:3]
+        wrong = account.check_ids(self.graph, self.out, self.limit, graphs.SINKS, self.reasons, graphs.STATICS)[:3]
         return (
             f"gate {self.limit}, last {last}, processes {children}, taken {taken[:6]}, {wrong}, said {self.said[-3:]}, "
             f"see {self.out}"
@@ -293,7 +293,7 @@ class Rig:
         self._reader.join(5)
         if got != code:
             self.tally.failed.append(f"exit code {got}: {' / '.join(self.said[-3:])}")
-        self._report(account.check_ids(self.graph, self.out, produced, graphs.SINKS, self.reasons))
+        self._report(account.check_ids(self.graph, self.out, produced, graphs.SINKS, self.reasons, graphs.STATICS))
         self.tally.unaccounted += account.check_report(self.graph, self.out, graphs.SINKS)
         self.tally.frames += produced
         self.tally.restarts += len(self.deaths)

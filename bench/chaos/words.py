@@ -27,12 +27,12 @@ class Edge:
 
 
 def edges_of(nodes: dict[str, Any], holds: dict[str, int]) -> list[Edge]:
-    """By reader in file order; `holds`: reader -> views it declares to keep. Every output states `pool: {PORT: {slots}}`."""
+    """By reader in file order; `holds`: reader -> views it may keep. Outputs state `pool: {PORT: {slots}}`; static ones do not."""
     out = []
     for name, node in nodes.items():
         for port, origin in node.get("inputs", {}).items():
             writer, _, its_port = origin.partition(".")
-            slots = nodes[writer]["pool"][its_port]["slots"]
+            slots = nodes[writer]["pool"].get(its_port, {"slots": 0})["slots"]  # of a static port: none
             out.append(Edge(f"{origin}->{name}.{port}", slots, holds.get(name, 0)))
     return out
 

@@ -18,9 +18,10 @@ NODES = """
 nodes:
   src:  {driver: test.blob, pool: {out: {slots: 4, max_mb: 0.001}}}
   left: {op: test.pass, inputs: {in: src.out}, pool: {out: {slots: 3, max_mb: 0.001}}}
-  join: {op: x, inputs: {a: left.out, b: src.out}, pool: {out: {slots: 2, max_mb: 0.001}}}
+  join: {op: x, inputs: {a: left.out, base: src.base, b: src.out}, pool: {out: {slots: 2, max_mb: 0.001}}}
   snk:  {op: y, inputs: {in: join.out}}
 """
+STATICS = frozenset({"src.base"})
 RESTART = frozenset({"restart", "sync_no_match"})
 DROPS = [("src.out->left.in", 2, "restart"), ("src.out->join.b", 2, "sync_no_match"), ("join.out->snk.in", 4, "restart")]
 
@@ -55,15 +56,15 @@ class Files:
         }
         (self.out / "report.json").write_text(json.dumps({"edges": edges}))
         return [
-            *account.check_ids(self.graph, self.out, 6, ("snk",), reasons),
+            *account.check_ids(self.graph, self.out, 6, ("snk",), reasons, STATICS),
             *account.check_report(self.graph, self.out, ("snk",)),
         ]
 
 
 def test_nothing_ran(tmp_path):
     (tmp_path / "g.yaml").write_text(NODES)
-    assert account.check_ids(tmp_path / "g.yaml", tmp_path, 0, ("snk",), RESTART) == []
-    wrong = account.check_ids(tmp_path / "g.yaml", tmp_path, 2, ("snk",), RESTART)
+    assert account.check_ids(tmp_path / "g.yaml", tmp_path, 0, ("snk",), RESTART, STATICS) == []
+    wrong = account.check_ids(tmp_path / "g.yaml", tmp_path, 2, ("snk",), RESTART, STATICS)
     assert [text.partition(": ")[2] for text in wrong] == 2 * ["2 unaccounted: [0, 1]"], "one line for each way"
 
 
@@ -105,7 +106,7 @@ def test_each_wrong_is_found(tmp_path, change, found):
 def memory():
     """The board and the pools of NODES, made and written as the engine does, in this process."""
     nodes = yaml.safe_load(NODES)["nodes"]
-    shape = shm.BoardShape([4, 3, 4, 2], nodes=4, processes=4)
+    shape = shm.BoardShape([4, 3, 0, 4, 2], nodes=4, processes=4)
     fds = [shm.create(f"run-{os.getpid()}-1:board", shape.size)]
     places = {name: shm.layout([("out", slots, 1000)]) for name, slots in (("src", 4), ("left", 3), ("join", 2))}
     fds += [shm.create(f"run-{os.getpid()}-1:{name}", shm.pool_bytes(ports)) for name, ports in places.items()]
@@ -121,9 +122,10 @@ def test_words_are_read_where_the_engine_writes_them():
         found = words.Words(os.getpid(), nodes, {"snk": 1})
         assert found.taken() == []
         assert [(e.name, e.slots) for e in found.edges] == [
-            ("src.out->left.in", 4), ("left.out->join.a", 3), ("src.out->join.b", 4), ("join.out->snk.in", 2),
+            ("src.out->left.in", 4), ("left.out->join.a", 3), ("src.base->join.base", 0),
+            ("src.out->join.b", 4), ("join.out->snk.in", 2),
         ]  # fmt: skip
-        for edge, slots in enumerate([4, 3, 4]):
+        for edge, slots in ((0, 4), (1, 3), (3, 4)):
             at = board.lease(edge, slots - 1)
             board.words[at] = 7
             (text,) = found.taken()
@@ -137,12 +139,12 @@ def test_a_kept_view_is_a_right_and_two_are_not():
     with memory() as (nodes, board, _, _):
         found = words.Words(os.getpid(), nodes, {"snk": 1})
         for slot in range(2):
-            at = board.lease(3, slot)
+            at = board.lease(4, slot)
             board.words[at] = board.words[at + 1] = board.words[at + 3] = 9 + slot
             assert len(found.taken()) == 2 * slot
-        board.words[board.lease(3, 1) + 2] = 10
+        board.words[board.lease(4, 1) + 2] = 10
         assert found.taken() == []
-        board.words[board.lease(3, 0) + 3] = 0
+        board.words[board.lease(4, 0) + 3] = 0
         assert len(found.taken()) == 1, "kept, but not done with"
         found.close()
 
@@ -199,7 +201,7 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         assert tally.found == 2, tally.plain()
         frames = fire.out / "tap" / "frames.txt"
         frames.write_text(frames.read_text().replace("3 ", "2 ", 1))
-        assert account.check_ids(fire.graph, fire.out, fire.limit, graphs.SINKS, fire.reasons)
+        assert account.check_ids(fire.graph, fire.out, fire.limit, graphs.SINKS, fire.reasons, graphs.STATICS)
     finally:
         fire.abandon()
 
