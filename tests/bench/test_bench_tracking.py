@@ -137,14 +137,17 @@ def test_a_small_run_on_real_sequences(shared_data, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(bench, "SEARCHED", {"slope": (0.72,), "middle": (2.3,)})
     whole = bench.read_truth
     monkeypatch.setattr(bench, "read_truth", lambda root, names=("0003", "0017"): whole(root, names))
-    found = bench.main(shared_data, tmp_path)
+    found = bench.main(shared_data, results=tmp_path)
     best = next(row for row in found["scores"] if (row["class"], row["tracks"]) == ("car", "best"))
     assert list(best["sequences"]) == ["0003"] and best["HOTA"] > 75
-    assert found["left_out"]["scores"][0]["HOTA"] == pytest.approx(best["HOTA"]), "nothing was searched"
     assert found["ab3dmot"]["ab3dmot"]["3D IoU 0.25 cyclist"]["MOTA"] > 80
-    (path,) = tmp_path.iterdir()
-    assert json.loads(path.read_text())["about"] == found["about"]
     assert "report: MOTA 85.70" in capsys.readouterr().out
+    left_out = bench.main(shared_data, left_out=True, results=tmp_path)
+    assert left_out["scores"][0]["HOTA"] == pytest.approx(best["HOTA"]), "nothing was searched"
+    written = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
+    name = bench.machine_name()
+    assert written[f"tracking-{name}.json"]["about"] == found["about"]
+    assert written[f"tracking-left-out-{name}.json"]["folds"] == left_out["folds"]
 
 
 @pytest.mark.data

@@ -126,6 +126,15 @@ def test_a_wrong_line_is_named_before_anything_starts(pipe, folder, wrong, messa
     assert ended.stderr.strip().endswith(f" dets: {path}:2: {message.format(oxts=folder.root / 'oxts/0005.txt')}")
 
 
+def test_an_id_twice_in_the_truth_is_named_with_its_frame(pipe, folder):
+    """Found while it runs, by who scores: the tracks have nothing to do with it."""
+    twice = "2 7 Car 0 0 -1.5 100 100 200 200 1.5 1.7 4.0 1 1.7 20 -1.57\n" * 2
+    folder.write(folder.root / "label_02/0005.txt", twice)
+    ended = run(pipe, folder)
+    assert ended.code == 1
+    assert "score: frame dets:2 (0005/000002): truth: needs every track id once per frame and class, got 7 twice" in ended.stderr
+
+
 def test_a_huge_gap_ends_all_tracks(pipe, folder):
     """Without oxts a sequence ends with its last detection; 300 empty frames lie before that, and all are fed."""
     (folder.root / "oxts").rename(folder.root.parent / "oxts")
