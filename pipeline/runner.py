@@ -748,6 +748,12 @@ class TapRunner(OperatorRunner):
                 break
             frames.append(frame)
             self.pending.popleft()
+        if self._ages:
+            for f in [f for f in frames if self._too_old(f)]:
+                self._drop(f, "too_old")
+                frames.remove(f)
+            if not frames:
+                return
         given: list[Taken] = []
         error: Exception | None = None
         started = monotonic_ns()
@@ -773,7 +779,7 @@ class TapRunner(OperatorRunner):
         if error is None:
             self._commit_all(frames, started, finished)
         else:
-            self._raised(error, frames, first)
+            self._raised(error, frames, frames[0])
         error = None
         given.clear()
         for f in frames:

@@ -56,6 +56,20 @@ def test_large_frames_come_one_by_one(pipe):
     assert ended.report["sinks"]["tap"]["frames"] == 80
 
 
+def test_frames_that_are_too_old_are_not_given(pipe):
+    """Live: they have waited while it was busy."""
+    live = GRAPH.replace("config: {frames: 60}", "config: {frames: 60, rate_hz: 200}, live: true")
+    live = live.replace("b: {size: 8}", "b: {max_age_ms: 0.001}")
+    ended = pipe.run(pipe.graph(live % (60, "")))
+    assert ended.code == 0, ended.stderr
+    reasons = {source: {d["reason"] for d in ended.drops if d["frame"].startswith(source)} for source in "ab"}
+    assert reasons["a"] <= {"queue_full"} and "too_old" in reasons["b"] and reasons["b"] <= {"queue_full", "too_old"}
+    seen = list(chain(*taken(ended)))
+    assert {port for port, _ in seen} == {"a"}
+    assert sorted([*seen, *lost(ended)]) == [(port, i) for port in "ab" for i in range(60)]
+    check_balance(ended)
+
+
 @pytest.mark.parametrize("step", ["processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 33])
 def test_killed_in_the_middle_of_a_batch(pipe, step, count):
