@@ -8,6 +8,8 @@ pipe      that source -> the recorder of `--record`, and fsync at the end; with 
 mcap      the writer of the package mcap, in one process, with chunk checksums as is its default, and fsync at the end
 Rates are bytes of frames over seconds; of an engine run the seconds from when its source has its first frame to the sink's
 last, without the start of the processes.
+The CPU time of plain writes and of the recorder's work stands below: a write ends in the page cache, so it is what counts, and
+other programs change it less than they change the clock.
 Also: what a frame of each kind costs the recorder to encode, as protobuf by hand and as JSON, which MCAP would allow as well.
 """
 
@@ -47,6 +49,7 @@ FRAMES = {"6.2 MB": 6_220_800, "1.9 MB": 1_920_000, "64 KB": 65_536}
 TOTAL = 250_000_000
 """Bytes of one measurement."""
 BLOCK = 8 << 20
+CPU_TOTAL = 40_000_000
 CLOUD = Schema("POINTS", {"points": Array("float32", ("N", 4), "m")}, frame="velodyne", limits={"N": 200_000})
 
 
@@ -99,22 +102,52 @@ def theirs(folder: Path, size: int, count: int) -> float:
 
 
 def writer(folder: Path, size: int, count: int) -> float:
-    graph = _recorded(size, count, folder / "writer.mcap", True)
-    config = graph.nodes[record.RECORDER].config
+    write, path = _writer(folder, size)
+    began = time.monotonic()
+    write(count)
+    sync(path)
+    took = time.monotonic() - began
+    path.unlink()
+    return took
+
+
+def _writer(folder: Path, size: int) -> tuple[Callable[[int], None], Path]:
+    """A function that writes so many frames as the recorder does, and where to."""
+    config = _recorded(size, 1, folder / "writer.mcap", True).nodes[record.RECORDER].config
     layout, arrays = record.Layout(config), {"data": np.random.default_rng(0).integers(0, 256, size, np.uint8)}
     together = max(1, min(record.BATCH, BATCH_BYTES // size))
-    began = time.monotonic()
-    out = Writer.create(config.path, layout.records())
-    for start in range(0, count, together):
-        messages = []
-        for i in range(start, min(start + together, count)):
-            messages += layout.messages("src.out", Header("src", i, f"{i:06d}", i, 1 + i), i, i, {}, arrays)
-        out.append(messages)
-    out.close()
-    sync(config.path)
-    took = time.monotonic() - began
-    config.path.unlink()
-    return took
+
+    def write(count: int) -> None:
+        out = Writer.create(config.path, layout.records())
+        for start in range(0, count, together):
+            messages = []
+            for i in range(start, min(start + together, count)):
+                messages += layout.messages("src.out", Header("src", i, f"{i:06d}", i, 1 + i), i, i, {}, arrays)
+            out.append(messages)
+        out.close()
+
+    return write, config.path
+
+
+def cpu(folder: Path, size: int, rounds: int = 40) -> tuple[float, float]:
+    """CPU µs per frame, best of rounds: of plain writes, of the recorder's work."""
+    write, path = _writer(folder, size)
+    data, count = np.random.default_rng(0).bytes(size), max(4, CPU_TOTAL // size)
+
+    def plain(count: int) -> None:
+        with path.open("wb", buffering=0) as file:
+            for _ in range(count):
+                file.write(data)
+
+    def us(work: Callable[[int], None]) -> float:
+        path.unlink(missing_ok=True)  # freeing its pages is not counted
+        began = time.thread_time()
+        work(count)
+        return (time.thread_time() - began) / count * 1e6
+
+    times = [(us(plain), us(write)) for _ in range(rounds)]
+    path.unlink()
+    return min(t[0] for t in times), min(t[1] for t in times)
 
 
 def hop(folder: Path, size: int, count: int) -> float:
@@ -219,6 +252,12 @@ def main(rounds: int = 5) -> dict[str, Any]:
             cells = " | ".join(f"{max(found):5.0f} ({median(found):4.0f})" for found in rates.values())
             told = ", ".join(f"{way} {share:.0%}" for way, share in shares.items())
             print(f"{frame:>8} | {cells} | {told}; load {os.getloadavg()[0]:.1f}", flush=True)
+            plain_us, writer_us = cpu(folder, size)
+            out["figures"] |= {f"{frame}.cpu_us.disk": plain_us, f"{frame}.cpu_us.writer": writer_us}
+            print(
+                f"{'':>8} | CPU per frame: disk {plain_us:.0f} µs, writer {writer_us:.0f} µs ({plain_us / writer_us:.0%})",
+                flush=True,
+            )
     times = encoding()
     out["figures"] |= {f"encode.{kind}.ms": value for kind, value in times.items()}
     print("a cloud of 120,000 points into a message: " + ", ".join(f"{kind} {ms:.3g} ms" for kind, ms in times.items()))
