@@ -1,0 +1,224 @@
+"""`python -m bench.restart [ROOT] [--frames N]`: kill -9 parts of kitti_lidar in the middle; are the result files still complete?
+
+ROOT is a folder of the KITTI tracking layout (velodyne/, calib/, oxts/) with one sequence; without it a drive is generated. The
+graph is graphs/kitti_lidar.yaml and a sink more, which writes the detections of every frame into a file of its own. Runs: one
+that nobody disturbs; then for the source, the detector, the tracker, each writer, and detector and writers, one in which those
+processes get SIGKILL in the middle. Of each the files are compared with the first run's, frame by frame:
+
+- a frame that drops.jsonl does not name as lost on the way to the sink has the same bytes of detections; one it names, no file;
+- tracks: the same bytes up to the first frame that was lost in the tracker or before, and, where only the writer was killed, in
+  all frames but those lost; after a restart of the tracker ids carry the count (engine.md section 5).
+
+The table: what was lost, and how long the restart took: detect (from the kernel's word to all settled), spawn, import, open,
+first frame. The first, second and last are the engine's: at most a second in all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.common import header
+from bench.losses import lost_on_the_way
+from operators.track.tracker import IDS_PER_RESTART
+from pipeline.display import Display
+from pipeline.graph import parse
+from pipeline.plan import RunOptions
+from pipeline.session import Outcome, Session
+from pipeline.supervisor import run
+
+GRAPH = Path(__file__).resolve().parent.parent / "graphs" / "kitti_lidar.yaml"
+BOXES = "  boxes: {op: write.kitti_object, inputs: {boxes3d: detect.boxes3d, calibration: scans.calibration}}\n"
+DRIVE = """
+version: 1
+nodes:
+  world:  {driver: synthetic.world, config: {seed: 7, frames: FRAMES, lidar: {view_deg: 180}}}
+  layout:
+    op: write.kitti_layout
+    inputs: {points: world.points, pose: world.pose, truth: world.truth, calibration: world.calibration}
+"""
+KILLS: dict[str, tuple[str, ...]] = {
+    "source": ("scans",),
+    "detector": ("detect",),
+    "tracker": ("tracker",),
+    "writer of tracks": ("results",),
+    "writer of boxes": ("boxes",),
+    "detector, then writers": ("detect", "results", "boxes"),
+}
+LIMIT_MS = 1000.0
+
+
+@dataclass(frozen=True)
+class Names:
+    """Who is who in the graph at hand."""
+
+    source: str = "scans"
+    tracker: str = "tracker"
+    tracks: str = "results"
+    boxes: str = "boxes"
+    before_tracker: frozenset[str] = frozenset({"scans", "voxelize", "detect", "tracker"})
+
+
+class Killer(Display):
+    """Sends SIGKILL to the process of a node once it has made so many steps."""
+
+    def __init__(self, session: Session, kills: Mapping[str, int]) -> None:
+        super().__init__(session, quiet=True)
+        self.left = dict(kills)
+
+    def update(self, run: Any = None) -> None:
+        for node, steps in list(self.left.items()):
+            child = run.children[self.session.plan.place_of(node)]
+            if self.session.node_books[node].steps >= steps and child.proc is not None:
+                del self.left[node]
+                os.kill(child.proc.pid, signal.SIGKILL)
+
+
+@dataclass
+class Ran:
+    """A run: its folder, its report, and which frames are lost on the way to a sink."""
+
+    out: Path
+    outcome: Outcome
+    lost: dict[str, set[int]] = field(default_factory=dict)
+
+
+def run_graph(
+    text: str, sets: Sequence[str], out: Path, kills: Mapping[str, int], names: Names, rate: float | None = None
+) -> Ran:
+    """Raises RuntimeError where a node was not killed, or the run did not come to its end."""
+    shutil.rmtree(out, ignore_errors=True)
+    graph = parse(text, "restart.yaml", sets)
+    session = Session(graph, RunOptions(out, rate=rate, quiet=True))
+    killer = Killer(session, kills)
+    outcome = run(session, killer)
+    again = {n for n, row in outcome.report["nodes"].items() if row["restarts"]} - set(kills)
+    if again:
+        raise RuntimeError(f"restart: needs only {sorted(kills)} restarted, got {sorted(again)}, too; a busy machine? see {out}")
+    if outcome.exit != "completed" or killer.left:
+        raise RuntimeError(
+            f"restart: needs a run to its end with {kills} killed, got {outcome.exit}, {killer.left} left: {outcome.errors}"
+        )
+    edges = [(e.name, e.src_node, e.dst_node) for e in graph.edges()]
+    return Ran(out, outcome, {sink: lost_on_the_way(out, edges, sink) for sink in (names.tracks, names.boxes)})
+
+
+def wrong(plain: Ran, killed: Ran, kills: Iterable[str], frames: int, names: Names) -> list[str]:
+    """What is not as promised, in words; nothing when all is."""
+    out = []
+    expected, got = (files_of(r.out / names.boxes) for r in (plain, killed))
+    for frame in range(frames):
+        if frame in killed.lost[names.boxes]:
+            if frame in got:
+                out.append(f"detections of frame {frame} are there, but named as lost")
+        elif frame not in got:
+            out.append(f"detections of frame {frame} are missing, and no line of drops.jsonl names it")
+        elif got[frame] != expected[frame]:
+            out.append(f"detections of frame {frame} differ from those of the run that nobody disturbed")
+    tracks = [lines_of(r.out / names.tracks) for r in (plain, killed)]
+    lost = killed.lost[names.tracks]
+    disturbed = bool(names.before_tracker & set(kills))
+    first = min(lost, default=frames) if disturbed else frames
+    for frame in range(frames):
+        before, after = (t.get(frame, []) for t in tracks)
+        if frame in lost and after:
+            out.append(f"tracks of frame {frame} are there, but named as lost")
+        elif frame not in lost and frame < first and before != after:
+            out.append(f"tracks of frame {frame} differ")
+    if names.tracker in kills:
+        restarts = {int(line.split()[1]) // IDS_PER_RESTART for lines in tracks[1].values() for line in lines}
+        if restarts != {0, 1}:
+            out.append(f"track ids: need restarts 0 and 1 in them, got {sorted(restarts)}")
+    return out
+
+
+def files_of(folder: Path) -> dict[int, bytes]:
+    return {int(p.stem): p.read_bytes() for p in folder.rglob("*.txt") if p.stem.isdecimal()}
+
+
+def lines_of(folder: Path) -> dict[int, list[str]]:
+    out: dict[int, list[str]] = {}
+    for path in sorted(folder.glob("*.txt")):
+        for line in path.read_text().splitlines():
+            out.setdefault(int(line.split()[0]), []).append(line)
+    return out
+
+
+def generate(root: Path, frames: int) -> None:
+    """A drive in KITTI's tracking layout at `root`."""
+    graph = parse(DRIVE.replace("FRAMES", str(frames)), "drive.yaml", ())
+    session = Session(graph, RunOptions(root.parent / "drive", quiet=True))
+    outcome = run(session, Display(session, quiet=True))
+    if outcome.exit != "completed":
+        raise RuntimeError(f"restart: cannot generate a drive: {outcome.errors}")
+    (root.parent / "drive" / "layout").rename(root)
+
+
+def kitti_lidar() -> str:
+    return GRAPH.read_text() + BOXES
+
+
+def main(root: Path | None, out: Path, frames: int | None = None, kills: Mapping[str, Sequence[str]] = KILLS) -> dict[str, Any]:
+    """The JSON; `ok` says whether all is as promised."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    data = str(root)
+    if root is None:
+        frames, root, data = frames or 60, out / "drive_root", f"a generated drive of {frames or 60} frames"
+        generate(root, frames)
+    about = header("python -m bench.restart", data)
+    there = len(list((root / "velodyne").glob("*/*.bin")))
+    frames = there if frames is None else min(frames, there)
+    part = out / "root"
+    cut(root, part, frames)
+    names, sets = Names(), [f"scans.config.root={part}"]
+    plain = run_graph(kitti_lidar(), sets, out / "plain", {}, names)
+    rows = []
+    print(f"{'killed':>22} | detections lost, tracks lost of {frames} | detect spawn import open first: engine's, ms")
+    for label, nodes in kills.items():
+        at = {node: max(1, frames * (i + 1) // (len(nodes) + 2)) for i, node in enumerate(nodes)}
+        killed = run_graph(kitti_lidar(), sets, out / re.sub(r"\W+", "_", label), at, names)
+        bad = wrong(plain, killed, nodes, frames, names)
+        times = {node: killed.outcome.report["nodes"][node]["restart_ms"][0] for node in nodes}
+        ours = {node: t["detect"] + t["spawn"] + (t["first_frame"] or 0.0) for node, t in times.items()}
+        rows.append(
+            {"killed": list(nodes), "lost": {k: sorted(v) for k, v in killed.lost.items()}, "restart_ms": times, "wrong": bad}
+        )
+        for node, t in times.items():
+            cells = " ".join(f"{t[k] or 0.0:6.1f}" for k in ("detect", "spawn", "import", "open", "first_frame"))
+            told = f"{len(killed.lost[names.boxes]):3d}, {len(killed.lost[names.tracks]):3d}"
+            late = "" if ours[node] <= LIMIT_MS else f"  above {LIMIT_MS:.0f}"
+            print(f"{label:>22} | {node:>8} {told} | {cells}: {ours[node]:6.1f}{late}", flush=True)
+        for text in bad:
+            print(f"{label}: {text}")
+    ok = not any(row["wrong"] for row in rows)
+    print("all frames but those named are there, byte for byte" if ok else "NOT as promised")
+    return {"about": about, "frames": frames, "rows": rows, "ok": ok}
+
+
+def cut(root: Path, part: Path, frames: int) -> None:
+    """The first frames of the first sequence, by links."""
+    folder = sorted((root / "velodyne").iterdir())[0]
+    (part / "velodyne" / folder.name).mkdir(parents=True)
+    for path in sorted(folder.glob("*.bin"))[:frames]:
+        (part / "velodyne" / folder.name / path.name).symlink_to(path.resolve())
+    for name in ("calib", "oxts", "label_02"):
+        if (root / name).exists():
+            (part / name).symlink_to((root / name).resolve())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.restart", description=str(__doc__).partition("\n")[0])
+    parser.add_argument("root", type=Path, nargs="?")
+    parser.add_argument("--frames", type=int)
+    parser.add_argument("--out", type=Path, default=Path("out/restart"))
+    args = parser.parse_args()
+    sys.exit(0 if main(args.root, args.out.resolve(), args.frames)["ok"] else 1)

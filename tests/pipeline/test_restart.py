@@ -1,0 +1,77 @@
+"""Parts of a tracking graph are killed in the middle: the files of its writers are complete but for the frames the ledger names.
+
+Everything is compared with a run that nobody disturbed, frame by frame and byte by byte; see bench/restart.py.
+"""
+
+import pytest
+
+from bench import restart
+from operators.detect import weights
+
+TRAFFIC = """
+version: 1
+nodes:
+  src:     {driver: synthetic.traffic, config: {frames: 60}}
+  tracker: {op: track.tracker, inputs: {boxes3d: src.boxes3d, pose: src.pose}}
+  results: {op: write.kitti_tracking, inputs: {tracks: tracker.tracks, calibration: src.calibration}}
+  boxes:   {op: write.kitti_object, inputs: {boxes3d: src.boxes3d, calibration: src.calibration}}
+"""
+NAMES = restart.Names(source="src", before_tracker=frozenset({"src", "tracker"}))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return restart.run_graph(TRAFFIC, (), tmp_path_factory.mktemp("plain") / "out", {}, NAMES)
+
+
+@pytest.mark.xdist_group("restart")
+@pytest.mark.parametrize("killed", [["src"], ["tracker"], ["results"], ["boxes"], ["tracker", "results", "boxes"]], ids="+".join)
+def test_files_are_complete_but_for_the_frames_named(undisturbed, tmp_path, killed):
+    ran = restart.run_graph(TRAFFIC, (), tmp_path / "out", {n: 20 + 10 * i for i, n in enumerate(killed)}, NAMES, rate=4.0)
+    assert restart.wrong(undisturbed, ran, killed, 60, NAMES) == []
+    assert all(len(frames) <= 20 for frames in ran.lost.values()), "what was queued or in work, not more"
+    for node in killed:
+        (times,) = ran.outcome.report["nodes"][node]["restart_ms"]
+        assert set(times) == {"detect", "spawn", "import", "open", "first_frame"}
+        assert None not in times.values()
+
+
+@pytest.mark.xdist_group("restart")
+def test_the_comparison_sees_what_is_wrong(undisturbed, tmp_path):
+    """It would be worth nothing if it never found anything."""
+    ran = restart.run_graph(TRAFFIC, (), tmp_path / "out", {}, NAMES)
+    assert restart.wrong(undisturbed, ran, [], 60, NAMES) == []
+    folder = next((ran.out / "boxes").rglob("000007.txt")).parent
+    (folder / "000007.txt").write_text("another\n")
+    (folder / "000008.txt").unlink()
+    lines = (ran.out / "results" / "0000.txt").read_text().splitlines(keepends=True)
+    (ran.out / "results" / "0000.txt").write_text("".join(line for line in lines if not line.startswith("9 ")))
+    ran.lost["boxes"].add(11)
+    assert restart.wrong(undisturbed, ran, ["tracker"], 60, NAMES) == [
+        "detections of frame 7 differ from those of the run that nobody disturbed",
+        "detections of frame 8 are missing, and no line of drops.jsonl names it",
+        "detections of frame 11 are there, but named as lost",
+        "tracks of frame 9 differ",
+        "track ids: need restarts 0 and 1 in them, got [0]",
+    ]
+
+
+def lidar(root, out, capsys):
+    if "pointpillars_world" not in weights.shipped():
+        pytest.skip("no weights are shipped yet")
+    pytest.importorskip("torch")
+    made = restart.main(root, out, 40, {"detector, then writers": ("detect", "results", "boxes"), "source": ("scans",)})
+    assert made["ok"], made["rows"]
+    assert made["frames"] == 40
+    assert "all frames but those named are there, byte for byte" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_kitti_lidar_on_a_generated_drive(tmp_path, capsys):
+    lidar(None, tmp_path / "out", capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_kitti_lidar_on_real_scans(tmp_path, shared_data, capsys):
+    lidar(shared_data / "kitti_tracking_0000", tmp_path / "out", capsys)
