@@ -495,15 +495,9 @@ class Supervisor:
                 return
             if words[at + 1] == WAITING:
                 waiting.append(words[at + 2] - 1)
-        if any(c.proc is not None and not asleep(c.proc.pid) for c in self.children.values()):
-            self._moved_at_ns = now  # one that was stopped from outside, or has work and no processor, may go on
-            return
         paced = self.graph.live or self.plan.rate is not None or self.options.rate == "step"
         if waiting and not paced:
-            self._fail(
-                " / ".join(sorted({stuck_text(self.session, e) for e in waiting if e >= 0}))
-                or "the graph is stuck: a pool has no free slot"
-            )
+            self._stuck(now, [e for e in waiting if e >= 0])
             return
         # Paced, a join may wait long and rightly; a reader that keeps all its credit as views never gets another frame.
         over = all(source in self.done for source in self.plan.sources)
@@ -513,7 +507,15 @@ class Supervisor:
             if (over or e.id in waiting) and e.dst_node not in self.done and keeps_all(self.session, e.id)
         ]
         if hoarded:
-            self._fail(" / ".join(sorted(stuck_text(self.session, e) for e in hoarded)))
+            self._stuck(now, hoarded)
+
+    def _stuck(self, now: int, edges: list[int]) -> None:
+        """It is, unless somebody may go on: was stopped from outside, or has work and no processor."""
+        if any(c.proc is not None and not asleep(c.proc.pid) for c in self.children.values()):
+            self._moved_at_ns = now
+            return
+        texts = sorted({stuck_text(self.session, e) for e in edges})
+        self._fail(" / ".join(texts) or "the graph is stuck: a pool has no free slot")
 
     def _duration(self, now: int) -> None:
         limit = self.options.duration_s

@@ -26,12 +26,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--only", metavar="WORD[,WORD]", default="", help=f"{', '.join(GROUPS)}, or names such as join-sent, random-3"
     )
+    parser.add_argument("--kills", type=int, default=50, metavar="N", help="at each step and kind of node (default 50)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="scenarios at a time (default 1)")
     parser.add_argument("--out", type=Path, default=Path("out/chaos"), metavar="DIR", help="what runs leave, and chaos.json")
     parser.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
     args = parser.parse_args(argv)
     wanted = [word for word in args.only.split(",") if word]
-    todo = [(name, what) for group, name, what in plan(args.seed, args.quick) if not wanted or group in wanted or name in wanted]
+    todo = [
+        (name, what)
+        for group, name, what in plan(args.seed, args.quick, args.kills)
+        if not wanted or group in wanted or name in wanted
+    ]
     if not todo:
         parser.error(f"--only {args.only}: needs one of {', '.join(GROUPS)} or the name of a scenario")
     about = {

@@ -249,8 +249,11 @@ def supervisors(folder: Path, seed: int, count: int, size: int = SMALL) -> Tally
     return total
 
 
-def plan(seed: int, quick: bool) -> list[tuple[str, str, Callable[[Path], Tally]]]:
-    """(group, name, what to call with a folder), in order. Every one has a seed of its own, which its findings name."""
+def plan(seed: int, quick: bool, kills: int = 50) -> list[tuple[str, str, Callable[[Path], Tally]]]:
+    """(group, name, what to call with a folder), in order. Every one has a seed of its own, which its findings name.
+
+    kills  at each step and kind of node
+    """
     out: list[tuple[str, str, Callable[[Path], Tally]]] = []
 
     def add(group: str, name: str, what: Callable[..., Tally], *args: Any, **kwargs: Any) -> None:
@@ -266,5 +269,5 @@ def plan(seed: int, quick: bool) -> list[tuple[str, str, Callable[[Path], Tally]
     for node, names in STEPS.items():
         for name in names:
             if not quick or (node, name) in (("right", "sent"), ("join", "received")):
-                add("steps", f"{node}-{name}", step, node, name, 3 if quick else 50)
+                add("steps", f"{node}-{name}", step, node, name, 3 if quick else kills)
     return out
