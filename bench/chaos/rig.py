@@ -31,6 +31,8 @@ HANG_S = 60.0
 """Nothing new in any file for so long, while something is awaited, is a hang."""
 AHEAD = 40
 """More frames than all slots and queues of the graph hold at once."""
+LAPS = 10
+"""One is enough where nothing is dropped; a live node that is late makes fewer frames than its source."""
 SETTLE_S = 5.0
 """Words, sockets and descriptors follow an account that is complete within this."""
 OFFLINE = frozenset({"restart", "sync_no_match"})
@@ -199,19 +201,26 @@ class Rig:
     def quiet(self, lap: bool = True) -> None:
         """Close the gate, wait until every id is accounted for, then check all that is held.
 
-        lap  then let more frames through than a pool has slots, and see that every slot was used again; not of those who were
-             killed meanwhile: whoever starts counts its slots anew
+        lap  then let more frames through than a pool has slots, and see that every slot was used again
         """
         self._settle(self.limit)
-        if lap:
-            assert self.words is not None
-            before, deaths = self.words.generations(), len(self.deaths)
+        if not lap:
+            return
+        assert self.words is not None
+        before, deaths = self.words.generations(), len(self.deaths)
+        for _ in range(LAPS):
             self._settle(self.limit + max(len(slots) for slots in before.values()) + 10)
             after, died = self.words.generations(), {place for _, place in self.deaths[deaths:]}
-            for node, slots in before.items():
-                unused = [i for i, generation in enumerate(slots) if after[node][i] == generation]
-                if unused and self.nodes[node].get("place", node) not in died:
-                    self.tally.leaks.append(f"{node}: slots {unused} are free by their words and never used again")
+            unused = {
+                node: slots
+                for node, was in before.items()
+                if (slots := [i for i, generation in enumerate(was) if after[node][i] == generation])
+                and self.nodes[node].get("place", node) not in died  # whoever starts counts its slots anew
+            }
+            if not unused:
+                return
+        for node, slots in unused.items():
+            self.tally.leaks.append(f"{node}: slots {slots} are free by their words and never used again")
 
     def _settle(self, limit: int) -> None:
         self.open_to(limit)

@@ -27,7 +27,10 @@ class Edge:
 
 
 def edges_of(nodes: dict[str, Any], holds: dict[str, int]) -> list[Edge]:
-    """By reader in file order; `holds`: reader -> views it may keep. Outputs state their slots under `pool`; static ones have none."""
+    """By reader in file order. Every output states its slots under `pool`; static ones have none.
+
+    holds  reader -> views it may keep
+    """
     out = []
     for name, node in nodes.items():
         for port, origin in node.get("inputs", {}).items():

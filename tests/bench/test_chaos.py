@@ -197,8 +197,16 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         assert len(tally.leaks) == 2
         assert tally.leaks[0].startswith("slots while the graph waits: src.out->left.in: slot 20: sent 0x4d")
         assert tally.leaks[1] == "sockets while the graph waits: e0.*: 2, was 1"
+        monkeypatch.setattr(rig, "LAPS", 1)
+        look = fire.words.generations
+        src = look()["src"]
+        monkeypatch.setattr(
+            fire.words, "generations", lambda: {**look(), "src": [*look()["src"][:3], *src[3:5], *look()["src"][5:]]}
+        )
+        fire.quiet()
+        assert tally.leaks[2:] == ["src: slots [3, 4] are free by their words and never used again"]
         fire.end()
-        assert tally.found == 2, tally.plain()
+        assert tally.found == 3, tally.plain()
         frames = fire.out / "tap" / "frames.txt"
         frames.write_text(frames.read_text().replace("3 ", "2 ", 1))
         assert account.check_ids(fire.graph, fire.out, fire.limit, graphs.SINKS, fire.reasons, graphs.STATICS)
