@@ -74,8 +74,10 @@ def _died(rig: Rig, count: int) -> bool:
     return rig.flow() and len(rig.deaths) >= count
 
 
-def _process(rig: Rig, place: str) -> int | None:
-    return rig.children().get(place)
+def _successor(rig: Rig, place: str, was: int) -> int | None:
+    """The living process of a place, when it is another one than `was`."""
+    there = rig.children().get(place, was)
+    return there if there != was and procs.state(there) not in ("", "Z", "X") else None
 
 
 def shots(folder: Path, seed: int, kills: int, size: int = graphs.FULL_HD, live: bool = False) -> Tally:
@@ -127,9 +129,9 @@ def _burst(rig: Rig, tally: Tally, rng: random.Random, how: str) -> int:
             rig.flow()
             time.sleep(rng.uniform(0.0, 0.3))
         return hit
-    was = rig.children().get(places[0])
+    was = rig.children().get(places[0], 0)
     hit = shoot(places[0])
-    rig.wait(lambda: rig.flow() and rig.children().get(places[0]) not in (None, was), f"a successor of {places[0]}")
+    rig.wait(lambda: rig.flow() and _successor(rig, places[0], was), f"a successor of {places[0]}")
     time.sleep(rng.uniform(0.0, 0.8))
     return hit + shoot(places[0])
 
@@ -140,19 +142,19 @@ def stops(folder: Path, seed: int, count: int, live: bool = False, kill: bool = 
     name = f"stops{' live' if live else ''}{' and kills' if kill else ''} seed {seed}"
     with under_fire(name, lambda t: Rig(folder, t, size, queue=2, live_hz=10.0 if live else None)) as (rig, tally):
         if not kill:
-            rig.reasons -= OFFLINE
+            rig.reasons -= {"restart"} if live else OFFLINE
         rig.running()
         for _ in range(count):
             stopped, other = rng.sample(list(graphs.KINDS), 2)
             pid = rig.children()[stopped]
             os.kill(pid, signal.SIGSTOP)
             until = time.monotonic() + (rng.uniform(3.5, 5.0) if rng.random() < 0.3 else rng.uniform(0.05, 1.0))
-            for _ in range(2 * kill):
-                there = rig.wait(functools.partial(_process, rig, other), f"a process of {other}")
+            killed = 0
+            for _ in range(2 * kill):  # its successor waits for the stopped one, if they are neighbours, and dies as well
+                killed = rig.wait(functools.partial(_successor, rig, other, killed), f"a process of {other}")
                 time.sleep(rng.uniform(0.0, 0.3))
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(there, signal.SIGKILL)
-                    tally.kills["beside a stopped one", graphs.KINDS[other]] += 1
+                os.kill(killed, signal.SIGKILL)
+                tally.kills["beside a stopped one", graphs.KINDS[other]] += 1
             while time.monotonic() < until:
                 rig.flow()
                 time.sleep(0.02)
@@ -162,6 +164,8 @@ def stops(folder: Path, seed: int, count: int, live: bool = False, kill: bool = 
             rig.fresh(rig.ends_ns[-1])
         rig.quiet()
         rig.end()
+        if len(rig.deaths) != sum(tally.kills.values()):
+            tally.failed.append(f"{sum(tally.kills.values())} processes were killed, the run says {len(rig.deaths)}")
     return tally
 
 
