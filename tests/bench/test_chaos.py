@@ -172,10 +172,11 @@ def test_memory_that_is_left_is_found():
 
 
 def poke(pid, word, value):
-    """Write one word of a running graph's board."""
-    with open(words.memfds(pid)["board"], "r+b") as file:
-        file.seek(word * 8)
-        file.write(struct.pack("<Q", value))
+    """Write one word of a running graph's board; returns what it was."""
+    with open(words.memfds(pid)["board"], "r+b", buffering=0) as file:
+        (was,) = struct.unpack("<Q", os.pread(file.fileno(), 8, word * 8))
+        os.pwrite(file.fileno(), struct.pack("<Q", value), word * 8)
+    return was
 
 
 @pytest.mark.timeout(600)
@@ -189,11 +190,11 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         assert tally.found == 0, tally.plain()
         (run,) = [path for path in (fire.runtime / "pipe").iterdir() if path.is_dir()]
         (run / "e0.7.7").touch()  # a socket file that nobody took away
-        at = 8 + 4 * 20  # src.out->left.in, a slot that no frame uses in so short a stream
-        poke(fire.pid, at, 77)  # ... is pinned
+        at = 8 + 4 * 20  # `sent` of slot 20 on the first edge, src.out->left.in
+        was = poke(fire.pid, at, 77)  # ... is pinned
         fire.quiet(lap=False)
         (run / "e0.7.7").unlink()
-        poke(fire.pid, at, 0)
+        poke(fire.pid, at, was)
         assert len(tally.leaks) == 2
         assert tally.leaks[0].startswith("slots while the graph waits: src.out->left.in: slot 20: sent 0x4d")
         assert tally.leaks[1] == "sockets while the graph waits: e0.*: 2, was 1"
