@@ -10,35 +10,33 @@ The same config on the same machine with as many threads gives the same losses, 
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import math
 import os
 import platform
 import signal
 import time
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import nn
 
 from operators.detect import weights
 from operators.detect.decode import DecodeConfig, decode
 from operators.detect.train import picture, validate
 from operators.detect.train.batches import Ahead, Batch, Batches, Pillarizer
-from operators.detect.train.config import DataConfig, TrainConfig
+from operators.detect.train.common import CsvFile, adamw, load_checkpoint, source_of
+from operators.detect.train.config import TrainConfig
 from operators.detect.train.losses import detection_loss
 from operators.detect.train.scenes import Scene, Scenes, class_table, min_points
 from operators.detect.train.schedule import follow, rate
 from operators.detect.train.targets import Assigner
 from operators.nets.pointpillars import PointPillars
 from operators.streams import Boxes3D
-from pipeline import lookup, settings, threads, training
+from pipeline import settings, threads, training
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.progress import Progress
 
@@ -48,7 +46,6 @@ _TIME_COLUMNS = ("ms", "wait_ms", "forward_ms", "backward_ms", "read_ms", "make_
 _SCORE_COLUMNS = ("step", "class", "ap_2m", "recall", "precision", "objects")
 _FREE_TO_CHANGE = ("device", "threads", "prefetch", "epoch_steps", "valid")  # by a training that goes on
 _PANELS = 4
-_BETAS = (0.9, 0.99)
 
 
 class PointPillarsTrainer(training.Trainer):
@@ -62,16 +59,17 @@ class PointPillarsTrainer(training.Trainer):
         if config.device == "cuda" and not torch.cuda.is_available():
             raise GraphError(f"device: needs a CUDA device, got none (torch {torch.__version__}); use --device cpu")
         self.device = torch.device(config.device)
-        self._data = _source(config.data, spec.where.child("data"))
-        self._valid = None if config.valid is None else _source(config.valid, spec.where.child("valid"))
+        data, valid = config.data, config.valid
+        self._data = source_of(data.driver, data.config, spec.where.child("data"))
+        self._valid = None if valid is None else source_of(valid.driver, valid.config, spec.where.child("valid"))
         self._checkpoint = options.out / "checkpoint.pt"
-        self._saved = _load(self._checkpoint, config) if options.resume else None
+        self._saved = load_checkpoint(self._checkpoint, config, _FREE_TO_CHANGE) if options.resume else None
 
         torch.manual_seed(config.seed)
         self.net = PointPillars(config.model).to(self.device)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self._norms = [(m, m.momentum or 0.1) for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        self.optimizer = _optimizer(self.net, config)
+        self.optimizer = adamw([self.net], config.lr, config.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         self.step, self.position, self.trained_s = 0, 0, 0.0
         self.scores: dict[str, validate.ClassScore] = {}
@@ -114,7 +112,7 @@ class PointPillarsTrainer(training.Trainer):
     def _train(self, last: int, progress: Progress) -> None:
         config = self.config
         ahead = Ahead(self._batches.stream(self.position), config.prefetch)
-        curve = _Csv(self.options.out / "losses.csv", _LOSS_COLUMNS + _TIME_COLUMNS, self.step)
+        curve = CsvFile(self.options.out / "losses.csv", _LOSS_COLUMNS + _TIME_COLUMNS, self.step)
         told = self.step
         try:
             since = time.perf_counter()
@@ -209,7 +207,7 @@ class PointPillarsTrainer(training.Trainer):
                 panels.append(picture.draw(scene, found, names, model.range_m))
         self.scores = {name: validate.score(of_class) for name, of_class in judged.items()}
         picture.save(self.options.out / f"epoch-{-(-self.step // config.epoch_steps):04d}.png", panels)
-        table_file = _Csv(self.options.out / "scores.csv", _SCORE_COLUMNS, self.step - 1)
+        table_file = CsvFile(self.options.out / "scores.csv", _SCORE_COLUMNS, self.step - 1)
         for name, score in self.scores.items():
             table_file.row([self.step, name, *(f"{value:.4f}" for value in score[:3]), score.objects])
         table_file.close()
@@ -269,61 +267,3 @@ class PointPillarsTrainer(training.Trainer):
             "machine": f"{self.config.device}, {self.config.threads} threads, {platform.machine()}, torch {torch.__version__}",
             "scores": json.dumps(scores),
         }
-
-
-def _source(data: DataConfig, where: settings.Where) -> tuple[Any, Any]:
-    """Driver class and its config."""
-    try:
-        cls = lookup.driver_class(data.driver)
-    except GraphError as error:
-        raise where.child("driver").error(str(error)) from error
-    return cls, settings.build(cls.Config, data.config, where.child("config"))
-
-
-def _optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019); biases and batch norm do not decay."""
-    plain: list[Tensor] = [p for p in net.parameters() if p.ndim > 1]
-    free: list[Tensor] = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [{"params": plain, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=_BETAS, fused=True)
-
-
-def _load(path: Path, config: TrainConfig) -> dict[str, Any]:
-    """A checkpoint of the same training. Raises InputError or GraphError."""
-    if not path.is_file():
-        raise InputError(f"--resume: needs {path}, got no such file; leave --resume out to start")
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds for a damaged file
-        raise InputError(f"{path}: cannot read the checkpoint: {type(error).__name__}: {str(error).splitlines()[0]}") from None
-    before, now = _flat(json.loads(saved["config"])), _flat(settings.plain(config))
-    for key in [*now, *(k for k in before if k not in now)]:
-        if key.partition(".")[0] not in _FREE_TO_CHANGE and before.get(key) != now.get(key):
-            raise GraphError(f"--resume: {key}: needs {before.get(key)} as in {path}, got {now.get(key)}")
-    return saved
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested keys with dots -> values."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return out
-
-
-class _Csv:
-    """Rows that are in the file once they are written; those of steps after `step` (of a training that was killed) are cut."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
-        rows: list[list[str]] = []
-        with suppress(FileNotFoundError), path.open(newline="") as file:
-            rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= step]
-        self._file = path.open("w", newline="", buffering=1)
-        self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerows([columns, *rows])
-
-    def row(self, values: list[Any]) -> None:
-        self._writer.writerow(values)
-
-    def close(self) -> None:
-        self._file.close()

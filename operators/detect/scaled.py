@@ -1,0 +1,22 @@
+"""Pictures of any size into the one size a net sees: scaled as a whole, into the top left corner, black behind."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def scale_of(height: int, width: int, size: tuple[int, int]) -> float:
+    """Pixels of the net's picture (width, height) per pixel of the given one."""
+    return min(size[0] / width, size[1] / height)
+
+
+def scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8 -> (height, width, 3) uint8 of size (width, height)."""
+    height, width = image.shape[:2]
+    scale = scale_of(height, width, size)
+    inner = max(round(width * scale), 1), max(round(height * scale), 1)
+    out = np.zeros((size[1], size[0], 3), np.uint8)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    out[: inner[1], : inner[0]] = image if inner == (width, height) else cv2.resize(image, inner, interpolation=way)
+    return out
