@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time_ns
@@ -75,6 +77,73 @@ class Pong(Operator):
 
 
 _ONE = np.ones(1, np.int64)
+
+
+class Age(Operator):
+    """A sink that notes frame, when it was emitted, when it came: [id, ns, ns] per line of DIR/<node>/ages.jsonl."""
+
+    inputs = {"in": ANY}
+
+    def open(self) -> None:
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self.file = (self.out_dir / "ages.jsonl").open("w", buffering=1)
+
+    def process(self, **inputs: Any) -> None:
+        self.file.write(f"[{self.header.frame_id}, {self.header.recv_ns}, {time.time_ns()}]\n")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass(frozen=True)
+class StallConfig:
+    at: int = 30
+    ms: float = 1000.0
+
+
+class Stall(Operator):
+    """A join that stands still once."""
+
+    Config = StallConfig
+    inputs, outputs = {"a": ANY, "b": ANY}, {"out": COUNT}
+
+    def process(self, **inputs: Any) -> np.ndarray:
+        if self.header.frame_id == self.config.at:
+            time.sleep(self.config.ms * 1e-3)
+        return _ONE
+
+
+@dataclass(frozen=True)
+class KeeperConfig:
+    keep: int = 0
+    ms: float = 300.0
+
+
+class Keeper(Operator):
+    """Keeps views of the last `keep` frames, at most as many as it declares."""
+
+    Config = KeeperConfig
+    inputs = {"in": BLOB}
+    holds = {"in": 3}
+
+    def open(self) -> None:
+        self.kept: deque[np.ndarray] = deque(maxlen=self.config.keep)
+
+    def process(self, **inputs: Any) -> None:
+        self.kept.append(inputs["in"])
+
+    def close(self) -> None:
+        self.kept.clear()
+
+
+class Greedy(Operator):
+    """Declares nothing, and lets each view go `ms` after its frame was processed."""
+
+    Config = KeeperConfig
+    inputs = {"in": BLOB}
+
+    def process(self, **inputs: Any) -> None:
+        threading.Timer(self.config.ms * 1e-3, lambda view: None, [inputs["in"]]).start()
 
 
 class End(Operator):

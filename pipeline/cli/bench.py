@@ -10,20 +10,21 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("hop", "overhead", "record", "eval", "track", "detect", "world")
+BENCHES = ("hop", "overhead", "flow", "record", "eval", "track", "detect", "world")
 WITH_SETS = ("detect",)  # those that run a graph one may change
 
 
 def add(subparsers: Any) -> None:
     p = subparsers.add_parser(
         "bench",
-        help="measure hop latency, the engine's own cost, scoring, the tracker, the shipped detector, the generated world",
+        help="measure hop latency, the engine's cost and flow, scoring, the tracker, the shipped detector, the generated world",
         description="Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it.",
     )
     p.add_argument(
         "name",
         choices=[*BENCHES, "all"],
         help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; "
+        "flow: after a stall, under overload, beside a reader that keeps views; "
         "record: recording beside the disk's own rate; eval: scoring beside TrackEval; "
         "track: the tracker beside a naive twin; "
         "detect: average precision of the shipped weights in generated scenes they never saw; "
