@@ -57,12 +57,12 @@ def _gain(
     x: np.ndarray,
     P: np.ndarray,
     mine: np.ndarray,
+    both: bool,
     state: int,
     rules: np.ndarray,
     weights: np.ndarray,
 ) -> float:
-    """By how much a pair is better than the worst one allowed in this stage; not above 0: it is not allowed."""
-    both = np.any(look) and np.any(mine)
+    """By how much a pair is better than the worst one allowed in this stage; not above 0: it is not allowed. both: have looks."""
     if stage == _BY_LOOKS:
         if not both:
             return 0.0
@@ -80,6 +80,46 @@ def _gain(
         elif state == LOST:
             return 0.0  # it looks different, and nobody knows where it is
     return iou(box, x) - least
+
+
+@njit(nogil=True, cache=True)
+def _candidates(
+    stage: int,
+    x: np.ndarray,
+    P: np.ndarray,
+    info: np.ndarray,
+    num: int,
+    rules: np.ndarray,
+    weights: np.ndarray,
+    det_of: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tracks that the stage may match, and (K, 4) where each is: cx, cy, and how far away across and down a box of no size may
+    be; of the overlap stages half the track's own size."""
+    rows, near = np.empty(num, np.int64), np.empty((num, 4))
+    count = 0
+    for t in range(num):
+        state = info[t, STATE]
+        if det_of[t] >= 0 or (state == NEW) != (stage == _NEWBORN) or (state == LOST and stage == _LOW):
+            continue
+        rows[count] = t
+        near[count, 0], near[count, 1] = x[t, 0], x[t, 1]
+        for k in range(2):
+            if stage == _BY_LOOKS:
+                noise = weights[kalman2d.POSITION] * max(x[t, 2 + k], 1.0)
+                near[count, 2 + k] = np.sqrt(rules[MOTION_GATE] * (P[t, k, 0] + noise * noise))
+            else:
+                near[count, 2 + k] = x[t, 2 + k] / 2
+        count += 1
+    return rows[:count], near[:count]
+
+
+@njit(nogil=True, cache=True)
+def _have(looks: np.ndarray, num: int) -> np.ndarray:
+    """(num,) bool: rows that are not all zeros."""
+    out = np.zeros(num, np.bool_)
+    for i in range(num):
+        out[i] = np.any(looks[i])
+    return out
 
 
 @njit(nogil=True, cache=True)
@@ -104,17 +144,23 @@ def _match(
     room = 4 * (num_dets + num) + 16
     rows, columns, gains = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
     num_pairs = 0
+    have_theirs, have_mine = _have(their_looks, num_dets), _have(looks, num)
+    candidates, near = _candidates(stage, x, P, info, num, rules, weights, det_of)
     for d in range(num_dets):
         is_high = sure[d] >= rules[HIGH]
         if track_of[d] >= 0 or is_high == (stage == _LOW) or sure[d] < rules[LOW]:
             continue
-        for t in range(num):
-            state = info[t, STATE]
-            if det_of[t] >= 0 or info[t, LABEL] != labels[d] or (state == NEW) != (stage == _NEWBORN):
+        cx, cy, half_w, half_h = boxes[d, 0], boxes[d, 1], boxes[d, 2] / 2, boxes[d, 3] / 2
+        if stage == _BY_LOOKS:
+            half_w, half_h = 0.0, 0.0
+        for k in range(len(candidates)):
+            if abs(cx - near[k, 0]) > near[k, 2] + half_w or abs(cy - near[k, 1]) > near[k, 3] + half_h:
+                continue  # most pairs end here
+            t = candidates[k]
+            if info[t, LABEL] != labels[d]:
                 continue
-            if state == LOST and stage == _LOW:
-                continue
-            gain = _gain(stage, boxes[d], their_looks[d], x[t], P[t], looks[t], state, rules, weights)
+            both = have_theirs[d] and have_mine[t]
+            gain = _gain(stage, boxes[d], their_looks[d], x[t], P[t], looks[t], both, info[t, STATE], rules, weights)
             if gain <= 0:
                 continue
             if num_pairs == room:
