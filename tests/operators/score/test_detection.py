@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from drivers.synthetic.traffic import SyntheticTraffic
+from operators.score import ap
 from operators.score.detection import Detection, DetectionConfig, Scores
 from operators.streams import CLASSES, Boxes3D, Calibration, Truth
 from pipeline.errors import GraphError, RunError
@@ -68,6 +69,16 @@ def rows(folder):
 def test_nothing_came(score, tmp_path):
     assert score([]) is None
     assert not (tmp_path / "score").exists()
+
+
+def test_kernels_compile_in_open(make, monkeypatch):
+    """On a new machine that takes up to a minute, and process() may take no more than hang_s."""
+    called = []
+    for name in ("iou_3d", "found_scores", "count_at"):
+        kernel = getattr(ap, name)
+        monkeypatch.setattr(ap, name, lambda *a, name=name, kernel=kernel: called.append(name) or kernel(*a))
+    make(Detection)
+    assert set(called) == {"iou_3d", "found_scores", "count_at"}
 
 
 def test_no_truth_no_scores(score, tmp_path):
