@@ -16,6 +16,7 @@ import yaml
 torch = pytest.importorskip("torch")
 
 from operators.detect import weights  # noqa: E402
+from operators.detect.train.fairmot_trainer import FairmotTrainer  # noqa: E402
 from operators.detect.train.trainer import PointPillarsTrainer  # noqa: E402
 from pipeline import training  # noqa: E402
 from pipeline.__main__ import main  # noqa: E402
@@ -256,11 +257,12 @@ def test_a_loss_that_is_not_finite_ends_the_training(folder, capsys):
 
 
 def test_shipped_trainings_are_read_and_need_no_data_folder():
+    trainers = {"pointpillars_world": PointPillarsTrainer, "fairmot_world": FairmotTrainer}
     files = sorted(training.SHIPPED.glob("*.yaml"))
-    assert files
+    assert {file.stem for file in files} == set(trainers)
     for file in files:
         spec = training.load(file.stem)
-        assert spec.trainer is PointPillarsTrainer
+        assert spec.trainer is trainers[file.stem]
         for data in (spec.config.data, spec.config.valid):
             assert data.driver.startswith("synthetic."), file
             assert not any(isinstance(value, str) and "/" in value for value in data.config.values()), file
