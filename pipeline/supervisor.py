@@ -299,6 +299,7 @@ class Supervisor:
         """All have opened, but for those that were given up."""
         if all(c.ready or c.gone for c in self.children.values()):
             self.start_body = self.session.start_message()
+            self._moved_at_ns = monotonic_ns()  # nobody has waited for anything before, however long opening took
             self.display.started(self)
             for c in self.children.values():
                 self._tell(c, START, self.start_body)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from time import monotonic_ns
 
 import pytest
 from pipe_runs import wait_for
@@ -14,7 +15,8 @@ from pipeline.graph import parse
 from pipeline.graphspec import MAX_BACKOFF_S, Restart
 from pipeline.plan import RunOptions
 from pipeline.session import Session
-from pipeline.supervisor import Supervisor, asleep
+from pipeline.shm import WAITING
+from pipeline.supervisor import STUCK_S, Supervisor, asleep
 from pipeline.transport import EDGE_DOWN, HEAD, body_of
 
 GRAPH = """
@@ -136,3 +138,19 @@ def test_a_source_whose_first_stamp_was_unknown_keeps_its_pace(tmp_path):
         assert supervisor._start_again(snk, unknown) == unknown
         known = {**unknown, "anchor_stamp_ns": 10}
         assert supervisor._start_again(src, known) == known
+
+
+def test_a_slow_start_is_no_deadlock(tmp_path):
+    """Opening took longer than a graph may stand still, and the source finds that its reader has not connected yet."""
+    with two_told(tmp_path) as supervisor:
+        supervisor._look_for_deadlock(monotonic_ns())  # a tick while they open
+        supervisor._moved_at_ns -= int(10 * STUCK_S * 1e9)
+        for child in supervisor.children.values():
+            child.ready = True
+        supervisor._start_if_ready()
+        words, at = supervisor.session.board.words, supervisor.session.board.node(supervisor.plan.node_index["src"])
+        words[at + 1], words[at + 2] = WAITING, 1
+        supervisor._look_for_deadlock(monotonic_ns())
+        assert not supervisor.failed
+        supervisor._look_for_deadlock(monotonic_ns() + int((STUCK_S + 1) * 1e9))
+        assert supervisor.failed, "but this is one"
