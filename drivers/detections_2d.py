@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from drivers import boxes2d
 from drivers.kitti.clock import Clock, make_clock
 from drivers.kitti.detection_files import last_frame
 from drivers.kitti.detection_files_2d import BOX2D, FRAME, SCORE, WIDTH, read_detections_2d
@@ -89,7 +90,7 @@ class Detections2d(Source):
             self._entered = index
             self._boxes = load(self.config, sequence)
             self._truth = sequence.truth() if "truth" in self.wanted else None
-        boxes = self._boxes.get(frame, _EMPTY)
+        boxes = self._boxes.get(frame, boxes2d.NONE)
         sent = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
         values: dict[str, Any] = {"boxes2d": sent}
         if self._truth is not None:
@@ -151,11 +152,4 @@ def load(config: Detections2dConfig, sequence: Sequence) -> dict[int, Boxes2D]:
     if config.min_score is not None:
         kept = table[:, SCORE] >= config.min_score
         table, label = table[kept], label[kept]
-    out = {}
-    for frame in np.unique(table[:, FRAME]):
-        mine = table[:, FRAME] == frame
-        out[int(frame)] = Boxes2D(table[mine, BOX2D].astype(np.float32), table[mine, SCORE].astype(np.float32), label[mine])
-    return out
-
-
-_EMPTY = Boxes2D(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+    return boxes2d.by_frame(table[:, FRAME], table[:, BOX2D], table[:, SCORE], label)

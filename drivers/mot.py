@@ -21,6 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from drivers import boxes2d
 from drivers.kitti.detection_files import last_frame
 from drivers.kitti.files import check_rate, not_served, numbered, read_lines, root_folder, wrong_root
 from operators.streams import BOXES2D, CLASSES, IMAGE, Boxes2D
@@ -99,7 +100,7 @@ class Mot(Source):
         if index != self._entered:
             self._entered, self._boxes = index, load(sequence, self.config.class_name)
         values: dict[str, Any] = {}
-        boxes = self._boxes.get(frame, _EMPTY)
+        boxes = self._boxes.get(frame, boxes2d.NONE)
         if "boxes2d" in self.wanted:
             values["boxes2d"] = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
         if "image" in self.wanted and frame in sequence.pictures:
@@ -168,12 +169,8 @@ def load(sequence: Recorded, class_name: str) -> dict[int, Boxes2D]:
         raise InputError(f"{path}:{line + 1}: needs a frame 1..{last} (so long is the sequence), got frame {int(rows[line, 0])}")
     scores = rows[:, 6] if (rows[:, 6] != -1).any() else np.ones(len(rows))
     boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], 1)
-    out = {}
-    for frame in np.unique(rows[:, 0]):
-        mine = rows[:, 0] == frame
-        labels = np.full(int(mine.sum()), CLASSES.index(class_name), np.int32)
-        out[int(frame)] = Boxes2D(boxes[mine].astype(np.float32), scores[mine].astype(np.float32), labels)
-    return out
+    labels = np.full(len(rows), CLASSES.index(class_name))
+    return boxes2d.by_frame(rows[:, 0], boxes, scores, labels)
 
 
 def _parse(path: Path, number: int, line: str) -> list[float]:
@@ -189,6 +186,3 @@ def _parse(path: Path, number: int, line: str) -> list[float]:
     if row[4] <= 0 or row[5] <= 0:
         raise InputError(f"{path}:{number}: needs w and h above 0 in columns 5 and 6, got {words[4]} {words[5]}")
     return row
-
-
-_EMPTY = Boxes2D(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))

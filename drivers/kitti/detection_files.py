@@ -25,17 +25,7 @@ def read_detections(path: Path) -> np.ndarray:
 
 
 def _parse(path: Path, number: int, line: str) -> list[float]:
-    words = line.replace(",", " ").split()
-    try:
-        row = [float(word) for word in words]
-    except ValueError:
-        raise _error(path, number, repr(line.strip()[:60])) from None
-    if len(row) != WIDTH:
-        raise _error(path, number, str(len(row)))
-    if not np.isfinite(row).all():
-        raise _error(path, number, f"{words[int(np.argmin(np.isfinite(row)))]} in column {int(np.argmin(np.isfinite(row))) + 1}")
-    if row[FRAME] < 0 or row[FRAME] % 1:
-        raise InputError(f"{path}:{number}: needs a frame number 0, 1, .. in column 1, got {words[FRAME]}")
+    words, row = numbers(path, number, line, COLUMNS)
     if row[TYPE] not in LABEL_OF_TYPE:
         raise InputError(f"{path}:{number}: needs type 1 (Pedestrian), 2 (Car) or 3 (Cyclist) in column 2, got {words[TYPE]}")
     if min(row[7:10]) <= 0:
@@ -43,8 +33,23 @@ def _parse(path: Path, number: int, line: str) -> list[float]:
     return row
 
 
-def _error(path: Path, number: int, got: str) -> InputError:
-    return InputError(f"{path}:{number}: needs {WIDTH} numbers ({COLUMNS}), got {got}")
+def numbers(path: Path, number: int, line: str, columns: str) -> tuple[list[str], list[float]]:
+    """A line's words and what they say: one finite number for each of `columns`, the first of them a frame's."""
+    words = line.replace(",", " ").split()
+    width = len(columns.split())
+    needs = f"{path}:{number}: needs {width} numbers ({columns}), got"
+    try:
+        row = [float(word) for word in words]
+    except ValueError:
+        raise InputError(f"{needs} {line.strip()[:60]!r}") from None
+    if len(row) != width:
+        raise InputError(f"{needs} {len(row)}")
+    if not np.isfinite(row).all():
+        column = int(np.argmin(np.isfinite(row)))
+        raise InputError(f"{needs} {words[column]} in column {column + 1}")
+    if row[0] < 0 or row[0] % 1:
+        raise InputError(f"{path}:{number}: needs a frame number 0, 1, .. in column 1, got {words[0]}")
+    return words, row
 
 
 def last_frame(path: Path) -> int:

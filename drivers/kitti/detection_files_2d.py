@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drivers.kitti.detection_files import numbers
 from drivers.kitti.files import read_lines
 from pipeline.errors import InputError
 
@@ -23,22 +24,7 @@ def read_detections_2d(path: Path) -> np.ndarray:
 
 
 def _parse(path: Path, number: int, line: str) -> list[float]:
-    words = line.replace(",", " ").split()
-    try:
-        row = [float(word) for word in words]
-    except ValueError:
-        raise _error(path, number, repr(line.strip()[:60])) from None
-    if len(row) != WIDTH:
-        raise _error(path, number, str(len(row)))
-    if not np.isfinite(row).all():
-        column = int(np.argmin(np.isfinite(row)))
-        raise _error(path, number, f"{words[column]} in column {column + 1}")
-    if row[FRAME] < 0 or row[FRAME] % 1:
-        raise InputError(f"{path}:{number}: needs a frame number 0, 1, .. in column 1, got {words[FRAME]}")
+    words, row = numbers(path, number, line, COLUMNS)
     if row[3] <= row[1] or row[4] <= row[2]:
         raise InputError(f"{path}:{number}: needs x2 > x1 and y2 > y1 in columns 2 to 5, got {' '.join(words[BOX2D])}")
     return row
-
-
-def _error(path: Path, number: int, got: str) -> InputError:
-    return InputError(f"{path}:{number}: needs {WIDTH} numbers ({COLUMNS}), got {got}")
