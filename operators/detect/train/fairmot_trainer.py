@@ -11,95 +11,48 @@ and resumed or not.
 from __future__ import annotations
 
 import copy
-import json
-import os
-import platform
-import signal
 import time
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
 from operators.detect import fairmot_weights
 from operators.detect.peaks import Peaks, peaks
-from operators.detect.train.common import CsvFile, adamw, load_checkpoint, source_of
+from operators.detect.train.common import CsvFile, DetectorTrainer, adamw
 from operators.detect.train.fairmot_clips import Clips, batch
 from operators.detect.train.fairmot_config import FairmotTrainConfig
 from operators.detect.train.fairmot_losses import Losses, Wanted, Weighting, fairmot_loss
 from operators.detect.train.fairmot_validate import LEAST_SCORE, Score, judge
 from operators.detect.train.schedule import follow, rate
 from operators.nets.fairmot import Fairmot, Identities
-from pipeline import settings, threads, training
-from pipeline.errors import GraphError, InputError, RunError
+from pipeline import training
+from pipeline.errors import InputError, RunError
 from pipeline.progress import Progress
 
 _LOSS_COLUMNS = ("step", *Losses._fields, "lr", "objects", "ms")
-_FREE_TO_CHANGE = ("device", "threads", "epoch_steps", "valid")  # by a training that goes on
 _MAX_BOXES = 128
 
 
-class FairmotTrainer(training.Trainer):
+class FairmotTrainer(DetectorTrainer):
     Config = FairmotTrainConfig
+    free_to_change = ("device", "threads", "epoch_steps", "valid")
 
     def __init__(self, spec: training.TrainSpec, options: training.TrainOptions) -> None:
-        config: FairmotTrainConfig = spec.config
-        if options.device is not None:
-            config = replace(config, device=options.device)
-        self.config, self.options, self.spec = config, options, spec
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise GraphError(f"device: needs a CUDA device, got none (torch {torch.__version__}); use --device cpu")
-        self.device = torch.device(config.device)
-        data, valid = config.data, config.valid
-        source = source_of(data.driver, data.config, spec.where.child("data"))
-        valid_source = None if valid is None else source_of(valid.driver, valid.config, spec.where.child("valid"))
-        self._checkpoint = options.out / "checkpoint.pt"
-        saved = load_checkpoint(self._checkpoint, config, _FREE_TO_CHANGE) if options.resume else None
-        self.clips = Clips(*source, data, config)
-        self.valid = None if valid is None or valid_source is None else Clips(*valid_source, valid, config)
-
-        torch.manual_seed(config.seed)
+        super().__init__(spec, options)
+        config: FairmotTrainConfig = self.config
+        self.clips = Clips(*self._data, config.data, config)
+        self.valid = None if config.valid is None or self._valid is None else Clips(*self._valid, config.valid, config)
         self.net = Fairmot(config.model).to(self.device)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.classify = Identities(config.model.embedding, self.clips.num_identities).to(self.device)
         self.weighting = Weighting().to(self.device)
         self.optimizer = adamw([self.net, self.classify, self.weighting], config.lr, config.weight_decay)
-        self.step, self.trained_s = 0, 0.0
         self.score: Score | None = None
-        self._stopped = 0
-        if saved is not None:
-            self._restore(saved)
-
-    def run(self) -> int:
-        config, out = self.config, self.options.out
-        (out / training.RECORD).write_text(yaml.safe_dump(settings.plain(config), sort_keys=False), encoding="utf-8")
-        last = min(config.steps, self.options.steps or config.steps)
-        progress = Progress(self.spec.name, self.step, last, self.options.quiet)
-        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with threads.limit(config.threads):
-                torch.set_num_threads(config.threads)
-                self._train(last, progress)
-        finally:
-            progress.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        if self._stopped:
-            command = f"pipe train {self.spec.where.file} --resume --out {out}"
-            print(f"stopped after step {self.step} of {config.steps}; go on with: {command}")
-            return 128 + self._stopped
-        done = f"{self.step} of {config.steps} steps in {self.trained_s:.0f} s"
-        print(f"{self.spec.name}: {done}; {self._summary()}; results in {out}")
-        return 0
-
-    def _stop(self, number: int, _frame: Any) -> None:
-        if self._stopped:  # asked twice: now
-            raise KeyboardInterrupt
-        self._stopped = number
+        if self._saved is not None:
+            self._restore(self._saved)
 
     def _train(self, last: int, progress: Progress) -> None:
         config = self.config
@@ -173,9 +126,6 @@ class FairmotTrainer(training.Trainer):
 
     def _save(self) -> None:
         state = {
-            "config": json.dumps(settings.plain(self.config)),
-            "step": self.step,
-            "trained_s": self.trained_s,
             "score": None if self.score is None else list(self.score),
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
@@ -183,9 +133,7 @@ class FairmotTrainer(training.Trainer):
             "weighting": self.weighting.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        part = self._checkpoint.with_name("checkpoint.pt.part")
-        torch.save(state, part)
-        os.replace(part, self._checkpoint)
+        self._keep(state)
         tensors = {name: tensor.cpu().numpy() for name, tensor in self.average.state_dict().items()}
         fairmot_weights.save(self.options.out / "model.safetensors", self.config.model, tensors, self._facts())
 
@@ -200,13 +148,4 @@ class FairmotTrainer(training.Trainer):
         self.score = None if saved["score"] is None else Score(*saved["score"])
 
     def _facts(self) -> dict[str, str]:
-        """What goes into the model's metadata."""
-        return {
-            "training": json.dumps(settings.plain(self.config)),
-            "steps": str(self.step),
-            "commit": training.commit(),
-            "command": self.options.command,
-            "trained_s": f"{self.trained_s:.0f}",
-            "machine": f"{self.config.device}, {self.config.threads} threads, {platform.machine()}, torch {torch.__version__}",
-            "score": self._summary(),
-        }
+        return {**super()._facts(), "score": self._summary()}

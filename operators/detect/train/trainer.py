@@ -12,23 +12,19 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
-import platform
-import signal
 import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
 from operators.detect import weights
 from operators.detect.decode import DecodeConfig, decode
 from operators.detect.train import picture, validate
 from operators.detect.train.batches import Ahead, Batch, Batches, Pillarizer
-from operators.detect.train.common import CsvFile, adamw, load_checkpoint, source_of
+from operators.detect.train.common import CsvFile, DetectorTrainer, adamw
 from operators.detect.train.config import TrainConfig
 from operators.detect.train.losses import detection_loss
 from operators.detect.train.scenes import Scene, Scenes, class_table, min_points
@@ -36,78 +32,38 @@ from operators.detect.train.schedule import follow, rate
 from operators.detect.train.targets import Assigner
 from operators.nets.pointpillars import PointPillars
 from operators.streams import Boxes3D
-from pipeline import settings, threads, training
-from pipeline.errors import GraphError, InputError, RunError
+from pipeline import training
+from pipeline.errors import RunError
 from pipeline.progress import Progress
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOSS_COLUMNS = ("step", "loss", "cls", "box", "direction", "lr", "positives")
 _TIME_COLUMNS = ("ms", "wait_ms", "forward_ms", "backward_ms", "read_ms", "make_ms", "assign_ms")
 _SCORE_COLUMNS = ("step", "class", "ap_2m", "recall", "precision", "objects")
-_FREE_TO_CHANGE = ("device", "threads", "prefetch", "epoch_steps", "valid")  # by a training that goes on
 _PANELS = 4
 
 
-class PointPillarsTrainer(training.Trainer):
+class PointPillarsTrainer(DetectorTrainer):
     Config = TrainConfig
+    free_to_change = ("device", "threads", "prefetch", "epoch_steps", "valid")
 
     def __init__(self, spec: training.TrainSpec, options: training.TrainOptions) -> None:
-        config: TrainConfig = spec.config
-        if options.device is not None:
-            config = replace(config, device=options.device)
-        self.config, self.options, self.spec = config, options, spec
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise GraphError(f"device: needs a CUDA device, got none (torch {torch.__version__}); use --device cpu")
-        self.device = torch.device(config.device)
-        data, valid = config.data, config.valid
-        self._data = source_of(data.driver, data.config, spec.where.child("data"))
-        self._valid = None if valid is None else source_of(valid.driver, valid.config, spec.where.child("valid"))
-        self._checkpoint = options.out / "checkpoint.pt"
-        self._saved = load_checkpoint(self._checkpoint, config, _FREE_TO_CHANGE) if options.resume else None
-
-        torch.manual_seed(config.seed)
+        super().__init__(spec, options)
+        config: TrainConfig = self.config
         self.net = PointPillars(config.model).to(self.device)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self._norms = [(m, m.momentum or 0.1) for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.optimizer = adamw([self.net], config.lr, config.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
-        self.step, self.position, self.trained_s = 0, 0, 0.0
+        self.position = 0
         self.scores: dict[str, validate.ClassScore] = {}
         if self._saved is not None:
             self._restore(self._saved)
         self._batches = Batches(*self._data, config)
         self._scenes: list[Scene] | None = None
-        self._stopped = 0
 
-    def run(self) -> int:
-        config, out = self.config, self.options.out
-        (out / training.RECORD).write_text(yaml.safe_dump(settings.plain(config), sort_keys=False), encoding="utf-8")
-        last = min(config.steps, self.options.steps or config.steps)
-        progress = Progress(self.spec.name, self.step, last, self.options.quiet)
-        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with threads.limit(config.threads):
-                torch.set_num_threads(config.threads)
-                self._train(last, progress)
-        except InputError as error:  # of a driver, while it runs
-            raise RunError(str(error)) from error
-        finally:
-            progress.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            self._batches.close()
-        if self._stopped:
-            command = f"pipe train {self.spec.where.file} --resume --out {out}"
-            print(f"stopped after step {self.step} of {config.steps}; go on with: {command}")
-            return 128 + self._stopped
-        done = f"{self.step} of {config.steps} steps in {self.trained_s:.0f} s"
-        print(f"{self.spec.name}: {done}; {self._summary()}; results in {out}")
-        return 0
-
-    def _stop(self, number: int, _frame: Any) -> None:
-        if self._stopped:  # asked twice: now
-            raise KeyboardInterrupt
-        self._stopped = number
+    def _close(self) -> None:
+        self._batches.close()
 
     def _train(self, last: int, progress: Progress) -> None:
         config = self.config
@@ -226,10 +182,7 @@ class PointPillarsTrainer(training.Trainer):
 
     def _save(self) -> None:
         state = {
-            "config": json.dumps(settings.plain(self.config)),
-            "step": self.step,
             "position": self.position,
-            "trained_s": self.trained_s,
             "scores": {name: list(score) for name, score in self.scores.items()},
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
@@ -237,9 +190,7 @@ class PointPillarsTrainer(training.Trainer):
             "scaler": self.scaler.state_dict(),
             "random": torch.get_rng_state(),
         }
-        part = self._checkpoint.with_name("checkpoint.pt.part")
-        torch.save(state, part)
-        os.replace(part, self._checkpoint)
+        self._keep(state)
         weights.save(self.options.out / "model.safetensors", self.config.model, self.average.state_dict(), self._facts())
 
     def _restore(self, saved: dict[str, Any]) -> None:
@@ -253,17 +204,7 @@ class PointPillarsTrainer(training.Trainer):
         self.scores = {name: validate.ClassScore(*values) for name, values in saved["scores"].items()}
 
     def _facts(self) -> dict[str, str]:
-        """What goes into the model's metadata."""
         scores = {
             name: {"ap_2m": None if math.isnan(s.ap) else round(s.ap, 4), "objects": s.objects} for name, s in self.scores.items()
         }
-        return {
-            "training": json.dumps(settings.plain(self.config)),
-            "steps": str(self.step),
-            "seed": str(self.config.seed),
-            "commit": training.commit(),
-            "command": self.options.command,
-            "trained_s": f"{self.trained_s:.0f}",
-            "machine": f"{self.config.device}, {self.config.threads} threads, {platform.machine()}, torch {torch.__version__}",
-            "scores": json.dumps(scores),
-        }
+        return {**super()._facts(), "scores": json.dumps(scores)}
