@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     total = Tally()
     began = time.monotonic()
 
-    def one(item: tuple[str, object]) -> Tally:
+    def one(item: tuple[str, Callable[[Path], Tally]]) -> Tally:
         name, what = item
         since = time.monotonic()
-        tally: Tally = what((args.out / name).resolve())  # type: ignore[operator]
+        tally: Tally = what((args.out / name).resolve())
         print(f"{name:<18} {time.monotonic() - since:6.1f} s   {tally.summary()}", flush=True)
         for finding in (*FINDINGS, "left_out"):
             for text in getattr(tally, finding)[:5]:

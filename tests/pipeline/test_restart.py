@@ -56,7 +56,7 @@ def test_the_comparison_sees_what_is_wrong(undisturbed, tmp_path):
     ]
 
 
-def lidar(root, out, capsys):
+def check_kitti_lidar(root, out, capsys):
     if "pointpillars_world" not in weights.shipped():
         pytest.skip("no weights are shipped yet")
     pytest.importorskip("torch")
@@ -68,10 +68,10 @@ def lidar(root, out, capsys):
 
 @pytest.mark.slow
 def test_kitti_lidar_on_a_generated_drive(tmp_path, capsys):
-    lidar(None, tmp_path / "out", capsys)
+    check_kitti_lidar(None, tmp_path / "out", capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.data
 def test_kitti_lidar_on_real_scans(tmp_path, shared_data, capsys):
-    lidar(shared_data / "kitti_tracking_0000", tmp_path / "out", capsys)
+    check_kitti_lidar(shared_data / "kitti_tracking_0000", tmp_path / "out", capsys)
