@@ -3,11 +3,13 @@
 ROOT is a folder of the KITTI tracking layout (velodyne/, calib/, oxts/) with one sequence; without it a drive is generated. The
 graph is graphs/kitti_lidar.yaml and a sink more, which writes the detections of every frame into a file of its own. Runs: one
 that nobody disturbs; then for the source, the detector, the tracker, each writer, and detector and writers, one in which those
-processes get SIGKILL in the middle. Of each the files are compared with the first run's, frame by frame:
+processes get SIGKILL inside `process()` of a frame in the middle (the source: when it has sent it). Of each the files are
+compared with the first run's, frame by frame:
 
 - a frame that drops.jsonl does not name as lost on the way to the sink has the same bytes of detections; one it names, no file;
-- tracks: the same bytes up to the first frame that was lost in the tracker or before, and, where only the writer was killed, in
-  all frames but those lost; after a restart of the tracker ids carry the count (engine.md section 5).
+- tracks: the same bytes up to the first frame that was lost before the tracker, or up to the death of the tracker; where only
+  the writer was killed, in all frames but those lost. A tracker's successor knows nothing of what was there: what differs from
+  then on must be the successor's, whose ids carry the restart count (engine.md section 5).
 
 The table: what was lost, and how long the restart took: detect (from the kernel's word to all settled), spawn, import, open,
 first frame. The first, second and last are the engine's: at most a second in all.
@@ -16,10 +18,8 @@ first frame. The first, second and last are the engine's: at most a second in al
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,22 +64,7 @@ class Names:
     tracker: str = "tracker"
     tracks: str = "results"
     boxes: str = "boxes"
-    before_tracker: frozenset[str] = frozenset({"scans", "voxelize", "detect", "tracker"})
-
-
-class Killer(Display):
-    """Sends SIGKILL to the process of a node once it has made so many steps."""
-
-    def __init__(self, session: Session, kills: Mapping[str, int]) -> None:
-        super().__init__(session, quiet=True)
-        self.left = dict(kills)
-
-    def update(self, run: Any = None) -> None:
-        for node, steps in list(self.left.items()):
-            child = run.children[self.session.plan.place_of(node)]
-            if self.session.node_books[node].steps >= steps and child.proc is not None:
-                del self.left[node]
-                os.kill(child.proc.pid, signal.SIGKILL)
+    before_tracker: frozenset[str] = frozenset({"scans", "voxelize", "detect"})
 
 
 @dataclass
@@ -91,28 +76,28 @@ class Ran:
     lost: dict[str, set[int]] = field(default_factory=dict)
 
 
-def run_graph(
-    text: str, sets: Sequence[str], out: Path, kills: Mapping[str, int], names: Names, rate: float | None = None
-) -> Ran:
-    """Raises RuntimeError where a node was not killed, or the run did not come to its end."""
+def run_graph(text: str, sets: Sequence[str], out: Path, kills: Mapping[str, int], names: Names, step: str = "processing") -> Ran:
+    """kills: node -> the frame, counted from 1, at whose `step` its process kills itself; a source when it has sent it.
+
+    Raises RuntimeError where a node was not killed once, another one was, or the run did not come to its end.
+    """
     shutil.rmtree(out, ignore_errors=True)
     graph = parse(text, "restart.yaml", sets)
-    session = Session(graph, RunOptions(out, rate=rate, quiet=True))
-    killer = Killer(session, kills)
-    outcome = run(session, killer)
-    again = {n for n, row in outcome.report["nodes"].items() if row["restarts"]} - set(kills)
-    if again:
-        raise RuntimeError(f"restart: needs only {sorted(kills)} restarted, got {sorted(again)}, too; a busy machine? see {out}")
-    if outcome.exit != "completed" or killer.left:
+    faults = tuple(f"{node}:{'sent' if node == names.source else step}@{frame}" for node, frame in kills.items())
+    session = Session(graph, RunOptions(out, quiet=True, inject=faults))
+    outcome = run(session, Display(session, quiet=True))
+    restarts = {n: row["restarts"] for n, row in outcome.report["nodes"].items() if row["restarts"]}
+    if outcome.exit != "completed" or restarts != dict.fromkeys(kills, 1):
         raise RuntimeError(
-            f"restart: needs a run to its end with {kills} killed, got {outcome.exit}, {killer.left} left: {outcome.errors}"
+            f"restart: needs a run to its end with one restart each of {', '.join(kills) or 'nobody'}, got {outcome.exit}, "
+            f"restarts {restarts}, {outcome.errors}; a busy machine? see {out}"
         )
     edges = [(e.name, e.src_node, e.dst_node) for e in graph.edges()]
     return Ran(out, outcome, {sink: lost_on_the_way(out, edges, sink) for sink in (names.tracks, names.boxes)})
 
 
-def wrong(plain: Ran, killed: Ran, kills: Iterable[str], frames: int, names: Names) -> list[str]:
-    """What is not as promised, in words; nothing when all is."""
+def wrong(plain: Ran, killed: Ran, kills: Mapping[str, int], frames: int, names: Names) -> list[str]:
+    """What is not as promised, in words; nothing when all is. kills: node -> the frame, from 1, it died at."""
     out = []
     expected, got = (files_of(r.out / names.boxes) for r in (plain, killed))
     for frame in range(frames):
@@ -125,19 +110,28 @@ def wrong(plain: Ran, killed: Ran, kills: Iterable[str], frames: int, names: Nam
             out.append(f"detections of frame {frame} differ from those of the run that nobody disturbed")
     tracks = [lines_of(r.out / names.tracks) for r in (plain, killed)]
     lost = killed.lost[names.tracks]
-    disturbed = bool(names.before_tracker & set(kills))
-    first = min(lost, default=frames) if disturbed else frames
+    fed_otherwise = bool(names.before_tracker & set(kills))
+    first = min([*(lost if fed_otherwise else ()), kills.get(names.tracker, frames + 1) - 1])
     for frame in range(frames):
         before, after = (t.get(frame, []) for t in tracks)
         if frame in lost and after:
             out.append(f"tracks of frame {frame} are there, but named as lost")
-        elif frame not in lost and frame < first and before != after:
+        elif frame in lost or before == after:
+            continue
+        elif frame < first:
             out.append(f"tracks of frame {frame} differ")
+        elif not fed_otherwise and 0 in restarts_in(after):
+            out.append(f"tracks of frame {frame} differ, and not by the successor's")
     if names.tracker in kills:
-        restarts = {int(line.split()[1]) // IDS_PER_RESTART for lines in tracks[1].values() for line in lines}
+        restarts = restarts_in(line for lines in tracks[1].values() for line in lines)
         if restarts != {0, 1}:
             out.append(f"track ids: need restarts 0 and 1 in them, got {sorted(restarts)}")
     return out
+
+
+def restarts_in(lines: Iterable[str]) -> set[int]:
+    """Restart counts that the track ids carry."""
+    return {int(line.split()[1]) // IDS_PER_RESTART for line in lines}
 
 
 def files_of(folder: Path) -> dict[int, bytes]:
@@ -186,7 +180,7 @@ def main(root: Path | None, out: Path, frames: int | None = None, kills: Mapping
     for label, nodes in kills.items():
         at = {node: max(1, frames * (i + 1) // (len(nodes) + 2)) for i, node in enumerate(nodes)}
         killed = run_graph(kitti_lidar(), sets, out / re.sub(r"\W+", "_", label), at, names)
-        bad = wrong(plain, killed, nodes, frames, names)
+        bad = wrong(plain, killed, at, frames, names)
         times = {node: killed.outcome.report["nodes"][node]["restart_ms"][0] for node in nodes}
         ours = {node: t["detect"] + t["spawn"] + (t["first_frame"] or 0.0) for node, t in times.items()}
         rows.append(

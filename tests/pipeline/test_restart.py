@@ -16,7 +16,7 @@ nodes:
   results: {op: write.kitti_tracking, inputs: {tracks: tracker.tracks, calibration: src.calibration}}
   boxes:   {op: write.kitti_object, inputs: {boxes3d: src.boxes3d, calibration: src.calibration}}
 """
-NAMES = restart.Names(source="src", before_tracker=frozenset({"src", "tracker"}))
+NAMES = restart.Names(source="src", before_tracker=frozenset({"src"}))
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,12 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.xdist_group("restart")
+@pytest.mark.parametrize("step", ["processing", "committed"])
 @pytest.mark.parametrize("killed", [["src"], ["tracker"], ["results"], ["boxes"], ["tracker", "results", "boxes"]], ids="+".join)
-def test_files_are_complete_but_for_the_frames_named(undisturbed, tmp_path, killed):
-    ran = restart.run_graph(TRAFFIC, (), tmp_path / "out", {n: 20 + 10 * i for i, n in enumerate(killed)}, NAMES, rate=4.0)
-    assert restart.wrong(undisturbed, ran, killed, 60, NAMES) == []
+def test_files_are_complete_but_for_the_frames_named(undisturbed, tmp_path, killed, step):
+    at = {n: 20 + 10 * i for i, n in enumerate(killed)}
+    ran = restart.run_graph(TRAFFIC, (), tmp_path / "out", at, NAMES, step)
+    assert restart.wrong(undisturbed, ran, at, 60, NAMES) == []
     assert all(len(frames) <= 20 for frames in ran.lost.values()), "what was queued or in work, not more"
     for node in killed:
         (times,) = ran.outcome.report["nodes"][node]["restart_ms"]
@@ -40,18 +42,23 @@ def test_files_are_complete_but_for_the_frames_named(undisturbed, tmp_path, kill
 def test_the_comparison_sees_what_is_wrong(undisturbed, tmp_path):
     """It would be worth nothing if it never found anything."""
     ran = restart.run_graph(TRAFFIC, (), tmp_path / "out", {}, NAMES)
-    assert restart.wrong(undisturbed, ran, [], 60, NAMES) == []
+    assert restart.wrong(undisturbed, ran, {}, 60, NAMES) == []
     folder = next((ran.out / "boxes").rglob("000007.txt")).parent
     (folder / "000007.txt").write_text("another\n")
     (folder / "000008.txt").unlink()
     lines = (ran.out / "results" / "0000.txt").read_text().splitlines(keepends=True)
     (ran.out / "results" / "0000.txt").write_text("".join(line for line in lines if not line.startswith("9 ")))
     ran.lost["boxes"].add(11)
-    assert restart.wrong(undisturbed, ran, ["tracker"], 60, NAMES) == [
+    lines = (ran.out / "results" / "0000.txt").read_text().splitlines(keepends=True)
+    (ran.out / "results" / "0000.txt").write_text(
+        "".join(line.replace("30 ", "30 7", 1) if line.startswith("30 ") else line for line in lines)
+    )
+    assert restart.wrong(undisturbed, ran, {"tracker": 20}, 60, NAMES) == [
         "detections of frame 7 differ from those of the run that nobody disturbed",
         "detections of frame 8 are missing, and no line of drops.jsonl names it",
         "detections of frame 11 are there, but named as lost",
         "tracks of frame 9 differ",
+        "tracks of frame 30 differ, and not by the successor's",
         "track ids: need restarts 0 and 1 in them, got [0]",
     ]
 
