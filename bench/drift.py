@@ -15,6 +15,7 @@ from pipeline.histogram import Histogram
 
 LIMIT = 0.05
 """A figure is flat when it changes by no more than this share, either way."""
+DRAWS = 400
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,33 @@ def of_counts(windows: list[np.ndarray], q: float) -> Drift:
     return _drift(quantiles, pooled(first), pooled(last), _again(first, last, pooled))
 
 
+def at_equal_speed(windows: list[np.ndarray], bare: list[float], q: float, classes: int = 3) -> dict[str, float] | None:
+    """Change of the quantile from earlier to later windows in which the machine itself was equally fast.
+
+    bare: what the same work took a bare process in each window. The windows are put into classes of like
+    `bare`; in each the later half is compared with the earlier one; `change` is the mean of the classes, low and high its 95 %
+    by drawing windows again.
+    None where a half would have fewer than two windows.
+    """
+    order = np.argsort(bare, kind="stable")
+    halves = [(part[: len(part) // 2], part[len(part) // 2 :]) for part in map(np.sort, np.array_split(order, classes))]
+    if min(len(early) for early, _ in halves) < 2:
+        return None
+
+    def figure(some: list[np.ndarray]) -> float:
+        return quantile(np.sum(some, axis=0), q) or 0.0
+
+    pairs = [([windows[i] for i in early], [windows[i] for i in late]) for early, late in halves]
+    if not all(figure(early) for early, _ in pairs):
+        return None
+    again = [drawn for early, late in pairs if (drawn := _again(early, late, figure)) is not None and len(drawn) == DRAWS]
+    if len(again) < classes:
+        return None
+    low, high = np.quantile(np.mean(again, axis=0), (0.025, 0.975))
+    change = float(np.mean([figure(late) / figure(early) - 1 for early, late in pairs]))
+    return {"change": change, "low": float(low), "high": float(high)}
+
+
 def quantile(bins: np.ndarray, q: float) -> float | None:
     """[ns] of a histogram's bins; None where nothing was counted."""
     histogram = Histogram()
@@ -93,13 +121,13 @@ def _drift(values: list[float], first: float, last: float, again: np.ndarray | N
     return Drift(first, last, last / first - 1 if first else 0.0, trend(values), low, high)
 
 
-def _again(first: list[Any], last: list[Any], figure: Any, draws: int = 400) -> np.ndarray | None:
+def _again(first: list[Any], last: list[Any], figure: Any) -> np.ndarray | None:
     """`change` of thirds drawn from the windows of each, with repetition."""
     if len(first) < 2:
         return None
     random = np.random.default_rng(0)
     changes = []
-    for _ in range(draws):
+    for _ in range(DRAWS):
         before, after = (figure([third[k] for k in random.integers(0, len(third), len(third))]) for third in (first, last))
         if before:
             changes.append(after / before - 1)

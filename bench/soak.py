@@ -11,10 +11,11 @@ edge and reason; bytes on disk; and what else the machine did: load average, cor
 process that only wakes and computes (bench/probe.py).
 
 Judged are, after a warm-up, RSS of every process and p99 of every sink: first against last third, and the trend
-(bench/drift.py), within 5 %. Exit 1 when something is not flat, has more descriptors or threads at the end (without the files of
-losses, which are opened at the first loss), a node restarted or failed, or the ledger does not add up. Not in the graph: what
-grows by its contract, that is score.*, which needs all detections until the end, and a long drive of synthetic.world, which keeps
-the shapes it has met (3,260 bodies: 500 MB after half an hour, then no more).
+(bench/drift.py), within 5 %. Shown beside it, for a machine that is not equally fast all the time: latencies of earlier and
+later windows in which the bare process was. Exit 1 when something is not flat, has more descriptors or threads at the end
+(without the files of losses, which are opened at the first loss), a node restarted or failed, or the ledger does not add up. Not
+in the graph: what grows by its contract, that is score.*, which needs all detections until the end, and a long drive of
+synthetic.world, which keeps the shapes it has met (3,260 bodies: 500 MB after half an hour, then no more).
 
 --shield, against others' load (needs root): once all are ready, every process of the run, and the bare one beside it, gets
 nice -20 for its autogroup (each session has one of its own) and time slices of 0.1 ms, so that it is run soon after it wakes.
@@ -247,15 +248,18 @@ def between(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         "our_cores": round(sum(ours.values()), 3),
         "other_cores": round(max(0.0, busy - sum(ours.values())), 3),
         "stolen_cores": round(stolen, 3),
-        "probe_us": {
-            f"{what} {name}": round(float(np.quantile(rows[:, i], q)), 1)
-            for i, what in enumerate(("woken late", "work"))
-            for name, q in (("p50", 0.5), ("p99", 0.99))
-        }
-        if len(rows)
-        else {},
+        "probe_us": probe_us(rows) if len(rows) else {},
         "events": after["events"] - before["events"],
     }
+
+
+def probe_us(rows: np.ndarray) -> dict[str, float]:
+    """Of bench/probe.py's rows in a window: how late it was woken, how long its work took."""
+    columns = {"woken late": rows[:, 0], "work": rows[:, 1]}
+    told = {
+        f"{what} {name}": np.quantile(column, q) for what, column in columns.items() for name, q in (("p50", 0.5), ("p99", 0.99))
+    }
+    return {key: round(float(value), 1) for key, value in {**told, "work mean": rows[:, 1].mean()}.items()}
 
 
 def process(pid: int) -> dict[str, Any]:
@@ -334,7 +338,10 @@ def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> 
     for sink in kept[0]["latency"]:
         bins = [dense(w["latency"][sink]) for w in kept]
         if sum(int(b.sum()) for b in bins):
-            latency[sink] = {name: _ms(drift.of_counts(bins, q)).row() for name, q in (("p50", 0.50), ("p99", 0.99))}
+            latency[sink] = {
+                name: _ms(drift.of_counts(bins, q)).row() | {"equal_speed": at_equal_speed(kept, bins, q)}
+                for name, q in (("p50", 0.50), ("p99", 0.99))
+            }
     beside = {
         key: drift.of_values([w["probe_us"][key] for w in kept if w["probe_us"]]).row() for key in sorted(kept[0]["probe_us"])
     }
@@ -373,6 +380,12 @@ def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> 
         "other_cores": [w["other_cores"] for w in kept],
         "load": [round(w["load"], 2) for w in kept],
     }
+
+
+def at_equal_speed(kept: list[dict[str, Any]], bins: list[np.ndarray], q: float) -> dict[str, float] | None:
+    """Shown, not judged; None where the bare process said nothing."""
+    bare = [w["probe_us"].get("work mean", 0.0) for w in kept]
+    return drift.at_equal_speed(bins, bare, q) if all(bare) else None
 
 
 def dense(bins: dict[str, int]) -> np.ndarray:
@@ -423,9 +436,10 @@ def show(made: dict[str, Any], outcome: Outcome) -> None:
         )
     print(f"\n{'sink':>14} | latency p50 ms                | p99 ms                        | p99 changes, 95 % of redraws")
     for sink, row in made["latency_ms"].items():
-        low, high = row["p99"]["low"], row["p99"]["high"]
-        span = "" if low is None else f"{low:+.1%} .. {high:+.1%}"
-        print(f"{sink:>14} | {_cell(row['p50'])} | {_cell(row['p99'])} | {span}")
+        print(f"{sink:>14} | {_cell(row['p50'])} | {_cell(row['p99'])} | {_span(row['p99'])}")
+    print(f"\n{'sink':>14} | later against earlier windows in which the bare process was equally fast: p50 | p99")
+    for sink, row in made["latency_ms"].items():
+        print(f"{sink:>14} | " + " | ".join(_change(row[key]["equal_speed"]) for key in ("p50", "p99")))
     for key, row in made["probe"].items():
         print(f"the bare machine: {key} {row['first']:.0f} -> {row['last']:.0f} us ({row['change']:+.1%})")
     load, others = made["load"], float(np.mean(made["other_cores"]))
@@ -441,6 +455,14 @@ def show(made: dict[str, Any], outcome: Outcome) -> None:
     for text in made["wrong"]:
         print(f"not flat or wrong: {text}")
     print(f"soak: {'all flat within 5 %' if made['ok'] else 'NOT all flat'}, {outcome.exit}")
+
+
+def _change(row: dict[str, float] | None) -> str:
+    return "too short a run" if row is None else f"{row['change']:+.1%} ({_span(row)})"
+
+
+def _span(row: dict[str, Any]) -> str:
+    return "" if row["low"] is None else f"{row['low']:+.1%} .. {row['high']:+.1%}"
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -72,3 +72,26 @@ def test_verdict_of_counts(factor, verdict):
     found = drift.of_counts(windows, 0.99)
     assert found.verdict == verdict, found
     assert found.low < found.change < found.high
+
+
+@pytest.mark.parametrize("creep", [0.0, 0.3])
+def test_a_machine_that_slows_down_is_told_from_a_creep(creep):
+    """Latency follows the machine, which is more and more often slow; a creep besides is seen at any speed."""
+    random = np.random.default_rng(7)
+    slow = np.clip(np.linspace(0.3, 0.7, 54) + random.normal(0, 0.15, 54), 0, 1)  # share of each minute
+    factors = [np.where(random.random(600) < share, 1.4, 1.0) for share in slow]
+    windows = [bins(random.gamma(30, 0.2e6, 600) * f * (1 + creep * i / 53)) for i, f in enumerate(factors)]
+    bare = [float(257 * f.mean()) for f in factors]
+    assert drift.of_counts(windows, 0.5).change > 0.05
+    found = drift.at_equal_speed(windows, bare, 0.5)
+    assert found["low"] <= found["change"] <= found["high"]
+    if creep:
+        assert found["low"] > 0.05
+    else:
+        assert abs(found["change"]) < 0.03
+
+
+def test_too_few_windows_to_tell_speeds_apart():
+    assert drift.at_equal_speed([bins(np.full(9, 1e6))] * 11, [1.0] * 11, 0.5) is None
+    assert drift.at_equal_speed([bins(np.full(9, 1e6))] * 12, [1.0] * 12, 0.5) == {"change": 0.0, "low": 0.0, "high": 0.0}
+    assert drift.at_equal_speed([bins(np.zeros(0))] * 12, [1.0] * 12, 0.5) is None
