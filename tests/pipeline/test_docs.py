@@ -57,7 +57,7 @@ def test_a_function_really_takes_fifteen_lines():
 
 def test_the_commands_print_what_is_shown(folder):
     """One test: each command needs what those before it left."""
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "PYTEST_ADDOPTS": ""}  # what is asked of us is not of them
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "PYTEST_ADDOPTS": ""}
     for command, shown in commands():
         words = shlex.split(command)
         if words[0] == "pipe":
