@@ -7,6 +7,7 @@ nor hides a drift.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.histogram import Histogram
 LIMIT = 0.05
 """A figure is flat when it changes by no more than this share, either way."""
 DRAWS = 400
+"""How often windows are drawn again for an interval."""
 
 
 @dataclass(frozen=True)
@@ -58,37 +60,30 @@ def of_counts(windows: list[np.ndarray], q: float) -> Drift:
     """The bins of a histogram per window: the quantile of all that lies in a third."""
     quantiles = [value for window in windows if (value := quantile(window, q)) is not None]
     first, last = thirds(windows)
-
-    def pooled(some: Any) -> float:
-        return quantile(np.sum(some, axis=0), q) or 0.0
-
+    pooled = partial(_pooled, q=q)
     return _drift(quantiles, pooled(first), pooled(last), _again(first, last, pooled))
 
 
 def at_equal_speed(windows: list[np.ndarray], bare: list[float], q: float, classes: int = 3) -> dict[str, float] | None:
     """Change of the quantile from earlier to later windows in which the machine itself was equally fast.
 
-    bare: what the same work took a bare process in each window. The windows are put into classes of like
-    `bare`; in each the later half is compared with the earlier one; `change` is the mean of the classes, low and high its 95 %
-    by drawing windows again.
-    None where a half would have fewer than two windows.
+    bare: what the same work took a bare process in each window. The windows are put into classes of like `bare`; in each the
+    later half is compared with the earlier one; `change` is the mean of the classes, low and high its 95 % by drawing windows
+    again. None where a half would have fewer than two windows, or nothing was counted.
     """
     order = np.argsort(bare, kind="stable")
     halves = [(part[: len(part) // 2], part[len(part) // 2 :]) for part in map(np.sort, np.array_split(order, classes))]
     if min(len(early) for early, _ in halves) < 2:
         return None
-
-    def figure(some: list[np.ndarray]) -> float:
-        return quantile(np.sum(some, axis=0), q) or 0.0
-
+    pooled = partial(_pooled, q=q)
     pairs = [([windows[i] for i in early], [windows[i] for i in late]) for early, late in halves]
-    if not all(figure(early) for early, _ in pairs):
+    if not all(pooled(early) for early, _ in pairs):
         return None
-    again = [drawn for early, late in pairs if (drawn := _again(early, late, figure)) is not None and len(drawn) == DRAWS]
+    again = [drawn for early, late in pairs if (drawn := _again(early, late, pooled)) is not None and len(drawn) == DRAWS]
     if len(again) < classes:
         return None
     low, high = np.quantile(np.mean(again, axis=0), (0.025, 0.975))
-    change = float(np.mean([figure(late) / figure(early) - 1 for early, late in pairs]))
+    change = float(np.mean([pooled(late) / pooled(early) - 1 for early, late in pairs]))
     return {"change": change, "low": float(low), "high": float(high)}
 
 
@@ -97,6 +92,11 @@ def quantile(bins: np.ndarray, q: float) -> float | None:
     histogram = Histogram()
     histogram.bins, histogram.count = bins, int(bins.sum())
     return histogram.quantile(q)
+
+
+def _pooled(windows: list[np.ndarray], q: float) -> float:
+    """The quantile of all that lies in some windows, 0 where nothing does."""
+    return quantile(np.sum(windows, axis=0), q) or 0.0
 
 
 def thirds(windows: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -122,7 +122,7 @@ def _drift(values: list[float], first: float, last: float, again: np.ndarray | N
 
 
 def _again(first: list[Any], last: list[Any], figure: Any) -> np.ndarray | None:
-    """`change` of thirds drawn from the windows of each, with repetition."""
+    """`change` between two parts of the run, each drawn from its windows with repetition."""
     if len(first) < 2:
         return None
     random = np.random.default_rng(0)

@@ -46,13 +46,10 @@ def test_the_comparison_sees_what_is_wrong(undisturbed, tmp_path):
     folder = next((ran.out / "boxes").rglob("000007.txt")).parent
     (folder / "000007.txt").write_text("another\n")
     (folder / "000008.txt").unlink()
-    lines = (ran.out / "results" / "0000.txt").read_text().splitlines(keepends=True)
-    (ran.out / "results" / "0000.txt").write_text("".join(line for line in lines if not line.startswith("9 ")))
+    tracks = ran.out / "results" / "0000.txt"
+    lines = [line for line in tracks.read_text().splitlines(keepends=True) if not line.startswith("9 ")]
+    tracks.write_text("".join(line.replace("30 ", "30 7", 1) if line.startswith("30 ") else line for line in lines))
     ran.lost["boxes"].add(11)
-    lines = (ran.out / "results" / "0000.txt").read_text().splitlines(keepends=True)
-    (ran.out / "results" / "0000.txt").write_text(
-        "".join(line.replace("30 ", "30 7", 1) if line.startswith("30 ") else line for line in lines)
-    )
     assert restart.wrong(undisturbed, ran, {"tracker": 20}, 60, NAMES) == [
         "detections of frame 7 differ from those of the run that nobody disturbed",
         "detections of frame 8 are missing, and no line of drops.jsonl names it",
