@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.display import Display
-from pipeline.graph import parse
-from pipeline.plan import RunOptions
-from pipeline.session import Session
-from pipeline.supervisor import run
+from pipeline.graph.load import parse
+from pipeline.graph.plan import RunOptions
+from pipeline.runtime.session import Session
+from pipeline.runtime.supervisor import run
+from pipeline.watch.display import Display
 
 
 def machine() -> dict[str, Any]:

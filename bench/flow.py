@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import header, quantile, run_graph
-from pipeline.display import Display
-from pipeline.graph import parse
-from pipeline.plan import RunOptions
-from pipeline.session import Session
-from pipeline.supervisor import rss_mb, run
+from pipeline.graph.load import parse
+from pipeline.graph.plan import RunOptions
+from pipeline.runtime.session import Session
+from pipeline.runtime.supervisor import rss_mb, run
+from pipeline.watch.display import Display
 
 RATE_HZ, STALL_AT, FRAMES = 30, 30, 90
 PERIOD_MS = 1000 / RATE_HZ

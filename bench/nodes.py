@@ -18,7 +18,7 @@ import numpy as np
 from operators.streams import IMAGE, PILLARS, Pillars
 from pipeline.frame import Reading
 from pipeline.operator import Found, Operator, Source, Taken
-from pipeline.record import BATCH
+from pipeline.recording.recorder import BATCH
 from pipeline.schema import ANY, Array, Schema
 
 COUNT = Schema("COUNT", {"data": Array("int64", ("N",))}, limits={"N": 1})

@@ -30,20 +30,20 @@ from typing import Any
 import numpy as np
 
 from bench.common import header, quantile
-from pipeline import record
-from pipeline.display import Display
 from pipeline.frame import Header
-from pipeline.graph import parse
-from pipeline.graphspec import GraphSpec
-from pipeline.lookup import format_class
-from pipeline.mcapfile import Writer
-from pipeline.plan import RunOptions
-from pipeline.playback import Recording
-from pipeline.recording import pack
-from pipeline.runner import BATCH_BYTES
+from pipeline.graph.load import parse
+from pipeline.graph.lookup import format_class
+from pipeline.graph.plan import RunOptions
+from pipeline.graph.spec import GraphSpec
+from pipeline.recording import recorder as record
+from pipeline.recording.mcapfile import Writer
+from pipeline.recording.message import pack
+from pipeline.recording.playback import Recording
+from pipeline.runtime.runner import BATCH_BYTES
+from pipeline.runtime.session import Session
+from pipeline.runtime.supervisor import run
 from pipeline.schema import Array, Port, Schema
-from pipeline.session import Session
-from pipeline.supervisor import run
+from pipeline.watch.display import Display
 
 FRAMES = {"6.2 MB": 6_220_800, "1.9 MB": 1_920_000, "64 KB": 65_536}
 TOTAL = 250_000_000

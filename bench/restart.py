@@ -29,11 +29,11 @@ from typing import Any
 from bench.common import header
 from bench.losses import lost_on_the_way
 from operators.track.tracker import IDS_PER_RESTART
-from pipeline.display import Display
-from pipeline.graph import parse
-from pipeline.plan import RunOptions
-from pipeline.session import Outcome, Session
-from pipeline.supervisor import run
+from pipeline.graph.load import parse
+from pipeline.graph.plan import RunOptions
+from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.supervisor import run
+from pipeline.watch.display import Display
 
 GRAPH = Path(__file__).resolve().parent.parent / "graphs" / "kitti_lidar.yaml"
 BOXES = "  boxes: {op: write.kitti_object, inputs: {boxes3d: detect.boxes3d, calibration: scans.calibration}}\n"

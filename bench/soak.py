@@ -43,14 +43,14 @@ import numpy as np
 
 from bench import drift
 from bench.common import header, machine_name
-from pipeline import record
-from pipeline.display import Display
-from pipeline.graph import parse
-from pipeline.plan import RunOptions
-from pipeline.record import Record
-from pipeline.report import unbalanced
-from pipeline.session import Outcome, Session
-from pipeline.supervisor import run
+from pipeline.graph.load import parse
+from pipeline.graph.plan import RunOptions
+from pipeline.recording import recorder as record
+from pipeline.recording.recorder import Record
+from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.supervisor import run
+from pipeline.watch.display import Display
+from pipeline.watch.report import unbalanced
 
 GRAPH = """
 version: 1

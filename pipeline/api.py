@@ -25,20 +25,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline import inline, playback, report, supervisor
-from pipeline import record as recorder
-from pipeline.check import check
-from pipeline.display import Display
 from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
-from pipeline.graph import load
-from pipeline.graphspec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graph.check import check
+from pipeline.graph.load import load
+from pipeline.graph.plan import RunOptions
+from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
-from pipeline.plan import RunOptions
-from pipeline.record import Record
+from pipeline.recording import playback, recorder
+from pipeline.recording.recorder import Record
+from pipeline.runtime import inline, supervisor
+from pipeline.runtime.session import Outcome, Session, prepare_out
 from pipeline.schema import ANY, Port
-from pipeline.session import Outcome, Session, prepare_out
 from pipeline.settings import Where, suggest
+from pipeline.watch import report
+from pipeline.watch.display import Display
 
 Overrides = Mapping[str, Any] | Iterable[str] | None
 _TAP = "_frames"
@@ -66,7 +67,7 @@ def run(
     frames     end the first source after so many, the others at its last stamp
     place      "inline" = everything in this process and thread: for pdb, and for threads other than the main one
     verify     checksum every frame on both sides
-    record     the MCAP file to record to, or a `pipeline.record.Record` that also says what
+    record     the MCAP file to record to, or a `pipeline.recording.recorder.Record` that also says what
     Raises GraphError or InputError before anything starts. A run that fails says so in the outcome: `exit`, `code`, `errors`;
     inline, the exception of an operator passes through.
     """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from pipeline.errors import GraphError, PipeError
-from pipeline.yamlfile import Where
+from pipeline.graph.yamlfile import Where
 
 __all__ = ["Where", "build", "describe", "field_types", "plain", "suggest"]
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pipeline import lookup, settings, yamlfile
+from pipeline import settings
 from pipeline.errors import GraphError
+from pipeline.graph import lookup, yamlfile
 from pipeline.settings import Where
 
 SHIPPED = Path(__file__).parent.parent / "graphs" / "train"

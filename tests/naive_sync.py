@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.sync import INFINITY, Event, Match, Miss, Release
+from pipeline.flow.sync import INFINITY, Event, Match, Miss, Release
 
 LOWEST = -(2**63)
 

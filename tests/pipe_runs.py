@@ -192,7 +192,7 @@ def alive(pids: list[int]) -> list[int]:
 
 def workers(runtime: Path) -> list[int]:
     """Processes of runs whose sockets lie below `runtime`."""
-    return [pid for pid, argv, _ in processes() if "pipeline.worker" in argv and any(str(runtime) in arg for arg in argv)]
+    return [pid for pid, argv, _ in processes() if "pipeline.runtime.worker" in argv and any(str(runtime) in arg for arg in argv)]
 
 
 def pools_mapped(owners: list[int]) -> list[str]:

@@ -1,6 +1,6 @@
 """The words that say who holds which slot, read from the supervisor's memfds by their layout. Knows nothing of the engine.
 
-Board (docs in pipeline/shm.py): u64 words. From word 8 on, per edge in file order: per slot `sent | received | released | done`,
+Board (see flow/shm.py): u64 words. From word 8 on, per edge in file order: per slot `sent | received | released | done`,
 then `armed`, then up to a multiple of 8. Pool of a node with one port: `slots` times 64 bytes of header (generation u64, crc u64)
 and the payload, padded to 64.
 """

@@ -8,7 +8,7 @@ POSE                         FrameTransforms: velodyne in world
 CALIBRATION                  CameraCalibration, and on TOPIC/tf FrameTransforms: camera in velodyne
 drops                        Log
 
-A stream is known by the name of its schema and its arrays; what is not known here is stored as it is (pipeline/recording.py).
+A stream is known by the name of its schema and its arrays; what is not known here is stored as it is (recording/message.py).
 Empty frame: a cloud without points, a scene whose entity has no cubes (Foxglove then shows none: an entity replaces the last of
 its id).
 """
@@ -24,9 +24,9 @@ import numpy as np
 from operators.record import scene
 from operators.record.schemas import well_known
 from operators.streams import BOXES3D, CALIBRATION, POINTS, POSE, TRACKS, TRUTH
-from pipeline import protowire as wire
 from pipeline.frame import Header
-from pipeline.recording import RAW, Body, Encoder, Format, raw
+from pipeline.recording import protowire as wire
+from pipeline.recording.message import RAW, Body, Encoder, Format, raw
 from pipeline.schema import Port, Schema
 
 CAMERA, VELODYNE, WORLD = "camera", "velodyne", "world"

@@ -8,7 +8,7 @@ import numpy as np
 
 from operators.render.colors import DETECTION, OF_CLASS
 from operators.streams import CLASSES
-from pipeline import protowire as wire
+from pipeline.recording import protowire as wire
 
 _ALPHA = 0.5
 _FONT_M = 0.8

@@ -1,6 +1,6 @@
 """Foxglove's well-known schemas, as far as our streams use them (https://docs.foxglove.dev/docs/sdk/schemas).
 
-SCHEMAS   message -> field -> "NUMBER [repeated] TYPE", for `pipeline.protowire.descriptor`
+SCHEMAS   message -> field -> "NUMBER [repeated] TYPE", for `pipeline.recording.protowire.descriptor`
 Names, numbers and types are Foxglove's own, held to by tests/operators/record/test_record_schemas.py.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from pipeline import protowire
-from pipeline.recording import MessageSchema
+from pipeline.recording import protowire
+from pipeline.recording.message import MessageSchema
 
 _TIME, _DURATION = "google.protobuf.Timestamp", "google.protobuf.Duration"
 

@@ -20,8 +20,8 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline.check import check
-    from pipeline.graph import load
+    from pipeline.graph.check import check
+    from pipeline.graph.load import load
 
     spec = load(args.graph, args.sets)
     checked = check(spec)

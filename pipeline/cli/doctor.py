@@ -250,7 +250,7 @@ def cgroup_folders(root: Path, controller: str) -> list[Path]:
 
 def runtime() -> Line:
     from pipeline.errors import RunError
-    from pipeline.transport import runtime_root
+    from pipeline.flow.transport import runtime_root
 
     try:
         root = runtime_root()

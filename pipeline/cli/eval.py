@@ -30,7 +30,7 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import lookup
+    from pipeline.graph import lookup
 
     if args.name is None:
         names = lookup.available_evaluators()

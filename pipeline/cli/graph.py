@@ -18,8 +18,8 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import draw
-    from pipeline.graph import load
+    from pipeline.graph import draw
+    from pipeline.graph.load import load
 
     drawers = {".svg": draw.svg, ".mmd": draw.mermaid}
     if args.output is not None and args.output.suffix not in drawers:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 def listing() -> list[str]:
     """One line per node; those that cannot be imported with the reason."""
-    from pipeline import lookup
+    from pipeline.graph import lookup
 
     groups: dict[str, dict[str, str]] = {"operators": {}, "drivers": {}, "test nodes": {}}
     for title, names, find in (
@@ -56,7 +56,7 @@ def listing() -> list[str]:
 
 def show(name: str) -> list[str]:
     """Everything about one operator or driver."""
-    from pipeline import lookup
+    from pipeline.graph import lookup
     from pipeline.operator import Source
     from pipeline.schema import ports
 

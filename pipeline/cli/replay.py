@@ -36,8 +36,11 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import api, playback, report, verify
-    from pipeline.plan import RunOptions
+    from pipeline import api
+    from pipeline.graph.plan import RunOptions
+    from pipeline.recording import playback
+    from pipeline.runtime import verify
+    from pipeline.watch import report
 
     with playback.Recording(args.recording) as recording:
         graph = playback.load(recording, args.graph, args.sets)

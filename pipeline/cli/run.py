@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline import report
 from pipeline.errors import GraphError, RunError
-from pipeline.faults import Fault
-from pipeline.graphspec import GraphSpec
+from pipeline.flow.faults import Fault
+from pipeline.graph.spec import GraphSpec
+from pipeline.watch import report
 
 
 def add(subparsers: Any) -> None:
@@ -69,9 +69,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pipeline import api
-    from pipeline.graph import load
-    from pipeline.plan import RunOptions
-    from pipeline.record import RECORDER, Record
+    from pipeline.graph.load import load
+    from pipeline.graph.plan import RunOptions
+    from pipeline.recording.recorder import RECORDER, Record
 
     graph = load(args.graph, args.sets)
     if (args.only is None) != (args.frame is None):
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _only(graph: GraphSpec, node: str, file: Path) -> int:
     """One operator on one saved frame, in this process; on a terminal the debugger opens where it raises."""
-    from pipeline import poison
+    from pipeline.runtime import poison
 
     saved = poison.Poison.load(file)
     if saved.node != node:

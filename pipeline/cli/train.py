@@ -34,7 +34,8 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import memory, training
+    from pipeline import training
+    from pipeline.runtime import memory
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads take the data's core
     memory.keep_freed()

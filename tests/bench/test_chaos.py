@@ -12,7 +12,7 @@ from bench.chaos import account, graphs, procs, rig, words
 from bench.chaos.__main__ import main
 from bench.chaos.rig import Rig
 from bench.chaos.tally import Tally
-from pipeline import shm
+from pipeline.flow import shm
 
 NODES = """
 nodes:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import msgpack
 import pytest
 
-from pipeline import settings, yamlfile
+from pipeline import settings
 from pipeline.errors import GraphError
+from pipeline.graph import yamlfile
 
 
 @dataclass(frozen=True)

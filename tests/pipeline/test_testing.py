@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from pipeline import api, graph
+from pipeline import api
 from pipeline.errors import FrameError, GraphError, InputError
 from pipeline.frame import Header, Reading, Static
+from pipeline.graph import load as graph
 from pipeline.nodes.counts import COUNT
 from pipeline.operator import Found, Operator, Resume, Source, operator
 from pipeline.schema import ANY, Array, Schema, optional, static

@@ -17,9 +17,11 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from pipeline import lookup, settings, threads, training
+from pipeline import settings, training
 from pipeline.errors import GraphError, InputError, RunError
-from pipeline.progress import Progress
+from pipeline.graph import lookup
+from pipeline.runtime import threads
+from pipeline.watch.progress import Progress
 
 _BETAS = (0.9, 0.99)
 

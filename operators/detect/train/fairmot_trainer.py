@@ -30,7 +30,7 @@ from operators.detect.train.schedule import follow, rate
 from operators.nets.fairmot import Fairmot, Identities
 from pipeline import training
 from pipeline.errors import InputError, RunError
-from pipeline.progress import Progress
+from pipeline.watch.progress import Progress
 
 _LOSS_COLUMNS = ("step", *Losses._fields, "lr", "objects", "ms")
 _MAX_BOXES = 128

@@ -34,7 +34,7 @@ from operators.nets.pointpillars import PointPillars
 from operators.streams import Boxes3D
 from pipeline import training
 from pipeline.errors import RunError
-from pipeline.progress import Progress
+from pipeline.watch.progress import Progress
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOSS_COLUMNS = ("step", "loss", "cls", "box", "direction", "lr", "positives")

@@ -14,9 +14,9 @@ from drivers.synthetic.world import CameraConfig, ObjectConfig, SyntheticWorld, 
 from operators.geometry.project import project_points
 from operators.geometry.transforms import invert, transform_boxes
 from operators.streams import CLASSES, DEPTH, IMAGE, PIXEL_IDS, POINT_IDS, POINTS, POSE, TRUTH
-from pipeline.check import check
 from pipeline.errors import GraphError, InputError
-from pipeline.graph import load
+from pipeline.graph.check import check
+from pipeline.graph.load import load
 from pipeline.testing import run_source
 
 SCHEMAS = {

@@ -29,7 +29,7 @@ from operators.streams import (
     TRUTH,
 )
 from pipeline.frame import Header
-from pipeline.recording import pack
+from pipeline.recording.message import pack
 from pipeline.schema import Array, Port, Schema
 
 HEADER = Header("src", 3, "000003", 5_000_000_007, 0)

@@ -12,7 +12,7 @@ from drivers.kitti.tracking import KittiTracking
 from operators.streams import CLASSES, Calibration, Truth
 from operators.write.kitti_layout import KittiLayout
 from pipeline.errors import RunError
-from pipeline.lookup import driver_class
+from pipeline.graph.lookup import driver_class
 from pipeline.operator import Resume
 from pipeline.testing import header, run_operator, run_source
 

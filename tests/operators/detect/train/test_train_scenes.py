@@ -11,7 +11,7 @@ from operators.geometry.project import project_points
 from operators.streams import CALIBRATION, CLASSES, DONT_CARE, POINTS, TRUTH, Calibration, Truth
 from pipeline.errors import GraphError, InputError
 from pipeline.frame import Reading, Static
-from pipeline.lookup import driver_class
+from pipeline.graph.lookup import driver_class
 from pipeline.operator import Found, Source
 from pipeline.schema import static
 

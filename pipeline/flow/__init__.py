@@ -1,0 +1,1 @@
+"""How a frame crosses an edge; knows no operator."""

@@ -1,0 +1,173 @@
+"""Draw a graph: Mermaid text for Markdown, SVG for everything else. No layout program is needed.
+
+SVG: a node stands in the column after its last input, ordered in its column by where its inputs stand. An edge across
+several columns gets a lane in each, so that it passes between the nodes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from html import escape
+
+from pipeline.graph.spec import Edge, GraphSpec, NodeSpec
+
+CHAR_PX, ROW_PX, HEAD_PX, GAP_PX, COLUMN_PX, MARGIN_PX = 7, 18, 44, 26, 90, 20
+FILL = {"source": "#e6f4ea", "operator": "#eef2fb", "sink": "#fdf1e3"}
+LINE = {"source": "#2e7d4f", "operator": "#3b5ba5", "sink": "#b5691a"}
+
+
+def kind(node: NodeSpec) -> str:
+    return "source" if node.is_source else "sink" if node.is_sink else "operator"
+
+
+def mermaid(spec: GraphSpec) -> str:
+    """Flowchart text. Static edges are dotted, shared processes are boxes around their nodes."""
+    ids = {name: f"n{i}" for i, name in enumerate(spec.nodes)}  # "end" is a word of Mermaid's own
+    shapes = {"source": ("([", "])"), "operator": ("[", "]"), "sink": ("[[", "]]")}
+    lines = ["flowchart LR"]
+    for place, names in spec.places().items():
+        shared = len(names) > 1
+        lines += [f'  subgraph p{ids[names[0]]}["{place}"]'] if shared else []
+        for name in names:
+            node = spec.nodes[name]
+            left, right = shapes[kind(node)]
+            lines.append(
+                f'  {"  " if shared else ""}{ids[name]}{left}"{name}<br/>{_mermaid_text(node.driver or node.op or "")}"{right}'
+            )
+        lines += ["  end"] if shared else []
+    for edge in spec.edges():
+        label = edge.src_port if edge.src_port == edge.dst_port else f"{edge.src_port} → {edge.dst_port}"
+        arrow = f'-. "{label}" .->' if edge.static else f'-- "{label}" -->'
+        lines.append(f"  {ids[edge.src_node]} {arrow} {ids[edge.dst_node]}")
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_text(text: str) -> str:
+    return text.replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
+
+
+@dataclass
+class _Box:
+    """A node, or the lane of an edge that passes a column (node None)."""
+
+    column: int
+    node: NodeSpec | None = None
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
+    x: float = 0.0
+    y: float = 0.0
+
+    def port(self, name: str, side: str) -> tuple[float, float]:
+        """Where an edge meets the box."""
+        if self.node is None:
+            return self.x + (self.width if side == "out" else 0), self.y + self.height / 2
+        row = (self.outputs if side == "out" else self.inputs).index(name)
+        return self.x + (self.width if side == "out" else 0), self.y + HEAD_PX + (row + 0.5) * ROW_PX
+
+
+def svg(spec: GraphSpec) -> str:
+    boxes = {name: _box(spec, name) for name in spec.order()}
+    routes = [_route(edge, boxes) for edge in spec.edges()]
+    columns: dict[int, list[_Box]] = {}
+    for box in [*boxes.values(), *(lane for route in routes for lane in route[1:-1])]:
+        columns.setdefault(box.column, []).append(box)
+    _place(columns, routes)
+    width = max(b.x + b.width for b in boxes.values()) + MARGIN_PX
+    height = max(b.y + b.height for column in columns.values() for b in column) + MARGIN_PX
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="system-ui, sans-serif" font-size="12">',
+        f"<title>{escape(spec.name)}</title>",
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+    ]
+    out += [_svg_edge(edge, route) for edge, route in zip(spec.edges(), routes, strict=True)]
+    out += [_svg_node(box) for box in boxes.values()]
+    return "\n".join([*out, "</svg>"]) + "\n"
+
+
+def _box(spec: GraphSpec, name: str) -> _Box:
+    node = spec.nodes[name]
+    inputs, outputs = list(node.inputs), list(node.outputs)
+    rows = max(len(inputs), len(outputs))
+    ports_px = max((len(i) for i in inputs), default=0) + max((len(o) for o in outputs), default=0)
+    chars = max(len(name) + 2, len(_subtitle(node)), ports_px + 4)
+    return _Box(_column(spec, name), node, inputs, outputs, chars * CHAR_PX + 16, HEAD_PX + rows * ROW_PX + 6)
+
+
+def _subtitle(node: NodeSpec) -> str:
+    what = node.driver or node.op or ""
+    return what if node.place == node.name else f"{what} in {node.place}"
+
+
+def _column(spec: GraphSpec, name: str) -> int:
+    return max((1 + _column(spec, i.source_node) for i in spec.nodes[name].inputs.values()), default=0)
+
+
+def _route(edge: Edge, boxes: dict[str, _Box]) -> list[_Box]:
+    start, end = boxes[edge.src_node], boxes[edge.dst_node]
+    return [start, *(_Box(c, height=ROW_PX) for c in range(start.column + 1, end.column)), end]
+
+
+def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]]) -> None:
+    """Columns left to right as wide as their widest node; in a column, boxes in the order of their inputs, centred."""
+    before: dict[int, list[_Box]] = {}
+    for route in routes:
+        for a, b in itertools.pairwise(route):
+            before.setdefault(id(b), []).append(a)
+    x = float(MARGIN_PX)
+    for _, column in sorted(columns.items()):
+        middles = {}
+        for i, box in enumerate(column):
+            inputs = before.get(id(box), [])
+            middles[id(box)] = sum(b.y + b.height / 2 for b in inputs) / len(inputs) if inputs else float(i)
+        column.sort(key=lambda box: middles[id(box)])
+        y = float(MARGIN_PX)
+        for box in column:
+            # as near to the middle of its inputs as the boxes above allow
+            wanted = middles[id(box)] - box.height / 2 if before.get(id(box)) else y
+            box.x, box.y = x, max(y, wanted)
+            y = box.y + box.height + GAP_PX
+        widest = max(box.width for box in column)
+        for box in column:
+            box.width = box.width if box.node is not None else widest
+        x += widest + COLUMN_PX
+
+
+def _svg_edge(edge: Edge, route: list[_Box]) -> str:
+    points = [route[0].port(edge.src_port, "out")]
+    for lane in route[1:-1]:
+        points += [lane.port("", "in"), lane.port("", "out")]
+    points.append(route[-1].port(edge.dst_port, "in"))
+    path = f"M{points[0][0]:.0f} {points[0][1]:.0f}"
+    for i, ((x0, y0), (x1, y1)) in enumerate(itertools.pairwise(points)):
+        middle = (x0 + x1) / 2
+        path += f" L{x1:.0f} {y1:.0f}" if i % 2 else f" C{middle:.0f} {y0:.0f} {middle:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
+    x, y = points[-1]
+    dash = ' stroke-dasharray="5 4"' if edge.static else ""
+    return (
+        f'<g stroke="#6b7280" fill="none"><title>{escape(edge.name)}</title><path d="{path}"{dash}/>'
+        f'<path d="M{x - 7:.0f} {y - 4:.0f} L{x:.0f} {y:.0f} L{x - 7:.0f} {y + 4:.0f} Z" fill="#6b7280"/></g>'
+    )
+
+
+def _svg_node(box: _Box) -> str:
+    assert box.node is not None
+    node, what = box.node, kind(box.node)
+    out = [
+        f'<g><rect x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width}" height="{box.height}" rx="6" fill="{FILL[what]}" '
+        f'stroke="{LINE[what]}"/>',
+        _text(box.x + box.width / 2, box.y + 18, node.name, "middle", ' font-weight="600" font-size="14"'),
+        _text(box.x + box.width / 2, box.y + 34, _subtitle(node), "middle", ' fill="#6b7280"'),
+    ]
+    for names, side, anchor, shift in ((box.inputs, "in", "start", 8), (box.outputs, "out", "end", -8)):
+        for name in names:
+            x, y = box.port(name, side)
+            out.append(_text(x + shift, y + 4, name, anchor, ""))
+    return "\n".join([*out, "</g>"])
+
+
+def _text(x: float, y: float, text: str, anchor: str, style: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'

@@ -1,0 +1,322 @@
+"""YAML -> frozen GraphSpec. `load` finds every error of names, keys, types and wiring; `check.py` what the values mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline import settings
+from pipeline.errors import GraphError
+from pipeline.graph import lookup, yamlfile
+from pipeline.graph.spec import (
+    DEFAULT_HANG_S,
+    DEFAULT_OPEN_HANG_S,
+    Edge,
+    GraphSpec,
+    Input,
+    NodeSpec,
+    Pool,
+    Queue,
+    Restart,
+    Sync,
+    at_least,
+)
+from pipeline.schema import Port, ports
+from pipeline.settings import Where, suggest
+
+__all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart", "Sync", "find_file", "load", "parse"]
+
+
+StandIn = Callable[[str], tuple[type[Any], Any]]
+"""A source node's name -> class and config of what plays in its place (a recording); the file's driver and its config are then
+not looked at, nothing is live and all queues block. Raises GraphError where there is none for this node."""
+SHIPPED = Path(__file__).parents[2] / "graphs"
+RESERVED = ("logs", "poison")  # folders of the run beside those of its nodes
+
+
+# ---- the file's keys, as dataclasses: `settings.build` refuses everything else
+
+
+@dataclass(frozen=True)
+class _Node:
+    driver: str | None = None
+    op: str | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    queue: dict[str, Queue] = field(default_factory=dict)
+    sync: Sync | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    place: str | None = None
+    threads: int = 1
+    restart: Restart = field(default_factory=Restart)
+    on_error: Literal["skip", "stop"] | None = None
+    hang_s: float | None = None
+    cpus: tuple[int, ...] | None = None
+    nice: int | None = None
+    rate_hz: float | None = None
+    live: bool = False
+    pool: dict[str, Pool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        at_least(self.threads, 1, "threads")
+        at_least(self.hang_s, 0, "hang_s", above=True)
+        at_least(self.rate_hz, 0, "rate_hz", above=True)
+        if self.nice is not None and not -20 <= self.nice <= 19:
+            raise ValueError(f"nice: needs -20 .. 19, got {self.nice}")
+        if self.cpus is not None and (not self.cpus or min(self.cpus) < 0):
+            raise ValueError(f"cpus: needs a list of CPU numbers, got {list(self.cpus)}")
+        if (self.driver is None) == (self.op is None):
+            raise ValueError(f"needs driver: or op:, got {'both' if self.op else 'neither'}")
+        if self.driver is not None:
+            for key in ("inputs", "queue", "sync"):
+                if getattr(self, key):
+                    raise ValueError(f"{key}: is for operators; {self.driver} is a driver")
+        elif self.live:
+            raise ValueError("live: is for drivers; one live driver makes the graph live")
+
+
+@dataclass(frozen=True)
+class _Budget:
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class _Quality:
+    target_latency_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    version: Literal[1]
+    nodes: dict[str, Any]
+    budget: _Budget = field(default_factory=_Budget)
+    quality: _Quality = field(default_factory=_Quality)
+
+
+def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
+    """Read a graph file, or a shipped graph by name. `sets` are `NODE.config.KEY=VALUE` texts, or {"NODE.config.KEY": value}.
+
+    Raises GraphError: one line for each thing wrong, `FILE:LINE: node.key: needed, got; hint`.
+    """
+    path = find_file(str(path_or_name))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise GraphError(f"{path_or_name}: cannot read the graph: {reason}") from None
+    label = str(path) if path == Path(path_or_name) else path.name
+    return parse(text, label, sets, stand_in)
+
+
+def find_file(name: str) -> Path:
+    """A path as it is, or the file of a shipped graph."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
+    if path.name == name and name.removesuffix(".yaml") in shipped:
+        return shipped[name.removesuffix(".yaml")]
+    near = difflib.get_close_matches(path.stem, shipped, n=1)
+    hint = f"did you mean the shipped graph {near[0]}?" if near else f"shipped graphs: {', '.join(shipped) or 'none'}"
+    raise GraphError(f"{name}: {'is a folder, not a graph file' if path.is_dir() else 'no such graph file'}; {hint}")
+
+
+def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
+    """`load` for text; `file` is what messages call it."""
+    data, marks = yamlfile.read(text, file)
+    top = Where(file, marks)
+    if not isinstance(data, dict):
+        raise top.error(f"needs a mapping with version: 1 and nodes:, got {settings.show(data)}")
+    if "version" not in data:
+        raise Where(file).error("needs version: 1 at the top, got none")
+    _apply(sets, data, marks)
+    raw: _File = settings.build(_File, data, top)
+    if not raw.nodes:
+        raise top.child("nodes").error("needs at least one node, got none")
+    problems: list[str] = []
+    nodes: dict[str, NodeSpec] = {}
+    broken: set[str] = set()
+    for name, keys in raw.nodes.items():
+        where = top.child("nodes", name)
+        try:
+            nodes[name] = _node(name, keys, where, stand_in)
+        except GraphError as error:
+            problems += str(error).splitlines()
+            broken.add(name)
+    for node in nodes.values():
+        problems += _wiring(node, nodes, broken, " in the recording" if stand_in else "")
+    if not problems:
+        problems += _cycles(nodes)
+    if problems:
+        raise GraphError("\n".join(problems))
+    budget, quality = ({k: v for k, v in dataclasses.asdict(part).items() if v is not None} for part in (raw.budget, raw.quality))
+    return GraphSpec(file, Path(file).stem, text, nodes, budget, quality)
+
+
+def _apply(sets: Iterable[str] | Mapping[str, Any], data: dict[str, Any], marks: dict[yamlfile.Key, int | str]) -> None:
+    """`--set NODE.config.KEY=VALUE`: onto the data, before anything looks at it."""
+    nodes = data.get("nodes")
+    known = list(nodes) if isinstance(nodes, dict) else []
+    items = sets.items() if isinstance(sets, Mapping) else (_split_set(text) for text in sets)
+    for target, value in items:
+        mark = f"--set {target}={value if isinstance(value, (str, int, float)) else settings.show(value)}"
+        keys = tuple(target.split("."))
+        if len(keys) < 2 or not all(keys):
+            raise GraphError(f"{mark}: needs NODE.config.KEY=VALUE or NODE.KEY=VALUE")
+        if keys[0] in known:
+            path = ("nodes", *keys)
+        elif keys[0] in ("budget", "quality"):
+            path = keys
+        else:
+            raise GraphError(f"{mark}: no node {keys[0]}{suggest(keys[0], known)}")
+        yamlfile.assign(data, marks, path, value, mark)
+
+
+def _split_set(text: str) -> tuple[str, Any]:
+    target, equals, value = text.partition("=")
+    if not equals:
+        raise GraphError(f"--set {text}: needs NODE.config.KEY=VALUE, got no =")
+    return target.strip(), yamlfile.read(value, f"--set {text}")[0]
+
+
+def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeSpec:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise where.error("needs a name of letters, digits, _ and -, starting with a letter")
+    if name in RESERVED:
+        raise where.error(f"needs another name: the run keeps its own files in DIR/{name}")
+    if isinstance(keys, dict) and isinstance(keys.get("restart"), str):
+        keys = keys | {"restart": {"policy": keys["restart"]}}
+    raw: _Node = settings.build(_Node, keys, where)
+    kind = "driver" if raw.driver else "op"
+    played = raw.driver is not None and stand_in is not None
+    config = None
+    try:
+        cls: type[Any]
+        if raw.driver and stand_in is not None:
+            cls, config = stand_in(name)
+        else:
+            cls = lookup.driver_class(raw.driver) if raw.driver else lookup.operator_class(raw.op or "")
+        inputs = ports(getattr(cls, "inputs", {}), f"{raw.driver or raw.op}.inputs")
+        outputs = ports(cls.outputs_of(config), f"{raw.driver or raw.op}.outputs")
+    except GraphError as error:
+        raise where.child(kind).error(str(error)) from error
+    problems = _port_names(raw, inputs, outputs, where)
+    wired: dict[str, Input] = {}
+    for port, source in raw.inputs.items():
+        node, dot, source_port = source.partition(".")
+        at = where.child("inputs", port)
+        if not (node and dot and source_port):
+            problems.append(f"{at}: needs NODE.PORT, got {source!r}")
+        elif port in inputs:
+            queue = raw.queue.get(port, Queue())
+            if stand_in is not None:
+                queue = dataclasses.replace(queue, policy=None)
+            wired[port] = Input(port, node, source_port, queue, inputs[port], at.line)
+    streams = [port for port, i in wired.items() if not i.port_spec.static]
+    if raw.op and not streams and not problems:
+        problems.append(f"{where}: {raw.op} needs a stream on at least one input, or it never runs")
+    if raw.sync:
+        problems += _sync_names(raw.sync, streams, where.child("sync"))
+    if not played:
+        try:
+            config = settings.build(cls.Config, raw.config, where.child("config"))
+        except GraphError as error:
+            problems += str(error).splitlines()
+    sync = raw.sync
+    if len(streams) > 1:
+        sync = sync or Sync()
+        sync = dataclasses.replace(sync, trigger=sync.trigger or streams[0])
+    if problems:
+        raise GraphError("\n".join(problems))
+    return NodeSpec(
+        name=name,
+        driver=raw.driver,
+        op=raw.op,
+        cls=cls,
+        config=config,
+        inputs=wired,
+        outputs=outputs,
+        place=raw.place or name,
+        threads=raw.threads,
+        restart=raw.restart,
+        on_error=raw.on_error,
+        hang_s=DEFAULT_HANG_S if raw.hang_s is None else raw.hang_s,
+        open_hang_s=DEFAULT_OPEN_HANG_S if raw.hang_s is None else raw.hang_s,
+        cpus=raw.cpus,
+        nice=raw.nice,
+        rate_hz=raw.rate_hz,
+        live=raw.driver is not None and not played and (raw.live or bool(getattr(cls, "live", False))),
+        sync=sync,
+        pool=raw.pool,
+        line=where.line,
+        where=where,
+    )
+
+
+def _port_names(raw: _Node, inputs: Mapping[str, Port], outputs: Mapping[str, Port], where: Where) -> list[str]:
+    """Ports that do not exist, queues and pools of static ones, and inputs that are missing."""
+    problems = []
+    who = raw.driver or raw.op
+    for key, part, known in (("inputs", raw.inputs, inputs), ("queue", raw.queue, inputs), ("pool", raw.pool, outputs)):
+        side = "output" if key == "pool" else "input"
+        for p in part:
+            if p not in known:
+                problems.append(f"{where.child(key, p)}: {who} has no {side} {p}{suggest(p, known)}")
+            elif known[p].static and key != "inputs":
+                problems.append(f"{where.child(key, p)}: {p} is static: it is latched and has no {key}")
+    if not set(raw.inputs) <= set(inputs):
+        return problems  # a misspelt input is the one that is missing
+    for port, spec in inputs.items():
+        if not spec.optional and port not in raw.inputs:
+            problems.append(f"{where}: input {port} of {who} is not connected; write inputs: {{{port}: NODE.PORT}}")
+    return problems
+
+
+def _sync_names(sync: Sync, streams: list[str], where: Where) -> list[str]:
+    named: list[tuple[tuple[Any, ...], str]] = [(("trigger",), sync.trigger)] if sync.trigger else []
+    named += [(("offset_ms", port), port) for port in sync.offset_ms]
+    named += [(("optional", i), port) for i, port in enumerate(sync.optional)]
+    problems = [
+        f"{where.child(*at)}: {p} is no connected stream input{suggest(p, streams)}" for at, p in named if p not in streams
+    ]
+    trigger = sync.trigger or (streams[0] if streams else None)
+    if trigger in sync.optional:
+        problems.append(f"{where.child('optional')}: {trigger} is the trigger: no set is made without it; choose another trigger")
+    return problems
+
+
+def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str], of_sources: str) -> list[str]:
+    """Do the nodes and ports exist that this node reads? A broken node's ports are unknown: nothing is said about them."""
+    problems = []
+    for port, i in node.inputs.items():
+        at = node.where.child("inputs", port)
+        if i.source_node in broken:
+            continue
+        if i.source_node not in nodes:
+            problems.append(f"{at}: no node {i.source_node}{suggest(i.source_node, [*nodes, *broken])}")
+        elif i.source_port not in nodes[i.source_node].outputs:
+            outputs, where = nodes[i.source_node].outputs, of_sources if nodes[i.source_node].is_source else ""
+            problems.append(f"{at}: {i.source_node} has no output {i.source_port}{where}{suggest(i.source_port, outputs)}")
+    return problems
+
+
+def _cycles(nodes: Mapping[str, NodeSpec]) -> list[str]:
+    """One cycle, named from its first node in the file; a DAG gives none."""
+    left = dict(nodes)
+    while free := [name for name, n in left.items() if not any(i.source_node in left for i in n.inputs.values())]:
+        for name in free:
+            del left[name]
+    if not left:
+        return []
+    # every node left has an input among those left: walking up must come round
+    path = [next(iter(left))]
+    while path[-1] not in path[:-1]:
+        path.append(next(i.source_node for i in left[path[-1]].inputs.values() if i.source_node in left))
+    loop = path[path.index(path[-1]) :][::-1]
+    first = min(range(len(loop) - 1), key=lambda i: list(nodes).index(loop[i]))
+    loop = loop[:-1][first:] + loop[:-1][:first]
+    return [f"{nodes[loop[0]].where}: the graph has a cycle: {' -> '.join([*loop, loop[0]])}; frames must flow one way"]

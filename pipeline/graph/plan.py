@@ -1,0 +1,191 @@
+"""From a checked graph to numbers: which process, edge, port and slot is which, and what each process is told.
+
+A `Plan` is made once per run by the supervisor. `Plan.part(place)` is everything one process needs, as plain msgpack data;
+`build.py` turns it into runners, in a worker or inline.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import settings
+from pipeline.flow.ports import EdgeSpec
+from pipeline.flow.shm import BoardShape, PortLayout, layout, pool_bytes
+from pipeline.graph import lookup, sizing
+from pipeline.graph.spec import Edge, GraphSpec
+
+if TYPE_CHECKING:
+    from pipeline.recording.recorder import Record
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line says about one run.
+
+    rate     None = max (no pacing); "step" paces by hand
+    digests  write down what every node took and gave, frame by frame (see digests.py)
+    record   what to write into which file
+    """
+
+    out: Path
+    rate: float | str | None = None
+    frames: int | None = None
+    duration_s: float | None = None
+    verify: bool = False
+    inject: tuple[str, ...] = ()
+    quiet: bool = False
+    digests: bool = False
+    record: Record | None = None
+
+
+@dataclass
+class PlannedPort:
+    index: int
+    node: str
+    port: str
+    layout: PortLayout
+    edges: list[int]
+
+
+@dataclass
+class Plan:
+    graph: GraphSpec
+    options: RunOptions
+    run_id: str
+    places: dict[str, list[str]] = field(default_factory=dict)
+    node_index: dict[str, int] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    edge_specs: list[EdgeSpec] = field(default_factory=list)
+    ports: list[PlannedPort] = field(default_factory=list)
+    pool_size: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        graph = self.graph
+        self.places = graph.places()
+        order = [name for names in self.places.values() for name in names]
+        self.node_index = {name: i for i, name in enumerate(order)}
+        self.sources = [name for name in graph.nodes if graph.nodes[name].is_source]
+        self.edges = graph.edges()
+        for name in order:
+            node = graph.nodes[name]
+            streams = [
+                (p, graph.slots(name, p), graph.slot_bytes(name, p)) for p, spec in node.outputs.items() if not spec.static
+            ]
+            places = {p.port: p for p in layout([(p, slots, size if slots else 0) for p, slots, size in streams])}
+            self.pool_size[name] = pool_bytes(list(places.values()))
+            for port in node.outputs:
+                edges = [e.id for e in self.edges if (e.src_node, e.src_port) == (name, port)]
+                place = places.get(port, PortLayout(port, 0, 0, 0))
+                self.ports.append(PlannedPort(len(self.ports), name, port, place, edges))
+        slots_of = {(p.node, p.port): p.layout.slots for p in self.ports}
+        for edge in self.edges:
+            holds = int(graph.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))
+            tap, spare = graph.nodes[edge.dst_node].is_tap, graph.is_spare(edge)
+            if edge.static:
+                self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0, tap, spare))
+                continue
+            queue = graph.queue(edge.dst_node, edge.dst_port)
+            age = None if queue.max_age_ms is None else round(queue.max_age_ms * 1e6)
+            assert queue.policy is not None and queue.size is not None
+            self.edge_specs.append(
+                EdgeSpec(
+                    edge.id,
+                    edge.name,
+                    False,
+                    queue.policy,
+                    queue.size,
+                    graph.window(edge) - holds,
+                    holds,
+                    age,
+                    slots_of[(edge.src_node, edge.src_port)],
+                    tap,
+                    spare,
+                )
+            )
+
+    @property
+    def board_shape(self) -> BoardShape:
+        return BoardShape([e.slots for e in self.edge_specs], len(self.node_index), len(self.places))
+
+    @property
+    def pool_bytes(self) -> int:
+        return sum(self.pool_size.values())
+
+    @property
+    def process_index(self) -> dict[str, int]:
+        return {place: i for i, place in enumerate(self.places)}
+
+    def place_of(self, node: str) -> str:
+        return self.graph.nodes[node].place
+
+    def edges_of(self, place: str) -> list[Edge]:
+        """Edges with at least one end in this process."""
+        nodes = set(self.places[place])
+        return [e for e in self.edges if e.src_node in nodes or e.dst_node in nodes]
+
+    @property
+    def rate(self) -> float | None:
+        """Replay rate; live graphs made of files play at 1."""
+        rate = self.options.rate
+        if isinstance(rate, (int, float)):
+            return float(rate)
+        paced = any(n.live and not n.cls.live for n in self.graph.nodes.values())
+        return 1.0 if rate is None and self.graph.live and paced else None
+
+    def part(
+        self, nodes: list[str], process: int, resume: dict[str, Any], epochs: dict[int, tuple[int, int]], fds: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What the process of `nodes` is told. `fds`: board, and per node the pool's [writeable, read-only] descriptors."""
+        graph, own = self.graph, set(nodes)
+        edges = [e for e in self.edges if e.src_node in own or e.dst_node in own]
+        needed_pools = own | {e.src_node for e in edges}
+        return {
+            "run": self.run_id,
+            "graph": graph.name,
+            "out": str(self.options.out),
+            "process": process,
+            "live": graph.live,
+            "verify": self.options.verify,
+            "inject": list(self.options.inject),
+            "digests": self.options.digests,
+            "board": [fds["board"], self.board_shape.pack()],
+            "sources": self.sources,
+            "pools": {n: [*fds["pools"][n], self.pool_size[n]] for n in needed_pools if self.pool_size[n]},
+            "ports": [[p.index, p.node, p.port, asdict(p.layout), p.edges] for p in self.ports if p.node in needed_pools],
+            "edges": [[e.src_node, e.src_port, e.dst_node, e.dst_port, asdict(self.edge_specs[e.id])] for e in edges],
+            "epochs": {e.id: epochs[e.id] for e in edges},
+            "nodes": [self._node(n, resume.get(n)) for n in nodes],
+        }
+
+    def _node(self, name: str, resume: Any) -> dict[str, Any]:
+        node = self.graph.nodes[name]
+        sync = None
+        if node.joins:
+            declared = node.sync
+            timeout_s = sizing.timeout_s(self.graph, node)
+            sync = {
+                "policy": declared.policy if declared else "exact",
+                "tolerance_ns": round(declared.tolerance_ms * 1e6) if declared else 0,
+                "offset_ns": {p: round(ms * 1e6) for p, ms in declared.offset_ms.items()} if declared else {},
+                "timeout_ns": None if timeout_s is None else round(timeout_s * 1e9),
+                "optional": list(declared.optional) if declared else [],
+            }
+        return {
+            "name": name,
+            "index": self.node_index[name],
+            "cls": lookup.class_ref(node.cls),
+            "config": settings.plain(node.config),
+            "threads": node.threads,
+            "on_error": self.graph.on_error(name),
+            "cpus": list(node.cpus) if node.cpus else None,
+            "nice": node.nice,
+            "live": node.live,
+            "streams": list(node.streams),
+            "kinds": {p: self.graph.nodes[i.source_node].outputs[i.source_port].schema.kind for p, i in node.inputs.items()},
+            "trigger": node.trigger,
+            "sync": sync,
+            "resume": resume,
+        }

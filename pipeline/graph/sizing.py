@@ -1,0 +1,89 @@
+"""How many frames a join must be able to keep, from rates, offsets, tolerance and timeout.
+
+A join keeps a frame while something that decides about it may still come. In stream time: a frame of port e with stamp x
+arrives at x + delay(e) and counts as a(x) = x + offset(e).
+
+- A trigger waits until every other port q has shown a stamp beyond its tolerance: q's frame with a >= a(x) + tolerance
+  arrives at the latest at x + offset(e) - offset(q) + tolerance + period(q) + disorder(q) + delay(q).
+- Another port's frame waits for the first trigger beyond it, the same sum with the trigger as q, and then until that
+  trigger is decided.
+
+hold(e) times the rate of e is what piles up. (While frames come regularly, the first one at or after a trigger settles
+it and the tolerance adds nothing; it is the slack for jitter.) Live, a silent port is waited for as long as the timeout.
+`delay` is what joins further up cost in this way. Each operator more on the other inputs' paths adds one frame: they are
+on their way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.graph.spec import Edge, GraphSpec, NodeSpec
+
+UNKNOWN_RATE_HZ = 30.0
+DEFAULT_TIMEOUT_S = 0.2
+
+
+def sync_buffer(spec: GraphSpec, edge: Edge) -> int:
+    """Frames of `edge` that may wait in its reader's join; at least 1 where two streams meet, else 0."""
+    node = spec.nodes[edge.dst_node]
+    if edge.static or not node.joins:
+        return 0
+    trigger = node.trigger
+    assert trigger is not None
+    hold_s = _wait_s(spec, node, trigger)
+    if edge.dst_port != trigger:
+        hold_s += _reach_s(spec, node, edge.dst_port, trigger)
+    rate_hz = spec.rate(edge.src_node) or UNKNOWN_RATE_HZ
+    depths = {port: _depth(spec, node.inputs[port].source_node) for port in node.streams}
+    behind = max(depths.values()) - depths[edge.dst_port]
+    # the small term keeps 0.1 s x 10 Hz = 1.0000000000000002 at 1
+    return 1 + max(0, math.ceil(max(0.0, hold_s) * rate_hz - 1e-6)) + behind
+
+
+def _reach_s(spec: GraphSpec, node: NodeSpec, port: str, other: str) -> float:
+    """How long after a frame of `port` arrived the first frame of `other` beyond its tolerance arrives."""
+    sync = node.sync
+    assert sync is not None
+    tolerance_ms = sync.tolerance_ms if sync.policy == "nearest" else 0.0
+    offsets_ms = sync.offset_ms.get(port, 0.0) - sync.offset_ms.get(other, 0.0)
+    mine, source = node.inputs[port].source_node, node.inputs[other].source_node
+    period_s = 1.0 / (spec.rate(source) or UNKNOWN_RATE_HZ)
+    return (offsets_ms + tolerance_ms) * 1e-3 + period_s + _delay_s(spec, source) - _delay_s(spec, mine)
+
+
+def _wait_s(spec: GraphSpec, node: NodeSpec, trigger: str) -> float:
+    """How long a trigger waits for the other inputs."""
+    assert node.sync is not None
+    wait_s = max([0.0, *(_reach_s(spec, node, trigger, p) for p in node.streams if p != trigger)])
+    timeout = timeout_s(spec, node)
+    return wait_s if timeout is None or not spec.live else max(wait_s, timeout)
+
+
+def timeout_s(spec: GraphSpec, node: NodeSpec) -> float | None:
+    """How long a join waits for a silent input: as declared; live, by default 0.2 s or two of the slowest periods."""
+    if node.sync is not None and node.sync.timeout_ms is not None:
+        return node.sync.timeout_ms * 1e-3
+    if not spec.live:
+        return None
+    rates_hz = [spec.rate(node.inputs[port].source_node) for port in node.streams]
+    return max([DEFAULT_TIMEOUT_S, *(2.0 / rate for rate in rates_hz if rate)])
+
+
+def _delay_s(spec: GraphSpec, name: str) -> float:
+    """How far a node's outputs lie behind its sources, in stream time."""
+    node = spec.nodes[name]
+    if node.is_source:
+        return float(getattr(node.config, "max_disorder_ms", None) or node.cls.max_disorder_ms) * 1e-3
+    if node.trigger is None:
+        return 0.0
+    waits_s = _wait_s(spec, node, node.trigger) if node.joins else 0.0
+    return _delay_s(spec, node.inputs[node.trigger].source_node) + waits_s
+
+
+def _depth(spec: GraphSpec, name: str) -> int:
+    """Operators between the farthest source and a node's outputs."""
+    node = spec.nodes[name]
+    return 0 if node.is_source else 1 + max(_depth(spec, node.inputs[p].source_node) for p in node.streams)

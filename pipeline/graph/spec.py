@@ -1,0 +1,325 @@
+"""What a loaded graph is, and everything that follows from it: edges, order, processes, queues, slots."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.graph import sizing
+from pipeline.graph.yamlfile import Where
+from pipeline.operator import Found, Source
+from pipeline.schema import Port, ports
+
+DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
+"""open() may load and, the first time on a machine, compile: beside the other nodes' on few cores."""
+MAX_BACKOFF_S = 30.0
+QUEUE_SIZE = {"block": 4, "latest": 1, "drop_oldest": 4}
+
+
+def at_least(value: float | None, limit: float, name: str, above: bool = False) -> None:
+    if value is not None and (value <= limit if above else value < limit):
+        raise ValueError(f"{name}: needs {'more than' if above else 'at least'} {limit:g}, got {value:g}")
+
+
+@dataclass(frozen=True)
+class Restart:
+    """At most `max` restarts within `window_s`, the n-th in a row after backoff_s · 2^(n-1), at most MAX_BACKOFF_S."""
+
+    policy: Literal["never", "on-failure", "always"] = "on-failure"
+    max: int = 5
+    backoff_s: float = 0.2
+    window_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        at_least(self.max, 0, "max")
+        at_least(self.backoff_s, 0, "backoff_s")
+        at_least(self.window_s, 0, "window_s", above=True)
+
+    def delay_s(self, deaths: int) -> float:
+        """From the `deaths`-th death within the window to the next start."""
+        return min(self.backoff_s * 2.0 ** min(deaths - 1, 100), max(self.backoff_s, MAX_BACKOFF_S))
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Of one input; None = the default of the graph, see `GraphSpec.queue`."""
+
+    policy: Literal["block", "latest", "drop_oldest"] | None = None
+    size: int | None = None
+    max_age_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least(self.size, 1, "size")
+        at_least(self.max_age_ms, 0, "max_age_ms", above=True)
+
+
+@dataclass(frozen=True)
+class Sync:
+    """How frames of several inputs are paired; see `sync.py`. `load` fills in the trigger (first stream input)."""
+
+    policy: Literal["exact", "nearest", "latest"] = "exact"
+    trigger: str | None = None
+    tolerance_ms: float = 0.0
+    offset_ms: dict[str, float] = field(default_factory=dict)
+    timeout_ms: float | None = None
+    optional: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        at_least(self.tolerance_ms, 0, "tolerance_ms")
+        at_least(self.timeout_ms, 0, "timeout_ms", above=True)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Of one output port; None = computed."""
+
+    slots: int | None = None
+    max_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least(self.slots, 1, "slots")
+        at_least(self.max_mb, 0, "max_mb", above=True)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One connected input: what feeds it, how it queues, what it needs."""
+
+    port: str
+    source_node: str
+    source_port: str
+    queue: Queue
+    port_spec: Port
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node, all names resolved. Defaults that depend on the whole graph are asked of `GraphSpec`."""
+
+    name: str
+    driver: str | None
+    op: str | None
+    cls: type[Any]
+    config: Any
+    inputs: dict[str, Input]
+    outputs: dict[str, Port]
+    place: str
+    threads: int
+    restart: Restart
+    on_error: str | None
+    hang_s: float  # of process()
+    open_hang_s: float
+    cpus: tuple[int, ...] | None
+    nice: int | None
+    rate_hz: float | None
+    live: bool
+    sync: Sync | None
+    pool: dict[str, Pool]
+    line: int
+    where: Where = field(repr=False, compare=False)
+
+    @property
+    def is_source(self) -> bool:
+        return issubclass(self.cls, Source)
+
+    @property
+    def is_sink(self) -> bool:
+        return not self.is_source and not self.outputs
+
+    @property
+    def is_tap(self) -> bool:
+        """Takes the frames of its inputs one by one, whenever they come; see `Operator.tap`."""
+        return not self.is_source and bool(self.cls.tap)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Connected inputs that are not static, in file order."""
+        return tuple(port for port, i in self.inputs.items() if not i.port_spec.static)
+
+    @property
+    def joins(self) -> bool:
+        """Are its inputs paired by `sync`?"""
+        return len(self.streams) > 1 and not self.is_tap
+
+    @property
+    def trigger(self) -> str | None:
+        """The stream input whose header the outputs carry; None for sources."""
+        if self.joins and self.sync is not None:
+            return self.sync.trigger
+        return self.streams[0] if self.streams else None
+
+
+@dataclass(frozen=True)
+class Edge:
+    id: int
+    name: str
+    src_node: str
+    src_port: str
+    dst_node: str
+    dst_port: str
+    static: bool
+
+
+@dataclass(frozen=True)
+class GraphSpec:
+    """A graph as loaded. Everything else the engine needs follows from it."""
+
+    path: str
+    name: str
+    text: str
+    nodes: dict[str, NodeSpec]
+    budget: dict[str, float]
+    quality: dict[str, float]
+    _found: dict[str, Found] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def live(self) -> bool:
+        """One live source makes the graph live."""
+        return any(node.live for node in self.nodes.values())
+
+    def queue(self, node: str, port: str) -> Queue:
+        """The resolved queue of an input: policy and size are never None."""
+        queue = self.nodes[node].inputs[port].queue
+        policy = queue.policy or ("latest" if self.live else "block")
+        return Queue(policy, queue.size or QUEUE_SIZE[policy], queue.max_age_ms)
+
+    def on_error(self, node: str) -> str:
+        return self.nodes[node].on_error or ("skip" if self.live else "stop")
+
+    def edges(self) -> list[Edge]:
+        """All edges, by reader in file order; an edge's id is its place in this list."""
+        return list(self._edges)
+
+    @functools.cached_property
+    def _edges(self) -> tuple[Edge, ...]:
+        edges: list[Edge] = []
+        for node in self.nodes.values():
+            for i in node.inputs.values():
+                name = f"{i.source_node}.{i.source_port}->{node.name}.{i.port}"
+                static = self.nodes[i.source_node].outputs[i.source_port].static
+                edges.append(Edge(len(edges), name, i.source_node, i.source_port, node.name, i.port, static))
+        return tuple(edges)
+
+    def edges_from(self, node: str, port: str) -> list[Edge]:
+        return [e for e in self._edges if (e.src_node, e.src_port) == (node, port)]
+
+    def order(self) -> list[str]:
+        """Node names so that every node comes after its inputs; file order among equals."""
+        return list(self._order)
+
+    @functools.cached_property
+    def _order(self) -> tuple[str, ...]:
+        done: dict[str, None] = {}
+        while len(done) < len(self.nodes):
+            ready = (
+                name
+                for name, node in self.nodes.items()
+                if name not in done and all(i.source_node in done for i in node.inputs.values())
+            )
+            done[next(ready)] = None  # `load` refuses cycles
+        return tuple(done)
+
+    def places(self) -> dict[str, list[str]]:
+        """Process name -> its nodes, both in topological order."""
+        places: dict[str, list[str]] = {}
+        for name in self._order:
+            places.setdefault(self.nodes[name].place, []).append(name)
+        return places
+
+    def find(self, source: str) -> Found:
+        """What a source would read, looked up once. Raises InputError (a file is missing)."""
+        if source not in self._found:
+            self._found[source] = self.nodes[source].cls.find(self.nodes[source].config)
+        return self._found[source]
+
+    @property
+    def found(self) -> dict[str, Found]:
+        """`find` of every source."""
+        return {name: self.find(name) for name, node in self.nodes.items() if node.is_source}
+
+    def origin(self, node: str) -> str:
+        """The source whose stamps a node's outputs carry."""
+        spec = self.nodes[node]
+        return node if spec.trigger is None else self.origin(spec.inputs[spec.trigger].source_node)
+
+    def rate(self, node: str) -> float | None:
+        """Frames per second at a node's outputs: declared, found, or that of its trigger; None = unknown."""
+        spec = self.nodes[node]
+        if spec.rate_hz is not None:
+            return spec.rate_hz
+        if spec.is_source:
+            found = self.find(node)
+            if found.rate_hz is None and found.stamps_ns is not None and len(found.stamps_ns) > 1:
+                period_ns = float(np.median(np.diff(found.stamps_ns)))
+                return 1e9 / period_ns if period_ns > 0 else None
+            return found.rate_hz
+        return self.rate(spec.inputs[spec.trigger].source_node) if spec.trigger else None
+
+    def sync_buffer(self, edge: Edge) -> int:
+        """Frames of this edge that wait in the reader's join while it decides; 0 where nothing is joined."""
+        return sizing.sync_buffer(self, edge)
+
+    def is_spare(self, edge: Edge) -> bool:
+        """Does the reader work without, too? A static input that may stay unconnected, a stream that `sync` calls optional."""
+        node = self.nodes[edge.dst_node]
+        if edge.static:
+            return ports(node.cls.inputs_of(node.config), node.name)[edge.dst_port].optional
+        return node.sync is not None and edge.dst_port in node.sync.optional
+
+    def window(self, edge: Edge) -> int:
+        """Frames the reader's side may hold at once: credits of the edge.
+
+        queue (only `block`: the others queue at the sender) + 1 in `process()` + join buffer + declared `holds`
+        """
+        node = self.nodes[edge.dst_node]
+        holds = int(node.cls.holds.get(edge.dst_port, 0))
+        queue = self.queue(edge.dst_node, edge.dst_port)
+        assert queue.size is not None
+        return (queue.size if queue.policy == "block" else 0) + 1 + self.sync_buffer(edge) + holds
+
+    def slots(self, node: str, port: str) -> int:
+        """Slots of an output's pool; 0 where nothing is connected, and for static ports.
+
+        1 being written + 1 when live (a sensor never waits for a slot) + per edge its window and, for `latest` and
+        `drop_oldest`, the queue at the sender (a tap has none).
+        """
+        pool = self.nodes[node].pool.get(port)
+        needed = sum(self.slot_terms(node, port).values())
+        return pool.slots if pool and pool.slots and needed else needed
+
+    def slot_terms(self, node: str, port: str) -> dict[str, int]:
+        """What `slots` adds up: name of the part -> slots."""
+        edges = self.edges_from(node, port)
+        if not edges or self.nodes[node].outputs[port].static:
+            return {}
+        terms = {"being written": 1}
+        if self.live:
+            terms["live"] = 1
+        for edge in edges:
+            queue = self.queue(edge.dst_node, edge.dst_port)
+            at_sender = queue.size if queue.size and queue.policy != "block" and not self.nodes[edge.dst_node].is_tap else 0
+            terms[f"{edge.dst_node}.{edge.dst_port}"] = self.window(edge) + at_sender
+        return terms
+
+    def slot_bytes(self, node: str, port: str) -> int:
+        """Bytes of the largest frame of an output; 0 where it has no slots. Raises GraphError: no limit is known."""
+        spec = self.nodes[node]
+        if not self.slot_terms(node, port):
+            return 0
+        pool = spec.pool.get(port)
+        if pool and pool.max_mb:
+            return int(pool.max_mb * 1e6)
+        declared = spec.cls.slot_bytes(spec.config).get(port)
+        if declared:
+            return int(declared)
+        limit = spec.outputs[port].schema.max_bytes()
+        if limit is None:
+            raise spec.where.error(
+                f"needs the size of the largest frame of {port}, which {spec.cls.__name__} does not declare; "
+                f"write pool: {{{port}: {{max_mb: ...}}}}"
+            )
+        return limit

@@ -1,0 +1,253 @@
+"""What a recorded frame is: one message, readable by other tools by its schema, with the frame's exact bytes inside.
+
+A message is a protocol buffer of somebody's schema (foxglove.PointCloud, ...) and carries three more fields, which a reader of
+that schema skips:
+
+    15000   bytes            first in the message: the frame's header, and where the bytes of each array lie
+    15001   repeated bytes   arrays that are not in the message already (a cloud's or picture's `data` is)
+    15002   bytes            last in the message: CRC-32 of each array, 4 bytes
+
+So a cloud is stored once, a frame is there as a whole or not at all, and nothing of ours has to be installed to look at it.
+
+The header is msgpack: [version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, is there a 15002, arrays], and an array
+[name, dtype, shape, codec, offset from the end of the header field, bytes]. `bound` is the stamp below which no later frame of
+the port lies. Of a static port: frame_id = number of the value, bound = how many there are, stamp_ns = from_ns.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import msgpack
+import numpy as np
+
+from pipeline.checksum import crc32
+from pipeline.frame import Header
+from pipeline.recording import protowire as wire
+from pipeline.recording.mcapfile import Buffer
+from pipeline.schema import Port, Schema
+
+VERSION = 1
+HEAD_FIELD, ARRAY_FIELD, SUM_FIELD = 15000, 15001, 15002
+MAX_HEAD = 1 << 20
+RAW = ""
+"""Codec of an array whose bytes are stored as they are."""
+
+_HEAD_TAG = wire.tag(HEAD_FIELD, wire.LEN)
+_KINDS = "biufc"  # of dtypes: numbers only, never objects
+
+
+class MessageSchema(NamedTuple):
+    """A schema of the file: name, encoding "protobuf", and a FileDescriptorSet."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Body:
+    """A message without our fields.
+
+    pieces  its fields, in order; a large one may be a view of the frame itself
+    placed  array -> (index of the piece that holds its bytes, codec); the engine appends the arrays that are not named here
+    extra   suffix -> a message for the channel TOPIC/suffix
+    """
+
+    pieces: list[Buffer]
+    placed: dict[str, tuple[int, str]] = field(default_factory=dict)
+    extra: dict[str, bytes] = field(default_factory=dict)
+
+
+class Encoder:
+    """Makes messages of the frames of one port. `extra`: suffix -> schema of the further channels that it fills."""
+
+    schema: MessageSchema
+    extra: Mapping[str, MessageSchema] = {}
+
+    def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
+        raise NotImplementedError(f"{type(self).__name__}.encode")
+
+
+class Format:
+    """How recordings look to other tools. One for a kind of tool, outside the engine: operators/record/foxglove.py."""
+
+    log_schema: MessageSchema
+
+    def encoder(self, name: str, port: Port, images: str) -> Encoder | None:
+        """For the port NODE.PORT; None = this format has nothing of its kind. images: raw | png | jpeg."""
+        return None
+
+    def log(self, stamp_ns: int, name: str, message: str) -> bytes:
+        """A warning, of `log_schema`."""
+        raise NotImplementedError(f"{type(self).__name__}.log")
+
+    def decode(self, codec: str, data: bytes) -> np.ndarray:
+        """The array that `encoder` stored under this codec."""
+        raise NotImplementedError(f"{type(self).__name__}.decode")
+
+
+class AnyFrame(Encoder):
+    """For ports of which a format knows nothing: who, when, and what arrays there are; the arrays themselves are bytes."""
+
+    schema = MessageSchema(
+        "pipe.Frame",
+        wire.descriptor(
+            "pipe",
+            {
+                "Frame": {
+                    "timestamp": "1 google.protobuf.Timestamp",
+                    "source": "2 string",
+                    "frame_id": "3 int64",
+                    "item": "4 string",
+                    "arrays": "5 string",
+                    "pipe_header": f"{HEAD_FIELD} bytes",
+                    "pipe_arrays": f"{ARRAY_FIELD} repeated bytes",
+                }
+            },
+            "Frame",
+        ),
+    )
+
+    def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
+        told = _told(tuple((name, array.shape, array.dtype) for name, array in arrays.items()))
+        frame = wire.timestamp(1, header.stamp_ns) + wire.text(2, header.source) + wire.number_(3, header.frame_id)
+        return Body([frame + wire.text(4, header.item) + told])
+
+
+@lru_cache(maxsize=64)
+def _told(arrays: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]) -> bytes:
+    """What arrays there are; kept, because numpy takes longer to name a dtype than all the rest does."""
+    return wire.text(5, ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in arrays))
+
+
+@dataclass(slots=True)
+class Packed:
+    """A whole message in pieces. sums: index of a piece that is an array -> its CRC-32 (none: no trailer)."""
+
+    pieces: list[Buffer]
+    sums: dict[int, int]
+
+
+def pack(header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], body: Body, crc: bool) -> Packed:
+    """The message of a frame: our header, the body's fields, the arrays that are not in it; `crc`: and a trailer."""
+    pieces = [b"", *body.pieces]
+    rows: list[tuple[str, np.ndarray, int, str]] = []
+    for name, array in arrays.items():
+        if name in body.placed:
+            at, codec = body.placed[name]
+            at += 1
+        else:
+            data = raw(array)
+            pieces += [wire.head(ARRAY_FIELD, len(data)), data]
+            at, codec = len(pieces) - 1, RAW
+        rows.append((name, array, at, codec))
+    starts = [0, *accumulate(map(len, pieces))]
+    told = [[name, array.dtype.str, array.shape, codec, starts[at], len(pieces[at])] for name, array, at, codec in rows]
+    head = msgpack.packb(
+        [VERSION, header.source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, meta, crc, told]
+    )
+    pieces[0] = _HEAD_TAG + wire.varint(len(head)) + head
+    sums = [crc32(pieces[at]) for _, _, at, _ in rows] if crc else []
+    known = {at: made for (_, _, at, _), made in zip(rows, sums, strict=False)}
+    if sums:
+        pieces.append(trailer(sums))
+    return Packed(pieces, known)
+
+
+def trailer(sums: list[int]) -> bytes:
+    """The checksums of the arrays, in the order of the header, behind everything else."""
+    return wire.bytes_(SUM_FIELD, struct.pack(f"<{len(sums)}I", *sums))
+
+
+def raw(array: np.ndarray) -> Buffer:
+    """The C-order bytes of an array; a view where it is laid out so."""
+    if not array.size:
+        return b""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+class StoredArray(NamedTuple):
+    """Where an array lies: `at` bytes from the start of the message's data; sum_at: its CRC-32, 0 = there is none."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    codec: str
+    at: int
+    nbytes: int
+    sum_at: int
+
+    @property
+    def size_bytes(self) -> int:
+        """As an array, unpacked."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Stored(NamedTuple):
+    """A message's header, read back."""
+
+    header: Header
+    bound: int
+    meta: dict[str, Any]
+    arrays: list[StoredArray]
+
+
+def unpack(read: Any, nbytes: int) -> Stored:
+    """`read(at, n)` gives bytes of the message of `nbytes`. Raises ValueError where it is none of ours, or damaged."""
+    start = read(0, min(nbytes, 2048))
+    if not start.startswith(_HEAD_TAG):
+        raise ValueError("it does not begin with a frame's header")
+    size, at = wire.read_varint(start, len(_HEAD_TAG))
+    if size > MAX_HEAD or at + size > nbytes:
+        raise ValueError(f"its header claims {size} bytes")
+    data = start[at : at + size] if at + size <= len(start) else read(at, size)
+    try:
+        version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, summed, told = msgpack.unpackb(
+            data, strict_map_key=False
+        )
+        if version != VERSION:
+            raise ValueError(f"its header is of version {version}, this engine reads {VERSION}")
+        arrays, end = [], nbytes - (len(trailer([0] * len(told))) if summed and told else 0)
+        for i, (name, dtype, shape, codec, offset, length) in enumerate(told):
+            sizes, sum_at = tuple(int(n) for n in shape), nbytes - 4 * (len(told) - i) if summed else 0
+            array = StoredArray(str(name), number_dtype(dtype), sizes, str(codec), at + size + offset, length, sum_at)
+            if min(array.shape, default=0) < 0 or array.at < at + size or length < 0 or array.at + length > end:
+                raise ValueError(f"array {name} lies outside of it")
+            if codec == RAW and array.size_bytes != length:
+                raise ValueError(f"array {name} needs {array.size_bytes} bytes, got {length}")
+            arrays.append(array)
+        header = Header(str(source), int(frame_id), str(item), int(stamp_ns), int(recv_ns))
+        return Stored(header, int(bound), dict(meta), arrays)
+    except (TypeError, KeyError, OverflowError, msgpack.UnpackException) as error:
+        raise ValueError(f"its header cannot be read: {error}") from None
+
+
+def number_dtype(text: Any) -> np.dtype[Any]:
+    """A dtype of plain numbers, from what a file says. Raises ValueError."""
+    try:
+        dtype = np.dtype(str(text))
+    except TypeError:
+        raise ValueError(f"dtype {text!r} is none") from None
+    if dtype.kind not in _KINDS or dtype.names is not None or dtype.subdtype is not None:
+        raise ValueError(f"dtype {text!r} is not of plain numbers")
+    return dtype
+
+
+def port_to_text(port: Port) -> str:
+    """A port's contract as the file keeps it (JSON)."""
+    return json.dumps({"static": port.static, **port.schema.plain()})
+
+
+def port_from_text(text: str) -> Port:
+    """Raises ValueError, KeyError or TypeError where it is none."""
+    plain = json.loads(text)
+    for array in plain["arrays"].values():
+        number_dtype(array["dtype"])
+    return Port(Schema.from_plain(plain), static=bool(plain["static"]))

@@ -1,0 +1,337 @@
+"""A recording in the place of a graph's sources: the same frames, numbers and stamps, straight from the file into the slots."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.checksum import crc32
+from pipeline.errors import GraphError, InputError
+from pipeline.frame import Reading, Static
+from pipeline.graph import load as graph_file
+from pipeline.graph import lookup
+from pipeline.graph.load import StandIn
+from pipeline.graph.spec import GraphSpec
+from pipeline.operator import Found, Source
+from pipeline.recording import mcapfile
+from pipeline.recording.mcapfile import Entry
+from pipeline.recording.message import RAW, Stored, StoredArray, port_from_text, unpack
+from pipeline.recording.recorder import DROPS, FORMAT_KEY, PORT_KEY, RESULT, RUN, SCHEMA_KEY, SOURCE_KEY
+from pipeline.schema import Port, Schema
+
+
+@dataclass(slots=True)
+class _Frame:
+    """One port's part of a reading."""
+
+    port: str
+    entry: Entry
+    stored: Stored
+
+
+@dataclass
+class RecordedSource:
+    """One source of the run that was recorded.
+
+    ports       port -> its contract
+    readings    frame_id -> the frames of that instant, by port; in the order of the ids
+    statics     port -> its values, in order
+    disorder_ns how far a stamp may lie behind the largest one before it
+    """
+
+    ports: dict[str, Port] = field(default_factory=dict)
+    readings: dict[int, list[_Frame]] = field(default_factory=dict)
+    statics: dict[str, list[_Frame]] = field(default_factory=dict)
+    disorder_ns: int = 0
+
+    @property
+    def stamps_ns(self) -> np.ndarray:
+        return np.array([frames[0].stored.header.stamp_ns for frames in self.readings.values()], np.int64)
+
+
+class Recording:
+    """An opened recording; a context manager. Raises InputError when it is none, or damaged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        mcapfile.library()
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"{path}: needs a recording, got: {error.strerror}") from None
+        try:
+            if not os.path.isfile(path):
+                raise InputError(f"{path}: needs a recording, got a folder or device")
+            self.contents = mcapfile.scan(self.fd, str(path))
+            self.sources: dict[str, RecordedSource] = {}
+            self.lost = 0
+            self._formats: dict[int, str] = {}
+            self._index()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def reopened(self) -> Recording:
+        """The same index over an open file of its own."""
+        again = copy.copy(self)
+        again.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        return again
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What was run: graph, file, text, live, images."""
+        return self._metadata(RUN)
+
+    @property
+    def result(self) -> Mapping[str, str]:
+        """How the run ended: exit, comparable, digest; nothing where it was killed."""
+        return self._metadata(RESULT)
+
+    @property
+    def complete(self) -> bool:
+        return self.contents.finished
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Sink -> digest of the run that was recorded."""
+        return dict(json.loads(self.result.get("digest", "{}")))
+
+    def _metadata(self, name: str) -> Mapping[str, str]:
+        return next((m.metadata for m, _, _ in self.contents.metadata if m.name == name), {})
+
+    def _index(self) -> None:
+        """Read the head of every message."""
+        contents = self.contents
+        ports: dict[int, tuple[str, str]] = {}
+        for entry in contents.entries(self.fd):
+            channel = contents.channels.get(entry.channel)
+            if channel is None:
+                raise InputError(f"{self.path}: needs a channel {entry.channel} before its first message, got none")
+            if channel.topic == DROPS:
+                self.lost += 1
+            if channel.metadata.get(SOURCE_KEY) != "true":
+                continue  # an operator's, recorded to be looked at
+            if entry.channel not in ports:
+                ports[entry.channel] = self._port(entry.channel, channel)
+            node, port = ports[entry.channel]
+            source = self.sources[node]
+            frame = _Frame(port, entry, self._head(entry, f"{node}.{port}"))
+            if source.ports[port].static:
+                source.statics.setdefault(port, []).append(frame)
+            else:
+                source.readings.setdefault(frame.stored.header.frame_id, []).append(frame)
+        for number, channel in contents.channels.items():  # ports that sent nothing
+            if channel.metadata.get(SOURCE_KEY) == "true" and number not in ports:
+                self._port(number, channel)
+        for source in self.sources.values():
+            source.readings = dict(sorted(source.readings.items()))
+            frames = (f for fs in source.readings.values() for f in fs)
+            source.disorder_ns = max([0, *(f.stored.header.stamp_ns - f.stored.bound for f in frames)])
+
+    def _port(self, number: int, channel: Any) -> tuple[str, str]:
+        try:
+            name = channel.metadata[PORT_KEY]
+            node, dot, port = name.partition(".")
+            if not (node and dot and port):
+                raise ValueError(f"{name!r} is no NODE.PORT")
+            contract = port_from_text(channel.metadata[SCHEMA_KEY])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{self.path}: channel {channel.topic} needs the contract of a port, got: {error}") from None
+        self.sources.setdefault(node, RecordedSource()).ports[port] = contract
+        self._formats[number] = channel.metadata.get(FORMAT_KEY, "")
+        return node, port
+
+    def _head(self, entry: Entry, who: str) -> Stored:
+        read = self.contents.source(self.fd, entry.chunk)
+        try:
+            return unpack(lambda at, n: read(entry.data_at + at, n), entry.nbytes)
+        except ValueError as error:
+            raise InputError(f"{self.path}: message {entry.sequence} of {who} is damaged: {error}") from None
+
+    def read_into(self, frame: _Frame, array: StoredArray, out: np.ndarray, who: str) -> None:
+        """Bring a stored array into `out`, checked. Raises InputError."""
+        entry = frame.entry
+        where = entry.data_at + array.at
+        if array.codec != RAW:
+            data = self.contents.source(self.fd, entry.chunk)(where, array.nbytes)
+            self._check(data, entry, array, who)
+            out[...] = self._decoded(entry.channel, data, array, who)
+            return
+        if not out.size:
+            return
+        flat = out.reshape(-1).view(np.uint8)
+        if entry.chunk is not None and entry.chunk.compression:
+            flat[:] = np.frombuffer(self.contents.source(self.fd, entry.chunk)(where, array.nbytes), np.uint8)
+        else:
+            done = 0
+            while done < array.nbytes:
+                n = os.preadv(self.fd, [flat.data[done:]], where + done)
+                if n == 0:
+                    raise InputError(f"{self.path}: {array.name} of {who} is cut off; the file has become shorter")
+                done += n
+        self._check(flat.data, entry, array, who)
+
+    def _check(self, data: Any, entry: Entry, array: StoredArray, who: str) -> None:
+        if not array.sum_at:
+            return
+        raw = self.contents.source(self.fd, entry.chunk)(entry.data_at + array.sum_at, 4)
+        needed, got = int.from_bytes(raw, "little"), crc32(data)
+        if needed != got:
+            raise InputError(
+                f"{self.path}: {array.name} of {who} needs checksum {needed:08x}, got {got:08x}: the file is damaged"
+            )
+
+    def _decoded(self, channel: int, data: bytes, array: StoredArray, who: str) -> np.ndarray:
+        try:
+            made = lookup.format_class(self._formats[channel])().decode(array.codec, data)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {array.name} of {who}: {error}") from None
+        if made.shape != array.shape or made.dtype != array.dtype:
+            raise InputError(
+                f"{self.path}: {array.name} of {who} needs {array.shape} {array.dtype}, got {made.shape} {made.dtype} unpacked"
+            )
+        return made
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    path: Path
+    source: str
+    max_disorder_ms: float = 0.0
+
+
+class Replay(Source):
+    """Plays one source of a recording."""
+
+    Config = ReplayConfig
+
+    @classmethod
+    def outputs_of(cls, config: ReplayConfig) -> Mapping[str, Schema | Port]:
+        return _opened(config.path).sources[config.source].ports
+
+    @classmethod
+    def find(cls, config: ReplayConfig) -> Found:
+        source = _opened(config.path).sources[config.source]
+        return Found(len(source.readings), stamps_ns=source.stamps_ns)
+
+    @classmethod
+    def slot_bytes(cls, config: ReplayConfig) -> dict[str, int]:
+        most: dict[str, int] = {}
+        source = _opened(config.path).sources[config.source]
+        for frames in source.readings.values():
+            for frame in frames:
+                needed = sum(-(-array.size_bytes // 64) * 64 for array in frame.stored.arrays)
+                most[frame.port] = max(most.get(frame.port, 64), needed)
+        return {port: most.get(port, 64) for port, contract in source.ports.items() if not contract.static}
+
+    def open(self, start: int = 0) -> None:
+        self.recording = _opened(self.config.path).reopened()
+        self.recorded = self.recording.sources[self.config.source]
+        self.max_disorder_ms = self.config.max_disorder_ms
+        self.left: Iterator[tuple[int, list[_Frame]]] = (r for r in self.recorded.readings.items() if r[0] >= start)
+
+    def statics(self) -> Iterable[Static]:
+        for port, frames in self.recorded.statics.items():
+            for frame in frames:
+                value = {a.name: np.empty(a.shape, a.dtype) for a in frame.stored.arrays}
+                for array in frame.stored.arrays:
+                    self.recording.read_into(frame, array, value[array.name], f"{self.name}.{port}")
+                yield Static(port, self._value(port, value), frame.stored.header.stamp_ns)
+
+    def read(self) -> Reading | None:
+        frame_id, frames = next(self.left, (-1, []))
+        if not frames:
+            return None
+        values: dict[str, Any] = {}
+        for frame in frames:
+            if frame.port not in self.wanted:
+                continue
+            value = {}
+            for array in frame.stored.arrays:
+                value[array.name] = self.alloc(frame.port, array.name, array.shape, array.dtype)
+                self.recording.read_into(frame, array, value[array.name], f"{self.name}.{frame.port} {self.name}:{frame_id}")
+            values[frame.port] = self._value(frame.port, value)
+        header = frames[0].stored.header
+        meta = {f.port: f.stored.meta for f in frames if f.port in values}
+        return Reading(values, header.item, header.stamp_ns, meta=meta, frame_id=frame_id)  # it arrives at this host now
+
+    def _value(self, port: str, arrays: dict[str, np.ndarray]) -> Any:
+        return self.recorded.ports[port].schema.pack(arrays)
+
+    def close(self) -> None:
+        self.recording.close()
+
+
+_known: dict[tuple[Path, int, int], Recording] = {}
+
+
+def _opened(path: Path) -> Recording:
+    """What a file holds, closed again; the index of the last file is kept."""
+    stat = path.stat()
+    key = (path, stat.st_mtime_ns, stat.st_size)
+    if key not in _known:
+        with Recording(path) as recording:
+            _known.clear()
+            _known[key] = recording
+    return _known[key]
+
+
+def stand_in(recording: Recording) -> StandIn:
+    """For `graph.load`: a source's name -> what plays in its place."""
+
+    def find(name: str) -> tuple[type[Source], ReplayConfig]:
+        source = recording.sources.get(name)
+        if source is None:
+            there = ", ".join(recording.sources) or "none"
+            raise GraphError(f"needs source {name} in the recording {recording.path}, got {there}")
+        return Replay, ReplayConfig(recording.path.resolve(), name, source.disorder_ns * 1e-6)
+
+    return find
+
+
+def load(recording: Recording, graph: str | Path, sets: Iterable[str] | Mapping[str, Any]) -> GraphSpec:
+    """The graph with the recording in the place of its sources. Raises GraphError."""
+    spec = graph_file.load(graph, sets, stand_in(recording))
+    for text in sets:
+        node, _, key = text.partition("=")[0].strip().partition(".")
+        if spec.nodes[node].is_source and key.partition(".")[0] == "config":
+            raise GraphError(f"--set {text}: {node} is played from {recording.path}; its config has no effect")
+    return spec
+
+
+def remarks(recording: Recording) -> list[str]:
+    """What keeps a replay from being what was run."""
+    out = []
+    if not recording.complete:
+        out.append(f"{recording.path} has no summary: the run was killed, or still goes on; what is complete is played")
+    if recording.lost:
+        out.append(f"{recording.path} lacks {recording.lost} frames that its recorder lost (channel {DROPS})")
+    if recording.about.get("images") == "jpeg":
+        out.append(f"{recording.path} holds pictures as JPEG: they are not bit for bit what the run saw")
+    return out
+
+
+def compared(recording: Recording, report: Mapping[str, Any]) -> list[str]:
+    """One line on how the digests compare with those of the run that was recorded."""
+    both = {name: digest == recording.digests[name] for name, digest in report["digest"].items() if name in recording.digests}
+    same, other = ([name for name, equal in both.items() if equal == wanted] for wanted in (True, False))
+    lines = [f"  as in the recorded run: {', '.join(same)}"] if same else []
+    return lines + ([f"  not as in the recorded run: {', '.join(other)}"] if other else [])

@@ -1,0 +1,370 @@
+"""`--record F.mcap`: one node more, which writes what the sources send, as it passes.
+
+It is a tap (see `Operator.tap`) in a process of its own: offline it blocks like any sink, live it can slow nobody and what it
+misses is lost by name. `process` returns when the frame is in the file, so a frame is in the file exactly if the ledger says that
+it was delivered; a successor, and the run's end, cut off what was written but not counted. The run's end adds what only the
+supervisor knows: the rest of the losses, the digests, the summary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.errors import GraphError, InputError, RunError
+from pipeline.frame import Header
+from pipeline.graph import lookup
+from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, QUEUE_SIZE, GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.operator import Operator, Taken
+from pipeline.recording import mcapfile
+from pipeline.recording.mcapfile import Message, Writer
+from pipeline.recording.message import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
+from pipeline.runtime.session import Outcome, Session
+from pipeline.schema import ANY, Port
+from pipeline.settings import Where, suggest
+
+RECORDER = "_record"
+"""Name of the node; no node of a graph file can be called so."""
+DROPS = "/pipe/drops"
+PORT_KEY, SCHEMA_KEY, FORMAT_KEY, SOURCE_KEY = "pipe.port", "pipe.schema", "pipe.format", "pipe.source"
+"""Metadata of a channel: NODE.PORT, its contract, who unpacks its pictures, whether the node is a source."""
+RUN, RESULT = "pipe.run", "pipe.result"
+"""Metadata records of the file: what was run; how it ended."""
+LOST = "lost.jsonl"
+Images = Literal["raw", "png", "jpeg"]
+_LOOK_S = 1.0
+"""How often the recorder looks for new losses."""
+BATCH, MAX_QUEUE, QUEUE_BYTES = 8, 16, 1 << 20
+"""Small frames written with one call; how much of a port may wait for that, offline (measured: 010-recording.md)."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the command line says about recording.
+
+    ports   sources = all ports of sources, static ones included; all = those, and every port that something is connected to;
+            or "NODE.PORT,NODE.PORT"
+    images  raw, png (lossless, slow) or jpeg (lossy: a replay then gives other bytes than the run)
+    """
+
+    path: Path
+    ports: str = "sources"
+    images: Images = "raw"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class RecorderConfig:
+    """ports: NODE.PORT -> its contract as text; operators: those of no source; about: for the file; crc: of frames and chunks."""
+
+    path: Path
+    ports: dict[str, str]
+    operators: tuple[str, ...] = ()
+    about: dict[str, str] = field(default_factory=dict)
+    images: Images = "raw"
+    format: str = "foxglove"
+    crc: bool = True
+
+
+class Recorder(Operator):
+    """Every frame of every input into one MCAP file."""
+
+    Config = RecorderConfig
+    tap = True
+    batch = BATCH
+    writer: Writer | None = None
+
+    @classmethod
+    def inputs_of(cls, config: RecorderConfig) -> Mapping[str, Port]:
+        return {name: Port(ANY, static=port_from_text(text).static) for name, text in config.ports.items()}
+
+    def open(self) -> None:
+        config = self.config
+        self.layout = Layout(config)
+        self.drops = Drops(self.out_dir / LOST, self.layout)
+        self.waiting: list[tuple[str, Header, int, Any]] = []  # values of static ports; they take the stamp of the next frame
+        self.written: set[str] = set()  # static ports that are in the file
+        if self.resume is None or not self.resume.steps:  # what a predecessor left has no frame that counts
+            try:
+                self.writer = Writer.create(config.path, self.layout.records(), crc=config.crc)
+            except OSError as error:
+                raise RunError(f"{config.path}: cannot begin the recording: {error.strerror}; record to another disk?") from None
+            return
+        self.writer = Writer.resume(config.path, self.layout.streams, self.resume.steps, crc=config.crc)
+        self.written = {p for p in self.layout.static if self.writer.counts.get(self.layout.channel_of[p])}
+        self.drops.skip(self.writer.counts.get(self.layout.drops, 0))
+        kept = sum(self.writer.counts.get(c, 0) for c in self.layout.streams)
+        if kept < self.resume.steps:
+            raise RunError(
+                f"{config.path}: needs the {self.resume.steps} frames that were recorded, holds {kept}; who changed it?"
+            )
+
+    def latched(self, port: str, values: list[tuple[int, Any]]) -> None:
+        if port not in self.written:
+            node = port.partition(".")[0]
+            self.waiting += [(port, Header(node, i, "", from_ns), len(values), v) for i, (from_ns, v) in enumerate(values)]
+            self.written.add(port)
+
+    def process_all(self, frames: Sequence[Taken]) -> None:
+        messages = [*self.drops.new(), *self._statics(max(0, frames[0].header.stamp_ns))]
+        for port, header, bound, meta, value in frames:
+            messages += self.layout.messages(port, header, max(0, header.stamp_ns), bound, meta, ANY.unpack(value, port))
+        more = f" and {len(frames) - 1} frames after it" if len(frames) > 1 else ""
+        self._append(messages, f"{frames[0].port} of {frames[0].header}{more}")
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self._append(self._statics(0), "the static ports")
+            self.writer.close()
+
+    def _statics(self, stamp_ns: int) -> list[Message]:
+        messages: list[Message] = []
+        for port, header, count, value in self.waiting:
+            messages += self.layout.messages(port, header, stamp_ns, count, {}, ANY.unpack(value, port))
+        return messages
+
+    def _append(self, messages: list[Message], what: str) -> None:
+        try:
+            if messages and self.writer is not None:
+                self.writer.append(messages)
+        except OSError as error:
+            raise RunError(
+                f"{self.config.path}: cannot write {what}: {error.strerror}; what came before is complete; "
+                "free space, or record to another disk?"
+            ) from error
+        self.waiting.clear()
+
+
+class Layout:
+    """Which channel is whose, the same in every life of the recorder and at the run's end.
+
+    streams  channels of which each message is a delivered frame
+    """
+
+    def __init__(self, config: RecorderConfig) -> None:
+        self.config = config
+        self.format = lookup.format_class(config.format)()
+        self.ports = {name: port_from_text(text) for name, text in config.ports.items()}
+        self.encoders: dict[str, Encoder] = {}
+        self.channel_of: dict[str, int] = {}
+        self._extra: dict[tuple[str, str], int] = {}
+        self._schemas: dict[str, tuple[int, MessageSchema]] = {}
+        self._channels: list[tuple[str, int, dict[str, str]]] = []
+        self.drops = self._channel(DROPS, self.format.log_schema, {})
+        for name, port in self.ports.items():
+            encoder = self.encoders[name] = self.format.encoder(name, port, config.images) or AnyFrame()
+            topic = "/" + name.replace(".", "/")
+            self.channel_of[name] = self._channel(
+                topic,
+                encoder.schema,
+                {
+                    PORT_KEY: name,
+                    SCHEMA_KEY: config.ports[name],
+                    FORMAT_KEY: config.format,
+                    SOURCE_KEY: str(name not in config.operators).lower(),
+                },
+            )
+            for suffix, schema in encoder.extra.items():
+                self._extra[(name, suffix)] = self._channel(f"{topic}/{suffix}", schema, {})
+        self.static = [name for name, port in self.ports.items() if port.static]
+        self.streams = frozenset(c for name, c in self.channel_of.items() if not self.ports[name].static)
+
+    def _channel(self, topic: str, schema: MessageSchema, metadata: dict[str, str]) -> int:
+        number, _ = self._schemas.setdefault(schema.name, (len(self._schemas) + 1, schema))
+        self._channels.append((topic, number, metadata))
+        return len(self._channels)
+
+    def records(self) -> Iterator[Any]:
+        """With which the file begins."""
+        lib = mcapfile.library()
+        yield lib.Header(profile="", library="perception-pipe")
+        yield lib.Metadata(RUN, {"images": self.config.images, **self.config.about})
+        for number, schema in self._schemas.values():
+            yield lib.Schema(id=number, data=schema.data, encoding="protobuf", name=schema.name)
+        for i, (topic, number, metadata) in enumerate(self._channels):
+            yield lib.Channel(id=i + 1, topic=topic, message_encoding="protobuf", metadata=metadata, schema_id=number)
+
+    def messages(
+        self, port: str, header: Header, log_ns: int, bound: int, meta: Mapping[str, Any], arrays: dict[str, np.ndarray]
+    ) -> list[Message]:
+        """A frame's own message, after those for further channels."""
+        body: Body = self.encoders[port].encode(header._replace(stamp_ns=log_ns), arrays)
+        publish_ns = header.recv_ns if header.recv_ns > 0 else log_ns
+        out = [
+            Message(self._extra[(port, suffix)], header.frame_id, log_ns, publish_ns, [data])
+            for suffix, data in body.extra.items()
+        ]
+        packed = pack(header, bound, meta, arrays, body, self.config.crc)
+        return [*out, Message(self.channel_of[port], header.frame_id, log_ns, publish_ns, packed.pieces, packed.sums)]
+
+    def lost(self, line: str, number: int) -> Message:
+        """One line of the drop ledger, as a log entry."""
+        told = json.loads(line)
+        stamp_ns = max(0, int(told["stamp_ns"]))
+        return Message(self.drops, number, stamp_ns, stamp_ns, [self.format.log(stamp_ns, told["edge"], line)])
+
+
+class Drops:
+    """Follows the file in which the supervisor writes what this node lost."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path, self._layout = path, layout
+        self._at = self.count = 0
+        self._look_at = 0.0
+
+    def skip(self, count: int) -> None:
+        """So many are in the recording already."""
+        for line in self._lines():
+            if self.count == count:
+                break
+            self.count += 1
+            self._at += len(line)
+
+    def new(self) -> list[Message]:
+        """What has been added, if it is time to look."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return []
+        self._look_at = now + _LOOK_S
+        return self.rest()
+
+    def rest(self) -> list[Message]:
+        out = []
+        for line in self._lines():
+            out.append(self._layout.lost(line.decode().rstrip("\n"), self.count))
+            self.count += 1
+            self._at += len(line)
+        return out
+
+    def _lines(self) -> list[bytes]:
+        """Complete ones from here on."""
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            return [line for line in file.readlines() if line.endswith(b"\n")]
+
+
+# ---- in the process of `pipe run`
+
+
+def prepare(record: Record) -> None:
+    """Refuse, before anything starts, what could not be written or must not be lost."""
+    mcapfile.library()
+    path = record.path
+    try:
+        if path.is_dir():
+            raise GraphError(f"{path}: needs a file to record to, got a folder; --record {path / 'run.mcap'}?")
+        if path.exists():
+            with path.open("rb") as file:
+                start = file.read(len(mcapfile.MAGIC))
+            if not record.overwrite:
+                raise GraphError(f"{path}: needs a file that is not there yet, got one; use --overwrite or another --record")
+            if start and start != mcapfile.MAGIC:
+                raise GraphError(f"{path}: needs an MCAP file to overwrite, got one that begins with {start!r}")
+            path.unlink()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        path.unlink()
+    except OSError as error:
+        raise GraphError(f"{path}: needs a file that can be written, got: {error.strerror}; use another --record") from None
+
+
+def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
+    """The graph and the node that records it."""
+    chosen = _chosen(spec, record.ports)
+    ports = {name: port_to_text(spec.nodes[node].outputs[port]) for name, (node, port) in chosen.items()}
+    about = {"graph": spec.name, "file": spec.path, "text": spec.text, "live": str(spec.live).lower()}
+    operators = tuple(name for name, (node, _) in chosen.items() if not spec.nodes[node].is_source)
+    config = RecorderConfig(record.path.resolve(), ports, operators, about, record.images)
+    lookup.format_class(config.format)
+    inputs = {
+        name: Input(name, node, port, Queue(), Port(ANY, static=spec.nodes[node].outputs[port].static))
+        for name, (node, port) in chosen.items()
+    }
+    recorder = NodeSpec(
+        name=RECORDER, driver=None, op=RECORDER, cls=Recorder, config=config, inputs=inputs, outputs={}, place=RECORDER,
+        threads=1, restart=Restart(), on_error=None, hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None,
+        nice=None, rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where("--record"),
+    )  # fmt: skip
+    spec = dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: recorder})
+    queues = {name: Queue(size=_queue_size(spec, *at)) for name, at in chosen.items() if not inputs[name].port_spec.static}
+    inputs |= {name: dataclasses.replace(inputs[name], queue=queue) for name, queue in queues.items()}
+    return dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: dataclasses.replace(recorder, inputs=inputs)})
+
+
+def _queue_size(spec: GraphSpec, node: str, port: str) -> int:
+    """Frames that may wait for the recorder offline. (Live none does: it is a tap.)"""
+    nbytes = max(1, spec.slot_bytes(node, port))
+    return max(QUEUE_SIZE["block"], min(MAX_QUEUE, QUEUE_BYTES // nbytes))
+
+
+def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:
+    """NODE.PORT -> (node, port)."""
+    there = {f"{name}.{port}": (name, port) for name, node in spec.nodes.items() for port in node.outputs}
+    if ports in ("sources", "all"):
+        used = {(e.src_node, e.src_port) for e in spec.edges()} if ports == "all" else set()
+        chosen = {name: at for name, at in there.items() if spec.nodes[at[0]].is_source or at in used}
+    else:
+        names = [name.strip() for name in ports.split(",") if name.strip()]
+        for name in names:
+            if name not in there:
+                raise GraphError(f"--record-ports {name}: needs sources, all, or NODE.PORT of the graph{suggest(name, there)}")
+        chosen = {name: there[name] for name in names}
+    if not any(not spec.nodes[node].outputs[port].static for node, port in chosen.values()):
+        raise GraphError(f"--record-ports {ports}: needs at least one port that is not static, got none")
+    return chosen
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a recording holds in the end."""
+
+    path: Path
+    frames: int
+    lost: int
+    nbytes: int
+
+    def __str__(self) -> str:
+        return f"recorded {self.frames} frames, {self.nbytes / 1e6:.1f} MB, lost {self.lost}: {self.path}"
+
+
+def finish(session: Session, outcome: Outcome | None) -> None:
+    """After the last process has ended; the recording's summary goes into `outcome` (None: an operator's exception passes)."""
+    config = session.graph.nodes[RECORDER].config
+    path = config.path
+    if not path.exists():
+        return  # the recorder never came to write
+    result = {"exit": "failed" if outcome is None else outcome.exit}
+    if outcome is not None:
+        result["comparable"] = str(outcome.report["comparable"]).lower()
+        result["digest"] = json.dumps(outcome.report["digest"])
+    layout = Layout(config)
+    drops = Drops(session.options.out / RECORDER / LOST, layout)
+    steps = session.node_books[RECORDER].steps
+    try:
+        writer = Writer.resume(path, layout.streams, steps, crc=config.crc)
+        frames = sum(writer.counts.get(c, 0) for c in layout.streams)
+        drops.skip(writer.counts.get(layout.drops, 0))
+        mcapfile.finish(writer, drops.rest(), [mcapfile.library().Metadata(RESULT, result)])
+    except OSError as error:
+        if outcome is not None:
+            outcome.errors.append(f"{path}: cannot write its summary: {error.strerror}; it is complete without, readers scan it")
+            outcome.code = outcome.code or 1
+        return
+    except InputError as error:
+        if not steps:  # the recorder died before it had written the beginning
+            path.unlink()
+        elif outcome is not None:
+            outcome.errors.append(str(error))
+            outcome.code = outcome.code or 1
+        return
+    if outcome is not None:
+        outcome.recorded = Recorded(path, frames, drops.count, path.stat().st_size)

@@ -1,0 +1,1 @@
+"""One run: who starts, feeds, watches and settles the processes."""

@@ -1,0 +1,199 @@
+"""`--place inline`: the same graph in this process and thread, for pdb and tests.
+
+The nodes, pools, edges and books are those of a run in processes; only the loop differs: operators are stepped in graph
+order until nothing is left to do, then the source with the earliest reading emits one. An exception in an operator passes
+through with its own traceback. No restart, no hang watch.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from time import monotonic_ns
+
+from pipeline.errors import PipeError, RunError
+from pipeline.runtime import memory, threads
+from pipeline.runtime.build import Built, build
+from pipeline.runtime.runner import OperatorRunner, SourceRunner
+from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.supervisor import keeps_all, rss_mb, stuck_text
+from pipeline.watch import report
+from pipeline.watch.display import Display
+
+DRAIN_S = 0.1
+
+
+class Inline:
+    def __init__(self, session: Session, display: Display | None = None) -> None:
+        self.session, self.display = session, display
+        memory.keep_freed()
+        for name, value in threads.environment(max(n.threads for n in session.graph.nodes.values())).items():
+            os.environ.setdefault(name, value)
+        plan = session.plan
+        part = plan.part(session.graph.order(), 0, {}, {e.id: (0, 0) for e in plan.edges}, session.fds)
+        self.built: Built = build(part, on_full=self._drain, on_room=lambda: None, inline=True)
+        self.digests: dict[str, str | None] = {}
+        self.errors: list[str] = []
+        self._drain_at = 0.0
+
+    def _drain(self) -> None:
+        # A Ctrl-C half-way would book the same events twice.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.session.accountant.drain()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def run(self) -> Outcome:
+        exit_, code = "completed", 0
+        try:
+            for _ in self.steps():
+                pass
+        except KeyboardInterrupt:
+            exit_, code = "stopped", 130
+        except PipeError as error:
+            exit_, code = "failed", 1
+            self.errors.append(str(error))
+        except BaseException:
+            self.finish("failed", 1)  # the files are closed, the books balance; the exception is the operator's own
+            raise
+        return self.finish(exit_, code)
+
+    def steps(self) -> Iterator[OperatorRunner | SourceRunner]:
+        """Run to the end, yielding every node after it did something."""
+        session, built = self.session, self.built
+        if self.display is not None:
+            self.display.start()
+        for runner in built.all:
+            runner.open()
+        start = session.start_message()
+        built.clock.start(start["anchor_mono_ns"], start["anchor_stamp_ns"], start["rate"], start["live"])
+        for source in built.sources:
+            source.limit, source.last_stamp_ns = start["limits"].get(source.node.name), start["last_stamp_ns"]
+        if self.display is not None:
+            self.display.started()
+        first = built.sources[0].node.name if built.sources else ""
+        order = sorted(built.runners, key=lambda r: session.graph.order().index(r.node.name))
+        ends = None if session.options.duration_s is None else time.monotonic() + session.options.duration_s
+        while True:
+            moved = False
+            for runner in order:
+                while runner.step():
+                    moved = True
+                    yield runner
+                if runner.finished and runner.node.name not in self.digests:
+                    self.digests[runner.node.name] = runner.digest
+            if ends is not None and time.monotonic() > ends:
+                for source in built.sources:
+                    source.last_stamp_ns = -(2**62)
+            source_runner = self._next_source(built)
+            if source_runner is not None:
+                if source_runner.step():
+                    yield source_runner
+                else:
+                    source_runner.end()
+                    if source_runner.node.name == first and session.options.frames is not None:
+                        for other in built.sources:
+                            other.last_stamp_ns = source_runner.last_emitted_ns
+                moved = True
+            if all(r.finished for r in built.all):
+                return
+            now = time.monotonic()
+            if now > self._drain_at:
+                self._drain_at = now + DRAIN_S
+                self._drain()
+                if self.display is not None:
+                    self.display.update()
+            if not moved:
+                self._wait(built)
+
+    def _next_source(self, built: Built) -> SourceRunner | None:
+        """The source whose next reading is the earliest, among those that have room; one that has ended comes first."""
+        best: tuple[int, SourceRunner] | None = None
+        for source in built.sources:
+            if source.finished or not source.room():
+                continue
+            try:
+                reading = source.peek()
+            except Exception:
+                return source  # step() meets it again and reports
+            if reading is None:
+                return source
+            if best is None or reading.stamp_ns < best[0]:
+                best = (reading.stamp_ns, source)
+        if best is None:
+            return None
+        clock = built.clock
+        if clock.rate is not None and not best[1].source.live:
+            if clock.anchor_stamp_ns is None:
+                clock.anchor_stamp_ns = best[0]
+            due = clock.due_mono_ns(best[0])
+            if due is not None and due > monotonic_ns():
+                deadlines = [d for r in built.runners if not r.finished and (d := r.next_deadline()) is not None]
+                time.sleep(max(0.0, (min([due, *deadlines]) - monotonic_ns()) * 1e-9))
+                if min([due, *deadlines]) < due:
+                    return None
+        return best[1]
+
+    def _wait(self, built: Built) -> None:
+        """Nothing could be done: a join waits for its timeout, or nothing ever will."""
+        deadlines = [d for r in built.runners if not r.finished and (d := r.next_deadline()) is not None]
+        if deadlines:
+            time.sleep(max(0.0, (min(deadlines) - monotonic_ns()) * 1e-9))
+            return
+        if self.session.graph.live and not all(s.finished for s in built.sources):
+            time.sleep(0.001)
+            return
+        self._drain()
+        blocked = {
+            e.spec.index
+            for r in built.all
+            if not r.finished and not r.room()
+            for p in r.outputs.values()
+            if (e := p.blocked_by())
+        }
+        blocked |= {e.id for e in self.session.plan.edges if keeps_all(self.session, e.id)}
+        raise RunError(" / ".join(sorted(stuck_text(self.session, e) for e in blocked)) or "the graph is stuck")
+
+    def finish(self, exit_: str, code: int) -> Outcome:
+        session = self.session
+        for runner in self.built.all:
+            if not runner.finished:
+                try:
+                    runner.node.close()
+                except Exception as error:
+                    self.errors.append(f"{runner.node.name}: close: {type(error).__name__}: {error}")
+        session.settle_rest("shutdown")
+        wall_s = (monotonic_ns() - session.started_ns) * 1e-9
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        share = 1.0 / max(1, len(session.node_books))
+        me = {
+            "restarts": 0,
+            "restart_ms": [],
+            "cpu_s": round((usage.ru_utime + usage.ru_stime) * share, 3),
+            "rss_mb": round(rss_mb(os.getpid()), 1),
+        }
+        made = report.make(session, exit_, wall_s, dict.fromkeys(session.node_books, me), self.digests)
+        wrong = report.unbalanced(made)
+        if wrong:
+            self.errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
+            made["exit"], code = "failed", 1
+        lacking = session.accountant.unwritten()
+        if lacking:
+            self.errors += lacking
+            made["exit"], code = "failed", 1
+        if self.display is not None:
+            self.display.stop()
+        return Outcome(made["exit"], code, wall_s, self.errors, made)
+
+
+def run(session: Session, display: Display) -> Outcome:
+    """Run a session here. Exceptions of operators pass through after the books are closed."""
+    try:
+        return Inline(session, display).run()
+    finally:
+        display.stop()
+        session.close()

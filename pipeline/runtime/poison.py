@@ -1,0 +1,179 @@
+"""Frames that made an operator raise: saved with all that `process` was given, to be run again alone.
+
+DIR/poison/NODE-SOURCE-FRAME.npz: an array PORT/NAME for each array of each input (latched ones included), and `pipe`, JSON: the
+node, its config, the error, and per port header and metadata. No pickle, so a frame can be passed on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from pipeline import settings
+from pipeline.errors import FrameError, RunError
+from pipeline.frame import Header
+from pipeline.graph.spec import GraphSpec
+from pipeline.operator import Operator
+from pipeline.runtime import threads
+from pipeline.schema import ports
+
+FOLDER = "poison"
+
+
+@dataclass
+class Poison:
+    """What one call of `process` was given. trigger: the port whose header the outputs carry."""
+
+    node: str
+    trigger: str
+    headers: dict[str, Header]
+    meta: dict[str, dict[str, Any]]
+    missing: tuple[str, ...]
+    config: dict[str, Any]
+    error: str
+    arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> Path:
+        """Raises OSError."""
+        header = self.headers[self.trigger]
+        path = folder / f"{self.node}-{header.source}-{header.frame_id}.npz"
+        told = {
+            "node": self.node,
+            "trigger": self.trigger,
+            "headers": {port: h._asdict() for port, h in self.headers.items()},
+            "meta": self.meta,
+            "missing": list(self.missing),
+            "config": self.config,
+            "error": self.error,
+        }
+        arrays = {f"{port}/{name}": array for port, group in self.arrays.items() for name, array in group.items()}
+        arrays["pipe"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez(path, **arrays)  # type: ignore[arg-type]
+        except OSError:
+            path.unlink(missing_ok=True)  # half a file helps nobody, least of all on a full disk
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Poison:
+        """Raises RunError: not a frame saved here."""
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            told = json.loads(arrays.pop("pipe").tobytes())
+            headers = {port: Header(**h) for port, h in told["headers"].items()}
+            poison = cls(
+                told["node"],
+                told["trigger"],
+                headers,
+                told["meta"],
+                tuple(told["missing"]),
+                told["config"],
+                told["error"],
+            )
+            poison.headers[poison.trigger]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+            raise RunError(f"{path}: needs a frame saved in DIR/poison, got {type(error).__name__}: {error}") from None
+        for name, array in arrays.items():
+            port, _, inner = name.partition("/")
+            array.flags.writeable = False  # as in the run
+            poison.arrays.setdefault(port, {})[inner] = array
+        return poison
+
+
+def changes(poison: Poison, config: Any) -> list[str]:
+    """`max_points was 32 when the frame failed, is 8 now`: what may keep a frame from failing again."""
+    now = settings.plain(config)
+    keys = dict.fromkeys([*poison.config, *now])
+    return [
+        f"{poison.node}.config.{key} was {settings.show(poison.config.get(key))} when the frame failed, "
+        f"is {settings.show(now.get(key))} now"
+        for key in keys
+        if json.dumps(poison.config.get(key)) != json.dumps(now.get(key))
+    ]
+
+
+def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
+    """Call the operator on the frame, here; returns what `process` returned, checked as the engine does.
+
+    A fresh operator: state of earlier frames (a tracker's) is not there. Exceptions of the operator pass through.
+    """
+    from pipeline.runtime.build import make_logger
+
+    node = graph.nodes[poison.node]
+    operator: Operator = node.cls()
+    operator.name, operator.config, operator.threads, operator.log = node.name, node.config, node.threads, make_logger(node.name)
+    operator.out_dir = out
+    operator.headers, operator.header = poison.headers, poison.headers[poison.trigger]
+    operator.meta, operator.missing = poison.meta, poison.missing
+    outputs = ports(node.cls.outputs, node.name)
+
+    def alloc(port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        if port not in outputs:
+            raise FrameError(f"{node.name}: alloc: needs an output port ({', '.join(outputs)}), got {port}")
+        return np.empty(shape, dtype)
+
+    operator._alloc = alloc
+    values = {}
+    for port, spec in ports(node.cls.inputs, node.name).items():
+        arrays = poison.arrays.get(port)
+        values[port] = None if arrays is None else spec.schema.pack(arrays)
+    with threads.limit(node.threads):
+        operator.open()
+        try:
+            result = operator.process(**values)
+            _check(graph, node.name, result)
+        finally:
+            operator.close()
+    return result
+
+
+def _check(graph: GraphSpec, node: str, result: Any) -> None:
+    """What the engine refuses after `process` returned."""
+    outputs = ports(graph.nodes[node].cls.outputs, node)
+    if result is None:
+        return
+    if not outputs:
+        raise FrameError(f"{node}: is a sink, its process() must return None, got {type(result).__name__}")
+    given = {next(iter(outputs)): result} if len(outputs) == 1 else result
+    if not isinstance(given, Mapping):
+        raise FrameError(f"{node}: process() must return {{port: value}} for {', '.join(outputs)}, got {type(result).__name__}")
+    for port, value in given.items():
+        if value is None:
+            continue
+        if port not in outputs:
+            raise FrameError(f"{node}: needs output ports {', '.join(outputs)}, got {port}")
+        arrays = outputs[port].schema.unpack(value, f"{node}.{port}")
+        outputs[port].schema.check(arrays, f"{node}.{port}")
+        needed, there = sum(-(-a.nbytes // 64) * 64 for a in arrays.values()), graph.slot_bytes(node, port)
+        if there and needed > -(-there // 64) * 64:
+            raise FrameError(f"{node}.{port}: frame needs {needed / 1e6:.3g} MB, its slot holds {there / 1e6:.3g} MB")
+
+
+def debug(graph: GraphSpec, poison: Poison, out: Path, *, interactive: bool) -> Any:
+    """`rerun`; when it raises on a terminal, the debugger opens at the line that raised, with everything there."""
+    try:
+        return rerun(graph, poison, out)
+    except Exception as error:
+        if interactive:
+            import pdb
+            import traceback
+
+            traceback.print_exc()
+            print(f"the debugger is at the line that raised; `u` goes up to {poison.node}.process, `q` leaves")
+            pdb.post_mortem(error.__traceback__)
+        raise
+
+
+def as_config(config: Any) -> dict[str, Any]:
+    """A config as it is saved."""
+    return dict(settings.plain(config)) if dataclasses.is_dataclass(config) else {}

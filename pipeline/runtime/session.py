@@ -1,0 +1,169 @@
+"""What one run owns, in whichever placement: its folder, its memory, its books."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import GraphError, RunError
+from pipeline.flow import shm
+from pipeline.flow.ledger import Accountant, EdgeBook, NodeBook
+from pipeline.flow.transport import runtime_root
+from pipeline.graph.plan import Plan, RunOptions
+from pipeline.graph.spec import GraphSpec
+
+if TYPE_CHECKING:
+    from pipeline.recording.recorder import Recorded
+
+RESULTS = ("logs", "poison", "report.json", "_record")
+
+
+@dataclass
+class Outcome:
+    """How a run ended. exit: completed | stopped | failed; recorded: what a recording holds."""
+
+    exit: str
+    code: int
+    wall_s: float
+    errors: list[str]
+    report: dict[str, Any]
+    recorded: Recorded | None = None
+
+
+class Session:
+    """Folder, board, pools and accountant of one run; `close()` leaves nothing behind."""
+
+    def __init__(self, graph: GraphSpec, options: RunOptions) -> None:
+        self.graph, self.options = graph, options
+        self.run_id = f"{graph.name}-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
+        self.plan = Plan(graph, options, self.run_id)
+        self.started_ns = time.monotonic_ns()
+        options.out.mkdir(parents=True, exist_ok=True)
+        self.logs = options.out / "logs"
+        self.logs.mkdir(exist_ok=True)
+        self.folder, self._lock = _make_folder(self.run_id)
+        self.fds: dict[str, Any] = {"pools": {}}
+        try:
+            shape = self.plan.board_shape
+            self.fds["board"] = shm.create(f"{self.run_id}:board", shape.size)
+            self.board = shm.Board(self.fds["board"], shape)
+            for name, size in self.plan.pool_size.items():
+                if size:
+                    fd = shm.create(f"{self.run_id}:{name}", size)
+                    self.fds["pools"][name] = [fd, shm.readonly(fd)]
+                else:
+                    self.fds["pools"][name] = [-1, -1]
+        except BaseException:
+            self.close()
+            raise
+        plan = self.plan
+        sinks = {n for n, node in graph.nodes.items() if node.is_sink}
+        self.edge_books = [EdgeBook(e.name, e.dst_node if e.dst_node in sinks else None) for e in plan.edges]
+        self.node_books = {name: NodeBook() for name in plan.node_index}
+        ports = [(plan.node_index[p.node], p.edges) for p in plan.ports]
+        self.accountant = Accountant(
+            self.board,
+            self.edge_books,
+            list(self.node_books.values()),
+            ports,
+            plan.sources,
+            self.logs / "drops.jsonl",
+            options.out,
+        )
+
+    def all_fds(self) -> list[int]:
+        return [self.fds["board"], *(fd for pair in self.fds["pools"].values() for fd in pair if fd >= 0)]
+
+    def start_message(self) -> dict[str, Any]:
+        """What every process is told when all are ready: the graph clock and where sources end."""
+        graph, plan, options = self.graph, self.plan, self.options
+        found = {name: f for name, f in graph.found.items() if not graph.nodes[name].cls.live}
+        firsts = [int(f.stamps_ns[0]) for f in found.values() if f.stamps_ns is not None and len(f.stamps_ns)]
+        limits: dict[str, int] = {}
+        last_stamp = None
+        if options.frames is not None:
+            first = plan.sources[0]
+            limits[first] = options.frames
+            stamps = found[first].stamps_ns if first in found else None
+            if stamps is not None and options.frames > 0 and len(stamps):
+                last_stamp = int(stamps[min(options.frames, len(stamps)) - 1])
+        return {
+            "anchor_mono_ns": time.monotonic_ns(),
+            "anchor_stamp_ns": min(firsts) if firsts else None,
+            "rate": plan.rate,
+            "live": graph.live,
+            "limits": limits,
+            "last_stamp_ns": last_stamp,
+            "horizon_ns": -(2**62) if options.rate == "step" else None,
+        }
+
+    def settle_rest(self, reason: str) -> None:
+        """After the last process has ended: whatever is still open ends here, by name."""
+        self.accountant.drain()
+        for index in range(len(self.edge_books)):
+            self.accountant.settle_all(index, reason)
+
+    def close(self) -> None:
+        if hasattr(self, "accountant"):
+            self.accountant.close()
+        for fd in [self.fds.get("board", -1), *(fd for pair in self.fds["pools"].values() for fd in pair)]:
+            if fd >= 0:
+                os.close(fd)
+        self.fds = {"pools": {}}
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+
+
+def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
+    """Refuse a folder that holds results, or with `--overwrite` remove just those of this graph."""
+    there = [name for name in (*graph.nodes, *RESULTS) if (out / name).exists()]
+    if there and not overwrite:
+        raise GraphError(f"{out}: needs a folder without results, got {', '.join(there)}; use --overwrite or another --out")
+    for name in there:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GraphError(
+            f"{out}: needs a folder that can be made and written, got: {error.strerror}; use another --out"
+        ) from None
+
+
+def _make_folder(run_id: str) -> tuple[Path, int]:
+    """A locked folder for the run's sockets; folders whose owner is gone are swept first."""
+    root = runtime_root()
+    gate = os.open(root / ".gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        for other in root.iterdir():
+            if other.is_dir():
+                _sweep(other)
+        folder = root / run_id
+        folder.mkdir(mode=0o700)
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return folder, lock
+    except OSError as error:
+        raise RunError(f"{root}: cannot make the run's folder: {error}; set XDG_RUNTIME_DIR") from None
+    finally:
+        os.close(gate)
+
+
+def _sweep(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)

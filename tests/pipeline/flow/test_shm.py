@@ -1,0 +1,241 @@
+"""Pools and the board: where things lie, who may write, when a view's slot comes back."""
+
+import errno
+import gc
+import itertools
+import mmap
+import os
+from collections import deque
+
+import numpy as np
+import pytest
+
+from pipeline.errors import RunError
+from pipeline.flow import shm
+from pipeline.flow.shm import Board, BoardShape, Delivery, Mapping, layout, pool_bytes, view
+
+# -- layout ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ports", "total"),
+    [
+        ([], 0),
+        ([("out", 0, 0)], 0),
+        ([("out", 1, 8)], mmap.PAGESIZE),
+        ([("out", 3, 1000)], mmap.PAGESIZE),  # 3 x (64 + 1024)
+        ([("a", 2, 4096), ("b", 1, 1)], 4 * mmap.PAGESIZE),  # a: 2 x 4160 -> three pages, b: one
+    ],
+)
+def test_pool_size(ports, total):
+    assert pool_bytes(layout(ports)) == total
+
+
+def test_slots_do_not_overlap():
+    places = layout([("a", 3, 100), ("empty", 0, 0), ("b", 2, 65), ("c", 4, 4096)])
+    spans = [
+        (p.offset + i * p.stride, p.offset + i * p.stride + shm.SLOT_HEADER + p.slot_bytes)
+        for p in places
+        for i in range(p.slots)
+    ]
+    assert spans == sorted(spans)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert spans[-1][1] <= pool_bytes(places)
+    assert all(start % 64 == 0 for start, _ in spans)
+    assert all(p.offset % mmap.PAGESIZE == 0 for p in places)
+
+
+def test_board_words_do_not_overlap():
+    shape = BoardShape([3, 0, 5], nodes=2, processes=2)
+    spans = []
+    for edge, slots in enumerate(shape.edge_slots):
+        spans += [(shape.lease_base[edge], shape.lease_base[edge] + 4 * slots + 1)]
+    spans += [(shape.node_base + i * shm.NODE_WORDS, shape.node_base + (i + 1) * shm.NODE_WORDS) for i in range(2)]
+    spans += [(shape.ring_base + i * shape.ring_stride, shape.ring_base + (i + 1) * shape.ring_stride) for i in range(2)]
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+    assert spans[-1][1] * 8 <= shape.size
+    assert BoardShape(*shape.pack()).size == shape.size
+
+
+@pytest.fixture
+def board():
+    shape = BoardShape([2], nodes=1, processes=1)
+    fd = shm.create("test:board", shape.size)
+    made = Board(fd, shape)
+    os.close(fd)
+    return made
+
+
+def test_leases(board):
+    board.words[board.lease(0, 1)] = 7
+    board.words[board.lease(0, 1) + 2] = 5
+    assert board.leases(0, 2).tolist() == [[0, 0, 0], [7, 0, 5]]
+
+
+def test_item_of_the_last_committed_step_is_whole(board):
+    """Two places take turns: naming step 3 leaves the name of step 2."""
+    board.set_item(0, 2, "0000/000017")
+    board.set_item(0, 3, "0000/0")
+    assert (board.item(0, 2), board.item(0, 3)) == ("0000/000017", "0000/0")
+    board.set_item(0, 4, "")
+    assert board.item(0, 4) == ""
+
+
+@pytest.mark.parametrize(("item", "kept"), [("x" * 500, "x" * 127), ("é", "é")])
+def test_long_items_are_cut(board, item, kept):
+    board.set_item(0, 0, item)
+    assert board.item(0, 0) == kept
+    assert board.words[board.node(0)] == 0, "the words beside it are untouched"
+    assert board.words[board.ring(0)] == 0
+
+
+def test_the_latest_status(board):
+    assert board.status(0) == ""
+    for text in ("one", "a longer one", "2", ""):
+        board.set_status(0, text)
+        assert board.status(0) == text
+    board.set_status(0, "x" * 500)
+    board.set_item(0, 1, "0000/000017")
+    assert board.status(0) == "x" * 255
+    board.set_status(0, "y" * 500)
+    assert (board.status(0), board.item(0, 1)) == ("y" * 255, "0000/000017")
+    assert board.words[board.ring(0)] == 0, "the words beside it are untouched"
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_memfd_is_touched_named_and_sealed():
+    fd = shm.create("run-1:node", 3 * mmap.PAGESIZE)
+    try:
+        assert os.readlink(f"/proc/self/fd/{fd}") == "/memfd:pipe:run-1:node (deleted)"
+        assert not os.get_inheritable(fd)
+        assert os.fstat(fd).st_blocks * 512 == 3 * mmap.PAGESIZE, "every page exists already"
+        for size in (0, 10 * mmap.PAGESIZE):
+            with pytest.raises(PermissionError):
+                os.ftruncate(fd, size)
+    finally:
+        os.close(fd)
+
+
+def test_too_little_memory_is_an_error_with_a_hint(monkeypatch):
+    def full(fd, offset, length):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(RunError) as error:
+        shm.create("run:big", 3_000_000)
+    assert (
+        str(error.value)
+        == "run:big: needs 3.0 MB of memory for its frames, got: No space left on device; lower pool: slots or max_mb"
+    )
+
+
+def test_readers_cannot_map_for_writing():
+    fd = shm.create("run:node", mmap.PAGESIZE)
+    reader = shm.readonly(fd)
+    try:
+        with pytest.raises(PermissionError):
+            mmap.mmap(reader, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        writer, seen = Mapping(fd, mmap.PAGESIZE, write=True), Mapping(reader, mmap.PAGESIZE, write=False)
+        writer.view[10] = 42
+        assert seen.view[10] == 42
+        assert not seen.bytes.flags.writeable
+        with pytest.raises(TypeError):
+            seen.view[10] = 1
+    finally:
+        os.close(fd)
+        os.close(reader)
+
+
+# -- views ----------------------------------------------------------------------------------------------------------------
+
+
+class Pool:
+    def __init__(self):
+        fd = shm.create("run:node", mmap.PAGESIZE)
+        self.memory = Mapping(fd, mmap.PAGESIZE, write=True)
+        os.close(fd)
+        self.memory.view[: 16 * 4] = np.arange(16, dtype=np.float32).tobytes()
+        self.released = deque()
+
+    def view(self, shape=(4, 4), token=("slot", 1)):
+        return view(self.memory.address, "<f4", shape, Delivery(self.released, token))
+
+
+def keep_in_exception(array):
+    try:
+        raise ValueError(len(array))
+    except ValueError as error:
+        return error
+
+
+def keep_in_cycle(array):
+    node = {"array": array}
+    node["self"] = node
+    return node
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a: a,
+        lambda a: a[1:3][0],
+        lambda a: a.reshape(2, 8).T,
+        lambda a: a.view(np.uint8)[5:],
+        np.asarray,
+        memoryview,
+        lambda a: np.frombuffer(a, np.uint32),
+        lambda a: a.flat,
+        keep_in_exception,
+        keep_in_cycle,
+    ],
+    ids=["itself", "slice", "reshape", "other dtype", "asarray", "memoryview", "frombuffer", "flat", "exception", "cycle"],
+)
+def test_whatever_is_made_of_a_view_keeps_it(make):
+    pool = Pool()
+    kept = make(pool.view())
+    gc.collect()
+    assert list(pool.released) == [], "still in use"
+    del kept
+    gc.collect()
+    assert list(pool.released) == [("slot", 1)], "once"
+
+
+def test_copies_keep_nothing():
+    pool = Pool()
+    array = pool.view()
+    copies = [array.copy(), array + 1, array.tolist(), np.ascontiguousarray(array.T)]
+    del array
+    assert list(pool.released) == [("slot", 1)]
+    assert len(copies) == 4
+
+
+def test_several_arrays_of_one_frame_release_once():
+    pool = Pool()
+    owner = Delivery(pool.released, "frame")
+    arrays = [view(pool.memory.address + 16 * i, "<f4", (4,), owner) for i in range(3)]
+    del owner
+    while arrays:
+        assert list(pool.released) == []
+        arrays.pop()
+    assert list(pool.released) == ["frame"]
+
+
+def test_a_view_reads_the_memory_and_cannot_write():
+    pool = Pool()
+    array = pool.view((2, 3))
+    assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert array.__array_interface__["data"] == (pool.memory.address, True)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0] = 1
+    with pytest.raises(ValueError, match="cannot set WRITEABLE flag"):
+        array.flags.writeable = True
+
+
+def test_empty_view():
+    pool = Pool()
+    array = pool.view((0, 4))
+    assert array.shape == (0, 4)
+    del array
+    assert list(pool.released) == [("slot", 1)]

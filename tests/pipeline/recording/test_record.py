@@ -1,0 +1,319 @@
+"""`--record`: what is in the file is what the ledger says was delivered, whatever is killed, stopped or full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from mcap_files import check_recorded, drops, seek, stream
+from pipe_runs import check_account, check_balance, wait_for
+
+import pipeline
+from pipeline.graph.load import parse
+from pipeline.operator import Resume
+from pipeline.recording.playback import Recording
+from pipeline.recording.recorder import MAX_QUEUE, Record, Recorder, with_recorder
+
+CHAIN = """
+  src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
+  two: {driver: test.counter, config: {frames: 60}}
+  sum: {op: test.sum, inputs: {data: src.out}, config: {checksum: true}}
+  snk: {op: test.null, inputs: {in: sum.out}, config: {write: true}}
+"""
+BOTH = {"src.out": range(60), "two.out": range(60)}
+LIVE = """
+  src: {driver: test.blob, config: {bytes: 5000, frames: %d, rate_hz: 100, checksum: true}, live: true}
+  snk: {op: test.null, inputs: {in: src.out}, config: {write: true}}
+"""
+
+
+def test_nothing_to_record(pipe):
+    graph = pipe.graph(CHAIN.replace("frames: 60", "frames: 0"))
+    ended = pipe.run(graph, "--record", str(pipe.folder / "r.mcap"))
+    assert ended.code == 0, ended.stderr
+    assert seek(pipe.folder / "r.mcap") == {}
+    assert "recorded 0 frames" in ended.stdout
+
+
+@pytest.mark.parametrize("place", [[], ["--place", "inline"]])
+def test_all_of_it(pipe, place):
+    graph, file = pipe.graph(CHAIN), pipe.folder / "sub" / "r.mcap"
+    plain = pipe.run(graph, *place)
+    ended = pipe.run(graph, "--record", str(file), *place)
+    assert ended.code == 0, ended.stderr
+    check_account(ended, graph, range(60))
+    check_recorded(file, ended, BOTH)
+    assert drops(file) == []
+    assert ended.stdout.splitlines()[-1] == f"  recorded 120 frames, {file.stat().st_size / 1e6:.1f} MB, lost 0: {file}"
+    assert ended.report["digest"]["snk"] == plain.report["digest"]["snk"], "whoever watches changes nothing"
+    assert ended.report["sinks"]["_record"]["frames"] == 120
+    assert "_record" not in ended.report["digest"], "the order of two sources is no fact"
+
+
+def test_chosen_ports(pipe):
+    graph, file = pipe.graph(CHAIN), pipe.folder / "r.mcap"
+    assert pipe.run(graph, "--record", str(file), "--record-ports", "sum.out,src.out").code == 0
+    assert {topic: len(ids) for topic, ids in seek(file).items()} == {"/sum/out": 60, "/src/out": 60}
+    file = pipe.folder / "all.mcap"
+    assert pipe.run(graph, "--record", str(file), "--record-ports", "all").code == 0
+    assert set(seek(file)) == {"/src/out", "/two/out", "/sum/out"}
+
+
+@pytest.mark.parametrize("step", ["received", "processing", "processed", "committed", "released"])
+@pytest.mark.parametrize("count", [1, 40, 55])
+def test_killed_at_each_step(pipe, step, count):
+    """The frames in work are lost by name, and they are not in the file even if they were written; all others are."""
+    graph, file = pipe.graph(CHAIN), pipe.folder / "r.mcap"
+    ended = pipe.run(graph, "--record", str(file), "--inject", f"_record:{step}@{count}")
+    assert ended.code == 0, ended.stderr
+    assert ended.report["nodes"]["_record"]["restarts"] == 1
+    check_account(ended, graph, range(60))
+    check_recorded(file, ended, BOTH)
+    lost = [d for d in ended.drops if "_record" in d["edge"]]
+    assert all(d["reason"] == "restart" for d in lost) and len(lost) <= 2 * (MAX_QUEUE + 1)
+    assert f"lost {len(lost)}: " in ended.stdout
+
+
+@pytest.mark.parametrize("node", ["src", "sum"])
+def test_killed_beside_the_recorder(pipe, node):
+    graph, file = pipe.graph(CHAIN), pipe.folder / "r.mcap"
+    ended = pipe.run(graph, "--record", str(file), "--inject", f"{node}:sent@20")
+    assert ended.code == 0, ended.stderr
+    check_account(ended, graph, range(60))
+    check_recorded(file, ended, BOTH)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_whole_run_killed(pipe, number):
+    """kill -9 in the middle: readable to the last frame that was written, by the standard reader, without a repair."""
+    graph, file = pipe.graph(CHAIN.replace("frames: 60", "frames: 100000, rate_hz: 200")), pipe.folder / "r.mcap"
+    running = pipe.start(graph, "--record", str(file), "--rate", "1.0")
+    running.wait_lines("snk", 100)
+    running.signal(number)
+    ended = running.end()
+    there = stream(file)
+    for topic in ("/src/out", "/two/out"):
+        assert there[topic] == list(range(len(there[topic]))) and len(there[topic]) >= 80
+    again = pipe.pipe("replay", str(file), str(graph), "--out", str(pipe.folder / "again"), "--rate", "max")
+    assert again.code == 0, again.stderr
+    unfinished = f"warning: {file} has no summary: the run was killed, or still goes on; what is complete is played\n"
+    if number == signal.SIGKILL:
+        assert again.stderr == unfinished
+    if number == signal.SIGTERM:
+        assert ended.code == 143
+        n = len(drops(file))
+        assert seek(file) == there, "finished, and the same"
+        assert again.stderr == (f"warning: {file} lacks {n} frames that its recorder lost (channel /pipe/drops)\n" if n else "")
+        assert {d["reason"] for d in drops(file)} <= {"shutdown"}
+
+
+def test_a_stopped_recorder_slows_nobody(pipe):
+    """Live: while it stands still it holds one frame, and what it misses is named, in the ledger and in the file."""
+    graph, file = pipe.graph(LIVE % 200), pipe.folder / "r.mcap"
+    running = pipe.start(graph, "--record", str(file))
+    running.wait_lines("snk", 40)
+    running.kill("_record", signal.SIGSTOP)
+    before = running.lines("snk")
+    running.wait_lines("snk", before + 60)
+    running.kill("_record", signal.SIGCONT)
+    ended = running.end()
+    assert ended.code == 0, ended.stderr
+    check_balance(ended)
+    check_recorded(file, ended, {"src.out": range(200)})
+    lost = [d for d in ended.drops if "_record" in d["edge"]]
+    assert {d["reason"] for d in lost} == {"queue_full"} and len(lost) >= 50
+    assert len(ended.ids("snk")) > 100, "the other reader went on seeing most"
+
+
+def test_a_killed_recorder_of_a_live_graph(pipe):
+    """Its successor goes on in the same file; what passed meanwhile is named."""
+    graph, file = pipe.graph(LIVE % 1_000_000), pipe.folder / "r.mcap"
+    running = pipe.start(graph, "--record", str(file))
+    running.wait_lines("snk", 40)
+    running.kill("_record")
+    size = file.stat().st_size
+    wait_for(lambda: file.stat().st_size > size + 100_000, 30, "the successor's frames")
+    running.signal(signal.SIGTERM)
+    ended = running.end()
+    assert ended.code == 143, ended.stderr
+    check_balance(ended)
+    check_recorded(file, ended, {"src.out": range(ended.report["edges"]["src.out->_record.src.out"]["produced"])})
+    reasons = {d["reason"] for d in ended.drops if "_record" in d["edge"]}
+    assert "queue_full" in reasons and reasons <= {"queue_full", "restart", "shutdown"}
+
+
+def test_a_live_tap_leases_one_slot():
+    """What the recorder costs in memory: one slot of each port live; a queue like any sink's offline."""
+    text = "version: 1\nnodes:\n" + LIVE % 5
+    record = Record(Path("r.mcap"))
+    for live, more in ((True, 1), (False, MAX_QUEUE + 1)):
+        spec = parse(text, "g.yaml", {"src.live": live})
+        with_ = with_recorder(spec, record)
+        assert with_.slots("src", "out") == spec.slots("src", "out") + more
+        assert with_.window(with_.edges_from("src", "out")[1]) == more
+
+
+@pytest.mark.parametrize(("nbytes", "size"), [(8, MAX_QUEUE), (100_000, 10), (1_000_000, 4), (50_000_000, 4)])
+def test_how_much_waits_for_the_recorder(nbytes, size):
+    """Small frames wait in larger numbers, to be written together; of large ones as many as for any sink."""
+    text = f"version: 1\nnodes:\n  src: {{driver: test.blob, config: {{bytes: {nbytes}}}}}\n"
+    spec = with_recorder(parse(text, "g.yaml"), Record(Path("r.mcap")))
+    assert spec.queue("_record", "src.out").size == size
+
+
+# ---- the disk
+
+
+class Disk:
+    """os.pwritev on a disk that has room for so many bytes more."""
+
+    def __init__(self, monkeypatch, room: int) -> None:
+        self.room, self._write = room, os.pwritev
+        monkeypatch.setattr(os, "pwritev", self)
+
+    def __call__(self, fd, buffers, at):
+        data = b"".join(bytes(b) for b in buffers)[: self.room]
+        if not data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.room -= len(data)
+        return self._write(fd, [data], at)
+
+
+def test_a_full_disk_stops_an_offline_run(tmp_path, monkeypatch):
+    """In one line; what was recorded before is there."""
+    graph = tmp_path / "g.yaml"
+    graph.write_text("version: 1\nnodes:\n" + CHAIN)
+    disk = Disk(monkeypatch, 100_000)
+    outcome = pipeline.run(graph, out=tmp_path / "out", place="inline", record=tmp_path / "r.mcap")
+    assert (outcome.exit, outcome.code) == ("failed", 1)
+    n = len(stream(tmp_path / "r.mcap")["/src/out"])
+    assert outcome.errors[0] == (
+        f"_record: frame src:{n} ({n:06d}): {tmp_path / 'r.mcap'}: cannot write src.out of src:{n}: No space left on device; "
+        "what came before is complete; free space, or record to another disk?"
+    )
+    assert n >= 5
+    assert disk.room == 0
+
+
+def test_a_full_disk_costs_a_live_run_only_its_recording(tmp_path, monkeypatch):
+    graph = tmp_path / "g.yaml"
+    graph.write_text("version: 1\nnodes:\n" + LIVE % 30)
+    Disk(monkeypatch, 60_000)
+    outcome = pipeline.run(graph, out=tmp_path / "out", place="inline", record=tmp_path / "r.mcap")
+    edges = outcome.report["edges"]
+    assert edges["src.out->snk.in"]["delivered"] >= 29
+    recorded = edges["src.out->_record.src.out"]
+    there = stream(tmp_path / "r.mcap")["/src/out"]
+    assert recorded["delivered"] == len(there) < 15
+    assert recorded["dropped"]["error"] >= 10
+
+
+def test_no_room_for_the_summary(tmp_path, monkeypatch):
+    """The recording is complete without it, and the run says so."""
+    graph = tmp_path / "g.yaml"
+    graph.write_text("version: 1\nnodes:\n" + CHAIN)
+    import pipeline.recording.recorder
+
+    finish = pipeline.recording.recorder.finish
+
+    def full(session, outcome):
+        Disk(monkeypatch, 300)
+        finish(session, outcome)
+
+    monkeypatch.setattr(pipeline.recording.recorder, "finish", full)
+    outcome = pipeline.run(graph, out=tmp_path / "out", place="inline", record=tmp_path / "r.mcap")
+    text = f"{tmp_path / 'r.mcap'}: cannot write its summary: No space left on device; it is complete without, readers scan it"
+    assert (outcome.exit, outcome.code, outcome.errors) == ("completed", 1, [text])
+    assert {topic: len(ids) for topic, ids in stream(tmp_path / "r.mcap").items()} == {"/src/out": 60, "/two/out": 60}
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch):
+    """Not even the beginning: one line, and no file that is none."""
+    graph, file = tmp_path / "g.yaml", tmp_path / "r.mcap"
+    graph.write_text("version: 1\nnodes:\n" + CHAIN)
+    Disk(monkeypatch, 0)
+    outcome = pipeline.run(graph, out=tmp_path / "out", place="inline", record=file)
+    text = f"{file}: cannot begin the recording: No space left on device; record to another disk?"
+    assert (outcome.exit, outcome.code, outcome.errors) == ("failed", 1, [text])
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("left", [b"", b"\x89MCAP0\r\n\x01"])
+def test_a_predecessor_that_died_at_the_very_beginning(tmp_path, left):
+    """It had not written a frame: whatever it left, the successor begins."""
+    spec = with_recorder(parse("version: 1\nnodes:\n" + CHAIN, "g.yaml"), Record(tmp_path / "r.mcap"))
+    (tmp_path / "r.mcap").write_bytes(left)
+    recorder = Recorder()
+    recorder.config, recorder.out_dir, recorder.resume = spec.nodes["_record"].config, tmp_path, Resume(1, -1, "", 0)
+    recorder.open()
+    recorder.close()
+    assert stream(tmp_path / "r.mcap") == {}
+    Recording(tmp_path / "r.mcap").close()
+
+
+# ---- refused before anything starts
+
+
+@pytest.mark.parametrize(
+    ("args", "make", "text"),
+    [
+        ([], b"x", "{d}/r.mcap: needs a file that is not there yet, got one; use --overwrite or another --record"),
+        (["--overwrite"], b"#!/bin/sh", "{d}/r.mcap: needs an MCAP file to overwrite, got one that begins with b'#!/bin/s'"),
+        (["--record", "{d}"], None, "{d}: needs a file to record to, got a folder; --record {d}/run.mcap?"),
+        (
+            ["--record", "/proc/nothing/r.mcap"],
+            None,
+            "/proc/nothing/r.mcap: needs a file that can be written, got: No such file or directory; use another --record",
+        ),
+        (
+            ["--record-ports", "src.uot"],
+            None,
+            "--record-ports src.uot: needs sources, all, or NODE.PORT of the graph; did you mean src.out?",
+        ),
+        (["--record-ports", ""], None, "--record-ports : needs at least one port that is not static, got none"),
+    ],
+)
+def test_refused(pipe, args, make, text):
+    if make is not None:
+        (pipe.folder / "r.mcap").write_bytes(make)
+    args = ["--record", "{d}/r.mcap", *args]
+    ended = pipe.run(pipe.graph(CHAIN), *(a.replace("{d}", str(pipe.folder)) for a in args))
+    assert (ended.code, ended.stderr) == (2, f"error: {text.replace('{d}', str(pipe.folder))}\n")
+    assert not ended.out.exists(), "nothing has started"
+
+
+def test_overwrite_takes_an_older_recording(pipe):
+    graph, file = pipe.graph(CHAIN), pipe.folder / "r.mcap"
+    assert pipe.run(graph, "--record", str(file), "--frames", "50").code == 0
+    assert pipe.run(graph, "--record", str(file), "--overwrite", "--frames", "20").code == 0
+    assert len(seek(file)["/src/out"]) == 20
+
+
+def test_without_the_package(pipe):
+    """One line before the start; everything else works without it."""
+    (pipe.folder / "mcap.py").write_text("raise ImportError('not here')")
+    env = {"PYTHONPATH": f"{pipe.folder}:{os.environ.get('PYTHONPATH', '')}"}
+    ended = pipe.run(pipe.graph(CHAIN), "--record", str(pipe.folder / "r.mcap"), env=env)
+    text = "recordings: need the package mcap, which is not installed; pip install 'perception-pipe[record]'"
+    assert (ended.code, ended.stderr) == (2, f"error: {text}\n")
+    ended = pipe.run(pipe.graph(CHAIN), env=env, verb=["replay", "r.mcap"])
+    assert (ended.code, ended.stderr) == (2, f"error: {text}\n")
+    assert pipe.run(pipe.graph(CHAIN), env=env).code == 0
+
+
+def test_a_source_that_cannot_serve_a_port_nobody_works_with(pipe, tmp_path):
+    """KITTI without pictures: recording asks for them and takes no for an answer."""
+    root = tmp_path / "kitti"
+    (root / "velodyne" / "0000").mkdir(parents=True)
+    for i in range(3):
+        (root / "velodyne" / "0000" / f"{i:06d}.bin").write_bytes(bytes(16 * 5))
+    graph, file = pipe.graph(f"""
+  scans: {{driver: kitti.tracking, config: {{root: {root}}}}}
+  snk:   {{op: test.null, inputs: {{in: scans.points}}, config: {{write: true}}}}
+"""), pipe.folder / "r.mcap"  # fmt: skip
+    ended = pipe.run(graph, "--record", str(file))
+    assert ended.code == 0, ended.stderr
+    assert seek(file) == {"/scans/points": [0, 1, 2]}

@@ -1,0 +1,152 @@
+"""What one run owns: its folder among those of others, its memory, where its sources end."""
+
+import fcntl
+import os
+
+import numpy as np
+import pytest
+
+from pipeline.errors import GraphError, RunError
+from pipeline.flow import shm
+from pipeline.graph import load as graph
+from pipeline.graph.plan import RunOptions
+from pipeline.runtime.session import Session, prepare_out
+
+TEXT = """version: 1
+nodes:
+  a: {driver: test.counter, config: {frames: 10, rate_hz: 10}}
+  b: {driver: test.counter, config: {frames: 5, start: 3, rate_hz: 10}}
+  sa: {op: test.null, inputs: {in: a.out}}
+  sb: {op: test.null, inputs: {in: b.out}}
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def session(text=TEXT, **options):
+        made.append(Session(graph.parse(text, "t.yaml"), RunOptions(tmp_path / "out", **options)))
+        return made[-1]
+
+    yield session
+    for one in made:
+        if one.fds["pools"]:
+            one.close()
+    made.clear()  # pytest keeps the fixture a little longer, and it would keep the mapped boards
+
+
+def folders(runtime):
+    return sorted(p.name for p in (runtime / "pipe").iterdir() if p.is_dir())
+
+
+def test_it_leaves_nothing(make, runtime):
+    session = make()
+    assert folders(runtime) == [session.run_id]
+    assert (runtime / "pipe" / session.run_id).stat().st_mode & 0o777 == 0o700
+    fds = session.all_fds()
+    assert len(fds) == 1 + 2 * 2, "the board, and two descriptors of each producer's pool"
+    session.close()
+    assert folders(runtime) == []
+
+
+def test_folders_of_the_dead_are_swept_those_of_the_living_stay(make, runtime):
+    for name in ("dead", "living", "without-lock"):
+        (runtime / "pipe" / name).mkdir(parents=True)
+        (runtime / "pipe" / name / "c0.0").touch()
+    (runtime / "pipe" / "dead" / "lock").touch()
+    held = os.open(runtime / "pipe" / "living" / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    session = make()
+    assert folders(runtime) == sorted(["living", session.run_id])
+    os.close(held)
+    second = make()
+    assert folders(runtime) == sorted([session.run_id, second.run_id])
+    session.close()
+    second.close()
+
+
+def test_no_memory_leaves_no_folder(make, runtime, monkeypatch):
+    real = shm.create
+
+    def full(name, size):
+        if name.endswith(":b"):
+            raise RunError(f"{name}: full")
+        return real(name, size)
+
+    monkeypatch.setattr(shm, "create", full)
+    with pytest.raises(RunError, match="full"):
+        make()
+    assert folders(runtime) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "limits", "last_stamp_ns"),
+    [
+        ({}, {}, None),
+        ({"frames": 0}, {"a": 0}, None),
+        ({"frames": 1}, {"a": 1}, 1_000_000_000),
+        ({"frames": 4}, {"a": 4}, 1_300_000_000),
+        ({"frames": 99}, {"a": 99}, 1_900_000_000),
+    ],
+)
+def test_where_sources_end(make, options, limits, last_stamp_ns):
+    start = make(**options).start_message()
+    assert (start["limits"], start["last_stamp_ns"]) == (limits, last_stamp_ns)
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(None, None), ("max", None), ("step", None), (2.5, 2.5)])
+def test_the_clock_starts_at_the_first_stamp_of_all(make, rate, expected):
+    start = make(rate=rate).start_message()
+    assert (start["anchor_stamp_ns"], start["rate"], start["live"]) == (1_000_000_000, expected, False)
+    assert (start["horizon_ns"] is not None) == (rate == "step")
+
+
+def test_live_files_play_at_their_own_rate(make):
+    start = make(TEXT.replace("frames: 10, rate_hz: 10}", "frames: 10, rate_hz: 10}, live: true")).start_message()
+    assert (start["rate"], start["live"]) == (1.0, True)
+
+
+def test_slots_and_windows(make):
+    """block: a queue of 4 and one in work; one more slot is being written."""
+    plan = make().plan
+    (port,) = [p for p in plan.ports if p.node == "a"]
+    assert (port.layout.slots, port.layout.slot_bytes) == (6, 64)
+    assert [(e.policy, e.size, e.window, e.holds, e.slots) for e in plan.edge_specs] == [("block", 4, 5, 0, 6)] * 2
+    assert plan.board_shape.processes == 4
+
+
+def test_prepare_out(tmp_path):
+    spec = graph.parse(TEXT, "t.yaml")
+    out = tmp_path / "deep" / "out"
+    prepare_out(spec, out, overwrite=False)
+    assert list(out.iterdir()) == []
+    (out / "other").mkdir()
+    prepare_out(spec, out, overwrite=False)
+    (out / "sa").mkdir()
+    (out / "report.json").touch()
+    with pytest.raises(GraphError) as error:
+        prepare_out(spec, out, overwrite=False)
+    assert str(error.value) == f"{out}: needs a folder without results, got sa, report.json; use --overwrite or another --out"
+    prepare_out(spec, out, overwrite=True)
+    assert [p.name for p in out.iterdir()] == ["other"]
+
+
+def test_events_reach_the_books(make):
+    """One frame by hand, through the very memory that the processes share."""
+    from pipeline.flow.ledger import DELIVERED, PUBLISHED, Log, who
+
+    session = make()
+    writer = Log(session.board, session.plan.process_index["a"], lambda: None)
+    reader = Log(session.board, session.plan.process_index["sa"], lambda: None)
+    (port,) = [p for p in session.plan.ports if p.node == "a"]
+    (edge,) = port.edges
+    for i in range(3):
+        writer.add(PUBLISHED, port.index, 1 + i, who(0, i), i, 8, 8)
+    writer.commit()
+    reader.add(DELIVERED, edge, 1, who(0, 0), 0, 10)
+    reader.commit()
+    session.settle_rest("shutdown")
+    book = session.edge_books[edge]
+    assert (book.produced, book.delivered, book.dropped, book.in_flight) == (3, 1, {"shutdown": 2}, 0)
+    assert np.count_nonzero(session.board.leases(edge, 6)) == 0
