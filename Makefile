@@ -38,7 +38,7 @@ soak: $(READY)  ## an hour of a robot's graph: do memory and p99 stay flat? SECO
 
 SEED ?= 0
 chaos: $(READY)  ## kill every node at every step and at random, thousands of times: is every frame and slot accounted for? a quarter of an hour on 2 idle cores
-	nice -n 10 $(BIN)/python -m bench.chaos --seed $(SEED) --jobs 2
+	PYTHONPATH=tests nice -n 10 $(BIN)/python -m chaos --seed $(SEED) --jobs 2
 
 # Not in the test extra: its list of packages has opencv-python, which writes over opencv-python-headless; it needs none of them here.
 trackeval: $(READY)  ## install TrackEval, which tests and `pipe bench eval` compare with where it is there

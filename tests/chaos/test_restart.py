@@ -1,11 +1,11 @@
 """Parts of a tracking graph are killed in the middle: the files of its writers are complete but for the frames the ledger names.
 
-Everything is compared with a run that nobody disturbed, frame by frame and byte by byte; see bench/restart.py.
+Everything is compared with a run that nobody disturbed, frame by frame and byte by byte; see restart.py.
 """
 
 import pytest
 
-from bench import restart
+from chaos import restart
 from operators.detect import weights
 
 TRAFFIC = """

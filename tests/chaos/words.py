@@ -1,8 +1,11 @@
 """The words that say who holds which slot, read from the supervisor's memfds by their layout. Knows nothing of the engine.
 
-Board (see flow/shm.py): u64 words. From word 8 on, per edge in file order: per slot `sent | received | released | done`,
-then `armed`, then up to a multiple of 8. Pool of a node with one port: `slots` times 64 bytes of header (generation u64, crc u64)
-and the payload, padded to 64.
+The layout is that of the docstring of pipeline/flow/shm.py and of docs/decisions/001-frame-life.md. A change of the board there
+is repeated here, in the constants below and in `Words.taken`; tests/chaos/test_chaos.py compares the two.
+
+Board: u64 words. FIRST_LEASE words of header; then per edge, in the order of the readers in the graph file: per slot
+`sent | received | released | done`, then `armed`, then padding up to a multiple of EDGE_ALIGN words.
+Pool of a node with one port: per slot SLOT_HEADER bytes (generation u64, crc u64, padding) and the payload, padded to SLOT_ALIGN.
 """
 
 from __future__ import annotations
@@ -14,7 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_LEASE = struct.Struct("<4Q")
+WORD = 8
+"""Bytes of a word."""
+FIRST_LEASE = 8
+"""Words before the first edge."""
+LEASE = struct.Struct("<4Q")
+"""sent, received, released, done: generations, one writer each."""
+LEASE_WORDS = LEASE.size // WORD
+AFTER_LEASES = 1
+"""`armed`."""
+EDGE_ALIGN = 8
+SLOT_HEADER = SLOT_ALIGN = 64
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ class Words:
         self._pools = {}
         for name, node in nodes.items():
             for port in node.get("pool", {}).values():
-                stride = 64 + -(-int(port["max_mb"] * 1e6) // 64) * 64
+                stride = SLOT_HEADER + _padded(int(port["max_mb"] * 1e6), SLOT_ALIGN)
                 self._pools[name] = (_map(paths[name]), port["slots"], stride)
 
     def close(self) -> None:
@@ -73,17 +86,17 @@ class Words:
 
     def taken(self) -> list[str]:
         """Every slot that a reader has not given back, in words; as many as a reader declares to keep are its right."""
-        out, word = [], 8
+        out, word = [], FIRST_LEASE
         for edge in self.edges:
             held = []
             for slot in range(edge.slots):
-                sent, received, released, done = _LEASE.unpack_from(self._board, (word + 4 * slot) * 8)
+                sent, received, released, done = LEASE.unpack_from(self._board, (word + LEASE_WORDS * slot) * WORD)
                 if sent != released:
                     held.append((slot, sent, received, done))
             # what is kept rightly was received and is done with
             if len(held) > edge.holds or any(received != sent or done != sent for _, sent, received, done in held):
                 out += [f"{edge.name}: slot {s}: sent {g:#x}, received {r:#x}, done {d:#x}, not released" for s, g, r, d in held]
-            word += -(-(edge.slots * 4 + 1) // 8) * 8
+            word += _padded(edge.slots * LEASE_WORDS + AFTER_LEASES, EDGE_ALIGN)
         return out
 
     def generations(self) -> dict[str, list[int]]:
@@ -92,6 +105,10 @@ class Words:
             name: [struct.unpack_from("<Q", memory, slot * stride)[0] for slot in range(slots)]
             for name, (memory, slots, stride) in self._pools.items()
         }
+
+
+def _padded(size: int, to: int) -> int:
+    return -(-size // to) * to
 
 
 def _map(path: str) -> mmap.mmap:

@@ -1,4 +1,4 @@
-"""`python -m bench.restart [ROOT] [--frames N]`: kill -9 parts of kitti_lidar in the middle; are the result files still complete?
+"""`PYTHONPATH=tests python -m chaos.restart [ROOT] [--frames N]`: kill -9 parts of kitti_lidar; are the result files complete?
 
 ROOT is a folder of the KITTI tracking layout (velodyne/, calib/, oxts/) with one sequence; without it a drive is generated. The
 graph is graphs/kitti_lidar.yaml and a sink more, which writes the detections of every frame into a file of its own. Runs: one
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import header
-from bench.losses import lost_on_the_way
+from chaos.losses import lost_on_the_way
 from operators.track.tracker import IDS_PER_RESTART
 from pipeline.graph.load import parse
 from pipeline.graph.plan import RunOptions
@@ -35,7 +35,7 @@ from pipeline.runtime.session import Outcome, Session
 from pipeline.runtime.supervisor import run
 from pipeline.watch.display import Display
 
-GRAPH = Path(__file__).resolve().parent.parent / "graphs" / "kitti_lidar.yaml"
+GRAPH = Path(__file__).resolve().parents[2] / "graphs" / "kitti_lidar.yaml"
 BOXES = "  boxes: {op: write.kitti_object, inputs: {boxes3d: detect.boxes3d, calibration: scans.calibration}}\n"
 DRIVE = """
 version: 1
@@ -168,7 +168,7 @@ def main(root: Path | None, out: Path, frames: int | None = None, kills: Mapping
     if root is None:
         frames, root, data = frames or 60, out / "drive_root", f"a generated drive of {frames or 60} frames"
         generate(root, frames)
-    about = header("python -m bench.restart", data)
+    about = header("python -m chaos.restart", data)
     there = len(list((root / "velodyne").glob("*/*.bin")))
     frames = there if frames is None else min(frames, there)
     part = out / "root"
@@ -210,7 +210,7 @@ def cut(root: Path, part: Path, frames: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.restart", description=str(__doc__).partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m chaos.restart", description=str(__doc__).partition("\n")[0])
     parser.add_argument("root", type=Path, nargs="?")
     parser.add_argument("--frames", type=int)
     parser.add_argument("--out", type=Path, default=Path("out/restart"))

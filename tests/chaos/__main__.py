@@ -12,16 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.chaos.rig import stop_all
-from bench.chaos.scenarios import plan
-from bench.chaos.tally import FINDINGS, Tally
 from bench.common import machine
+from chaos.rig import stop_all
+from chaos.scenarios import plan
+from chaos.tally import FINDINGS, Tally
 
 GROUPS = ("steps", "random", "stops", "disk", "supervisor")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few kills of each sort, half a minute")
     parser.add_argument("--seed", type=int, default=0, help="whom to kill when (default 0)")
     parser.add_argument(
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     if not todo:
         parser.error(f"--only {args.only}: needs one of {', '.join(GROUPS)} or the name of a scenario")
     about = {
-        "command": " ".join(["python -m bench.chaos", *(sys.argv[1:] if argv is None else argv)]),
+        "command": " ".join(["python -m chaos", *(sys.argv[1:] if argv is None else argv)]),
         **machine(),
         "seed": args.seed,
     }

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.chaos import account, graphs, procs
-from bench.chaos.rig import OFFLINE, Hang, Rig
-from bench.chaos.tally import Tally
+from chaos import account, graphs, procs
+from chaos.rig import OFFLINE, Hang, Rig
+from chaos.tally import Tally
 
 SMALL = 60_000
 """Bytes of a frame where it is the steps that matter."""

@@ -19,10 +19,10 @@ from typing import Any
 
 import yaml
 
-from bench.chaos import account, graphs, procs
-from bench.chaos.nodes import GATE
-from bench.chaos.tally import Tally
-from bench.chaos.words import Words
+from chaos import account, graphs, procs
+from chaos.nodes import GATE
+from chaos.tally import Tally
+from chaos.words import Words
 
 ROOT = Path(__file__).resolve().parents[2]
 FRESH = 20
@@ -38,6 +38,11 @@ SETTLE_S = 5.0
 OFFLINE = frozenset({"restart", "sync_no_match"})
 LIVE = OFFLINE | {"queue_full", "sync_timeout", "stale"}
 _DIED = re.compile(r"(\w+): killed by SIGKILL; restart ")
+
+
+def _python_path() -> str:
+    """With tests/, where the graph's own nodes are."""
+    return os.pathsep.join(path for path in (str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")) if path)
 
 
 class Hang(Exception):
@@ -91,7 +96,7 @@ class Rig:
             ["env", "--default-signal=INT", sys.executable, "-m", "pipeline", "run", str(self.graph), "--out", str(self.out),
              "--verify-frames", "--quiet", *args],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            start_new_session=True, env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime)},
+            start_new_session=True, env={**os.environ, "XDG_RUNTIME_DIR": str(self.runtime), "PYTHONPATH": _python_path()},
         )  # fmt: skip
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()

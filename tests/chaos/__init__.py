@@ -1,6 +1,6 @@
 """Chaos: kill whoever, whenever, and account for every frame, slot, process, descriptor and socket without asking the engine.
 
-    python -m bench.chaos [--quick] [--seed N] [--only steps,random,stops,disk,supervisor]
+    PYTHONPATH=tests python -m chaos [--quick] [--seed N] [--only steps,random,stops,disk,supervisor]
 
 nodes.py       what runs in the graphs under fire: a source with a gate, a join, sinks that write what they saw, and when
 graphs.py      the graphs
@@ -10,6 +10,8 @@ words.py       the slots' words and generations, from the supervisor's memfds
 procs.py       processes, descriptors, memfds, sockets and folders, from /proc
 scenarios.py   what is done to the graphs
 tally.py       what was found, as a table and as JSON
+restart.py     another program: parts of kitti_lidar are killed in the middle; are its result files complete?
+losses.py      the frames that drops.jsonl names as lost on the way to a sink
 
-account, words and procs import nothing from `pipeline`: they would believe its mistakes.
+account, words, procs and losses import nothing of the engine, so that they cannot repeat its mistakes.
 """

@@ -39,16 +39,16 @@ def wide(
 
     source = {"bytes": size, "checksum": True, "frames": 1_000_000, "gate": str(gate), "rate_hz": rate_hz}
     passing = {"op": "test.pass", "config": {"max_mb": size / 1e6}}
-    sink = {"op": "bench.chaos.nodes:Note"}
+    sink = {"op": "chaos.nodes:Note"}
     nodes = {
-        "src": node({"driver": "bench.chaos.nodes:Gated", "config": source, "live": live}, 3 * queue + 12),
+        "src": node({"driver": "chaos.nodes:Gated", "config": source, "live": live}, 3 * queue + 12),
         "left": node(passing, queue + 12, in_="src.out"),
         "right": node({**passing, "place": "g"}, 2 * queue + 12, in_="src.out"),
         "near": node({**sink, "place": "g"}, in_="right.out"),
         "join": node(
-            {"op": "bench.chaos.nodes:Both", "config": {"bytes": size}}, queue + 4, a="left.out", b="right.out", base="src.base"
+            {"op": "chaos.nodes:Both", "config": {"bytes": size}}, queue + 4, a="left.out", b="right.out", base="src.base"
         ),
         "snk": node(sink, in_="join.out"),
-        "tap": node({"op": "bench.chaos.nodes:Held"}, in_="src.out"),
+        "tap": node({"op": "chaos.nodes:Held"}, in_="src.out"),
     }
     return {"version": 1, "nodes": nodes}
