@@ -21,9 +21,9 @@ def add(subparsers: Any) -> None:
         epilog="What a file must look like stands at the top of operators/score/NAME.py. "
         "Exit codes: 0 scored, 2 a file or folder is missing or wrong (the message names file and line).",
     )
-    p.add_argument("name", nargs="?", metavar="NAME", help="kitti-tracking, mot, ...")
-    p.add_argument("--gt", type=Path, metavar="DIR", help="the truth")
-    p.add_argument("--results", type=Path, metavar="DIR", help="what is scored, e.g. out/t/results of a run")
+    p.add_argument("name", nargs="?", metavar="NAME", help="kitti-tracking, kitti-centres, mot, ...")
+    p.add_argument("--gt", type=Path, metavar="PATH", help="the truth")
+    p.add_argument("--results", type=Path, metavar="PATH", help="what is scored, e.g. out/t/results of a run")
     p.add_argument("--sequences", metavar="A,B", help="score only these")
     p.add_argument("--json", type=Path, metavar="F", help="write all numbers there, ratios as fractions")
     p.set_defaults(run=run)

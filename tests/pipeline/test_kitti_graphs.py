@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.kitti_check import check
 from operators.detect import weights
+from operators.score.kitti_centres import score
 
 
 def scans(root):
@@ -21,7 +21,7 @@ def test_scans_to_tracks(pipe, shared_data):
     assert {
         n: (e["produced"], e["delivered"], e["dropped"], e["copied_bytes"]) for n, e in report["edges"].items()
     } == dict.fromkeys(report["edges"], (129, 129, {}, 0))
-    vehicles = check(ended.out / "results" / "0000.txt", root)["vehicles"]["all"]
+    vehicles = score(root, ended.out / "results" / "0000.txt")["vehicles"]["all"]
     assert vehicles["recall"] >= 0.85, vehicles
     assert vehicles["precision"] >= 0.85, vehicles
 
@@ -89,7 +89,7 @@ def test_scans_to_boxes_to_tracks(pipe, shared_data):
     assert {n: s["frames"] for n, s in report["sinks"].items()} == {"render": 129, "results": 129, "score": 129}
     assert not any(e["dropped"] for e in report["edges"].values())
     assert all(e["copied_bytes"] <= 129 * 2**16 for e in report["edges"].values()), "what is large is loaned"
-    vehicles = check(ended.out / "results" / "0000.txt", root)["vehicles"]["all"]
+    vehicles = score(root, ended.out / "results" / "0000.txt")["vehicles"]["all"]
     assert vehicles["recall"] >= 0.6, vehicles
     assert vehicles["precision"] >= 0.6, vehicles
 

@@ -1,8 +1,15 @@
+"""Exact numbers of tiny files: nothing, one of each, what is forgiven, both layouts, wrong files."""
+
 import numpy as np
 import pytest
 
-from bench.kitti_check import check, inside, lines
+from operators.score.kitti_centres import evaluate, inside, lines, score
+from pipeline.__main__ import main
 from pipeline.errors import InputError
+
+
+def check(results, root):
+    return score(root, results)
 
 
 def line(frame, kind, x, z, *, bottom=150, score=None, box=None):
@@ -75,13 +82,54 @@ def test_a_sitting_person_is_neither_found_nor_wrong(folder):
 
 def test_wrong_files(folder, tmp_path):
     results, root = folder([line(0, "Car", 0, 20)], [line(0, "Car", 0, 20)])
-    with pytest.raises(InputError, match=r"0003.txt:1: needs 18 columns \(results with a score\), got 17"):
+    with pytest.raises(InputError, match=r"0003.txt:1: needs 18 columns, got 17$"):
         check(results, root)
     results.write_text(line(0, "Car", "x", 20, score=1))
-    with pytest.raises(InputError, match=r"0003.txt: needs numbers in every column but the type: could not convert"):
+    with pytest.raises(InputError, match=r"0003.txt:1: needs a number in column 14, got 'x'$"):
         check(results, root)
-    with pytest.raises(InputError, match=r"label_02/0003.txt: needs to be readable, got No such file"):
+    results.write_text(line(0, "Car", "nan", 20, score=1))
+    with pytest.raises(InputError, match=r"0003.txt:1: needs finite numbers, got nan in column 14$"):
+        check(results, root)
+    with pytest.raises(InputError, match=r"--gt .*nowhere: needs a folder with label_02/SSSS.txt, .*got no such folder or file$"):
         check(results, tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"--results .*nowhere: needs a folder with \*.txt, or such a file, got no such folder"):
+        check(tmp_path / "nowhere", root)
+    (tmp_path / "0004.txt").touch()
+    with pytest.raises(InputError, match=r"^eval kitti-centres: --gt: needs labels of 0004, has 0003$"):
+        check(tmp_path / "0004.txt", root)
+
+
+def test_several_sequences(folder, tmp_path):
+    """The second without scans: it has the frames of its labels. All are needed, or those asked for."""
+    _, root = folder([line(0, "Car", 0, 15)], [line(0, "Car", 0, 15, score=1)])
+    (root / "label_02" / "0004.txt").write_text(line(2, "Car", 0, 15) + line(2, "Car", 5, 15))
+    with pytest.raises(InputError, match=r"needs a file of 0004, has 0003; an empty file means that nothing was found"):
+        evaluate(root, tmp_path)
+    assert evaluate(root, tmp_path, ["0003"])["vehicles"]["all"]["recall"] == 1.0
+    (tmp_path / "0004.txt").write_text(line(2, "Car", 5, 15, score=1) + line(1, "Car", 5, 15, score=1))
+    got = evaluate(root, tmp_path)
+    assert (got["files"], got["frames"]) == (2, 5)
+    assert got["vehicles"]["all"] == {"recall": 2 / 3, "precision": 2 / 3, "found": 2, "missed": 1, "right": 2, "wrong": 1}
+    assert evaluate(root / "label_02", tmp_path)["frames"] == 4, "a folder of labels alone: no scans are known"
+
+
+def test_the_object_layout(tmp_path, capsys):
+    """A file per frame: the same numbers, and a warning for frames without a result file."""
+    labels, results = tmp_path / "root/training/label_2", tmp_path / "results"
+    labels.mkdir(parents=True)
+    results.mkdir()
+    for name, text in (("000000", line(0, "Car", 0, 15)), ("000001", ""), ("000002", line(0, "Car", 0, 15))):
+        (labels / f"{name}.txt").write_text(text.removeprefix("0 1 "))
+    (results / "000000.txt").write_text(line(0, "Car", 1, 15, score=0.5).removeprefix("0 1 "))
+    (results / "000001.txt").write_text(line(0, "Car", 1, 25, score=0.5).removeprefix("0 1 "))
+    got = evaluate(tmp_path / "root", results)
+    assert got["notes"] == ["1 labelled frames have no result file and are not scored: 000002"]
+    assert got["vehicles"]["all"] == {"recall": 1.0, "precision": 0.5, "found": 1, "missed": 0, "right": 1, "wrong": 1}
+    assert evaluate(labels, results / "000000.txt")["vehicles"]["all"]["precision"] == 1.0
+    assert main(["eval", "kitti-centres", "--gt", str(tmp_path / "root"), "--results", str(results)]) == 0
+    said = capsys.readouterr()
+    assert "vehicles         1.000     0.500           1/1  1/2\n" in said.out
+    assert said.err == "warning: 1 labelled frames have no result file and are not scored: 000002\n"
 
 
 def test_inside():

@@ -1,0 +1,233 @@
+"""KITTI tracks or detections: recall and precision by the distance of centres on the ground, by class and range.
+
+          tracking                                          object
+gt        ROOT with label_02/, a folder of SSSS.txt,        ROOT with training/label_2/ or label_2/, a folder of NNNNNN.txt,
+          or one file; 17 columns                           or one file; 15 columns
+results   a folder of SSSS.txt for all of them, or one      a folder of NNNNNN.txt, or one file; 16 columns
+          file; 18 columns
+frames    those with a scan in ROOT/velodyne/SSSS/, else    those with a result file; the others are named in a warning
+          from 0 to the last label
+
+A detection is right within 2 m of a truth centre that lies not further from the camera than 40 m; kinder than IoU to a slightly
+wrong size. Vehicles: truth Car or Van, results Car or Van. Forgiven: boxes up to 25 px high, results with more than half of their
+2D box in a DontCare region, truth of a neighbouring class (Person_sitting for Pedestrian). Pairs: operators/score/centres.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operators.score import rows
+from operators.score.centres import Centres, Counts
+from operators.score.kitti_rows import TYPES
+from operators.score.tables import several
+from pipeline.errors import InputError
+
+WHO = "eval kitti-centres"
+NEAR_M, MATCH_M, LOW_PX, INSIDE = 40.0, 2.0, 25.0, 0.5
+BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 60))
+GROUPS = {"vehicles": ("Car", "Van"), "pedestrians": ("Pedestrian",), "cyclists": ("Cyclist",)}
+NEIGHBOURS = {"pedestrians": ("Person_sitting", "Person")}
+
+
+class Layout(NamedTuple):
+    """Columns before the type, and what a label file holds; results have a score more."""
+
+    name: str
+    before_type: int
+    columns: int
+
+
+TRACKING, OBJECT = Layout("tracking", 2, 17), Layout("object", 0, 15)
+
+
+class Boxes(NamedTuple):
+    """Rows of a file: frames, types (N,) int64; boxes2d (N, 4) x1 y1 x2 y2 [px]; xz (N, 2) centre in the camera frame [m]."""
+
+    frames: np.ndarray
+    types: np.ndarray
+    boxes2d: np.ndarray
+    xz: np.ndarray
+
+    def of(self, frame: int, types: Sequence[int]) -> Boxes:
+        kept = (self.frames == frame) & np.isin(self.types, types)
+        return Boxes(*(array[kept] for array in self))
+
+    @property
+    def low(self) -> np.ndarray:
+        return self.boxes2d[:, 3] - self.boxes2d[:, 1] <= LOW_PX
+
+
+def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
+    """Per group of classes: recall, precision and counts of all, by type, and by range. `sequences`: names of files to score."""
+    return score(gt, results, sequences)
+
+
+def score(
+    gt: str | Path,
+    results: str | Path,
+    sequences: Sequence[str] | None = None,
+    near_m: float = NEAR_M,
+    match_m: float = MATCH_M,
+) -> dict[str, Any]:
+    """As `evaluate`, with other limits. Raises InputError."""
+    gt, results = Path(gt), Path(results)
+    layout, labels = _labels(gt)
+    chosen, notes = _chosen(layout, labels, _result_files(results), sequences, results)
+    groups, num_frames = {name: Centres(match_m) for name in GROUPS}, 0
+    for name, path in chosen.items():
+        truth, found = read(labels[name], layout, truth=True), read(path, layout, truth=False)
+        frames = _frames(gt, name, truth) if layout is TRACKING else [0]
+        num_frames += len(frames)
+        for group, centres in groups.items():
+            for frame in frames:
+                _add(centres, group, truth, found, frame, near_m)
+    out: dict[str, Any] = {"notes": notes} if notes else {}
+    out |= {"files": len(chosen), "frames": num_frames, "near_m": near_m, "match_m": match_m}
+    return out | {group: _numbers(group, centres, near_m) for group, centres in groups.items()}
+
+
+def read(path: Path, layout: Layout, truth: bool) -> Boxes:
+    """One file; frames 0 where the layout has none. Raises InputError."""
+    at, columns = layout.before_type, layout.columns + (not truth)
+    table = rows.read_table(path, (columns,), columns, word_column=at, words=TYPES)
+    rows.check_finite(path, table, slice(at + 4, columns), "numbers")
+    values = table.values
+    frames = rows.frames(path, table, first=0) if layout is TRACKING else np.zeros(len(values), np.int64)
+    return Boxes(frames, values[:, at].astype(np.int64), values[:, at + 4 : at + 8], values[:, [at + 11, at + 13]])
+
+
+def inside(boxes2d: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """(D, 4), (R, 4) -> (D,) bool: more than half of the box lies in one region."""
+    low, high = np.maximum(boxes2d[:, None, :2], regions[None, :, :2]), np.minimum(boxes2d[:, None, 2:], regions[None, :, 2:])
+    shared = np.maximum(high - low, 0).prod(2)
+    area = (boxes2d[:, 2:] - boxes2d[:, :2]).prod(1)
+    return (shared > INSIDE * area[:, None]).any(1)
+
+
+def lines(result: Mapping[str, Any]) -> list[str]:
+    out = [
+        f"{result['frames']} frames, within {result['near_m']:g} m, paired up to {result['match_m']:g} m",
+        f"{'':>14} {'recall':>7} {'precision':>9}   found/truth  right/results",
+    ]
+    for group in GROUPS:
+        out.append(_line(group, result[group]["all"]))
+        out += [_line(f"  {name}", row) for part in ("types", "bands") for name, row in result[group][part].items()]
+    return out
+
+
+# ---- files
+
+
+def _labels(gt: Path) -> tuple[Layout, dict[str, Path]]:
+    """Layout and label files by name. Raises InputError."""
+    known = {"label_02": TRACKING, "training/label_2": OBJECT, "label_2": OBJECT}
+    folder = next((name for name in known if (gt / name).is_dir()), "")
+    found = _files(gt / folder)
+    layout = known.get(folder, OBJECT)
+    if not folder and any(len(_first_line(path)) == TRACKING.columns for path in found.values()):
+        layout = TRACKING
+    if not found:
+        needs = "a folder with label_02/SSSS.txt, label_2/NNNNNN.txt or *.txt, or such a file"
+        raise InputError(f"{WHO}: --gt {gt}: needs {needs}, got {'none' if gt.exists() else 'no such folder or file'}")
+    return layout, found
+
+
+def _result_files(results: Path) -> dict[str, Path]:
+    found = _files(results)
+    if not found:
+        got = "none" if results.exists() else "no such folder or file"
+        raise InputError(f"{WHO}: --results {results}: needs a folder with *.txt, or such a file, got {got}")
+    return found
+
+
+def _files(path: Path) -> dict[str, Path]:
+    return {path.stem: path} if path.is_file() else {file.stem: file for file in sorted(path.glob("*.txt"))}
+
+
+def _first_line(path: Path) -> list[str]:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().split()
+
+
+def _chosen(
+    layout: Layout, labels: Mapping[str, Path], found: Mapping[str, Path], asked: Sequence[str] | None, results: Path
+) -> tuple[dict[str, Path], list[str]]:
+    """The result files to score, and warnings. Raises InputError for a file that is missing on either side."""
+    one_file = results.is_file()
+    if asked is not None or (layout is TRACKING and not one_file):
+        wanted = list(labels if asked is None else asked)
+        if missing := [name for name in wanted if name not in found]:
+            hint = "an empty file means that nothing was found; --sequences A,B scores fewer"
+            raise InputError(
+                f"{WHO}: --results {results}: needs a file of {several(missing)}, has {several(list(found))}; {hint}"
+            )
+    else:
+        wanted = list(found)
+    if missing := [name for name in wanted if name not in labels]:
+        raise InputError(f"{WHO}: --gt: needs labels of {several(missing)}, has {several(list(labels))}")
+    rest = [name for name in labels if name not in wanted]
+    unscored = rest if layout is OBJECT and asked is None and not one_file else []
+    notes = [f"{len(unscored)} labelled frames have no result file and are not scored: {several(unscored)}"] if unscored else []
+    return {name: found[name] for name in wanted}, notes
+
+
+def _frames(gt: Path, sequence: str, truth: Boxes) -> list[int]:
+    scans = (gt / "velodyne" / sequence).glob("*.bin")
+    return sorted(int(path.stem) for path in scans if path.stem.isdecimal()) or list(range(int(truth.frames.max(initial=-1)) + 1))
+
+
+# ---- counting
+
+
+def _add(centres: Centres, group: str, truth: Boxes, found: Boxes, frame: int, near_m: float) -> None:
+    looked_for = _indices(GROUPS[group])
+    t, d = truth.of(frame, _indices((*GROUPS[group], *NEIGHBOURS.get(group, ())))), found.of(frame, looked_for)
+    far_t, far_d = (np.linalg.norm(boxes.xz, axis=1) > near_m for boxes in (t, d))
+    regions = truth.of(frame, _indices(("DontCare",))).boxes2d
+    forgiven_t, forgiven_d = far_t | t.low | ~np.isin(t.types, looked_for), far_d | d.low | inside(d.boxes2d, regions)
+    centres.add(t.xz, d.xz, t.types, d.types, forgiven_t, forgiven_d)
+
+
+def _indices(names: Sequence[str]) -> list[int]:
+    return [TYPES.index(name.lower()) for name in names]
+
+
+def _numbers(group: str, centres: Centres, near_m: float) -> dict[str, Any]:
+    out: dict[str, Any] = {"all": _plain(centres.counts()), "types": {}, "bands": {}}
+    for name in GROUPS[group] if len(GROUPS[group]) > 1 else ():
+        counts = centres.counts(labels=_indices((name,)))
+        # no precision: a detector may call either type by the other's name
+        out["types"][name] = {"recall": counts.recall, "found": counts.found, "missed": counts.missed}
+    for low, high in _bands(near_m):
+        out["bands"][f"{low}-{high} m"] = _plain(centres.counts(low, high))
+    return out
+
+
+def _bands(near_m: float) -> Iterator[tuple[int, int]]:
+    return ((low, high) for low, high in BANDS_M if low < near_m)
+
+
+def _plain(counts: Counts) -> dict[str, Any]:
+    return {
+        "recall": counts.recall,
+        "precision": counts.precision,
+        "found": counts.found,
+        "missed": counts.missed,
+        "right": counts.right,
+        "wrong": counts.wrong,
+    }
+
+
+def _line(name: str, row: Mapping[str, Any]) -> str:
+    found, of = row["found"], row["found"] + row["missed"]
+    text = f"{name:<14} {_number(row['recall']):>7} {_number(row.get('precision')):>9}   {f'{found}/{of}':>11}"
+    return text + (f"  {row['right']}/{row['right'] + row['wrong']}" if "right" in row else "")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
