@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 from pipeline import settings
 from pipeline.errors import GraphError
-from pipeline.graph import lookup, yamlfile
+from pipeline.graph import lookup, project, yamlfile
 from pipeline.settings import Where
 
 SHIPPED = Path(__file__).parent.parent / "graphs" / "train"
@@ -65,6 +65,7 @@ class Trainer:
 def load(path_or_name: str, sets: Iterable[str] = ()) -> TrainSpec:
     """Read a training file, or a shipped one by name. `sets` are KEY=VALUE, KEY with dots. Raises GraphError."""
     path = find_file(path_or_name)
+    project.use(project.of_file(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

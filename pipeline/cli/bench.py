@@ -14,13 +14,11 @@ BENCHES = ("hop", "overhead", "flow", "record", "eval", "track", "detect", "worl
 WITH_SETS = ("detect",)  # those that run a graph one may change
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "bench",
-        help="measure hop latency, the engine's cost and flow, scoring, the tracker, the shipped detector, the generated world",
-        description="Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it.",
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Measure on this machine; every bench prints its command, machine, commit and data, and its rival beside it."
     )
-    p.add_argument(
+    parser.add_argument(
         "name",
         choices=[*BENCHES, "all"],
         help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; "
@@ -30,18 +28,18 @@ def add(subparsers: Any) -> None:
         "detect: average precision of the shipped weights in generated scenes they never saw; "
         "world: rays of the generated world beside Open3D's, a whole step of it",
     )
-    p.add_argument(
+    parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
     )
-    p.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
-    p.add_argument(
+    parser.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
+    parser.add_argument(
         "--budget",
         action="append",
         default=[],
         metavar="K=V",
         help="fail (exit 1) when figure K is above V, e.g. hop.8 B.back-to-back.ratio=2",
     )
-    p.set_defaults(run=run)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "check",
-        help="validate a graph",
-        description="Check a graph without starting it: names, keys, types, coordinate frames, sync, files, memory.",
-        epilog="Exit codes: 0 it may start (warnings go to stderr), 2 it may not.",
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Check a graph without starting it: names, keys, types, coordinate frames, sync, files, memory."
+    parser.epilog = "Exit codes: 0 it may start (warnings go to stderr), 2 it may not."
+    parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value"
     )
-    p.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
-    p.add_argument("--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value")
-    p.set_defaults(run=run)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -48,14 +48,10 @@ class Line:
         return f"{self.level:<5} {self.name:<10} {self.text}"
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "doctor",
-        help="check this machine",
-        description="Check this machine: packages, memory, limits, clocks, network buffers, GPU, cameras, video encoder.",
-        epilog="Exit codes: 0 nothing FAILs, 1 something does. A warning is about what some graphs need.",
-    )
-    p.set_defaults(run=run)
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Check this machine: packages, memory, limits, clocks, network buffers, GPU, cameras, video encoder."
+    parser.epilog = "Exit codes: 0 nothing FAILs, 1 something does. A warning is about what some graphs need."
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

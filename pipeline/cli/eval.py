@@ -13,20 +13,20 @@ from typing import Any
 from pipeline.errors import GraphError, RunError
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "eval",
-        help="score results against truth",
-        description="Score result files against truth with the rules of the official evaluator. Without a name: which there are.",
-        epilog="What a file must look like stands at the top of operators/score/NAME.py. "
-        "Exit codes: 0 scored, 2 a file or folder is missing or wrong (the message names file and line).",
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Score result files against truth with the rules of the official evaluator. Without a name: which there are."
     )
-    p.add_argument("name", nargs="?", metavar="NAME", help="kitti-tracking, kitti-centres, mot, ...")
-    p.add_argument("--gt", type=Path, metavar="PATH", help="the truth")
-    p.add_argument("--results", type=Path, metavar="PATH", help="what is scored, e.g. out/t/results of a run")
-    p.add_argument("--sequences", metavar="A,B", help="score only these")
-    p.add_argument("--json", type=Path, metavar="F", help="write all numbers there, ratios as fractions")
-    p.set_defaults(run=run)
+    parser.epilog = (
+        "What a file must look like stands at the top of operators/score/NAME.py. "
+        "Exit codes: 0 scored, 2 a file or folder is missing or wrong (the message names file and line)."
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="kitti-tracking, kitti-centres, mot, ...")
+    parser.add_argument("--gt", type=Path, metavar="PATH", help="the truth")
+    parser.add_argument("--results", type=Path, metavar="PATH", help="what is scored, e.g. out/t/results of a run")
+    parser.add_argument("--sequences", metavar="A,B", help="score only these")
+    parser.add_argument("--json", type=Path, metavar="F", help="write all numbers there, ratios as fractions")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

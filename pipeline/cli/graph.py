@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import GraphError
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser("graph", help="draw a graph", description="Draw a graph: Mermaid text, or a picture with -o F.svg.")
-    p.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
-    p.add_argument("-o", "--output", type=Path, metavar="F.svg|F.mmd", help="write there instead of printing Mermaid text")
-    p.add_argument("--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value")
-    p.set_defaults(run=run)
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Draw a graph: Mermaid text, or a picture with -o F.svg."
+    parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
+    parser.add_argument("-o", "--output", type=Path, metavar="F.svg|F.mmd", help="write there instead of printing Mermaid text")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value"
+    )
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

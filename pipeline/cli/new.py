@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import keyword
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import GraphError
 
@@ -59,11 +58,11 @@ def test_{name}(x_m: list[float], kept_m: list[float]) -> None:
 '''
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser("new", help="start an operator", description="Write NAME.py and test_NAME.py into this folder.")
-    p.add_argument("what", choices=["operator"], help="what to start")
-    p.add_argument("name", help="its name, as in Python: crop, find_lanes, ...")
-    p.set_defaults(run=run)
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write NAME.py and test_NAME.py into this folder."
+    parser.add_argument("what", choices=["operator"], help="what to start")
+    parser.add_argument("name", help="its name, as in Python: crop, find_lanes, ...")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

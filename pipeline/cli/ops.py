@@ -9,44 +9,46 @@ import io
 import sys
 import tokenize
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-
-from pipeline.errors import GraphError
 
 UNITS = ("m", "s", "ms", "ns", "hz", "px", "bytes", "mb", "rad", "deg", "k")
 """Suffixes of names that say the unit."""
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "ops",
-        help="list operators and drivers",
-        description="List operators and drivers; with NAME show the ports of one, its config keys with defaults and units.",
-    )
-    p.add_argument("name", nargs="?", help="lidar.voxelize, kitti.tracking, mypkg.module:Class, ...")
-    p.set_defaults(run=run)
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "List operators and drivers; with NAME show the ports of one, its config keys with defaults and units."
+    parser.add_argument("name", nargs="?", help="lidar.voxelize, kitti.tracking, mypkg.module:Class, ...")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    from pipeline.graph import project
+
+    project.use(project.around(Path.cwd()))
     print("\n".join(listing() if args.name is None else show(args.name)))
     return 0
 
 
 def listing() -> list[str]:
-    """One line per node; those that cannot be imported with the reason."""
-    from pipeline.graph import lookup
+    """One line per node, first those of the project one stands in; nothing is imported. `! REASON` where that would fail."""
+    from pipeline.graph import catalog, lookup, project
 
-    groups: dict[str, dict[str, str]] = {"operators": {}, "drivers": {}, "test nodes": {}}
-    for title, names, find in (
-        ("operators", lookup.available_operators(), lookup.operator_class),
-        ("drivers", lookup.available_drivers(), lookup.driver_class),
-    ):
-        for name in names:
-            try:
-                text = document(find(name)).partition("\n")[0].partition("   ")[0]  # what follows a gap is its source
-            except GraphError as error:
-                text = f"! {str(error).removeprefix(f'{name}: ')}"
-            groups["test nodes" if name.startswith("test.") else title][name] = text
+    groups: dict[str, dict[str, str]] = {}
+    for kind, title in (("op", "operators"), ("driver", "drivers")):
+        own, shipped = lookup.own_nodes(kind), lookup.shipped_nodes(kind)
+        if own:
+            taken = {
+                name: f"! {path} has the name of the shipped {shipped[name]}" for name, path in own.items() if name in shipped
+            }
+            own_title = f"{title} of {project.current()}"
+            groups[own_title] = {name: taken.get(name) or catalog.about(path) for name, path in own.items()}
+    groups |= {"operators": {}, "drivers": {}, "test nodes": {}}
+    for kind, title in (("op", "operators"), ("driver", "drivers")):
+        for name, path in lookup.shipped_nodes(kind).items():
+            groups["test nodes" if name.startswith("test.") else title][name] = catalog.about(path)
+        for name, entry in lookup.entries(kind).items():
+            groups[title].setdefault(name, f"of an installed package: {entry}")
     width = max((len(name) for group in groups.values() for name in group), default=0)
     lines = []
     for title, group in groups.items():

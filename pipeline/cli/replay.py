@@ -5,34 +5,33 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from pipeline.cli.run import count, rate
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "replay",
-        help="run a graph on a recording",
-        description="Run a graph with a recording (pipe run --record) in place of its sources: same frames, same bytes.",
-        epilog="Exit codes: 0 done, 1 failed while running or runs that differ, 2 wrong before the start, 130/143 stopped.",
-    )
-    p.add_argument("recording", type=Path, metavar="F.mcap")
-    p.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
-    p.add_argument(
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run a graph with a recording (pipe run --record) in place of its sources: same frames, same bytes."
+    parser.epilog = "Exit codes: 0 done, 1 failed while running or runs that differ, 2 wrong before the start, 130/143 stopped."
+    parser.add_argument("recording", type=Path, metavar="F.mcap")
+    parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
+    parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file"
     )
-    p.add_argument("--verify", type=count, metavar="N", help="N runs under random load, rates and placements; name what differs")
-    p.add_argument("--seed", type=count, default=0, help="with --verify: of the random choices (default 0)")
-    p.add_argument("--frames", type=count, metavar="N", help="end the first source after N frames, the others at its last stamp")
-    p.add_argument("--rate", type=rate, metavar="R|max|step", help="speed: 1.0 = as recorded, max = no pacing (default)")
-    p.add_argument("--place", choices=["inline"], help="inline: everything in this process and thread")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
-    p.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
-    p.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
-    p.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
-    p.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
-    p.set_defaults(run=run)
+    parser.add_argument(
+        "--verify", type=count, metavar="N", help="N runs under random load, rates and placements; name what differs"
+    )
+    parser.add_argument("--seed", type=count, default=0, help="with --verify: of the random choices (default 0)")
+    parser.add_argument(
+        "--frames", type=count, metavar="N", help="end the first source after N frames, the others at its last stamp"
+    )
+    parser.add_argument("--rate", type=rate, metavar="R|max|step", help="speed: 1.0 = as recorded, max = no pacing (default)")
+    parser.add_argument("--place", choices=["inline"], help="inline: everything in this process and thread")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
+    parser.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
+    parser.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
+    parser.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,73 +5,73 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.errors import GraphError, RunError
-from pipeline.flow.faults import Fault
-from pipeline.graph.spec import GraphSpec
-from pipeline.watch import report
+
+if TYPE_CHECKING:
+    from pipeline.graph.spec import GraphSpec
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "run",
-        help="run a graph",
-        description="Run a graph: every node a process, results under DIR, until the sources end or Ctrl-C.",
-        epilog="Exit codes: 0 done, 1 failed while running, 2 wrong before the start, 130/143 stopped by a signal.",
-    )
-    p.add_argument("graph", help="path of a graph file, or the name of a shipped graph (demo, kitti_scans, ...)")
-    p.add_argument(
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Run a graph: every node a process, results under DIR, until the sources end or Ctrl-C."
+    parser.epilog = "Exit codes: 0 done, 1 failed while running, 2 wrong before the start, 130/143 stopped by a signal."
+    parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph (demo, kitti_scans, ...)")
+    parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file"
     )
-    p.add_argument("--frames", type=count, metavar="N", help="end the first source after N frames, the others at its last stamp")
-    p.add_argument("--duration", type=_seconds, metavar="S", help="end all sources after S seconds")
-    p.add_argument(
+    parser.add_argument(
+        "--frames", type=count, metavar="N", help="end the first source after N frames, the others at its last stamp"
+    )
+    parser.add_argument("--duration", type=_seconds, metavar="S", help="end all sources after S seconds")
+    parser.add_argument(
         "--rate",
         type=rate,
         metavar="R|max|step",
         help="replay speed: 1.0 = as recorded, max = no pacing (default offline), step = Enter per frame",
     )
-    p.add_argument("--place", choices=["inline"], help="inline: everything in this process and thread (pdb, tests)")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
-    p.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
-    p.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
-    p.add_argument(
+    parser.add_argument("--place", choices=["inline"], help="inline: everything in this process and thread (pdb, tests)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
+    parser.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
+    parser.add_argument(
         "--record", type=Path, metavar="F.mcap", help="write what the sources send into an MCAP file (Foxglove opens it)"
     )
-    p.add_argument(
+    parser.add_argument(
         "--record-ports",
         default="sources",
         metavar="WHICH",
         help="sources (default): all their ports; all: those of operators, too; or NODE.PORT,NODE.PORT",
     )
-    p.add_argument(
+    parser.add_argument(
         "--record-images",
         choices=["raw", "png", "jpeg"],
         default="raw",
         help="raw (default, fastest), png (lossless), jpeg (lossy: a replay gives other bytes)",
     )
-    p.add_argument(
+    parser.add_argument(
         "--inject",
         action="append",
         default=[],
         metavar="NODE:STEP[@N[+]]",
         help="test: the node's process kills itself the N-th time a frame passes STEP, with + in each of its lives; repeatable",
     )
-    p.add_argument(
+    parser.add_argument(
         "--only", metavar="NODE", help="with --frame: call one node on a saved frame, here; a debugger where it raises"
     )
-    p.add_argument("--frame", type=Path, metavar="FILE", help="a frame from DIR/poison")
-    p.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
-    p.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
-    p.set_defaults(run=run)
+    parser.add_argument("--frame", type=Path, metavar="FILE", help="a frame from DIR/poison")
+    parser.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
+    parser.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from pipeline import api
+    from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
     from pipeline.graph.plan import RunOptions
     from pipeline.recording.recorder import RECORDER, Record
+    from pipeline.watch import report
 
     graph = load(args.graph, args.sets)
     if (args.only is None) != (args.frame is None):

@@ -9,28 +9,26 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import GraphError
 
 
-def add(subparsers: Any) -> None:
-    p = subparsers.add_parser(
-        "train",
-        help="train an operator's model",
-        description="Train the model of an operator as one file says: curves, pictures, checkpoints and the model under DIR.",
-        epilog="Exit codes: 0 done, 1 failed while training, 2 wrong before the start, 130/143 stopped by a signal (--resume "
-        "goes on).",
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Train the model of an operator as one file says: curves, pictures, checkpoints and the model under DIR."
+    parser.epilog = (
+        "Exit codes: 0 done, 1 failed while training, 2 wrong before the start, 130/143 stopped by a signal (--resume goes on)."
     )
-    p.add_argument("config", help="path of a training file, or the name of a shipped one")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="sets", help="override one value of the file")
-    p.add_argument("--steps", type=_count, metavar="N", help="stop after step N; the schedule stays that of the file")
-    p.add_argument("--out", type=Path, metavar="DIR", help="folder for everything (default out/train-NAME-TIME)")
-    p.add_argument("--resume", action="store_true", help="go on where the training in DIR stopped")
-    p.add_argument("--device", choices=["cpu", "cuda"], help="instead of the file's device")
-    p.add_argument("--overwrite", action="store_true", help="replace an earlier training in DIR")
-    p.add_argument("--quiet", action="store_true", help="no progress: errors and the summary only")
-    p.set_defaults(run=run)
+    parser.add_argument("config", help="path of a training file, or the name of a shipped one")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="sets", help="override one value of the file"
+    )
+    parser.add_argument("--steps", type=_count, metavar="N", help="stop after step N; the schedule stays that of the file")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for everything (default out/train-NAME-TIME)")
+    parser.add_argument("--resume", action="store_true", help="go on where the training in DIR stopped")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="instead of the file's device")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier training in DIR")
+    parser.add_argument("--quiet", action="store_true", help="no progress: errors and the summary only")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pipeline import settings
 from pipeline.errors import GraphError
-from pipeline.graph import lookup, yamlfile
+from pipeline.graph import lookup, project, yamlfile
 from pipeline.graph.spec import (
     DEFAULT_HANG_S,
     DEFAULT_OPEN_HANG_S,
@@ -103,6 +103,7 @@ def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (),
     Raises GraphError: one line for each thing wrong, `FILE:LINE: node.key: needed, got; hint`.
     """
     path = find_file(str(path_or_name))
+    project.use(project.of_file(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -113,13 +114,18 @@ def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (),
 
 
 def find_file(name: str) -> Path:
-    """A path as it is, or the file of a shipped graph."""
+    """`demo`: a shipped graph, or graphs/demo.yaml of the project one stands in. `./demo`, `demo.yaml`: the file."""
     path = Path(name)
+    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
+    if name in shipped:
+        return shipped[name]
     if path.is_file():
         return path
-    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
     if path.name == name and name.removesuffix(".yaml") in shipped:
         return shipped[name.removesuffix(".yaml")]
+    root = project.around(Path.cwd())
+    if path.name == name and root is not None and (own := root / "graphs" / f"{name.removesuffix('.yaml')}.yaml").is_file():
+        return own
     near = difflib.get_close_matches(path.stem, shipped, n=1)
     hint = f"did you mean the shipped graph {near[0]}?" if near else f"shipped graphs: {', '.join(shipped) or 'none'}"
     raise GraphError(f"{name}: {'is a folder, not a graph file' if path.is_dir() else 'no such graph file'}; {hint}")
@@ -154,7 +160,7 @@ def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), st
     if problems:
         raise GraphError("\n".join(problems))
     budget, quality = ({k: v for k, v in dataclasses.asdict(part).items() if v is not None} for part in (raw.budget, raw.quality))
-    return GraphSpec(file, Path(file).stem, text, nodes, budget, quality)
+    return GraphSpec(file, Path(file).stem, text, nodes, budget, quality, project.current())
 
 
 def _apply(sets: Iterable[str] | Mapping[str, Any], data: dict[str, Any], marks: dict[yamlfile.Key, int | str]) -> None:

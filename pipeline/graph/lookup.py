@@ -1,35 +1,39 @@
 """From the names in a graph file to classes: `lidar.voxelize` -> operators/lidar/voxelize.py. Nothing registers itself.
 
-Everything is imported by name, at the moment a graph asks for it; listing what there is reads files without running them.
+A name is a file of the shipped packages, of the user's project (project.py), or an entry point. A module is imported when a graph
+names it; `catalog.py` lists the names without importing.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import keyword
 import os
-import pkgutil
 import re
 import sys
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GraphError
+from pipeline.graph import catalog, project
 from pipeline.operator import Operator, Source
-from pipeline.recording.message import Format
 from pipeline.settings import suggest
 
-# kind of node -> base class, shipped package, entry-point group
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from pipeline.recording.message import Format
+
+# kind of node -> base class, package, entry-point group
 _KINDS: dict[str, tuple[type, str, str]] = {
     "op": (Operator, "operators", "pipe.operators"),
     "driver": (Source, "drivers", "pipe.drivers"),
 }
 _TEST_NODES = "pipeline.nodes"
+_TEST_NODES_FOLDER = Path(__file__).resolve().parents[1] / "nodes"
 _EVALUATORS = "operators.score"
 
 
@@ -46,7 +50,6 @@ def driver_class(name: str) -> type[Source]:
 def node_class(name: str) -> type[Any]:
     """An operator or a driver of this name."""
     if ":" in name:
-        _from_working_folder()
         cls = class_by_ref(name)
         if not issubclass(cls, (Operator, Source)):
             raise GraphError(f"{name}: needs an operator or a source (see pipeline/operator.py), got {cls.__name__}")
@@ -60,11 +63,14 @@ def node_class(name: str) -> type[Any]:
 
 def format_class(name: str) -> type[Format]:
     """How recordings look to other tools: `foxglove` -> operators/record/foxglove.py, or `mypkg.module:Class`."""
+    from pipeline.recording.message import Format
+
     if ":" in name:
         cls = class_by_ref(name)
     else:
         module = f"operators.record.{name}"
-        found = _defined_in(_import(module, name), Format, name) if _exists(module) else None
+        there = project.module_file(project.SHIPPED, module)
+        found = _defined_in(_import(module, name), Format, name) if there else None
         if found is None:
             raise GraphError(f"unknown format of recordings {name}; there is no {module}")
         cls = found
@@ -95,14 +101,8 @@ def evaluator(name: str) -> ModuleType:
 @cache
 def available_evaluators() -> list[str]:
     """Names of all evaluators, found without importing them."""
-    spec = importlib.util.find_spec(_EVALUATORS)
-    names = []
-    for folder in spec.submodule_search_locations or () if spec else ():
-        for module in pkgutil.iter_modules([folder]):
-            tree = ast.parse((Path(folder) / f"{module.name}.py").read_bytes())
-            if any(isinstance(node, ast.FunctionDef) and node.name == "evaluate" for node in tree.body):
-                names.append(module.name.replace("_", "-"))
-    return sorted(names)
+    folder = project.SHIPPED.joinpath(*_EVALUATORS.split("."))
+    return sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if b"\ndef evaluate(" in path.read_bytes())
 
 
 def class_ref(cls: type) -> str:
@@ -110,32 +110,83 @@ def class_ref(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
-def class_by_ref(ref: str) -> type[Any]:
-    """The inverse of `class_ref`. Raises GraphError where it cannot be imported or is no class."""
-    _from_working_folder()
+def class_file(cls: type) -> str | None:
+    """The file in which the class is written."""
+    return getattr(sys.modules.get(cls.__module__), "__file__", None)
+
+
+def class_by_ref(ref: str, file: str | None = None) -> type[Any]:
+    """The inverse of `class_ref`; the module may also lie in the project, or else in the working folder.
+
+    Raises GraphError where it cannot be imported, is no class, or is in another file than `file`.
+    """
     module_name, _, class_name = ref.partition(":")
+    _reach(module_name)
     target: Any = _import(module_name, ref)
     for part in class_name.split("."):
         target = getattr(target, part, None)
     if not isinstance(target, type):
-        raise GraphError(f"{ref}: module {module_name} has no class {class_name}")
+        raise GraphError(f"{ref}: module {module_name} has no class {class_name}{_hidden(module_name)}")
+    got = getattr(sys.modules[module_name], "__file__", None)
+    if file is not None and got != file:
+        raise GraphError(f"{ref}: needs the module that was checked, {file}, got {got}")
     return target
 
 
+def _reach(module_name: str) -> None:
+    """Put the user's folder on `sys.path` where only that has the module."""
+    root = project.current()
+    own = root is not None and _is_in(root, module_name)
+    if own and (module_name.partition(".")[0] in project.PACKAGES or _home(module_name) in (None, str(root))):
+        project.enter()
+    elif _home(module_name) is None and _is_in(Path.cwd(), module_name):
+        project.append(Path.cwd())
+
+
+def _is_in(folder: Path, module_name: str) -> bool:
+    return project.module_file(folder, module_name) is not None
+
+
+def _home(module_name: str) -> str | None:
+    """The folder on `sys.path` that a module would be imported from; "" for one without a file, None where there is none."""
+    if module_name.partition(".")[0] in project.PACKAGES:
+        project.shipped_package(module_name.partition(".")[0])
+    if not _exists(module_name):
+        return None
+    spec = importlib.util.find_spec(module_name)
+    origin = spec.origin if spec is not None and spec.has_location else None
+    if origin is None:
+        return ""
+    path = Path(os.path.abspath(origin))
+    return str(path.parents[module_name.count(".") + (path.name == "__init__.py")])
+
+
+def _hidden(module_name: str) -> str:
+    """A hint where a module of the user has the name of another one, which comes first."""
+    got = getattr(sys.modules.get(module_name), "__file__", None) or f"the built-in {module_name}"
+    for folder in (project.current(), Path.cwd()):
+        file = folder and project.module_file(folder, module_name)
+        if file is not None and str(file) != got:
+            return f"; {file} has the name of {got}; rename it"
+    return ""
+
+
 def _find(kind: str, name: str) -> Any:
-    base, package, group = _KINDS[kind]
+    base, package, _ = _KINDS[kind]
     if ":" in name:
         return _checked(class_by_ref(name), base, kind, name)
     if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", name):
         raise GraphError(f"needs a name such as lidar.voxelize or mypkg.module:Class, got {name!r}")
-    for module_name in _modules(kind, name):
-        if _exists(module_name):
-            cls = _defined_in(_import(module_name, name), base, name)
-            if cls is not None:
-                return cls
-    for entry in _entries(group):
-        if entry.name == name:
-            return _checked(class_by_ref(entry.value.replace(" ", "")), base, kind, name)
+    shipped, own = _shipped(kind, name), _own(kind, name)
+    if own:
+        _refuse_shipped_name(kind, name, own)
+        project.enter()
+    for module_name in [*shipped, *own]:
+        cls = _defined_in(_import(module_name, name), base, name)
+        if cls is not None:
+            return cls
+    if name in (installed := entries(kind)):
+        return _checked(class_by_ref(installed[name]), base, kind, name)
     other = "driver" if kind == "op" else "op"
     if name in _available(other):
         raise GraphError(f"{name} is {'a driver' if other == 'driver' else 'an operator'}; write {other}: {name}")
@@ -146,11 +197,32 @@ def _find(kind: str, name: str) -> Any:
 
 def _modules(kind: str, name: str) -> list[str]:
     """Where the class called `name` may be: its file, or a package's file of the same name or `reader`."""
-    first, _, rest = name.partition(".")
-    if first == "test":
-        return [f"{_TEST_NODES}.{rest}{'_' if keyword.iskeyword(rest) else ''}"] if rest else []
     module = f"{_KINDS[kind][1]}.{name}"
     return [module, f"{module}.{name.rpartition('.')[2]}", f"{module}.reader"]
+
+
+def _shipped(kind: str, name: str) -> list[str]:
+    """Those of them that are shipped."""
+    first, _, rest = name.partition(".")
+    if first == "test":
+        module = f"{_TEST_NODES}.{rest}{'_' if keyword.iskeyword(rest) else ''}"
+        return [module] if rest and project.module_file(_TEST_NODES_FOLDER, module.removeprefix(f"{_TEST_NODES}.")) else []
+    return [module for module in _modules(kind, name) if project.module_file(project.SHIPPED, module)]
+
+
+def _own(kind: str, name: str) -> list[str]:
+    """Those of them that are in the project."""
+    root = project.current()
+    return [module for module in _modules(kind, name) if root is not None and project.module_file(root, module)]
+
+
+def _refuse_shipped_name(kind: str, name: str, own: list[str]) -> None:
+    root = project.current()
+    shipped = shipped_nodes(kind).get(name)
+    for module in own:
+        path = root and project.module_file(root, module)
+        if shipped is not None and path is not None and catalog.defines(path, kind):
+            raise GraphError(f"{name}: {path} has the name of the shipped {shipped}; rename it")
 
 
 def _exists(module_name: str) -> bool:
@@ -163,6 +235,8 @@ def _exists(module_name: str) -> bool:
 
 
 def _import(module_name: str, name: str) -> ModuleType:
+    if module_name.partition(".")[0] in project.PACKAGES:
+        project.shipped_package(module_name.partition(".")[0])
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -199,63 +273,31 @@ def _checked(cls: type, base: type, kind: str, name: str) -> type:
     return cls
 
 
-def _from_working_folder() -> None:
-    """The `pipe` script does not look for modules where the user stands; `op: mymodule:Class` means exactly that."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-
 def _entries(group: str) -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points
+
     return tuple(entry_points(group=group))
 
 
-@cache
 def _available(kind: str) -> list[str]:
     """Names of all nodes of a kind, found without importing them."""
-    base, package, group = _KINDS[kind]
-    names = [entry.name for entry in _entries(group)]
-    spec = importlib.util.find_spec(package)
-    for folder in spec.submodule_search_locations or () if spec else ():
-        names += [_graph_name(name) for name in _files(Path(folder), "", base.__name__)]
-    test_folder = Path(__file__).parent.parent / "nodes"
-    names += [f"test.{name.rstrip('_')}" for name in _files(test_folder, "", base.__name__)]
-    return sorted(set(names))
+    return sorted({*shipped_nodes(kind), *own_nodes(kind), *entries(kind)})
 
 
-def _graph_name(name: str) -> str:
-    """kitti.reader -> kitti, render.render -> render: how `_modules` finds them back."""
-    parent, _, last = name.rpartition(".")
-    return parent if parent and last in ("reader", parent.rpartition(".")[2]) else name
+def entries(kind: str) -> dict[str, str]:
+    """Name -> `module:Class` of the nodes of a kind in installed packages."""
+    return {entry.name: entry.value.replace(" ", "") for entry in _entries(_KINDS[kind][2])}
 
 
-def _files(folder: Path, prefix: str, base: str) -> list[str]:
-    names = []
-    for module in pkgutil.iter_modules([str(folder)]):
-        path = folder / module.name
-        name = f"{prefix}{module.name}"
-        if module.ispkg:
-            names += [name] if _defines(path / "__init__.py", base) else []
-            names += _files(path, f"{name}.", base)
-        elif _defines(path.with_suffix(".py"), base):
-            names.append(name)
-    return names
+@cache
+def shipped_nodes(kind: str) -> dict[str, Path]:
+    """Name -> file of the shipped nodes of a kind, test nodes included."""
+    test_nodes = catalog.nodes(_TEST_NODES_FOLDER, kind)
+    shipped = catalog.nodes(project.SHIPPED / _KINDS[kind][1], kind)
+    return shipped | {f"test.{name.rstrip('_')}": path for name, path in test_nodes.items()}
 
 
-def _defines(path: Path, base: str) -> bool:
-    """Does the file define a node of this kind? A subclass is told by its base's name, or by the method that makes it one."""
-    method = "process" if base == "Operator" else "read"
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return path.name != "__init__.py"  # listed, so that `pipe ops` can say what is wrong with it
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            bases = [ast.unparse(b).rpartition(".")[2] for b in node.bases]
-            methods = [f.name for f in node.body if isinstance(f, ast.FunctionDef)]
-            if any(b.endswith(base) for b in bases) or (bases and method in methods):
-                return True
-        if isinstance(node, ast.FunctionDef) and base == "Operator":
-            decorators = [ast.unparse(d).partition("(")[0].rpartition(".")[2] for d in node.decorator_list]
-            if "operator" in decorators:
-                return True
-    return False
+def own_nodes(kind: str) -> dict[str, Path]:
+    """Name -> file of the nodes of a kind in the current project."""
+    root = project.current()
+    return {} if root is None else catalog.nodes(root / _KINDS[kind][1], kind)

@@ -177,6 +177,7 @@ class Plan:
             "name": name,
             "index": self.node_index[name],
             "cls": lookup.class_ref(node.cls),
+            "file": lookup.class_file(node.cls),
             "config": settings.plain(node.config),
             "threads": node.threads,
             "on_error": self.graph.on_error(name),

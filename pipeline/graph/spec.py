@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -174,6 +175,8 @@ class GraphSpec:
     nodes: dict[str, NodeSpec]
     budget: dict[str, float]
     quality: dict[str, float]
+    project: Path | None = None
+    """Where the user's own modules were looked for; see project.py."""
     _found: dict[str, Found] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -52,7 +52,7 @@ def build(part: dict[str, Any], *, on_full: Callable[[], None], on_room: Callabl
 
     for told in part["nodes"]:
         name = told["name"]
-        cls = lookup.class_by_ref(told["cls"])
+        cls = lookup.class_by_ref(told["cls"], told["file"])
         node = cls()
         node.name, node.threads, node.log = name, told["threads"], make_logger(name)
         node.config = settings.build(cls.Config, told["config"], settings.Where(part["graph"]))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from time import monotonic_ns
 
 from pipeline.errors import PipeError, RunError
+from pipeline.graph import project
 from pipeline.runtime import memory, threads
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.runner import OperatorRunner, SourceRunner
@@ -32,6 +33,7 @@ class Inline:
         memory.keep_freed()
         for name, value in threads.environment(max(n.threads for n in session.graph.nodes.values())).items():
             os.environ.setdefault(name, value)
+        project.use(session.graph.project)
         plan = session.plan
         part = plan.part(session.graph.order(), 0, {}, {e.id: (0, 0) for e in plan.edges}, session.fds)
         self.built: Built = build(part, on_full=self._drain, on_room=lambda: None, inline=True)

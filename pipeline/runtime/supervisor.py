@@ -41,6 +41,7 @@ from pipeline.flow.transport import (
     body_of,
     message,
 )
+from pipeline.graph import project
 from pipeline.runtime import threads
 from pipeline.runtime.session import Outcome, Session
 from pipeline.watch import report
@@ -51,12 +52,7 @@ GRACE_S = 1.5
 STUCK_S = 3.0
 """A graph in which nothing has moved for so long while nodes wait for room will never move again."""
 _NEVER = -(2**62)
-_PYTHON = {
-    # A worker imports this very package, and never a folder of the same name in the user's working folder.
-    "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")])),
-    "PYTHONSAFEPATH": "1",
-    "PYTHONUNBUFFERED": "1",
-}
+_PYTHON = {"PYTHONUNBUFFERED": "1"}
 
 
 @dataclass
@@ -188,7 +184,8 @@ class Supervisor:
         try:
             child.proc = subprocess.Popen(
                 [
-                    sys.executable, "-m", "pipeline.runtime.worker", "--folder", str(self.session.folder),
+                    *project.worker_command([n.cls for n in self.graph.nodes.values()], self.graph.project),
+                    "--folder", str(self.session.folder),
                     "--control", str(control), "--parent", str(os.getpid()), "--node", child.place,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self._fds_of(child), start_new_session=True,

@@ -1,4 +1,4 @@
-"""One process of a run: `python -m pipeline.runtime.worker ... --node NAME`.
+"""One process of a run, started as `project.worker_command` says: `pipeline.runtime.worker ... --node NAME`.
 
 Three kinds of threads. The main thread waits for frames and calls the operators in graph order. Each source reads on its own
 thread. The I/O thread takes credits, flushes queues and listens to the supervisor, also while an operator computes.

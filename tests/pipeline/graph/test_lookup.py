@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from pipeline.errors import GraphError
-from pipeline.graph import lookup
+from pipeline.graph import lookup, project
 from pipeline.operator import Operator, Source
 
 OP = "from pipeline.operator import Operator\n"
@@ -48,11 +48,13 @@ def installed(tmp_path, monkeypatch):
 
     shipped = {name: sys.modules.pop(name) for name in list(sys.modules) if ours(name)}
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(project, "SHIPPED", tmp_path)
+    monkeypatch.setattr(project, "_current", None)
     entry = EntryPoint("ext.mine", "mine:Mine", "pipe.operators")
     monkeypatch.setattr(lookup, "_entries", lambda group: (entry,) if group == entry.group else ())
-    lookup._available.cache_clear()
+    lookup.shipped_nodes.cache_clear()
     yield
-    lookup._available.cache_clear()
+    lookup.shipped_nodes.cache_clear()
     for name in [name for name in sys.modules if ours(name)]:
         del sys.modules[name]
     sys.modules.update(shipped)

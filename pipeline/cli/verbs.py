@@ -1,0 +1,60 @@
+"""The verbs of `pipe`: find the one that is meant, run it, say errors in one line. Only its module is imported."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from pipeline.errors import GraphError, InputError, PipeError
+
+VERBS = {
+    "run": "run a graph",
+    "replay": "run a graph on a recording",
+    "check": "validate a graph",
+    "graph": "draw a graph",
+    "ops": "list operators and drivers",
+    "doctor": "check this machine",
+    "new": "start an operator, a driver, a project",
+    "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the shipped detector, the generated world",
+    "train": "train an operator's model",
+    "eval": "score results against truth",
+}
+"""Verb -> its line in `pipe --help`; pipeline/cli/VERB.py has the rest."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 done, 1 failed while running, 2 wrong before the start, 130 interrupted."""
+    try:
+        return _main(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="pipe",
+        description="Run graphs of perception operators as supervised processes that share frames without copying them.",
+        epilog="Start with: pipe run demo. Every verb has --help.",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks of errors")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, about in VERBS.items():
+        its_parser = subparsers.add_parser(verb, help=about)
+        if verb in argv:
+            importlib.import_module(f"pipeline.cli.{verb}").add(its_parser)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except PipeError as error:
+        if args.verbose:
+            import traceback
+
+            traceback.print_exc()
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 2 if isinstance(error, (GraphError, InputError)) else 1
