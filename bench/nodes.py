@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import time_ns
@@ -15,14 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from bench.stamps import cpu_ns, fill, taken
 from operators.streams import IMAGE, PILLARS, Pillars
 from pipeline.frame import Reading
 from pipeline.operator import Found, Operator, Source, Taken
 from pipeline.recording.recorder import BATCH
 from pipeline.schema import ANY, Array, Schema
 
-COUNT = Schema("COUNT", {"data": Array("int64", ("N",))}, limits={"N": 1})
+COUNT = Schema("COUNT", {"data": Array("int64", ("N",))}, limits={"N": 2})
 BLOB = Schema("BLOB", {"data": Array("uint8", ("N",))})
+WARM_UP = 20
+"""Frames of a hop that are not counted."""
 
 _back = threading.Event()
 
@@ -33,11 +37,10 @@ class PingConfig:
     bytes: int = 8
     rate_hz: float = 50.0  # of the stamps; the pace when the graph is live
     wait: bool = True  # send only when the last frame has come back
-    loan: bool = True  # write into the slot (0 copies); false: a plain array (1 copy)
 
 
 class Ping(Source):
-    """A frame of `bytes`, the next one when `End` has seen the last."""
+    """Frames filled in their slots; `wait`: the next one when `End` has seen the last."""
 
     Config, outputs = PingConfig, {"out": BLOB}
 
@@ -52,107 +55,104 @@ class Ping(Source):
 
     def open(self, start: int = 0) -> None:
         self.index = start
-        self.array = np.zeros(self.config.bytes, np.uint8)
 
-    def read(self) -> Reading | None:
-        config = self.config
-        if self.index >= config.frames:
-            return None
-        if self.index and config.wait:
+    def pause(self) -> None:
+        if self.index and self.config.wait:
             _back.wait(5.0)
             _back.clear()
-        data = self.alloc("out", "data", (config.bytes,), np.uint8) if config.loan else self.array
-        data[:8] = 1
+
+    def read(self) -> Reading | None:
+        config, index = self.config, self.index
+        if index >= config.frames:
+            return None
+        self.pause()
         self.index += 1
-        return Reading({"out": data}, f"{self.index - 1:06d}", int((self.index - 1) * 1e9 / config.rate_hz))
+        data = self.alloc("out", "data", (config.bytes,), np.uint8)
+        fill(data, index)
+        return Reading({"out": data}, f"{index:06d}", self.stamp_ns(index))
+
+    def stamp_ns(self, index: int) -> int:
+        return int(index * 1e9 / self.config.rate_hz)
 
 
-class Pong(Operator):
-    """Takes anything, returns 8 bytes."""
+class Sensor(Ping):
+    """The same, as a sensor does it: nobody knows its stamps before, and read() blocks until the next frame is due."""
 
-    inputs, outputs = {"in": ANY}, {"out": COUNT}
+    live = True
+
+    @classmethod
+    def find(cls, config: PingConfig) -> Found:
+        return Found(None, config.rate_hz)
+
+    def open(self, start: int = 0) -> None:
+        super().open(start)
+        self.due_s = time.monotonic()
+
+    def pause(self) -> None:
+        self.due_s += 1 / self.config.rate_hz
+        time.sleep(max(0.0, self.due_s - time.monotonic()))
+
+    def stamp_ns(self, index: int) -> int:
+        return time_ns()
+
+
+class Echo(Operator):
+    """Returns what `stamps.taken` says of a frame."""
+
+    inputs, outputs = {"in": BLOB}, {"out": COUNT}
 
     def process(self, **inputs: Any) -> np.ndarray:
-        return _ONE
+        return np.array(taken(inputs["in"]), np.int64)
 
 
-_ONE = np.ones(1, np.int64)
+@dataclass(frozen=True)
+class NotesConfig:
+    frames: int = 1000
+    played: bool = False  # the engine reads ahead and sends when a frame is due: count from then
 
 
-class Age(Operator):
-    """A sink that notes frame, when it was emitted, when it came: [id, ns, ns] per line of DIR/<node>/ages.jsonl."""
+class Notes(Operator):
+    """Collects rows of `stamps.taken`; DIR/<node>/hops.json at the end, with the CPU time per frame of the whole run."""
 
-    inputs = {"in": ANY}
+    Config = NotesConfig
 
     def open(self) -> None:
+        self.rows: list[tuple[int, ...]] = []
+        self.began = self.ended = (0, 0)  # frame, CPU time so far
+
+    def note(self, row: tuple[int, ...]) -> None:
+        frame = self.header.frame_id
+        if frame >= WARM_UP:
+            self.rows.append(row)
+        if len(self.rows) == 1 or frame >= self.config.frames - 5:
+            self.ended = (frame, cpu_ns(os.getppid(), itself=True))
+        if len(self.rows) == 1:
+            self.began = self.ended
+
+    def close(self) -> None:
         self.out_dir.mkdir(parents=True, exist_ok=True)
-        self.file = (self.out_dir / "ages.jsonl").open("w", buffering=1)
+        frames, used = (after - before for before, after in zip(self.began, self.ended, strict=True))
+        (self.out_dir / "hops.json").write_text(json.dumps({"ns": self.rows, "cpu_ns": used / max(frames, 1)}))
+
+
+class End(Notes):
+    """Lets `Ping` go on, and notes what `Echo` says."""
+
+    inputs = {"in": COUNT}
 
     def process(self, **inputs: Any) -> None:
-        self.file.write(f"[{self.header.frame_id}, {self.header.recv_ns}, {time.time_ns()}]\n")
-
-    def close(self) -> None:
-        self.file.close()
-
-
-@dataclass(frozen=True)
-class StallConfig:
-    at: int = 30
-    ms: float = 1000.0
-
-
-class Stall(Operator):
-    """A join that stands still once."""
-
-    Config = StallConfig
-    inputs, outputs = {"a": ANY, "b": ANY}, {"out": COUNT}
-
-    def process(self, **inputs: Any) -> np.ndarray:
-        if self.header.frame_id == self.config.at:
-            time.sleep(self.config.ms * 1e-3)
-        return _ONE
-
-
-@dataclass(frozen=True)
-class KeeperConfig:
-    keep: int = 0
-    ms: float = 300.0
-
-
-class Keeper(Operator):
-    """Keeps views of the last `keep` frames, at most as many as it declares."""
-
-    Config = KeeperConfig
-    inputs = {"in": BLOB}
-    holds = {"in": 3}
-
-    def open(self) -> None:
-        self.kept: deque[np.ndarray] = deque(maxlen=self.config.keep)
-
-    def process(self, **inputs: Any) -> None:
-        self.kept.append(inputs["in"])
-
-    def close(self) -> None:
-        self.kept.clear()
-
-
-class Greedy(Operator):
-    """Declares nothing, and lets each view go `ms` after its frame was processed."""
-
-    Config = KeeperConfig
-    inputs = {"in": BLOB}
-
-    def process(self, **inputs: Any) -> None:
-        threading.Timer(self.config.ms * 1e-3, lambda view: None, [inputs["in"]]).start()
-
-
-class End(Operator):
-    """Lets `Ping` go on."""
-
-    inputs = {"in": ANY}
-
-    def process(self, **inputs: Any) -> None:
+        self.note(tuple(inputs["in"].tolist()))
         _back.set()
+
+
+class Take(Notes):
+    """Notes what it sees of a frame itself."""
+
+    inputs = {"in": BLOB}
+
+    def process(self, **inputs: Any) -> None:
+        hop_ns, fill_ns = taken(inputs["in"])
+        self.note((time_ns() - self.header.recv_ns if self.config.played else hop_ns, fill_ns))
 
 
 class Idle(Operator):

@@ -21,7 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         choices=[*BENCHES, "all"],
-        help="hop: latency of one hop beside bare pyzmq; overhead: CPU per frame and operator; "
+        help="hop: latency and CPU of one hop beside bare pyzmq, and iceoryx2, zenoh, ezmsg, dora where installed; "
+        "overhead: CPU per frame and operator; "
         "flow: after a stall, under overload, beside a reader that keeps views; "
         "record: recording beside the disk's own rate; eval: scoring beside TrackEval; "
         "track: the tracker beside a naive twin; "

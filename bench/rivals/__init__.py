@@ -1,0 +1,83 @@
+"""Other ways to get a frame from one Python process to another, measured as `pipe bench hop` measures Pipe.
+
+One file each, with an `INSTALL` line, a `Producer` and a `Consumer` (bench/rivals/ends.py). The contract is that of the engine's
+own rows: every byte of the frame is written by the producer where the rival lets it write; one way from "producer is done with
+the frame" to "consumer has it"; one frame in flight, or one each period; CPU of all processes that take part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+NAMES = {"pyzmq": "zmq", "iceoryx2": "iceoryx2", "zenoh": "zenoh", "ezmsg": "ezmsg", "dora": "dora"}
+"""Rival -> the module it needs."""
+PACKAGES = {"pyzmq": "pyzmq", "iceoryx2": "iceoryx2", "zenoh": "eclipse-zenoh", "ezmsg": "ezmsg", "dora": "dora-rs"}
+EXTRA = "perception-pipe[bench]"
+TIMEOUT_S, CLEAN_UP_S = 120.0, 2.0
+
+
+class Measured(NamedTuple):
+    """hop_us, fill_us: per frame; cpu_us: per frame, of all processes."""
+
+    hop_us: list[float]
+    fill_us: list[float]
+    cpu_us: float
+
+
+class Failed(Exception):
+    """A rival that is installed did not come to its end."""
+
+
+def installed() -> list[str]:
+    return [name for name, module in NAMES.items() if importlib.util.find_spec(module)]
+
+
+def missing() -> list[str]:
+    """One line for each rival that cannot be measured here."""
+    return [f"{name}: not installed (pip install {PACKAGES[name]}, or '{EXTRA}')" for name in NAMES if name not in installed()]
+
+
+def measure(name: str, size: int, frames: int, period_s: float = 0.0) -> Measured:
+    """period_s 0: the next frame when the last has arrived. Raises Failed."""
+    with tempfile.TemporaryDirectory(prefix="rv") as folder:
+        task = json.dumps({"folder": folder, "size": size, "frames": frames, "period_s": period_s, "root": os.getpid()})
+        command = [sys.executable, "-m", f"bench.rivals.{name}"]
+        log, rows = Path(folder) / "log", Path(folder) / "rows.json"
+        with log.open("w") as said:
+            started = subprocess.Popen([*command, "both", task], stdout=said, stderr=said, start_new_session=True)
+            try:
+                _wait(started, rows)
+            finally:
+                _end(started)
+        if not rows.exists():
+            raise Failed(f"did not come to its end: {' / '.join(log.read_text().splitlines()[-3:])}")
+        found = json.loads(rows.read_text())
+    hop, filled = zip(*found["ns"], strict=True)
+    return Measured([ns * 1e-3 for ns in hop], [ns * 1e-3 for ns in filled], found["cpu_ns"] * 1e-3 / len(hop))
+
+
+def _wait(process: subprocess.Popen[bytes], rows: Path) -> None:
+    """For the end of the process; for its clean-up, after its rows are there, CLEAN_UP_S at most."""
+    until = time.monotonic() + TIMEOUT_S
+    done = False
+    while process.poll() is None and time.monotonic() < until:
+        if not done and rows.exists():
+            done, until = True, time.monotonic() + CLEAN_UP_S
+        time.sleep(0.05)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Its whole session: a rival may have started servers of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

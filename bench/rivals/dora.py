@@ -1,0 +1,81 @@
+"""dora-rs: two nodes of a dataflow and its daemon; Arrow arrays, which it copies into shared memory where they are large."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dora
+import numpy as np
+import pyarrow
+import yaml
+
+from bench.rivals.ends import Task, consume, produce
+
+
+class End:
+    def __init__(self) -> None:
+        self.node = dora.Node()
+
+    def next(self) -> Any:
+        while (event := self.node.next())["type"] != "INPUT":
+            continue
+        return event["value"]
+
+    def close(self) -> None:
+        """The dataflow ends with its nodes."""
+
+
+class Producer(End):
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.data = np.zeros(task.size, np.uint8)
+
+    def publish(self, fill: Callable[[Any], None]) -> None:
+        fill(self.data)
+        self.node.send_output("frames", pyarrow.array(self.data))
+
+    def wait(self) -> None:
+        self.next()
+
+
+class Consumer(End):
+    def take(self) -> Any:
+        return self.next().to_numpy()
+
+    def answer(self) -> None:
+        self.node.send_output("back", pyarrow.array([1], pyarrow.uint8()))
+
+
+def main() -> None:
+    """`both` runs the dataflow; dora starts this file again for each node."""
+    role, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
+    if role == "produce":
+        produce(task, Producer(task))
+    elif role == "consume":
+        consume(task, Consumer())
+    else:
+        root = str(Path(__file__).resolve().parents[2])
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+        script = Path(task.folder) / "node.py"  # dora splits `args` at blanks, whatever the quotes
+        script.write_text(
+            f"import sys\nfrom bench.rivals import dora\nsys.argv = ['dora', sys.argv[1], {sys.argv[2]!r}]\ndora.main()\n"
+        )
+        node = {"path": str(script), "env": {"PYTHONPATH": os.environ["PYTHONPATH"]}}
+        nodes = [
+            {"id": "producer", **node, "args": "produce", "outputs": ["frames"], "inputs": {"back": "consumer/back"}},
+            {"id": "consumer", **node, "args": "consume", "outputs": ["back"], "inputs": {"frames": "producer/frames"}},
+        ]
+        flow = Path(task.folder) / "flow.yml"
+        flow.write_text(yaml.safe_dump({"nodes": nodes}))
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        os.chdir(task.folder)
+        dora.run(str(flow))
+
+
+if __name__ == "__main__":
+    main()
