@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+FOREVER = 2**63 - 1
+"""A stamp [ns] after all others: "no older frame will come" at the end of a stream."""
+NEVER = -(2**62)
+"""A stamp [ns] before all others, with room to subtract from it. Recordings hold it: see `Static.from_ns`."""
+
 
 class Header(NamedTuple):
     """Who, when. A derived frame keeps the header of the frame that triggered it.
@@ -66,4 +71,4 @@ class Static:
 
     port: str
     value: Any
-    from_ns: int = -(2**62)
+    from_ns: int = NEVER

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.flow.sync import INFINITY, Event, Match, Miss, Release
+from pipeline.flow.sync import Event, Match, Miss, Release
+from pipeline.frame import FOREVER
 
 LOWEST = -(2**63)
 
@@ -108,7 +109,7 @@ class NaiveJoiner:
         self.items[port] = sorted([*self.items[port], (at, now_ns, frame)], key=lambda i: i[0])
 
     def bound(self, port: str, stamp_ns: int) -> None:
-        adjusted = INFINITY if stamp_ns >= INFINITY else stamp_ns + self.rules.offset(port)
+        adjusted = FOREVER if stamp_ns >= FOREVER else stamp_ns + self.rules.offset(port)
         self.bounds[port] = max(self.bounds[port], adjusted)
 
     def pop(self, now_ns: int = 0) -> list[Event]:
@@ -155,14 +156,14 @@ class NaiveJoiner:
     def _end_useless(self) -> None:
         """Whatever no trigger to come would choose ends here. Each possible stamp of a trigger is tried."""
         rules = self.rules
-        first = self.items[rules.trigger][0][0] if self.items[rules.trigger] else INFINITY
+        first = self.items[rules.trigger][0][0] if self.items[rules.trigger] else FOREVER
         limit = min(first, self.bounds[rules.trigger])
         for p in rules.ports[1:]:
             frames = [i[0] for i in self.items[p]]
             high = max(frames, default=0) + rules.tolerance + 1
             low = max(limit, min(frames, default=0) - rules.tolerance)
-            wanted = {choose(rules, frames, at)[0] for at in range(low, high + 1)} if limit < INFINITY else set()
-            if limit < INFINITY and low > high:
+            wanted = {choose(rules, frames, at)[0] for at in range(low, high + 1)} if limit < FOREVER else set()
+            if limit < FOREVER and low > high:
                 wanted = {choose(rules, frames, low)[0]}
             for at, _, frame in self.items[p]:
                 if at not in wanted:

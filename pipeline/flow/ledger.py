@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.flow.lines import Lines
-from pipeline.flow.shm import EVENT_WORDS, RING_EVENTS, Board
+from pipeline.flow.shm import Board
+from pipeline.graph.layout import EVENT_WORDS, RING_EVENTS, RING_FIRST, RING_HEAD, RING_TAIL
 from pipeline.watch.histogram import Histogram
 
 PUBLISHED, DELIVERED, DROPPED, STEP, ERROR = range(1, 6)
@@ -56,8 +57,8 @@ class Log:
         base = board.ring(process)
         self._words = board.words
         self._bytes = board.mapping.view
-        self._head, self._tail = base, base + 8
-        self._events = (base + 16) * 8
+        self._head, self._tail = base + RING_HEAD, base + RING_TAIL
+        self._events = (base + RING_FIRST) * 8
         self._on_full = on_full
         self._next: int = self._words[self._head]
 
@@ -283,8 +284,9 @@ class _Ring:
     def __init__(self, board: Board, process: int) -> None:
         base = board.ring(process)
         self._array, self._words = board.array, board.words
-        self._head, self._tail = base, base + 8
-        self._events = board.array[base + 16 : base + 16 + RING_EVENTS * EVENT_WORDS].reshape(RING_EVENTS, EVENT_WORDS)
+        self._head, self._tail = base + RING_HEAD, base + RING_TAIL
+        first = base + RING_FIRST
+        self._events = board.array[first : first + RING_EVENTS * EVENT_WORDS].reshape(RING_EVENTS, EVENT_WORDS)
 
     def take(self) -> np.ndarray:
         head, tail = self._words[self._head], self._words[self._tail]

@@ -25,43 +25,18 @@ from pipeline.checksum import crc32
 from pipeline.errors import FrameError
 from pipeline.flow.faults import point
 from pipeline.flow.ledger import Log, who
-from pipeline.flow.shm import LEASE_WORDS, SLOT_HEADER, Board, Delivery, PortLayout, view
+from pipeline.flow.shm import Board, Delivery, view
 from pipeline.flow.shm import Mapping as Memory
 from pipeline.flow.transport import BOUND, CREDIT, FRAME, HEAD, HELLO, ROUSE, STATIC, Channel, body_of, head
-from pipeline.frame import Header
+from pipeline.frame import NEVER, Header
+from pipeline.graph.layout import DONE, LEASE_WORDS, RECEIVED, RELEASED, SLOT_HEADER, EdgeSpec, PortLayout
 from pipeline.schema import Schema
 
-FOREVER = 2**63 - 1
-NEVER = -(2**63)
 MAX_STATIC = 1 << 20
 ASKED, NEWER = 1, 2
 """Of the word `armed`: a credit is waited for; and, under `latest`, with a frame that is newer than all that were sent."""
 
 _SLOT = struct.Struct("<QQ")
-
-
-@dataclass(slots=True)
-class EdgeSpec:
-    """What both ends of an edge know.
-
-    window  frames the reader may have undone at a time; holds: processed ones whose views it may keep
-    tap     the reader only watches: unless it blocks, nothing is queued for it (see Operator.tap)
-    spare   the reader works without it, too: a static input that may stay unconnected, a stream that sync calls optional
-    """
-
-    index: int
-    name: str
-    static: bool
-    policy: str
-    size: int
-    window: int
-    holds: int
-    max_age_ns: int | None
-    slots: int
-    tap: bool = False
-    spare: bool = False
-    writer_epoch: int = 0
-    reader_epoch: int = 0
 
 
 _fence = Lock()
@@ -166,10 +141,10 @@ class OutEdge:
         words, lease = self._words, self._lease
         for slot, gen in list(self.leased.items()):
             at = lease + LEASE_WORDS * slot
-            if words[at + 2] == gen:  # released: done, too, whatever the other word said a moment ago
+            if words[at + RELEASED] == gen:  # released: done, too, whatever the other word said a moment ago
                 self.undone.discard(gen)
                 self._release(slot)
-            elif words[at + 3] == gen:
+            elif words[at + DONE] == gen:
                 self.undone.discard(gen)
 
     def ask_for_credit(self) -> None:
@@ -657,7 +632,7 @@ class InEdge:
     def take_frame(self, body: bytes) -> None:
         frame = self._arrived(body)
         self._last_body = body
-        self._words[self._lease + LEASE_WORDS * frame.slot + 1] = frame.gen
+        self._words[self._lease + LEASE_WORDS * frame.slot + RECEIVED] = frame.gen
         point("received")
         self.inbox.append(frame)
 
@@ -723,13 +698,13 @@ class InEdge:
         if frame.arrays is not None:
             frame.arrays = None
             if not (self.released and self.released[-1] == (frame.slot, frame.gen)):
-                self._words[at + 3] = frame.gen
+                self._words[at + DONE] = frame.gen
                 self._give()
                 return
             self.released.pop()
             self.kept -= 1
-        self._words[at + 3] = frame.gen
-        self._words[at + 2] = frame.gen
+        self._words[at + DONE] = frame.gen
+        self._words[at + RELEASED] = frame.gen
         point("released")
         self._give()
 
@@ -738,7 +713,7 @@ class InEdge:
         while self.released:
             slot, gen = self.released.popleft()
             self.kept -= 1
-            self._words[self._lease + LEASE_WORDS * slot + 2] = gen
+            self._words[self._lease + LEASE_WORDS * slot + RELEASED] = gen
             self._give()
 
     def _give(self) -> None:

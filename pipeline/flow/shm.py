@@ -27,56 +27,27 @@ import contextlib
 import fcntl
 import mmap
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import RunError
+from pipeline.graph.layout import (
+    ITEM_WORDS,
+    ITEMS,
+    LEASE_WORDS,
+    NODE_WORDS,
+    NUM_STATUSES,
+    RELEASED,
+    SENT,
+    STATUS_WORDS,
+    STATUSES,
+    BoardShape,
+)
 
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # Linux 5.14; Python's mmap does not name them
-SLOT_HEADER = 64
-RING_EVENTS = 8192
-LEASE_WORDS = 4
-ITEM_WORDS = 16
-STATUS_WORDS = 32
-NODE_WORDS = 8 + 2 * ITEM_WORDS + 2 * STATUS_WORDS
-EVENT_WORDS = 8
-
 IDLE, PROCESSING, WAITING, READING, OPENING = range(5)
 """Node states on the board. WAITING = has work but no room on `waiting_edge`."""
-
-
-def align(n: int, to: int = 64) -> int:
-    return -(-n // to) * to
-
-
-@dataclass(frozen=True, slots=True)
-class PortLayout:
-    """Where one port's slots lie in its node's pool."""
-
-    port: str
-    offset: int
-    slots: int
-    slot_bytes: int
-
-    @property
-    def stride(self) -> int:
-        return SLOT_HEADER + align(self.slot_bytes)
-
-
-def layout(ports: list[tuple[str, int, int]]) -> list[PortLayout]:
-    """(port, slots, slot_bytes) of one node -> their places in its pool."""
-    out, offset = [], 0
-    for port, slots, slot_bytes in ports:
-        place = PortLayout(port, offset, slots, slot_bytes)
-        out.append(place)
-        offset = align(offset + slots * place.stride, mmap.PAGESIZE)
-    return out
-
-
-def pool_bytes(ports: list[PortLayout]) -> int:
-    return align(max((p.offset + p.slots * p.stride for p in ports), default=0), mmap.PAGESIZE)
 
 
 def create(name: str, size: int) -> int:
@@ -125,7 +96,7 @@ class Board:
 
     # -- leases ---------------------------------------------------------------------------------------------------
     def lease(self, edge: int, slot: int) -> int:
-        """Index of the `sent` word; +1 is `received`, +2 `released`, +3 `done`."""
+        """Index of the first word of a lease: SENT, RECEIVED, RELEASED, DONE follow each other."""
         return self.shape.lease_base[edge] + slot * LEASE_WORDS
 
     def armed(self, edge: int) -> int:
@@ -135,31 +106,31 @@ class Board:
     def leases(self, edge: int, slots: int) -> np.ndarray:
         """(slots, 3) int64 view: sent, received, released."""
         base = self.shape.lease_base[edge]
-        return self.array[base : base + slots * LEASE_WORDS].reshape(slots, LEASE_WORDS)[:, :3]
+        return self.array[base : base + slots * LEASE_WORDS].reshape(slots, LEASE_WORDS)[:, SENT : RELEASED + 1]
 
     # -- nodes ----------------------------------------------------------------------------------------------------
     def node(self, index: int) -> int:
-        """Index of `busy_since_ns`; +1 is the state, +2 the edge waited for, +3 how many statuses there were."""
+        """Index of a node's first word: BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES follow each other."""
         return self.shape.node_base + index * NODE_WORDS
 
     def set_item(self, index: int, step: int, item: str) -> None:
         """Name the frame of a step before its commit; two places take turns, so the last committed one is always whole."""
-        self._put(self.node(index) + 8 + (step & 1) * ITEM_WORDS, ITEM_WORDS, item)
+        self._put(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, ITEM_WORDS, item)
 
     def item(self, index: int, step: int) -> str:
-        return self._text(self.node(index) + 8 + (step & 1) * ITEM_WORDS, ITEM_WORDS)
+        return self._text(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, ITEM_WORDS)
 
     def set_status(self, index: int, text: str) -> None:
         """What a person sees of the node; two places take turns here, too."""
         node = self.node(index)
-        count = self.words[node + 3] + 1
-        self._put(node + 8 + 2 * ITEM_WORDS + (count & 1) * STATUS_WORDS, STATUS_WORDS, text)
-        self.words[node + 3] = count
+        count = self.words[node + NUM_STATUSES] + 1
+        self._put(node + STATUSES + (count & 1) * STATUS_WORDS, STATUS_WORDS, text)
+        self.words[node + NUM_STATUSES] = count
 
     def status(self, index: int) -> str:
         """The latest one, "" before the first."""
         node = self.node(index)
-        return self._text(node + 8 + 2 * ITEM_WORDS + (self.words[node + 3] & 1) * STATUS_WORDS, STATUS_WORDS)
+        return self._text(node + STATUSES + (self.words[node + NUM_STATUSES] & 1) * STATUS_WORDS, STATUS_WORDS)
 
     def _put(self, word: int, words: int, text: str) -> None:
         raw = text.encode()[: words * 8 - 1]
@@ -171,27 +142,8 @@ class Board:
 
     # -- rings ----------------------------------------------------------------------------------------------------
     def ring(self, process: int) -> int:
-        """Index of the head word; the tail lies 8 words on, the events from 16 words on."""
+        """Index of a ring's first word, RING_HEAD; RING_TAIL and RING_FIRST, the first event, are counted from it."""
         return self.shape.ring_base + process * self.shape.ring_stride
-
-
-class BoardShape:
-    """Where which word lies: follows from the counts alone, so that every process finds the same."""
-
-    def __init__(self, edge_slots: list[int], nodes: int, processes: int) -> None:
-        self.edge_slots, self.nodes, self.processes = list(edge_slots), nodes, processes
-        self.lease_base: list[int] = []
-        at = 8
-        for slots in edge_slots:
-            self.lease_base.append(at)
-            at = align(at + slots * LEASE_WORDS + 1, 8)
-        self.node_base = at
-        self.ring_base = at + nodes * NODE_WORDS
-        self.ring_stride = 16 + RING_EVENTS * EVENT_WORDS
-        self.size = align((self.ring_base + processes * self.ring_stride) * 8, mmap.PAGESIZE)
-
-    def pack(self) -> list[Any]:
-        return [self.edge_slots, self.nodes, self.processes]
 
 
 class Delivery:

@@ -21,8 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-INFINITY = 2**63 - 1
-_START = -(2**63)
+from pipeline.frame import FOREVER, NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class _Stream:
     name: str
     offset_ns: int
     items: list[_Item] = field(default_factory=list)
-    bound: int = _START
+    bound: int = NEVER
     seen: set[int] = field(default_factory=set)
 
     def raise_bound(self, bound: int) -> None:
@@ -119,9 +118,9 @@ class Joiner:
             insort(stream.items, item)
 
     def bound(self, port: str, stamp_ns: int) -> None:
-        """No later frame of this port lies before `stamp_ns`; INFINITY at the end of the stream."""
+        """No later frame of this port lies before `stamp_ns`; FOREVER at the end of the stream."""
         stream = self._streams[port]
-        stream.raise_bound(INFINITY if stamp_ns >= INFINITY else stamp_ns + stream.offset_ns)
+        stream.raise_bound(FOREVER if stamp_ns >= FOREVER else stamp_ns + stream.offset_ns)
 
     def pop(self, now_ns: int = 0) -> list[Event]:
         """Everything that can be decided by now, in the order of deciding."""
@@ -141,12 +140,12 @@ class Joiner:
     def output_bound(self) -> int:
         """No later Match has a stamp below this."""
         at = self._next_trigger()
-        return at if at in (INFINITY, _START) else at - self._trigger.offset_ns
+        return at if at in (FOREVER, NEVER) else at - self._trigger.offset_ns
 
     def waiting_for(self) -> list[str]:
         """The ports that hold up the next decision."""
         if not self._trigger.items:
-            return [] if self._trigger.bound == INFINITY else [self._trigger.name]
+            return [] if self._trigger.bound == FOREVER else [self._trigger.name]
         at = self._trigger.items[0].at
         own = [self._trigger.name] if self._trigger.bound < at else []
         return own + [s.name for s in self._others if not self._settled(s, at, self._best(s, at))]
@@ -156,7 +155,7 @@ class Joiner:
 
     def _next_trigger(self) -> int:
         """No trigger still to be decided lies before this (adjusted)."""
-        first = self._trigger.items[0].at if self._trigger.items else INFINITY
+        first = self._trigger.items[0].at if self._trigger.items else FOREVER
         return min(first, self._trigger.bound)
 
     def _decide(self, trigger: _Item, now_ns: int) -> bool:
@@ -239,7 +238,7 @@ class Joiner:
 
     def _useless(self, items: list[_Item], index: int, limit: int) -> bool:
         """Can no trigger at or after `limit` want this frame?"""
-        if limit == INFINITY:
+        if limit == FOREVER:
             return True
         if self._policy != "latest" and items[index].at < limit - self._tolerance_ns:
             return True

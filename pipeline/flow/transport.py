@@ -5,7 +5,7 @@ send and any thread may drain: a lock guards the socket, and waiting is done on 
 ZeroMQ signals that descriptor once per burst, and a send may swallow the signal; therefore whoever touched the socket drains
 it into `inbox` before letting go, and then sees to it that the inbox is worked off (outside the lock).
 
-Message: 16 bytes `kind u8 | pad | edge u16 | seq u32 | writer epoch u32 | reader epoch u32`, then a msgpack body.
+Message of an edge: 16 bytes `kind u8 | pad | edge u16 | seq u32 | writer epoch u32 | reader epoch u32`, then a msgpack body.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ HEAD = struct.Struct("<BxHIII")
 
 # What an edge carries.
 FRAME, BOUND, STATIC, HELLO, CREDIT, ROUSE = range(1, 7)
-# What a worker and the supervisor say to each other.
-SPEC, READY, START, EDGE_DOWN, EDGE_DOWN_OK, EDGE_UP, EDGE_GONE, EDGE_EOS, FAILED, NODE_DONE, NUDGE, HORIZON, END, EXIT = range(
-    16, 30
-)
 
 # The plain methods of pyzmq's core and plain numbers: its enum arithmetic costs more than the calls themselves.
 _send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv
@@ -130,11 +126,6 @@ class Channel:
 
 def head(kind: int, edge: int = 0, seq: int = 0, writer_epoch: int = 0, reader_epoch: int = 0) -> bytes:
     return HEAD.pack(kind, edge, seq, writer_epoch, reader_epoch)
-
-
-def message(kind: int, body: Any = None, edge: int = 0) -> bytes:
-    """A control message."""
-    return HEAD.pack(kind, edge, 0, 0, 0) + msgpack.packb(body)
 
 
 def body_of(data: bytes) -> Any:

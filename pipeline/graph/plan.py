@@ -1,19 +1,15 @@
-"""From a checked graph to numbers: which process, edge, port and slot is which, and what each process is told.
+"""From a checked graph to numbers: which process, edge, port and slot is which.
 
-A `Plan` is made once per run by the supervisor. `Plan.part(place)` is everything one process needs, as plain msgpack data;
-`build.py` turns it into runners, in a worker or inline.
+A `Plan` is made once per run. `runtime/process_plan.py` takes from it what one process needs.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline import settings
-from pipeline.flow.ports import EdgeSpec
-from pipeline.flow.shm import BoardShape, PortLayout, layout, pool_bytes
-from pipeline.graph import lookup, sizing
+from pipeline.graph.layout import BoardShape, EdgeSpec, PortLayout, layout, pool_bytes
 from pipeline.graph.spec import Edge, GraphSpec
 
 if TYPE_CHECKING:
@@ -108,7 +104,7 @@ class Plan:
 
     @property
     def board_shape(self) -> BoardShape:
-        return BoardShape([e.slots for e in self.edge_specs], len(self.node_index), len(self.places))
+        return BoardShape(tuple(e.slots for e in self.edge_specs), len(self.node_index), len(self.places))
 
     @property
     def pool_bytes(self) -> int:
@@ -134,59 +130,3 @@ class Plan:
             return float(rate)
         paced = any(n.live and not n.cls.live for n in self.graph.nodes.values())
         return 1.0 if rate is None and self.graph.live and paced else None
-
-    def part(
-        self, nodes: list[str], process: int, resume: dict[str, Any], epochs: dict[int, tuple[int, int]], fds: dict[str, Any]
-    ) -> dict[str, Any]:
-        """What the process of `nodes` is told. `fds`: board, and per node the pool's [writeable, read-only] descriptors."""
-        graph, own = self.graph, set(nodes)
-        edges = [e for e in self.edges if e.src_node in own or e.dst_node in own]
-        needed_pools = own | {e.src_node for e in edges}
-        return {
-            "run": self.run_id,
-            "graph": graph.name,
-            "out": str(self.options.out),
-            "process": process,
-            "live": graph.live,
-            "verify": self.options.verify,
-            "inject": list(self.options.inject),
-            "digests": self.options.digests,
-            "board": [fds["board"], self.board_shape.pack()],
-            "sources": self.sources,
-            "pools": {n: [*fds["pools"][n], self.pool_size[n]] for n in needed_pools if self.pool_size[n]},
-            "ports": [[p.index, p.node, p.port, asdict(p.layout), p.edges] for p in self.ports if p.node in needed_pools],
-            "edges": [[e.src_node, e.src_port, e.dst_node, e.dst_port, asdict(self.edge_specs[e.id])] for e in edges],
-            "epochs": {e.id: epochs[e.id] for e in edges},
-            "nodes": [self._node(n, resume.get(n)) for n in nodes],
-        }
-
-    def _node(self, name: str, resume: Any) -> dict[str, Any]:
-        node = self.graph.nodes[name]
-        sync = None
-        if node.joins:
-            declared = node.sync
-            timeout_s = sizing.timeout_s(self.graph, node)
-            sync = {
-                "policy": declared.policy if declared else "exact",
-                "tolerance_ns": round(declared.tolerance_ms * 1e6) if declared else 0,
-                "offset_ns": {p: round(ms * 1e6) for p, ms in declared.offset_ms.items()} if declared else {},
-                "timeout_ns": None if timeout_s is None else round(timeout_s * 1e9),
-                "optional": list(declared.optional) if declared else [],
-            }
-        return {
-            "name": name,
-            "index": self.node_index[name],
-            "cls": lookup.class_ref(node.cls),
-            "file": lookup.class_file(node.cls),
-            "config": settings.plain(node.config),
-            "threads": node.threads,
-            "on_error": self.graph.on_error(name),
-            "cpus": list(node.cpus) if node.cpus else None,
-            "nice": node.nice,
-            "live": node.live,
-            "streams": list(node.streams),
-            "kinds": {p: self.graph.nodes[i.source_node].outputs[i.source_port].schema.kind for p, i in node.inputs.items()},
-            "trigger": node.trigger,
-            "sync": sync,
-            "resume": resume,
-        }

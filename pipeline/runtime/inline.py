@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from time import monotonic_ns
 
 from pipeline.errors import PipeError, RunError
+from pipeline.frame import NEVER
 from pipeline.graph import project
 from pipeline.runtime import memory, threads
 from pipeline.runtime.build import Built, build
@@ -35,8 +36,8 @@ class Inline:
             os.environ.setdefault(name, value)
         project.use(session.graph.project)
         plan = session.plan
-        part = plan.part(session.graph.order(), 0, {}, {e.id: (0, 0) for e in plan.edges}, session.fds)
-        self.built: Built = build(part, on_full=self._drain, on_room=lambda: None, inline=True)
+        process = session.process_plan(session.graph.order(), 0, {e.id: (0, 0) for e in plan.edges}, {})
+        self.built: Built = build(process, on_full=self._drain, on_room=lambda: None, inline=True)
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
         self._drain_at = 0.0
@@ -71,10 +72,10 @@ class Inline:
             self.display.start()
         for runner in built.all:
             runner.open()
-        start = session.start_message()
-        built.clock.start(start["anchor_mono_ns"], start["anchor_stamp_ns"], start["rate"], start["live"])
+        start = session.start()
+        built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live)
         for source in built.sources:
-            source.limit, source.last_stamp_ns = start["limits"].get(source.node.name), start["last_stamp_ns"]
+            source.limit, source.last_stamp_ns = start.limits.get(source.node.name), start.last_stamp_ns
         if self.display is not None:
             self.display.started()
         first = built.sources[0].node.name if built.sources else ""
@@ -90,7 +91,7 @@ class Inline:
                     self.digests[runner.node.name] = runner.digest
             if ends is not None and time.monotonic() > ends:
                 for source in built.sources:
-                    source.last_stamp_ns = -(2**62)
+                    source.last_stamp_ns = NEVER
             source_runner = self._next_source(built)
             if source_runner is not None:
                 if source_runner.step():

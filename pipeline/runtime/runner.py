@@ -25,10 +25,11 @@ import numpy as np
 from pipeline.errors import FrameError, PipeError
 from pipeline.flow.faults import point
 from pipeline.flow.ledger import DELIVERED, DROPPED, ERROR, PUBLISHED, REASON, STEP, Log, who
-from pipeline.flow.ports import FOREVER, NEVER, Arrived, Clock, InEdge, OutPort, Sent
+from pipeline.flow.ports import Arrived, Clock, InEdge, OutPort, Sent
 from pipeline.flow.shm import IDLE, OPENING, PROCESSING, READING, WAITING, Board
 from pipeline.flow.sync import Joiner, Match, Miss, Release
-from pipeline.frame import Header, Reading
+from pipeline.frame import FOREVER, NEVER, Header, Reading
+from pipeline.graph.layout import BUSY_SINCE, STATE, WAITING_EDGE
 from pipeline.operator import Node, Operator, Source, Taken
 from pipeline.runtime import poison, threads
 from pipeline.runtime.digests import Trace, digest_frame
@@ -88,16 +89,16 @@ class _Runner:
 
     def state(self, state: int, since_ns: int = 0) -> None:
         words, at = self._words, self._at
-        words[at] = since_ns
-        words[at + 1] = state
+        words[at + BUSY_SINCE] = since_ns
+        words[at + STATE] = state
 
     def room(self) -> bool:
         """May the next step publish on every port? Tells the board which edge it waits for."""
         for port in self.outputs.values():
             if not port.room():
                 edge = port.blocked_by()
-                self._words[self._at + 2] = 0 if edge is None else edge.spec.index + 1
-                self._words[self._at + 1] = WAITING
+                self._words[self._at + WAITING_EDGE] = 0 if edge is None else edge.spec.index + 1
+                self._words[self._at + STATE] = WAITING
                 return False
         return True
 
@@ -189,7 +190,7 @@ class SourceRunner(_Runner):
         self.last_stamp_ns: int | None = None
         self.next_id = 0 if source.resume is None else source.resume.frame_id + 1
         self.horizon_ns: int | None = None
-        self.last_emitted_ns = -(2**62)
+        self.last_emitted_ns = NEVER
         self.held: Reading | None = None
         self._failed: Exception | None = None
         self._static = static
@@ -437,7 +438,7 @@ class OperatorRunner(_Runner):
             if self._ended():
                 self.end()
                 return True
-            if self._words[self._at + 1] == WAITING:
+            if self._words[self._at + STATE] == WAITING:
                 self.state(IDLE)
             return self._collect_cycles()
         if not self._latched():

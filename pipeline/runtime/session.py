@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,12 @@ from pipeline.errors import GraphError, RunError
 from pipeline.flow import shm
 from pipeline.flow.ledger import Accountant, EdgeBook, NodeBook
 from pipeline.flow.transport import runtime_root
+from pipeline.frame import NEVER
 from pipeline.graph.plan import Plan, RunOptions
 from pipeline.graph.spec import GraphSpec
+from pipeline.operator import Resume
+from pipeline.runtime.messages import ProcessPlan, Start
+from pipeline.runtime.process_plan import Epochs, process_plan
 
 if TYPE_CHECKING:
     from pipeline.recording.recorder import Recorded
@@ -48,17 +53,18 @@ class Session:
         self.logs = options.out / "logs"
         self.logs.mkdir(exist_ok=True)
         self.folder, self._lock = _make_folder(self.run_id)
-        self.fds: dict[str, Any] = {"pools": {}}
+        self.board_fd = -1
+        self.pool_fds: dict[str, tuple[int, int]] = {}  # node -> (writeable, read-only)
         try:
             shape = self.plan.board_shape
-            self.fds["board"] = shm.create(f"{self.run_id}:board", shape.size)
-            self.board = shm.Board(self.fds["board"], shape)
+            self.board_fd = shm.create(f"{self.run_id}:board", shape.size)
+            self.board = shm.Board(self.board_fd, shape)
             for name, size in self.plan.pool_size.items():
                 if size:
                     fd = shm.create(f"{self.run_id}:{name}", size)
-                    self.fds["pools"][name] = [fd, shm.readonly(fd)]
+                    self.pool_fds[name] = (fd, shm.readonly(fd))
                 else:
-                    self.fds["pools"][name] = [-1, -1]
+                    self.pool_fds[name] = (-1, -1)
         except BaseException:
             self.close()
             raise
@@ -78,10 +84,14 @@ class Session:
         )
 
     def all_fds(self) -> list[int]:
-        return [self.fds["board"], *(fd for pair in self.fds["pools"].values() for fd in pair if fd >= 0)]
+        return [fd for fd in (self.board_fd, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
 
-    def start_message(self) -> dict[str, Any]:
-        """What every process is told when all are ready: the graph clock and where sources end."""
+    def process_plan(self, nodes: list[str], process: int, epochs: Epochs, resume: Mapping[str, Resume]) -> ProcessPlan:
+        """What the process of `nodes` needs; see `process_plan`."""
+        return process_plan(self.plan, nodes, process, self.board_fd, self.pool_fds, epochs, resume)
+
+    def start(self) -> Start:
+        """The graph clock, which begins now, and where sources end."""
         graph, plan, options = self.graph, self.plan, self.options
         found = {name: f for name, f in graph.found.items() if not graph.nodes[name].cls.live}
         firsts = [int(f.stamps_ns[0]) for f in found.values() if f.stamps_ns is not None and len(f.stamps_ns)]
@@ -93,15 +103,15 @@ class Session:
             stamps = found[first].stamps_ns if first in found else None
             if stamps is not None and options.frames > 0 and len(stamps):
                 last_stamp = int(stamps[min(options.frames, len(stamps)) - 1])
-        return {
-            "anchor_mono_ns": time.monotonic_ns(),
-            "anchor_stamp_ns": min(firsts) if firsts else None,
-            "rate": plan.rate,
-            "live": graph.live,
-            "limits": limits,
-            "last_stamp_ns": last_stamp,
-            "horizon_ns": -(2**62) if options.rate == "step" else None,
-        }
+        return Start(
+            anchor_mono_ns=time.monotonic_ns(),
+            anchor_stamp_ns=min(firsts) if firsts else None,
+            rate=plan.rate,
+            live=graph.live,
+            limits=limits,
+            last_stamp_ns=last_stamp,
+            horizon_ns=NEVER if options.rate == "step" else None,
+        )
 
     def settle_rest(self, reason: str) -> None:
         """After the last process has ended: whatever is still open ends here, by name."""
@@ -112,10 +122,9 @@ class Session:
     def close(self) -> None:
         if hasattr(self, "accountant"):
             self.accountant.close()
-        for fd in [self.fds.get("board", -1), *(fd for pair in self.fds["pools"].values() for fd in pair)]:
-            if fd >= 0:
-                os.close(fd)
-        self.fds = {"pools": {}}
+        for fd in self.all_fds():
+            os.close(fd)
+        self.board_fd, self.pool_fds = -1, {}
         shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
 

@@ -14,35 +14,39 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
+from pipeline.errors import RunError
 from pipeline.flow.shm import IDLE, OPENING, PROCESSING, READING, WAITING
-from pipeline.flow.transport import (
-    EDGE_DOWN,
-    EDGE_DOWN_OK,
-    EDGE_EOS,
-    EDGE_GONE,
-    EDGE_UP,
-    END,
-    EXIT,
-    FAILED,
-    HEAD,
-    HELLO,
-    HORIZON,
-    NODE_DONE,
-    READY,
-    SPEC,
-    START,
-    Channel,
-    Sockets,
-    body_of,
-    message,
-)
+from pipeline.flow.transport import Channel, Sockets
+from pipeline.frame import NEVER
 from pipeline.graph import project
+from pipeline.graph.layout import BUSY_SINCE, STATE, WAITING_EDGE
+from pipeline.operator import Resume
 from pipeline.runtime import threads
+from pipeline.runtime.messages import (
+    AtHorizon,
+    EdgeDown,
+    EdgeDownOk,
+    EdgeEnd,
+    EdgeGone,
+    EdgeUp,
+    End,
+    Exit,
+    Failed,
+    FromWorker,
+    Hello,
+    Horizon,
+    NodeDone,
+    Ready,
+    Start,
+    ToWorker,
+    from_worker,
+    pack,
+)
 from pipeline.runtime.session import Outcome, Session
 from pipeline.watch import report
 from pipeline.watch.display import Display
@@ -51,7 +55,6 @@ GRACE_S = 1.5
 """From SIGTERM to SIGKILL."""
 STUCK_S = 3.0
 """A graph in which nothing has moved for so long while nodes wait for room will never move again."""
-_NEVER = -(2**62)
 _PYTHON = {"PYTHONUNBUFFERED": "1"}
 
 
@@ -66,7 +69,7 @@ class Child:
     proc: subprocess.Popen[bytes] | None = None
     pidfd: int = -1
     channel: Channel | None = None
-    told: bool = False
+    has_plan: bool = False
     ready: bool = False
     gone: bool = False
     said_hello: bool = False
@@ -93,7 +96,7 @@ class Supervisor:
         self.done: set[str] = set()
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
-        self.start_body: dict[str, Any] | None = None
+        self.start: Start | None = None
         self.stop_signal = 0
         self.failed = False
         self.stopping_since_ns = 0
@@ -177,7 +180,7 @@ class Supervisor:
         control = self.session.folder / f"c{child.index}.{child.epoch}"
         child.channel = self.sockets.channel(control, bind=True)
         self._watch(child.channel.fd, lambda: self._listen(child))
-        child.told = child.ready = child.said_hello = False
+        child.has_plan = child.ready = child.said_hello = False
         most = max(self.graph.nodes[n].threads for n in child.nodes)
         log = os.open(self.session.logs / f"{child.place}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         child.times["spawn"] = monotonic_ns()
@@ -198,10 +201,10 @@ class Supervisor:
 
     def _fds_of(self, child: Child) -> list[int]:
         """The board, its own pools to write, the pools it reads from read-only."""
-        fds = self.session.fds
+        pools = self.session.pool_fds
         own = set(child.nodes)
         readers = {e.src_node for e in self.plan.edges_of(child.place) if e.dst_node in own}
-        wanted = {fds["board"]} | {fds["pools"][n][0] for n in own} | {fds["pools"][n][1] for n in readers | own}
+        wanted = {self.session.board_fd} | {pools[n][0] for n in own} | {pools[n][1] for n in readers | own}
         return [fd for fd in wanted if fd >= 0]
 
     def _listen(self, child: Child) -> None:
@@ -210,32 +213,36 @@ class Supervisor:
             return
         channel.drain()
         while channel.inbox:
-            data = channel.inbox.popleft()
-            self._heard(child, HEAD.unpack_from(data)[0], body_of(data))
+            try:
+                message = from_worker(channel.inbox.popleft())
+            except RunError as error:
+                self._fail(f"{child.place}: {error}")
+            else:
+                self._heard(child, message)
 
-    def _heard(self, child: Child, kind: int, body: Any) -> None:
-        if kind == HELLO:
-            child.times["hello"] = body[1]
+    def _heard(self, child: Child, message: FromWorker) -> None:
+        if isinstance(message, Hello):
+            child.times["hello"] = message.started_ns
             child.said_hello = True
-            self._tell_spec(child)
-        elif kind == READY:
+            self._tell_plan(child)
+        elif isinstance(message, Ready):
             child.ready = True
-            child.times |= {"imported": body["imported_ns"], "ready": body["opened_ns"]}
+            child.times |= {"imported": message.imported_ns, "ready": message.opened_ns}
             self._ready(child)
-        elif kind == EDGE_DOWN_OK:
-            self._acknowledged(*body)
-        elif kind == FAILED:
-            node, text, _ = body
-            self._fail(text if text.startswith(node) else f"{node}: {text}")
-        elif kind == NODE_DONE:
-            self._node_done(body[0], body[1])
-        elif kind == HORIZON:
-            self._step_waiting[body[0]] = body[1]
+        elif isinstance(message, EdgeDownOk):
+            self._acknowledged(message.edge, message.number)
+        elif isinstance(message, Failed):
+            own_name = message.text.startswith(message.node)
+            self._fail(message.text if own_name else f"{message.node}: {message.text}")
+        elif isinstance(message, NodeDone):
+            self._node_done(message.node, message.digest)
+        elif isinstance(message, AtHorizon):
+            self._step_waiting[message.source] = message.stamp_ns
             if not sys.stdin.isatty():
                 self._step()
 
-    def _tell_spec(self, child: Child) -> None:
-        if not child.said_hello or child.told or child.waits_for or self._ending:
+    def _tell_plan(self, child: Child) -> None:
+        if not child.said_hello or child.has_plan or child.waits_for or self._ending:
             return
         epochs = {e.id: (self._epoch(e.src_node), self._epoch(e.dst_node)) for e in self.plan.edges}
         resume = {}
@@ -244,14 +251,13 @@ class Supervisor:
                 book = self.session.node_books[name]
                 frame_id = self.accountant.name_of(book.last_who)[1] if book.last_who >= 0 else -1
                 item = self.session.board.item(self.plan.node_index[name], book.last_step) if book.last_step >= 0 else ""
-                resume[name] = {"restarts": child.epoch, "frame_id": frame_id, "item": item, "steps": book.steps}
-        part = self.plan.part(child.nodes, child.index, resume, epochs, self.session.fds)
-        child.told = True
-        self._tell(child, SPEC, part)
+                resume[name] = Resume(child.epoch, frame_id, item, book.steps)
+        child.has_plan = True
+        self._tell(child, self.session.process_plan(child.nodes, child.index, epochs, resume))
         for edge in self.plan.edges_of(child.place):
             other = self._other(edge, child)
-            if child.epoch and other is not None and other.told and other.alive:
-                self._tell(other, EDGE_UP, [edge.id, *epochs[edge.id]])
+            if child.epoch and other is not None and other.has_plan and other.alive:
+                self._tell(other, EdgeUp(edge.id, *epochs[edge.id]))
 
     def _epoch(self, node: str) -> int:
         return self.children[self.plan.place_of(node)].epoch
@@ -264,9 +270,9 @@ class Supervisor:
                 return self.children[place]
         return None
 
-    def _tell(self, child: Child, kind: int, body: Any = None) -> None:
+    def _tell(self, child: Child, message: ToWorker) -> None:
         if child.channel is not None:
-            child.channel.send(message(kind, body))
+            child.channel.send(pack(message))
             if child.channel.inbox:
                 self._listen(child)
 
@@ -275,8 +281,8 @@ class Supervisor:
             other = self._other(edge, child)
             if other is not None and other.gone:
                 self._cut(child, edge)
-        if self.start_body is not None:
-            self._tell(child, START, self._start_again(child, self.start_body))
+        if self.start is not None:
+            self._tell(child, self._start_again(child, self.start))
             times = child.times
             child.restart_ms.append(
                 {
@@ -296,19 +302,19 @@ class Supervisor:
     def _start_if_ready(self) -> None:
         """All have opened, but for those that were given up."""
         if all(c.ready or c.gone for c in self.children.values()):
-            self.start_body = self.session.start_message()
+            self.start = self.session.start()
             self._moved_at_ns = monotonic_ns()  # nobody has waited for anything before, however long opening took
             self.display.started(self)
             for c in self.children.values():
-                self._tell(c, START, self.start_body)
+                self._tell(c, self.start)
 
-    def _start_again(self, child: Child, start: dict[str, Any]) -> dict[str, Any]:
-        """START for a successor. Where the first stamp was not known beforehand, its source goes on from the last one it sent."""
+    def _start_again(self, child: Child, start: Start) -> Start:
+        """For a successor. Where the first stamp was not known beforehand, its source goes on from the last one it sent."""
         books = [self.session.node_books[n] for n in child.nodes if self.graph.nodes[n].is_source]
         sent = [book for book in books if book.steps]
-        if start["anchor_stamp_ns"] is not None or not sent:
+        if start.anchor_stamp_ns is not None or not sent:
             return start
-        return {**start, "anchor_mono_ns": sent[0].last_started_ns, "anchor_stamp_ns": sent[0].last_stamp_ns}
+        return replace(start, anchor_mono_ns=sent[0].last_started_ns, anchor_stamp_ns=sent[0].last_stamp_ns)
 
     def _first_frame(self, child: Child) -> None:
         firsts = [self.session.node_books[n].first_after_ns for n in child.nodes if self.session.node_books[n].first_after_ns]
@@ -331,7 +337,7 @@ class Supervisor:
             self._unwatch(child.channel.fd)
             child.channel.close()
         child.proc, child.pidfd, child.channel = None, -1, None
-        child.told = child.ready = child.said_hello = False
+        child.has_plan = child.ready = child.said_hello = False
         if self._ending:
             return
         self.accountant.drain()
@@ -350,7 +356,7 @@ class Supervisor:
         if never or len(child.deaths_ns) > spec.max:
             self._give_up(child, how)
             return
-        if self.start_body is None and len(child.deaths_ns) > 1:
+        if self.start is None and len(child.deaths_ns) > 1:
             self._fail(
                 f"{child.place}: needs to start, but {how} twice while starting; see {self.session.logs / (child.place + '.log')}"
             )
@@ -370,19 +376,19 @@ class Supervisor:
             if edge.id in self._settling:  # the other end died while it was to acknowledge, or this one died again
                 was = self._settling.pop(edge.id)
                 writer_dead, reader_dead = writer_dead or was[0], reader_dead or was[1]
-            if other is None or not other.told or (writer_dead and reader_dead):
-                # Nobody lives who holds or queues anything here (a process that was not told yet has never seen the edge).
+            if other is None or not other.has_plan or (writer_dead and reader_dead):
+                # Nobody lives who holds or queues anything here (a process without its plan has never seen the edge).
                 self._settle_edge(edge.id, True, True)
                 self._settled(edge.id)
             else:
                 self._downs += 1
                 self._settling[edge.id] = (writer_dead, reader_dead, self._downs)
                 child.waits_for.add(edge.id)
-                self._tell(other, EDGE_DOWN, [edge.id, self._downs])
+                self._tell(other, EdgeDown(edge.id, self._downs))
         for edge in self.plan.edges_of(child.place):
             other = self._other(edge, child)
-            if edge.static and other is not None and other.told:
-                self._tell(other, EDGE_DOWN, [edge.id, 0])
+            if edge.static and other is not None and other.has_plan:
+                self._tell(other, EdgeDown(edge.id, 0))
 
     def _unlink_addresses(self, child: Child) -> None:
         """A killed process leaves the socket files it had bound: those of the edges it wrote to."""
@@ -405,7 +411,7 @@ class Supervisor:
         for child in self.children.values():
             if edge in child.waits_for:
                 child.waits_for.discard(edge)
-                self._tell_spec(child)
+                self._tell_plan(child)
 
     def _settle_edge(self, edge: int, writer_dead: bool, reader_dead: bool) -> None:
         """As the heir of the dead: name what is lost (`restart`), take its leases back (001-frame-life.md)."""
@@ -449,29 +455,29 @@ class Supervisor:
         self.display.event(text)
         for edge in self.plan.edges_of(child.place):
             other = self._other(edge, child)
-            if other is not None and other.told:
+            if other is not None and other.has_plan:
                 self._cut(other, edge)
         self.done |= set(child.nodes)
-        if self.start_body is None:
+        if self.start is None:
             self._start_if_ready()  # it was the last one waited for
 
     def _cut(self, living: Child, edge: Any) -> None:
         """The other end of this edge will never come back."""
-        kind = EDGE_GONE if self.plan.place_of(edge.src_node) == living.place else EDGE_EOS
-        self._tell(living, kind, edge.id)
+        writes = self.plan.place_of(edge.src_node) == living.place
+        self._tell(living, EdgeGone(edge.id) if writes else EdgeEnd(edge.id))
 
     # -- watching -------------------------------------------------------------------------------------------------
     def _look_for_hangs(self, now: int) -> None:
         words = self.session.board.words
         for name, index in self.plan.node_index.items():
             at = self.session.board.node(index)
-            since, state = words[at], words[at + 1]
+            since, state = words[at + BUSY_SINCE], words[at + STATE]
             child = self.children[self.plan.place_of(name)]
             spec = self.graph.nodes[name]
             hang_s = spec.open_hang_s if state == OPENING else spec.hang_s
             if since and state in (PROCESSING, OPENING) and child.proc is not None and now - since > hang_s * 1e9:
                 what = "open()" if state == OPENING else "process()"
-                words[at], words[at + 1] = 0, IDLE  # seen once
+                words[at + BUSY_SINCE], words[at + STATE] = 0, IDLE  # seen once
                 self.display.event(f"{name}: in {what} for more than hang_s = {hang_s:g} s; killed")
                 self._kill(child)
                 child.ready = False  # until its successor is
@@ -481,7 +487,7 @@ class Supervisor:
         if self.accountant.events != self._moved_events:
             self._moved_events, self._moved_at_ns = self.accountant.events, now
             return
-        if self.start_body is None or now - self._moved_at_ns < STUCK_S * 1e9:
+        if self.start is None or now - self._moved_at_ns < STUCK_S * 1e9:
             return
         if any(not c.ready and not c.gone for c in self.children.values()):
             self._moved_at_ns = now  # whoever waited for a restart has not waited for anything since
@@ -490,10 +496,10 @@ class Supervisor:
         waiting: list[int] = []
         for index in self.plan.node_index.values():
             at = board.node(index)
-            if words[at + 1] in (PROCESSING, READING, OPENING):
+            if words[at + STATE] in (PROCESSING, READING, OPENING):
                 return
-            if words[at + 1] == WAITING:
-                waiting.append(words[at + 2] - 1)
+            if words[at + STATE] == WAITING:
+                waiting.append(words[at + WAITING_EDGE] - 1)
         paced = self.graph.live or self.plan.rate is not None or self.options.rate == "step"
         if waiting and not paced:
             self._stuck(now, [e for e in waiting if e >= 0])
@@ -518,11 +524,11 @@ class Supervisor:
 
     def _duration(self, now: int) -> None:
         limit = self.options.duration_s
-        if limit is None or self.start_body is None or self._duration_over:
+        if limit is None or self.start is None or self._duration_over:
             return
-        if now - self.start_body["anchor_mono_ns"] > limit * 1e9:
+        if now - self.start.anchor_mono_ns > limit * 1e9:
             self._duration_over = True
-            self._end_sources(_NEVER)
+            self._end_sources(NEVER)
 
     def _step(self) -> None:
         """`--rate step`: Enter (or, without a terminal, at once) lets the earliest waiting reading through."""
@@ -534,7 +540,7 @@ class Supervisor:
             horizon = min(self._step_waiting.values())
             self._step_waiting.clear()
             for child in self.children.values():
-                self._tell(child, HORIZON, horizon)
+                self._tell(child, Horizon(horizon))
 
     # -- ending ---------------------------------------------------------------------------------------------------
     def _node_done(self, name: str, digest: str | None) -> None:
@@ -544,21 +550,21 @@ class Supervisor:
         self._step_waiting.pop(name, None)
         if self.options.frames is not None and self.plan.sources and name == self.plan.sources[0]:
             self.accountant.drain()
-            self._end_sources(self.session.node_books[name].last_stamp_ns if self.session.node_books[name].steps else _NEVER)
+            self._end_sources(self.session.node_books[name].last_stamp_ns if self.session.node_books[name].steps else NEVER)
 
     def _end_sources(self, last_stamp_ns: int) -> None:
         """No source emits anything later than this, restarted ones included."""
-        assert self.start_body is not None
-        self.start_body["last_stamp_ns"] = last_stamp_ns
+        assert self.start is not None
+        self.start = replace(self.start, last_stamp_ns=last_stamp_ns)
         for child in self.children.values():
-            self._tell(child, END, last_stamp_ns)
+            self._tell(child, End(last_stamp_ns))
 
     def _let_go(self) -> None:
         self.exiting = True
         self._exit_since_ns = monotonic_ns()
         self._usage()
         for child in self.children.values():
-            self._tell(child, EXIT)
+            self._tell(child, Exit())
 
     def _fail(self, text: str) -> None:
         self.failed = True

@@ -25,31 +25,32 @@ from typing import Any
 from pipeline.errors import PipeError
 from pipeline.flow import faults
 from pipeline.flow.ledger import wait_for_supervisor
-from pipeline.flow.ports import FOREVER
-from pipeline.flow.transport import (
-    EDGE_DOWN,
-    EDGE_DOWN_OK,
-    EDGE_EOS,
-    EDGE_GONE,
-    EDGE_UP,
-    END,
-    EXIT,
-    FAILED,
-    HEAD,
-    HELLO,
-    HORIZON,
-    NODE_DONE,
-    NUDGE,
-    READY,
-    SPEC,
-    START,
-    Channel,
-    Sockets,
-    body_of,
-    message,
-)
+from pipeline.flow.transport import Channel, Sockets
+from pipeline.frame import FOREVER
 from pipeline.runtime import memory
 from pipeline.runtime.build import Built, build, configure_logging
+from pipeline.runtime.messages import (
+    AtHorizon,
+    EdgeDown,
+    EdgeDownOk,
+    EdgeEnd,
+    EdgeGone,
+    EdgeUp,
+    End,
+    Exit,
+    Failed,
+    FromWorker,
+    Hello,
+    Horizon,
+    NodeDone,
+    Nudge,
+    ProcessPlan,
+    Ready,
+    Start,
+    ToWorker,
+    pack,
+    to_worker,
+)
 from pipeline.runtime.runner import ROUSE_NS, Failure, OperatorRunner, SourceRunner
 
 _PR_SET_PDEATHSIG = 1
@@ -82,11 +83,11 @@ class Worker:
         self.started = threading.Event()
         self.failed = False
         self.built: Built | None = None
-        self._spec: dict[str, Any] | None = None
-        self._have_spec = threading.Event()
+        self._plan: ProcessPlan | None = None
+        self._have_plan = threading.Event()
         self._sleeping = self._poked = False
         self._wired = False
-        self._backlog: list[bytes] = []
+        self._backlog: list[ToWorker] = []
         self._main_poll, self._io_poll = select.epoll(), select.epoll()
         self._main_poll.register(self.main_wake.fd, select.EPOLLIN)
         self._io_poll.register(self.io_wake.fd, select.EPOLLIN)
@@ -103,32 +104,31 @@ class Worker:
         self.control = self.sockets.channel(control, bind=False)
         self._io_poll.register(self.control.fd, select.EPOLLIN)
         threading.Thread(target=self._io_loop, name="io", daemon=True).start()
-        self.tell(HELLO, [os.getpid(), started_ns])
+        self.tell(Hello(os.getpid(), started_ns))
 
-    def tell(self, kind: int, body: Any = None) -> None:
-        self.control.send(message(kind, body))
+    def tell(self, message: FromWorker) -> None:
+        self.control.send(pack(message))
         self.io_wake.set()  # whatever the send found in the inbox
 
     # -- life -----------------------------------------------------------------------------------------------------
     def run(self) -> int:
-        while not self._have_spec.wait(0.2):
+        while not self._have_plan.wait(0.2):
             if self.stopping.is_set():
                 return 0
-        part = self._spec
-        assert part is not None
-        names = [n["name"] for n in part["nodes"]]
-        self._settle_in(part)
-        first = {n["name"]: n["resume"] is None for n in part["nodes"]}
-        told = map(faults.Fault.parse, part["inject"])
-        faults.arm(f for f in told if f.node in first and (f.again or first[f.node]))
-        current = names[0]
+        plan = self._plan
+        assert plan is not None
+        self._settle_in(plan)
+        first = {n.name: n.resume is None for n in plan.nodes}
+        injected = map(faults.Fault.parse, plan.inject)
+        faults.arm(f for f in injected if f.node in first and (f.again or first[f.node]))
+        current = plan.nodes[0].name
         try:
-            built = build(part, on_full=wait_for_supervisor(lambda: self.tell(NUDGE)), on_room=self._on_room)
+            built = build(plan, on_full=wait_for_supervisor(lambda: self.tell(Nudge())), on_room=self._on_room)
             self.built = built
             imported_ns = monotonic_ns()
             for source in built.sources:
                 self._source_wakes[source.node.name] = threading.Event()
-            self._connect(part)
+            self._connect()
             self._wired = True
             self.io_wake.set()
             for runner in built.all:
@@ -138,7 +138,7 @@ class Worker:
             return self._fail(current, str(error))
         except Exception as error:
             return self._fail(current, f"{current}: open: {type(error).__name__}: {error}", traceback.format_exc())
-        self.tell(READY, {"imported_ns": imported_ns, "opened_ns": monotonic_ns()})
+        self.tell(Ready(imported_ns, monotonic_ns()))
         for source in built.sources:
             thread = threading.Thread(target=self._source_loop, args=(source,), name=source.node.name, daemon=True)
             self._threads.append(thread)
@@ -147,18 +147,18 @@ class Worker:
         self._close(built)
         return 0
 
-    def _settle_in(self, part: dict[str, Any]) -> None:
-        cpus = sorted({c for n in part["nodes"] for c in n["cpus"] or ()})
+    def _settle_in(self, plan: ProcessPlan) -> None:
+        cpus = sorted({c for n in plan.nodes for c in n.cpus or ()})
         try:
             if cpus:
                 os.sched_setaffinity(0, cpus)
-            nice = [n["nice"] for n in part["nodes"] if n["nice"] is not None]
+            nice = [n.nice for n in plan.nodes if n.nice is not None]
             if nice:
                 os.setpriority(os.PRIO_PROCESS, 0, min(nice))
         except OSError as error:
             logging.warning("cpus/nice not set: %s", error)
 
-    def _connect(self, part: dict[str, Any]) -> None:
+    def _connect(self) -> None:
         assert self.built is not None
         for index, edge in self.built.out_edges.items():
             if edge.local is None:
@@ -205,7 +205,7 @@ class Worker:
         """Report, then wait to be told to go (the supervisor stops the run)."""
         logging.error("%s\n%s", text, details)
         self.failed = True
-        self.tell(FAILED, [node, text, details])
+        self.tell(Failed(node, text, details))
         self.exiting.wait(10.0)
         return 1
 
@@ -243,14 +243,14 @@ class Worker:
                         )
                     if runner.finished and runner.node.name not in reported:
                         reported.add(runner.node.name)
-                        self.tell(NODE_DONE, [runner.node.name, runner.digest])
+                        self.tell(NodeDone(runner.node.name, runner.digest))
             if not progress:
                 self._sleep(runners)
 
     def _report(self, node: str, text: str, details: str) -> None:
         self.failed = True
         logging.error("%s\n%s", text, details)
-        self.tell(FAILED, [node, text, details])
+        self.tell(Failed(node, text, details))
 
     def _sleep(self, runners: list[OperatorRunner]) -> None:
         timeout = -1.0
@@ -308,7 +308,7 @@ class Worker:
                 source.end()
                 if local:
                     self._wake_main()
-                self.tell(NODE_DONE, [name, None])
+                self.tell(NodeDone(name, None))
         except Failure as failure:
             self._report(name, str(failure), failure.details)
         except PipeError as error:
@@ -328,7 +328,7 @@ class Worker:
         if reading is None:
             return True
         if source.horizon_ns is not None and reading.stamp_ns > source.horizon_ns:
-            self.tell(HORIZON, [source.node.name, reading.stamp_ns])
+            self.tell(AtHorizon(source.node.name, reading.stamp_ns))
             wake.wait()
             return False
         if clock.rate is not None and clock.anchor_stamp_ns is None:
@@ -373,11 +373,11 @@ class Worker:
                 while self._backlog:
                     self._obey(self._backlog.pop(0))
             while self.control.inbox:
-                data = self.control.inbox.popleft()
-                if self._wired or HEAD.unpack_from(data)[0] in (SPEC, EXIT):
-                    self._obey(data)
+                message = to_worker(self.control.inbox.popleft())
+                if self._wired or isinstance(message, (ProcessPlan, Exit)):
+                    self._obey(message)
                 else:
-                    self._backlog.append(data)  # concerns edges that the main thread is just making
+                    self._backlog.append(message)  # concerns edges that the main thread is just making
 
     def _take_credits(self, fd: int) -> None:
         assert self.built is not None
@@ -394,51 +394,51 @@ class Worker:
         for wake in self._source_wakes.values():
             wake.set()
 
-    def _obey(self, data: bytes) -> None:
-        kind, body = HEAD.unpack_from(data)[0], body_of(data)
-        if kind == SPEC:
-            self._spec = body
-            self._have_spec.set()
+    def _obey(self, message: ToWorker) -> None:
+        if isinstance(message, ProcessPlan):
+            self._plan = message
+            self._have_plan.set()
             return
-        if kind == EXIT:
+        if isinstance(message, Exit):
             self.exiting.set()
             self._stop()
             return
         built = self.built
         assert built is not None
-        if kind == START:
-            self._start(built, body)
-        elif kind == HORIZON:
+        if isinstance(message, Start):
+            self._start(built, message)
+        elif isinstance(message, Horizon):
             for source in built.sources:
-                source.horizon_ns = body
+                source.horizon_ns = message.stamp_ns
                 self._source_wakes[source.node.name].set()
-        elif kind == END:
+        elif isinstance(message, End):
             for source in built.sources:
-                source.last_stamp_ns = body if source.last_stamp_ns is None else min(body, source.last_stamp_ns)
+                last_ns = source.last_stamp_ns
+                source.last_stamp_ns = message.stamp_ns if last_ns is None else min(message.stamp_ns, last_ns)
                 self._source_wakes[source.node.name].set()
-        elif kind == EDGE_DOWN:
-            self._edge_down(built, body[0])
-            self.tell(EDGE_DOWN_OK, body)
-        elif kind == EDGE_UP:
-            self._edge_up(built, *body)
-        elif kind == EDGE_GONE:
-            edge = built.out_edges[body]
+        elif isinstance(message, EdgeDown):
+            self._edge_down(built, message.edge)
+            self.tell(EdgeDownOk(message.edge, message.number))
+        elif isinstance(message, EdgeUp):
+            self._edge_up(built, message.edge, message.writer_epoch, message.reader_epoch)
+        elif isinstance(message, EdgeGone):
+            edge = built.out_edges[message.edge]
             self._unwatch(self._io_poll, self._io_fds, edge.channel)
             with edge.port.lock:
                 edge.give_up()
-        elif kind == EDGE_EOS:
-            in_edge = built.in_edges[body]
+        elif isinstance(message, EdgeEnd):
+            in_edge = built.in_edges[message.edge]
             in_edge.cut = True
             if not in_edge.spec.static:
                 in_edge.inbox.append(FOREVER)
             self.main_wake.set()
 
-    def _start(self, built: Built, body: dict[str, Any]) -> None:
-        built.clock.start(body["anchor_mono_ns"], body["anchor_stamp_ns"], body["rate"], body["live"])
+    def _start(self, built: Built, start: Start) -> None:
+        built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live)
         for source in built.sources:
-            source.limit = body["limits"].get(source.node.name)
-            source.last_stamp_ns = body["last_stamp_ns"]
-            source.horizon_ns = body["horizon_ns"]
+            source.limit = start.limits.get(source.node.name)
+            source.last_stamp_ns = start.last_stamp_ns
+            source.horizon_ns = start.horizon_ns
         self.started.set()
         self.main_wake.set()
 
@@ -458,7 +458,7 @@ class Worker:
         address = self._address(index, writer_epoch, reader_epoch)
         spec = (built.out_edges.get(index) or built.in_edges[index]).spec
         if (spec.writer_epoch, spec.reader_epoch) == (writer_epoch, reader_epoch):
-            return  # both ends were restarted and this one was told in its spec
+            return  # both ends were restarted and this one knows it from its plan
         if index in built.out_edges:
             edge = built.out_edges[index]
             with edge.port.lock:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pipeline.flow.shm import PROCESSING, READING, WAITING
+from pipeline.graph.layout import STATE
 from pipeline.graph.spec import GraphSpec
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Display:
         drops = sum(sum(session.edge_books[e.id].dropped.values()) for e in edges)
         p50, p99 = book.compute.quantile(0.5), book.compute.quantile(0.99)
         words, at = session.board.words, session.board.node(plan.node_index[name])
-        state = {PROCESSING: "busy", READING: "read", WAITING: "wait"}.get(words[at + 1], "")
+        state = {PROCESSING: "busy", READING: "read", WAITING: "wait"}.get(words[at + STATE], "")
         return [
             name,
             state,

@@ -13,6 +13,7 @@ from chaos.__main__ import main
 from chaos.rig import Rig
 from chaos.tally import Tally
 from pipeline.flow import shm
+from pipeline.graph.layout import BoardShape, layout, pool_bytes
 
 NODES = """
 nodes:
@@ -106,10 +107,10 @@ def test_each_wrong_is_found(tmp_path, change, found):
 def memory():
     """The board and the pools of NODES, made and written as the engine does, in this process."""
     nodes = yaml.safe_load(NODES)["nodes"]
-    shape = shm.BoardShape([4, 3, 0, 4, 2], nodes=4, processes=4)
+    shape = BoardShape([4, 3, 0, 4, 2], nodes=4, processes=4)
     fds = [shm.create(f"run-{os.getpid()}-1:board", shape.size)]
-    places = {name: shm.layout([("out", slots, 1000)]) for name, slots in (("src", 4), ("left", 3), ("join", 2))}
-    fds += [shm.create(f"run-{os.getpid()}-1:{name}", shm.pool_bytes(ports)) for name, ports in places.items()]
+    places = {name: layout([("out", slots, 1000)]) for name, slots in (("src", 4), ("left", 3), ("join", 2))}
+    fds += [shm.create(f"run-{os.getpid()}-1:{name}", pool_bytes(ports)) for name, ports in places.items()]
     try:
         yield nodes, shm.Board(fds[0], shape), dict(zip(places, fds[1:], strict=True)), places
     finally:

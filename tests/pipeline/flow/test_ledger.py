@@ -22,7 +22,8 @@ from pipeline.flow.ledger import (
     balance,
     who,
 )
-from pipeline.flow.shm import RING_EVENTS, Board, BoardShape
+from pipeline.flow.shm import Board
+from pipeline.graph.layout import RING_EVENTS, BoardShape
 
 
 class Books:

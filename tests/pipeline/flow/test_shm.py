@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import itertools
 import mmap
 import os
 from collections import deque
@@ -12,49 +11,10 @@ import pytest
 
 from pipeline.errors import RunError
 from pipeline.flow import shm
-from pipeline.flow.shm import Board, BoardShape, Delivery, Mapping, layout, pool_bytes, view
+from pipeline.flow.shm import Board, Delivery, Mapping, view
+from pipeline.graph.layout import BoardShape
 
-# -- layout ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("ports", "total"),
-    [
-        ([], 0),
-        ([("out", 0, 0)], 0),
-        ([("out", 1, 8)], mmap.PAGESIZE),
-        ([("out", 3, 1000)], mmap.PAGESIZE),  # 3 x (64 + 1024)
-        ([("a", 2, 4096), ("b", 1, 1)], 4 * mmap.PAGESIZE),  # a: 2 x 4160 -> three pages, b: one
-    ],
-)
-def test_pool_size(ports, total):
-    assert pool_bytes(layout(ports)) == total
-
-
-def test_slots_do_not_overlap():
-    places = layout([("a", 3, 100), ("empty", 0, 0), ("b", 2, 65), ("c", 4, 4096)])
-    spans = [
-        (p.offset + i * p.stride, p.offset + i * p.stride + shm.SLOT_HEADER + p.slot_bytes)
-        for p in places
-        for i in range(p.slots)
-    ]
-    assert spans == sorted(spans)
-    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
-    assert spans[-1][1] <= pool_bytes(places)
-    assert all(start % 64 == 0 for start, _ in spans)
-    assert all(p.offset % mmap.PAGESIZE == 0 for p in places)
-
-
-def test_board_words_do_not_overlap():
-    shape = BoardShape([3, 0, 5], nodes=2, processes=2)
-    spans = []
-    for edge, slots in enumerate(shape.edge_slots):
-        spans += [(shape.lease_base[edge], shape.lease_base[edge] + 4 * slots + 1)]
-    spans += [(shape.node_base + i * shm.NODE_WORDS, shape.node_base + (i + 1) * shm.NODE_WORDS) for i in range(2)]
-    spans += [(shape.ring_base + i * shape.ring_stride, shape.ring_base + (i + 1) * shape.ring_stride) for i in range(2)]
-    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
-    assert spans[-1][1] * 8 <= shape.size
-    assert BoardShape(*shape.pack()).size == shape.size
+# -- board ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

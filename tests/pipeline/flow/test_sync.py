@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_sync import NaiveJoiner, Rules, admitted, match
 
-from pipeline.flow.sync import INFINITY, Joiner, Match, Miss, Release
+from pipeline.flow.sync import Joiner, Match, Miss, Release
+from pipeline.frame import FOREVER
 from pipeline.nodes.jitter import JitterConfig, schedule
 
 # ---- examples: ops are ("port", stamp) = a frame and the bound behind it, ("port", "end")
@@ -20,7 +21,7 @@ def play(joiner: Joiner, ops, now_ns: int = 0):
     """Frames are named port+stamp; every frame raises its port's bound to stamp + 1, as an orderly driver's does."""
     for port, stamp in ops:
         if stamp == "end":
-            joiner.bound(port, INFINITY)
+            joiner.bound(port, FOREVER)
         else:
             joiner.push(port, stamp, f"{port}{stamp}", now_ns)
             joiner.bound(port, stamp + 1)
@@ -143,8 +144,8 @@ def test_deadline_waiting_and_output_bound():
     joiner.push("c", 11, "c11", now_ns=1002)
     assert brief(joiner.pop(1002)) == "a10+b11+c11"
     assert joiner.output_bound() == 11
-    joiner.bound("a", INFINITY)
-    assert joiner.output_bound() == INFINITY
+    joiner.bound("a", FOREVER)
+    assert joiner.output_bound() == FOREVER
     assert joiner.waiting_for() == []
 
 
@@ -195,7 +196,7 @@ def stream_ops(draw):
             ops.append(("bound", newest + 1 - draw(st.integers(0, 2 * disorder))))
     if draw(st.integers(0, 3)) == 0:
         ops.append(("bound", newest + draw(st.integers(1, 40))))  # silent, yet time passes
-    return [*ops, ("bound", INFINITY)]
+    return [*ops, ("bound", FOREVER)]
 
 
 def run(ports, policy, options, streams, seed, live=False):
@@ -221,7 +222,7 @@ def run(ports, policy, options, streams, seed, live=False):
             events += new
     events += joiner.pop(now)
     assert [joiner.buffered(p) for p in ports] == [0] * len(ports)
-    assert joiner.output_bound() == INFINITY
+    assert joiner.output_bound() == FOREVER
     return events
 
 
@@ -364,7 +365,7 @@ def ops_of(config: JitterConfig, told_ms: float):
     for _, stamp in schedule(config):
         newest = max(newest, stamp)
         ops += [("push", stamp), ("bound", newest - round(told_ms * 1e6) if told_ms else newest + 1)]
-    return [*ops, ("bound", INFINITY)]
+    return [*ops, ("bound", FOREVER)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,11 +4,12 @@ import os
 import select
 import stat
 
+import msgpack
 import pytest
 from pipe_runs import wait_for
 
 from pipeline.errors import RunError
-from pipeline.flow.transport import CREDIT, HEAD, READY, Sockets, body_of, head, message, runtime_root
+from pipeline.flow.transport import BOUND, CREDIT, HEAD, Sockets, body_of, head, runtime_root
 
 
 @pytest.fixture
@@ -22,6 +23,10 @@ def sockets():
     made.close()
 
 
+def message(body):
+    return head(BOUND) + msgpack.packb(body)
+
+
 def received(channel, count):
     wait_for(lambda: channel.drain() or len(channel.inbox) >= count, 5, f"{count} messages")
     return [channel.inbox.popleft() for _ in range(count)]
@@ -31,35 +36,35 @@ def test_both_ways_in_order(sockets, runtime):
     path = runtime / "e0"
     bound, connected = sockets.channel(path, bind=True), sockets.channel(path, bind=False)
     for i in range(100):
-        assert connected.send(message(READY, i))
+        assert connected.send(message(i))
     assert [body_of(m) for m in received(bound, 100)] == list(range(100))
-    assert bound.send(message(READY, {"a": [1, 2]}))
+    assert bound.send(message({"a": [1, 2]}))
     assert body_of(received(connected, 1)[0]) == {"a": [1, 2]}
 
 
 def test_the_connecting_side_may_come_first(sockets, runtime):
     connected = sockets.channel(runtime / "e0", bind=False)
-    assert connected.send(message(READY, 1)), "it waits for the other"
+    assert connected.send(message(1)), "it waits for the other"
     bound = sockets.channel(runtime / "e0", bind=True)
     assert [body_of(m) for m in received(bound, 1)] == [1]
 
 
 def test_no_peer_no_send(sockets, runtime):
     bound = sockets.channel(runtime / "e0", bind=True)
-    assert bound.send(message(READY, 1)) is False
+    assert bound.send(message(1)) is False
     bound.close()
-    assert bound.send(message(READY, 1)) is False
+    assert bound.send(message(1)) is False
     bound.drain()
     bound.close()
 
 
 def test_the_descriptor_wakes(sockets, runtime):
     bound, connected = sockets.channel(runtime / "e0", bind=True), sockets.channel(runtime / "e0", bind=False)
-    connected.send(message(READY))
+    connected.send(message(None))
     received(bound, 1)
     poll = select.epoll()
     poll.register(bound.fd, select.EPOLLIN)
-    connected.send(message(READY))
+    connected.send(message(None))
     try:
         assert wait_for(lambda: poll.poll(1) and (bound.drain() or bound.inbox), 5, "the message")
     finally:

@@ -309,7 +309,8 @@ def test_sync_sometimes(a, b, options, warning):
 
 def test_sync_counts_what_the_joiner_matches():
     """The share that check tells is the share that comes out."""
-    from pipeline.flow.sync import INFINITY, Joiner, Match
+    from pipeline.flow.sync import Joiner, Match
+    from pipeline.frame import FOREVER
 
     rng = np.random.default_rng(3)
     for policy, options in (("exact", ""), ("nearest", ", tolerance_ms: 7"), ("latest", "")):
@@ -319,7 +320,7 @@ def test_sync_counts_what_the_joiner_matches():
         for port, stamps in (("a", a), ("b", b)):
             for stamp in stamps:
                 joiner.push(port, stamp, stamp)
-            joiner.bound(port, INFINITY)
+            joiner.bound(port, FOREVER)
         matches = sum(isinstance(e, Match) for e in joiner.pop())
         assert errors == []
         assert 0 < matches < 40

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import GraphError
-from pipeline.flow.sync import INFINITY, Joiner
+from pipeline.flow.sync import Joiner
+from pipeline.frame import FOREVER
 from pipeline.graph import load as graph
 from pipeline.graph.load import Queue, Restart, Sync
 from pipeline.nodes.counter import CounterConfig
@@ -429,6 +430,6 @@ def test_a_join_never_keeps_more_than_its_buffer(case):
         if len(started) == len(ports):
             assert {p: joiner.buffered(p) for p in ports if joiner.buffered(p) > promised[p]} == {}
     for p in ports:
-        joiner.bound(p, INFINITY)
+        joiner.bound(p, FOREVER)
     joiner.pop()
     assert sum(joiner.buffered(p) for p in ports) == 0

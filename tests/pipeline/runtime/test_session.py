@@ -31,7 +31,7 @@ def make(tmp_path):
 
     yield session
     for one in made:
-        if one.fds["pools"]:
+        if one.pool_fds:
             one.close()
     made.clear()  # pytest keeps the fixture a little longer, and it would keep the mapped boards
 
@@ -91,20 +91,20 @@ def test_no_memory_leaves_no_folder(make, runtime, monkeypatch):
     ],
 )
 def test_where_sources_end(make, options, limits, last_stamp_ns):
-    start = make(**options).start_message()
-    assert (start["limits"], start["last_stamp_ns"]) == (limits, last_stamp_ns)
+    start = make(**options).start()
+    assert (start.limits, start.last_stamp_ns) == (limits, last_stamp_ns)
 
 
 @pytest.mark.parametrize(("rate", "expected"), [(None, None), ("max", None), ("step", None), (2.5, 2.5)])
 def test_the_clock_starts_at_the_first_stamp_of_all(make, rate, expected):
-    start = make(rate=rate).start_message()
-    assert (start["anchor_stamp_ns"], start["rate"], start["live"]) == (1_000_000_000, expected, False)
-    assert (start["horizon_ns"] is not None) == (rate == "step")
+    start = make(rate=rate).start()
+    assert (start.anchor_stamp_ns, start.rate, start.live) == (1_000_000_000, expected, False)
+    assert (start.horizon_ns is not None) == (rate == "step")
 
 
 def test_live_files_play_at_their_own_rate(make):
-    start = make(TEXT.replace("frames: 10, rate_hz: 10}", "frames: 10, rate_hz: 10}, live: true")).start_message()
-    assert (start["rate"], start["live"]) == (1.0, True)
+    start = make(TEXT.replace("frames: 10, rate_hz: 10}", "frames: 10, rate_hz: 10}, live: true")).start()
+    assert (start.rate, start.live) == (1.0, True)
 
 
 def test_slots_and_windows(make):

@@ -5,16 +5,18 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic_ns
 
 import pytest
 from pipe_runs import wait_for
 
 from pipeline.flow.shm import WAITING
-from pipeline.flow.transport import EDGE_DOWN, HEAD, body_of
+from pipeline.graph.layout import STATE, WAITING_EDGE
 from pipeline.graph.load import parse
 from pipeline.graph.plan import RunOptions
 from pipeline.graph.spec import MAX_BACKOFF_S, Restart
+from pipeline.runtime.messages import EdgeDown, Start, to_worker
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import STUCK_S, Supervisor, asleep
 from pipeline.watch.display import Display
@@ -34,16 +36,16 @@ class Line:
         self.sent, self.inbox = [], ()
 
     def send(self, data):
-        self.sent.append((HEAD.unpack_from(data)[0], body_of(data)))
+        self.sent.append(to_worker(data))
 
 
 @contextmanager
-def two_told(folder):
-    """A supervisor whose two processes were told what they are; nothing runs. (No fixture: pytest would keep its memory.)"""
+def two_planned(folder):
+    """A supervisor whose two processes have their plans; nothing runs. (No fixture: pytest would keep its memory.)"""
     session = Session(parse(GRAPH, "g.yaml", ()), RunOptions(folder))
     supervisor = Supervisor(session, Display(session, quiet=True))
     for child in supervisor.children.values():
-        child.told, child.channel = True, Line()
+        child.has_plan, child.channel = True, Line()
     try:
         yield supervisor
     finally:
@@ -63,13 +65,13 @@ def publish(supervisor, gen):
 
 def test_a_late_answer_is_not_taken_for_the_next(tmp_path):
     """The writer dies twice, is started, sends and dies again while the reader's second answer is on its way."""
-    with two_told(tmp_path) as supervisor:
+    with two_planned(tmp_path) as supervisor:
         src, snk, book = supervisor.children["src"], supervisor.children["snk"], supervisor.session.edge_books[0]
         for _ in range(2):
-            src.told = False
+            src.has_plan = False
             supervisor._settle_death(src)
-        downs = [body for kind, body in snk.channel.sent if kind == EDGE_DOWN]
-        assert downs == [[0, 1], [0, 2]] and src.waits_for == {0}
+        downs = [message for message in snk.channel.sent if isinstance(message, EdgeDown)]
+        assert downs == [EdgeDown(0, 1), EdgeDown(0, 2)] and src.waits_for == {0}
         supervisor._acknowledged(0, 1)
         assert src.waits_for == {0}, "the reader has not closed the second edge yet"
         supervisor._acknowledged(0, 2)
@@ -85,13 +87,13 @@ def test_a_late_answer_is_not_taken_for_the_next(tmp_path):
 
 
 def test_both_ends_dead_need_no_answer(tmp_path):
-    with two_told(tmp_path) as supervisor:
+    with two_planned(tmp_path) as supervisor:
         src, snk, book = supervisor.children["src"], supervisor.children["snk"], supervisor.session.edge_books[0]
         publish(supervisor, 7)
-        src.told = False
+        src.has_plan = False
         supervisor._settle_death(src)
         assert list(book.open) == [7]
-        snk.told = False
+        snk.has_plan = False
         supervisor._settle_death(snk)
         assert (list(book.open), src.waits_for, snk.waits_for) == ([], set(), set())
         sent, _, released = supervisor.session.board.leases(0, supervisor.plan.edge_specs[0].slots)[0].tolist()
@@ -128,28 +130,28 @@ def test_asleep():
 
 def test_a_source_whose_first_stamp_was_unknown_keeps_its_pace(tmp_path):
     """Its successor would take its own first stamp for that of the start, and play all the time since then at once."""
-    with two_told(tmp_path) as supervisor:
+    with two_planned(tmp_path) as supervisor:
         src, snk = supervisor.children["src"], supervisor.children["snk"]
-        unknown = {"anchor_mono_ns": 5, "anchor_stamp_ns": None, "rate": 1.0}
+        unknown = Start(5, None, 1.0, False, {}, None, None)
         assert supervisor._start_again(src, unknown) == unknown, "it has not sent anything"
         book = supervisor.session.node_books["src"]
         book.steps, book.last_started_ns, book.last_stamp_ns = 3, 700, 40
-        assert supervisor._start_again(src, unknown) == {"anchor_mono_ns": 700, "anchor_stamp_ns": 40, "rate": 1.0}
+        assert supervisor._start_again(src, unknown) == Start(700, 40, 1.0, False, {}, None, None)
         assert supervisor._start_again(snk, unknown) == unknown
-        known = {**unknown, "anchor_stamp_ns": 10}
+        known = replace(unknown, anchor_stamp_ns=10)
         assert supervisor._start_again(src, known) == known
 
 
 def test_a_slow_start_is_no_deadlock(tmp_path):
     """Opening took longer than a graph may stand still, and the source finds that its reader has not connected yet."""
-    with two_told(tmp_path) as supervisor:
+    with two_planned(tmp_path) as supervisor:
         supervisor._look_for_deadlock(monotonic_ns())  # a tick while they open
         supervisor._moved_at_ns -= int(10 * STUCK_S * 1e9)
         for child in supervisor.children.values():
             child.ready = True
         supervisor._start_if_ready()
         words, at = supervisor.session.board.words, supervisor.session.board.node(supervisor.plan.node_index["src"])
-        words[at + 1], words[at + 2] = WAITING, 1
+        words[at + STATE], words[at + WAITING_EDGE] = WAITING, 1
         supervisor._look_for_deadlock(monotonic_ns())
         assert not supervisor.failed
         supervisor._look_for_deadlock(monotonic_ns() + int((STUCK_S + 1) * 1e9))

@@ -15,7 +15,7 @@ from pipe_runs import check_balance
 
 import pipeline
 from pipeline.errors import GraphError
-from pipeline.flow.sync import INFINITY
+from pipeline.frame import FOREVER
 from pipeline.nodes.jitter import JitterConfig, schedule
 
 RATES = {"lidar": (10.0, 15), "cam": (30.0, 45), "heat": (9.0, 14)}
@@ -77,7 +77,7 @@ def ops_of(config: JitterConfig) -> list[tuple[str, int]]:
     for _, stamp in schedule(config):
         newest = max(newest, stamp)
         ops += [("push", stamp), ("bound", newest - told_ns if told_ns else newest + 1)]
-    return [*ops, ("bound", INFINITY)]
+    return [*ops, ("bound", FOREVER)]
 
 
 def through(ops: list[tuple[str, int]], operators: int) -> tuple[list[tuple[str, int]], list[int]]:

@@ -1,0 +1,125 @@
+"""Where the memory that a run's processes share is divided: slots in pools, words on the board; what both ends of an edge know.
+
+It follows from the graph alone, so every process computes the same. `flow/shm.py` maps the memory that this describes.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from functools import cached_property
+
+SLOT_HEADER = 64
+"""Bytes before the payload of a slot."""
+
+SENT, RECEIVED, RELEASED, DONE = range(4)
+"""Words of a lease: generation of the frame that the writer sent, the reader received, gave back, was done with."""
+LEASE_WORDS = 4
+
+BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES = range(4)
+"""First words of a node. WAITING_EDGE is the index of an edge + 1, 0 = none."""
+ITEM_WORDS, STATUS_WORDS = 16, 32
+ITEMS = 8
+STATUSES = ITEMS + 2 * ITEM_WORDS
+"""Where a node's two item names and its two statuses begin."""
+NODE_WORDS = STATUSES + 2 * STATUS_WORDS
+
+RING_HEAD, RING_TAIL, RING_FIRST = 0, 8, 16
+"""Words of a process's ring: its head and tail lie in cache lines of their own, then come the events."""
+RING_EVENTS, EVENT_WORDS = 8192, 8
+
+
+@dataclass(slots=True)
+class EdgeSpec:
+    """What both ends of an edge know.
+
+    window  frames the reader may have undone at a time; holds: processed ones whose views it may keep
+    tap     the reader only watches: unless it blocks, nothing is queued for it (see Operator.tap)
+    spare   the reader works without it, too: a static input that may stay unconnected, a stream that sync calls optional
+    """
+
+    index: int
+    name: str
+    static: bool
+    policy: str
+    size: int
+    window: int
+    holds: int
+    max_age_ns: int | None
+    slots: int
+    tap: bool = False
+    spare: bool = False
+    writer_epoch: int = 0
+    reader_epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PortLayout:
+    """Where one port's slots lie in its node's pool."""
+
+    port: str
+    offset: int
+    slots: int
+    slot_bytes: int
+
+    @property
+    def stride(self) -> int:
+        return SLOT_HEADER + align(self.slot_bytes)
+
+
+def layout(ports: list[tuple[str, int, int]]) -> list[PortLayout]:
+    """(port, slots, slot_bytes) of one node -> their places in its pool."""
+    out, offset = [], 0
+    for port, slots, slot_bytes in ports:
+        place = PortLayout(port, offset, slots, slot_bytes)
+        out.append(place)
+        offset = align(offset + slots * place.stride, mmap.PAGESIZE)
+    return out
+
+
+def pool_bytes(ports: list[PortLayout]) -> int:
+    return align(max((p.offset + p.slots * p.stride for p in ports), default=0), mmap.PAGESIZE)
+
+
+@dataclass(frozen=True)
+class BoardShape:
+    """How many edges (with how many slots each), nodes and processes the board has words for, and where these lie."""
+
+    edge_slots: tuple[int, ...]
+    nodes: int
+    processes: int
+
+    @property
+    def lease_base(self) -> list[int]:
+        """First lease of each edge."""
+        return self._edges[0]
+
+    @property
+    def node_base(self) -> int:
+        return self._edges[1]
+
+    @property
+    def ring_base(self) -> int:
+        return self.node_base + self.nodes * NODE_WORDS
+
+    @property
+    def ring_stride(self) -> int:
+        return RING_FIRST + RING_EVENTS * EVENT_WORDS
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return align((self.ring_base + self.processes * self.ring_stride) * 8, mmap.PAGESIZE)
+
+    @cached_property
+    def _edges(self) -> tuple[list[int], int]:
+        """First lease of each edge, and the first word after all."""
+        bases, at = [], 8
+        for slots in self.edge_slots:
+            bases.append(at)
+            at = align(at + slots * LEASE_WORDS + 1, 8)
+        return bases, at
+
+
+def align(n: int, to: int = 64) -> int:
+    return -(-n // to) * to

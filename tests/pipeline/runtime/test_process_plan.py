@@ -1,0 +1,67 @@
+"""What one process of a run needs: its nodes, the edges with an end in it, the pools it touches."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.graph.load import parse
+from pipeline.graph.plan import Plan, RunOptions
+from pipeline.operator import Resume
+from pipeline.runtime.messages import SyncPlan, pack, to_worker
+from pipeline.runtime.process_plan import process_plan
+
+GRAPH = """version: 1
+nodes:
+  a: {driver: test.counter, config: {frames: 10, rate_hz: 10}}
+  b: {driver: test.counter, config: {frames: 5, rate_hz: 10}}
+  one: {op: test.null, inputs: {in: a.out}, cpus: [0]}
+  two: {op: "pipe_nodes:Pair", inputs: {a: a.out, b: b.out}, sync: {policy: nearest, tolerance_ms: 20, optional: [b]}}
+  end: {op: test.null, inputs: {in: two.out}}
+"""
+POOLS = {"a": (10, 11), "b": (20, 21), "one": (-1, -1), "two": (30, 31), "end": (-1, -1)}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return Plan(parse(GRAPH, "g.yaml"), RunOptions(tmp_path, verify=True, inject=("two:sent",)), "run")
+
+
+def of(plan, *nodes, epochs=None, resume=None):
+    return process_plan(plan, list(nodes), 3, 5, POOLS, epochs or {e.id: (0, 0) for e in plan.edges}, resume or {})
+
+
+def test_a_source(plan):
+    process = of(plan, "a")
+    assert [n.name for n in process.nodes] == ["a"]
+    assert {(e.src_node, e.dst_node) for e in process.edges} == {("a", "one"), ("a", "two")}
+    assert set(process.pools) == {"a"} and process.pools["a"].write_fd == 10
+    assert [(p.node, len(p.edges)) for p in process.ports] == [("a", 2)]
+    assert (process.process, process.board_fd, process.verify, process.inject) == (3, 5, True, ("two:sent",))
+    assert process.nodes[0].sync is None and process.nodes[0].trigger is None
+
+
+def test_a_sink_sees_only_what_feeds_it(plan):
+    process = of(plan, "one")
+    assert set(process.pools) == {"a"}, "it has none of its own"
+    assert [e.dst_node for e in process.edges] == ["one"]
+    assert process.nodes[0].cpus == (0,) and process.nodes[0].streams == ("in",)
+
+
+def test_a_join(plan):
+    (node,) = of(plan, "two").nodes
+    assert node.sync == SyncPlan("nearest", 20_000_000, {}, None, ("b",))
+    assert (node.streams, node.trigger) == (("a", "b"), "a")
+
+
+def test_several_nodes_and_their_past(plan):
+    resume = {"two": Resume(2, 7, "7", 8)}
+    process = of(plan, "two", "end", epochs={e.id: (e.id, 2) for e in plan.edges}, resume=resume)
+    assert [(n.name, n.resume) for n in process.nodes] == [("two", resume["two"]), ("end", None)]
+    assert all((e.spec.writer_epoch, e.spec.reader_epoch) == (e.spec.index, 2) for e in process.edges)
+    assert all(spec.writer_epoch == 0 for spec in plan.edge_specs), "the run's own plan is as before"
+
+
+def test_it_travels(plan):
+    process = of(plan, "a", "b", "one", "two", "end")
+    assert to_worker(pack(process)) == process
+    assert Path(process.out) == plan.options.out
