@@ -21,11 +21,18 @@ import numpy as np
 from pipeline import settings
 from pipeline.errors import FrameError, GraphError
 from pipeline.frame import Header, Reading
+from pipeline.graph import project
 from pipeline.operator import Found, Node, Operator, Resume, Source
 from pipeline.schema import Port, Schema, ports
 
 PERIOD_NS = 100_000_000
 """Distance of two stamps that nobody gave."""
+
+
+def use_project(folder: Path) -> None:
+    """Let tests import `operators.x` and `drivers.x` of a project, as graphs do; for its conftest.py."""
+    project.use(folder.resolve())
+    project.enter()
 
 
 def header(frame_id: int, item: str | None = None, stamp_ns: int | None = None, source: str = "test") -> Header:

@@ -32,8 +32,7 @@ class Inline:
     def __init__(self, session: Session, display: Display | None = None) -> None:
         self.session, self.display = session, display
         memory.keep_freed()
-        for name, value in threads.environment(max(n.threads for n in session.graph.nodes.values())).items():
-            os.environ.setdefault(name, value)
+        threads.set_environment(max(n.threads for n in session.graph.nodes.values()))
         project.use(session.graph.project)
         plan = session.plan
         process = session.process_plan(session.graph.order(), 0, {e.id: (0, 0) for e in plan.edges}, {})

@@ -5,6 +5,7 @@ Results must not depend on the machine: a sum over two threads differs in its la
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,14 @@ def environment(n: int) -> dict[str, str]:
     # Passive: a thread that waits for another sleeps. Spinning, it takes the core the other one needs: 2 threads of a detector
     # on 2 cores that other processes use, too, took 1000 ms a frame instead of 90-150 ms.
     return {name: str(n) for name in _VARIABLES} | {"NUMBA_NUM_THREADS": str(max(n, 1)), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def set_environment(n: int) -> None:
+    """The same for this process, in which some libraries have been loaded."""
+    for name, value in environment(n).items():
+        # Numba reads its variable again whenever it compiles, and refuses another value than it has started threads with.
+        if not (name == "NUMBA_NUM_THREADS" and "numba" in sys.modules):
+            os.environ.setdefault(name, value)
 
 
 def apply(n: int) -> None:
