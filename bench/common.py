@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.graph.load import parse
-from pipeline.graph.plan import RunOptions
+from pipeline.options import RunOptions
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import run
 from pipeline.watch.display import Display

@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.common import header, quantile, run_graph
 from pipeline.graph.load import parse
-from pipeline.graph.plan import RunOptions
+from pipeline.options import RunOptions
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import rss_mb, run
 from pipeline.watch.display import Display

@@ -31,10 +31,11 @@ import numpy as np
 
 from bench.common import header, quantile
 from pipeline.frame import Header
+from pipeline.graph import sizing
 from pipeline.graph.load import parse
 from pipeline.graph.lookup import format_class
-from pipeline.graph.plan import RunOptions
 from pipeline.graph.spec import GraphSpec
+from pipeline.options import Record, RunOptions
 from pipeline.recording import recorder as record
 from pipeline.recording.mcapfile import Writer
 from pipeline.recording.message import pack
@@ -151,7 +152,7 @@ def cpu(folder: Path, size: int, rounds: int = 40) -> tuple[float, float]:
 
 
 def hop(folder: Path, size: int, count: int) -> float:
-    queue = _recorded(size, count, folder / "none.mcap", True).queue(record.RECORDER, "src.out").size
+    queue = sizing.queue(_recorded(size, count, folder / "none.mcap", True), record.RECORDER, "src.out").size
     text = (
         f"{_source(size, count)}  tap: {{op: 'bench.nodes:Drain', inputs: {{in: src.out}}, queue: {{in: {{size: {queue}}}}}}}\n"
     )
@@ -187,7 +188,7 @@ def _source(size: int, count: int) -> str:
 
 
 def _recorded(size: int, count: int, path: Path, crc: bool) -> GraphSpec:
-    graph = record.with_recorder(parse(_source(size, count), "bench.yaml"), record.Record(path))
+    graph = record.with_recorder(parse(_source(size, count), "bench.yaml"), Record(path))
     node = graph.nodes[record.RECORDER]
     node = dataclasses.replace(node, config=dataclasses.replace(node.config, crc=crc))
     return dataclasses.replace(graph, nodes=graph.nodes | {node.name: node})

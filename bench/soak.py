@@ -44,10 +44,9 @@ import numpy as np
 from bench import drift
 from bench.common import header, machine_name
 from pipeline.graph.load import parse
-from pipeline.graph.plan import RunOptions
+from pipeline.options import Outcome, Record, RunOptions
 from pipeline.recording import recorder as record
-from pipeline.recording.recorder import Record
-from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import run
 from pipeline.watch.display import Display
 from pipeline.watch.report import unbalanced

@@ -29,13 +29,12 @@ from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
 from pipeline.graph.check import check
 from pipeline.graph.load import load
-from pipeline.graph.plan import RunOptions
 from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
+from pipeline.options import Outcome, Record, RunOptions
 from pipeline.recording import playback, recorder
-from pipeline.recording.recorder import Record
 from pipeline.runtime import inline, supervisor
-from pipeline.runtime.session import Outcome, Session, prepare_out
+from pipeline.runtime.session import Session, prepare_out
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 from pipeline.watch import report
@@ -67,7 +66,7 @@ def run(
     frames     end the first source after so many, the others at its last stamp
     place      "inline" = everything in this process and thread: for pdb, and for threads other than the main one
     verify     checksum every frame on both sides
-    record     the MCAP file to record to, or a `pipeline.recording.recorder.Record` that also says what
+    record     the MCAP file to record to, or a `pipeline.options.Record` that also says what
     Raises GraphError or InputError before anything starts. A run that fails says so in the outcome: `exit`, `code`, `errors`;
     inline, the exception of an operator passes through.
     """

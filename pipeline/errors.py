@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Key = tuple[Any, ...]
+
 
 class PipeError(Exception):
     """An error whose text is complete for the user: it is printed as one line, without a traceback (`-v` adds it)."""
@@ -25,3 +31,47 @@ class FrameError(PipeError):
 
 class RunError(PipeError):
     """The run as a whole failed: a node was given up, a join is stuck, the machine lacks something."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a graph file, as messages name it: `demo.yaml:12: voxelize.config.max_points`.
+
+    marks  path -> line number, or the text of the `--set` that put the value there
+    path   keys from the top of the file: ("nodes", "voxelize", "config", "max_points")
+    """
+
+    file: str
+    marks: Mapping[Key, int | str] = field(default_factory=dict)
+    path: Key = ()
+
+    def child(self, *keys: Any) -> Where:
+        return Where(self.file, self.marks, self.path + keys)
+
+    @property
+    def mark(self) -> int | str:
+        """Line of the value, or of the nearest thing around it; 0 where nothing is known."""
+        for end in range(len(self.path), -1, -1):
+            if self.path[:end] in self.marks:
+                return self.marks[self.path[:end]]
+        return 0
+
+    @property
+    def line(self) -> int:
+        return self.mark if isinstance(self.mark, int) else 0
+
+    def __str__(self) -> str:
+        mark = self.mark
+        place = mark if isinstance(mark, str) else f"{self.file}:{mark}" if mark else self.file
+        return f"{place}: {self.name}" if self.name else place
+
+    @property
+    def name(self) -> str:
+        """The keys with dots, from the node's name on."""
+        name = ""
+        for key in self.path[1:] if self.path[:1] == ("nodes",) and len(self.path) > 1 else self.path:
+            name += f"[{key}]" if isinstance(key, int) else f".{key}" if name else str(key)
+        return name
+
+    def error(self, text: str) -> GraphError:
+        return GraphError(f"{self}: {text}")

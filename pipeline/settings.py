@@ -13,8 +13,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from pipeline.errors import GraphError, PipeError
-from pipeline.graph.yamlfile import Where
+from pipeline.errors import GraphError, PipeError, Where
 
 __all__ = ["Where", "build", "describe", "field_types", "plain", "suggest"]
 

@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pipeline import api
-    from pipeline.graph.plan import RunOptions
+    from pipeline.options import RunOptions
     from pipeline.recording import playback
     from pipeline.runtime import verify
     from pipeline.watch import report

@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import api
     from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
-    from pipeline.graph.plan import RunOptions
-    from pipeline.recording.recorder import RECORDER, Record
+    from pipeline.options import Record, RunOptions
+    from pipeline.recording.recorder import RECORDER
     from pipeline.watch import report
 
     graph = load(args.graph, args.sets)

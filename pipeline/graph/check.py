@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import GraphError, PipeError
-from pipeline.graph import check_sync
+from pipeline.graph import check_sync, sizing
 from pipeline.graph.spec import GraphSpec, NodeSpec
 from pipeline.operator import Found
 from pipeline.settings import show
@@ -109,11 +109,11 @@ def _pools(spec: GraphSpec) -> tuple[list[str], int]:
     for name, node in spec.nodes.items():
         for port in node.outputs:
             try:
-                sizes[f"{name}.{port}"] = spec.slots(name, port) * spec.slot_bytes(name, port)
+                sizes[f"{name}.{port}"] = sizing.slots(spec, name, port) * sizing.slot_bytes(spec, name, port)
             except GraphError as error:
                 problems.append(str(error))
-            terms = spec.slot_terms(name, port)
-            needed, given = sum(terms.values()), spec.slots(name, port)
+            terms = sizing.slot_terms(spec, name, port)
+            needed, given = sum(terms.values()), sizing.slots(spec, name, port)
             if given < needed:
                 parts = " + ".join(f"{count} {part}" for part, count in terms.items())
                 problems.append(

@@ -6,34 +6,11 @@ A `Plan` is made once per run. `runtime/process_plan.py` takes from it what one 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pipeline.graph import sizing
 from pipeline.graph.layout import BoardShape, EdgeSpec, PortLayout, layout, pool_bytes
 from pipeline.graph.spec import Edge, GraphSpec
-
-if TYPE_CHECKING:
-    from pipeline.recording.recorder import Record
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line says about one run.
-
-    rate     None = max (no pacing); "step" paces by hand
-    digests  write down what every node took and gave, frame by frame (see digests.py)
-    record   what to write into which file
-    """
-
-    out: Path
-    rate: float | str | None = None
-    frames: int | None = None
-    duration_s: float | None = None
-    verify: bool = False
-    inject: tuple[str, ...] = ()
-    quiet: bool = False
-    digests: bool = False
-    record: Record | None = None
+from pipeline.options import RunOptions
 
 
 @dataclass
@@ -67,10 +44,10 @@ class Plan:
         self.edges = graph.edges()
         for name in order:
             node = graph.nodes[name]
-            streams = [
-                (p, graph.slots(name, p), graph.slot_bytes(name, p)) for p, spec in node.outputs.items() if not spec.static
-            ]
-            places = {p.port: p for p in layout([(p, slots, size if slots else 0) for p, slots, size in streams])}
+            streams = [port for port, spec in node.outputs.items() if not spec.static]
+            slots = {port: sizing.slots(graph, name, port) for port in streams}
+            sizes = [(port, slots[port], sizing.slot_bytes(graph, name, port) if slots[port] else 0) for port in streams]
+            places = {p.port: p for p in layout(sizes)}
             self.pool_size[name] = pool_bytes(list(places.values()))
             for port in node.outputs:
                 edges = [e.id for e in self.edges if (e.src_node, e.src_port) == (name, port)]
@@ -78,12 +55,12 @@ class Plan:
                 self.ports.append(PlannedPort(len(self.ports), name, port, place, edges))
         slots_of = {(p.node, p.port): p.layout.slots for p in self.ports}
         for edge in self.edges:
-            holds = int(graph.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))
-            tap, spare = graph.nodes[edge.dst_node].is_tap, graph.is_spare(edge)
+            holds = sizing.holds(graph, edge)
+            tap, spare = graph.nodes[edge.dst_node].is_tap, sizing.is_spare(graph, edge)
             if edge.static:
                 self.edge_specs.append(EdgeSpec(edge.id, edge.name, True, "block", 1, 1, 0, None, 0, tap, spare))
                 continue
-            queue = graph.queue(edge.dst_node, edge.dst_port)
+            queue = sizing.queue(graph, edge.dst_node, edge.dst_port)
             age = None if queue.max_age_ms is None else round(queue.max_age_ms * 1e6)
             assert queue.policy is not None and queue.size is not None
             self.edge_specs.append(
@@ -93,7 +70,7 @@ class Plan:
                     False,
                     queue.policy,
                     queue.size,
-                    graph.window(edge) - holds,
+                    sizing.window(graph, edge) - holds,
                     holds,
                     age,
                     slots_of[(edge.src_node, edge.src_port)],

@@ -1,7 +1,7 @@
-"""How many frames a join must be able to keep, from rates, offsets, tolerance and timeout.
+"""How many frames each edge and each pool must be able to keep, and how many bytes that is.
 
-A join keeps a frame while something that decides about it may still come. In stream time: a frame of port e with stamp x
-arrives at x + delay(e) and counts as a(x) = x + offset(e).
+The hard part is a join. It keeps a frame while something that decides about it may still come. In stream time: a frame of port e
+with stamp x arrives at x + delay(e) and counts as a(x) = x + offset(e).
 
 - A trigger waits until every other port q has shown a stamp beyond its tolerance: q's frame with a >= a(x) + tolerance
   arrives at the latest at x + offset(e) - offset(q) + tolerance + period(q) + disorder(q) + delay(q).
@@ -17,13 +17,89 @@ on their way.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pipeline.graph.spec import Edge, GraphSpec, NodeSpec
+from pipeline.graph.spec import Edge, GraphSpec, NodeSpec, Queue
+from pipeline.schema import ports
 
 UNKNOWN_RATE_HZ = 30.0
 DEFAULT_TIMEOUT_S = 0.2
+QUEUE_SIZE = {"block": 4, "latest": 1, "drop_oldest": 4}
+
+
+def queue(spec: GraphSpec, node: str, port: str) -> Queue:
+    """The resolved queue of an input: policy and size are never None."""
+    declared = spec.nodes[node].inputs[port].queue
+    policy = declared.policy or ("latest" if spec.live else "block")
+    return Queue(policy, declared.size or QUEUE_SIZE[policy], declared.max_age_ms)
+
+
+def is_spare(spec: GraphSpec, edge: Edge) -> bool:
+    """Does the reader work without this edge? A static input that may stay unconnected, a stream that `sync` calls optional."""
+    node = spec.nodes[edge.dst_node]
+    if edge.static:
+        return ports(node.cls.inputs_of(node.config), node.name)[edge.dst_port].optional
+    return node.sync is not None and edge.dst_port in node.sync.optional
+
+
+def holds(spec: GraphSpec, edge: Edge) -> int:
+    """Processed frames whose views the reader may keep, as its class declares."""
+    return int(spec.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))
+
+
+def window(spec: GraphSpec, edge: Edge) -> int:
+    """Frames the reader's side may hold at once: credits of the edge.
+
+    queue (only `block`: the others queue at the sender) + 1 in `process()` + join buffer + declared `holds`
+    """
+    resolved = queue(spec, edge.dst_node, edge.dst_port)
+    assert resolved.size is not None
+    return (resolved.size if resolved.policy == "block" else 0) + 1 + sync_buffer(spec, edge) + holds(spec, edge)
+
+
+def slots(spec: GraphSpec, node: str, port: str) -> int:
+    """Slots of an output's pool; 0 where nothing is connected, and for static ports.
+
+    1 being written + 1 when live (a sensor never waits for a slot) + per edge its window and, for `latest` and
+    `drop_oldest`, the queue at the sender (a tap has none).
+    """
+    pool = spec.nodes[node].pool.get(port)
+    needed = sum(slot_terms(spec, node, port).values())
+    return pool.slots if pool and pool.slots and needed else needed
+
+
+def slot_terms(spec: GraphSpec, node: str, port: str) -> dict[str, int]:
+    """What `slots` adds up: name of the part -> slots."""
+    edges = spec.edges_from(node, port)
+    if not edges or spec.nodes[node].outputs[port].static:
+        return {}
+    terms = {"being written": 1}
+    if spec.live:
+        terms["live"] = 1
+    for edge in edges:
+        resolved = queue(spec, edge.dst_node, edge.dst_port)
+        queued = resolved.size if resolved.size and resolved.policy != "block" and not spec.nodes[edge.dst_node].is_tap else 0
+        terms[f"{edge.dst_node}.{edge.dst_port}"] = window(spec, edge) + queued
+    return terms
+
+
+def slot_bytes(spec: GraphSpec, node: str, port: str) -> int:
+    """Bytes of the largest frame of an output; 0 where it has no slots. Raises GraphError: no limit is known."""
+    if not slot_terms(spec, node, port):
+        return 0
+    owner = spec.nodes[node]
+    pool = owner.pool.get(port)
+    if pool and pool.max_mb:
+        return int(pool.max_mb * 1e6)
+    declared = owner.cls.slot_bytes(owner.config).get(port)
+    if declared:
+        return int(declared)
+    limit = owner.outputs[port].schema.max_bytes()
+    if limit is None:
+        raise owner.where.error(
+            f"needs the size of the largest frame of {port}, which {owner.cls.__name__} does not declare; "
+            f"write pool: {{{port}: {{max_mb: ...}}}}"
+        )
+    return limit
 
 
 def sync_buffer(spec: GraphSpec, edge: Edge) -> int:

@@ -1,4 +1,4 @@
-"""What a loaded graph is, and everything that follows from it: edges, order, processes, queues, slots."""
+"""What a loaded graph is: nodes, edges, their order, processes, rates. How much memory it needs: see sizing.py."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.graph import sizing
-from pipeline.graph.yamlfile import Where
+from pipeline.errors import Where
 from pipeline.operator import Found, Source
-from pipeline.schema import Port, ports
+from pipeline.schema import Port
 
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
 """open() may load and, the first time on a machine, compile: beside the other nodes' on few cores."""
 MAX_BACKOFF_S = 30.0
-QUEUE_SIZE = {"block": 4, "latest": 1, "drop_oldest": 4}
 
 
 def at_least(value: float | None, limit: float, name: str, above: bool = False) -> None:
@@ -46,7 +44,7 @@ class Restart:
 
 @dataclass(frozen=True)
 class Queue:
-    """Of one input; None = the default of the graph, see `GraphSpec.queue`."""
+    """Of one input; None = the default of the graph, see `sizing.queue`."""
 
     policy: Literal["block", "latest", "drop_oldest"] | None = None
     size: int | None = None
@@ -167,7 +165,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """A graph as loaded. Everything else the engine needs follows from it."""
+    """A graph as loaded."""
 
     path: str
     name: str
@@ -183,12 +181,6 @@ class GraphSpec:
     def live(self) -> bool:
         """One live source makes the graph live."""
         return any(node.live for node in self.nodes.values())
-
-    def queue(self, node: str, port: str) -> Queue:
-        """The resolved queue of an input: policy and size are never None."""
-        queue = self.nodes[node].inputs[port].queue
-        policy = queue.policy or ("latest" if self.live else "block")
-        return Queue(policy, queue.size or QUEUE_SIZE[policy], queue.max_age_ms)
 
     def on_error(self, node: str) -> str:
         return self.nodes[node].on_error or ("skip" if self.live else "stop")
@@ -261,68 +253,3 @@ class GraphSpec:
                 return 1e9 / period_ns if period_ns > 0 else None
             return found.rate_hz
         return self.rate(spec.inputs[spec.trigger].source_node) if spec.trigger else None
-
-    def sync_buffer(self, edge: Edge) -> int:
-        """Frames of this edge that wait in the reader's join while it decides; 0 where nothing is joined."""
-        return sizing.sync_buffer(self, edge)
-
-    def is_spare(self, edge: Edge) -> bool:
-        """Does the reader work without, too? A static input that may stay unconnected, a stream that `sync` calls optional."""
-        node = self.nodes[edge.dst_node]
-        if edge.static:
-            return ports(node.cls.inputs_of(node.config), node.name)[edge.dst_port].optional
-        return node.sync is not None and edge.dst_port in node.sync.optional
-
-    def window(self, edge: Edge) -> int:
-        """Frames the reader's side may hold at once: credits of the edge.
-
-        queue (only `block`: the others queue at the sender) + 1 in `process()` + join buffer + declared `holds`
-        """
-        node = self.nodes[edge.dst_node]
-        holds = int(node.cls.holds.get(edge.dst_port, 0))
-        queue = self.queue(edge.dst_node, edge.dst_port)
-        assert queue.size is not None
-        return (queue.size if queue.policy == "block" else 0) + 1 + self.sync_buffer(edge) + holds
-
-    def slots(self, node: str, port: str) -> int:
-        """Slots of an output's pool; 0 where nothing is connected, and for static ports.
-
-        1 being written + 1 when live (a sensor never waits for a slot) + per edge its window and, for `latest` and
-        `drop_oldest`, the queue at the sender (a tap has none).
-        """
-        pool = self.nodes[node].pool.get(port)
-        needed = sum(self.slot_terms(node, port).values())
-        return pool.slots if pool and pool.slots and needed else needed
-
-    def slot_terms(self, node: str, port: str) -> dict[str, int]:
-        """What `slots` adds up: name of the part -> slots."""
-        edges = self.edges_from(node, port)
-        if not edges or self.nodes[node].outputs[port].static:
-            return {}
-        terms = {"being written": 1}
-        if self.live:
-            terms["live"] = 1
-        for edge in edges:
-            queue = self.queue(edge.dst_node, edge.dst_port)
-            at_sender = queue.size if queue.size and queue.policy != "block" and not self.nodes[edge.dst_node].is_tap else 0
-            terms[f"{edge.dst_node}.{edge.dst_port}"] = self.window(edge) + at_sender
-        return terms
-
-    def slot_bytes(self, node: str, port: str) -> int:
-        """Bytes of the largest frame of an output; 0 where it has no slots. Raises GraphError: no limit is known."""
-        spec = self.nodes[node]
-        if not self.slot_terms(node, port):
-            return 0
-        pool = spec.pool.get(port)
-        if pool and pool.max_mb:
-            return int(pool.max_mb * 1e6)
-        declared = spec.cls.slot_bytes(spec.config).get(port)
-        if declared:
-            return int(declared)
-        limit = spec.outputs[port].schema.max_bytes()
-        if limit is None:
-            raise spec.where.error(
-                f"needs the size of the largest frame of {port}, which {spec.cls.__name__} does not declare; "
-                f"write pool: {{{port}: {{max_mb: ...}}}}"
-            )
-        return limit

@@ -14,19 +14,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.frame import Header
-from pipeline.graph import lookup
-from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, QUEUE_SIZE, GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graph import lookup, sizing
+from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import Operator, Taken
+from pipeline.options import Images, Outcome, Record, Recorded
 from pipeline.recording import mcapfile
 from pipeline.recording.mcapfile import Message, Writer
 from pipeline.recording.message import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
-from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.session import Session
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 
@@ -38,26 +39,10 @@ PORT_KEY, SCHEMA_KEY, FORMAT_KEY, SOURCE_KEY = "pipe.port", "pipe.schema", "pipe
 RUN, RESULT = "pipe.run", "pipe.result"
 """Metadata records of the file: what was run; how it ended."""
 LOST = "lost.jsonl"
-Images = Literal["raw", "png", "jpeg"]
 _LOOK_S = 1.0
 """How often the recorder looks for new losses."""
 BATCH, MAX_QUEUE, QUEUE_BYTES = 8, 16, 1 << 20
 """Small frames written with one call; how much of a port may wait for that, offline (measured: 010-recording.md)."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What the command line says about recording.
-
-    ports   sources = all ports of sources, static ones included; all = those, and every port that something is connected to;
-            or "NODE.PORT,NODE.PORT"
-    images  raw, png (lossless, slow) or jpeg (lossy: a replay then gives other bytes than the run)
-    """
-
-    path: Path
-    ports: str = "sources"
-    images: Images = "raw"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -302,8 +287,8 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
 
 def _queue_size(spec: GraphSpec, node: str, port: str) -> int:
     """Frames that may wait for the recorder offline. (Live none does: it is a tap.)"""
-    nbytes = max(1, spec.slot_bytes(node, port))
-    return max(QUEUE_SIZE["block"], min(MAX_QUEUE, QUEUE_BYTES // nbytes))
+    nbytes = max(1, sizing.slot_bytes(spec, node, port))
+    return max(sizing.QUEUE_SIZE["block"], min(MAX_QUEUE, QUEUE_BYTES // nbytes))
 
 
 def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:
@@ -321,19 +306,6 @@ def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:
     if not any(not spec.nodes[node].outputs[port].static for node, port in chosen.values()):
         raise GraphError(f"--record-ports {ports}: needs at least one port that is not static, got none")
     return chosen
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What a recording holds in the end."""
-
-    path: Path
-    frames: int
-    lost: int
-    nbytes: int
-
-    def __str__(self) -> str:
-        return f"recorded {self.frames} frames, {self.nbytes / 1e6:.1f} MB, lost {self.lost}: {self.path}"
 
 
 def finish(session: Session, outcome: Outcome | None) -> None:

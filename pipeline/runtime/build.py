@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,9 @@ from pipeline.graph import lookup
 from pipeline.operator import Source
 from pipeline.runtime import digests, poison
 from pipeline.runtime.digests import Trace
+from pipeline.runtime.logs import make_logger
 from pipeline.runtime.messages import ProcessPlan
-from pipeline.runtime.runner import OperatorRunner, SourceRunner, TapRunner, make_logger
+from pipeline.runtime.runner import OperatorRunner, SourceRunner, TapRunner
 from pipeline.schema import ports as declared_ports
 
 
@@ -142,8 +142,3 @@ def _age_check(clock: Clock) -> Callable[[Arrived], bool]:
 
 _NO_MEMORY: Any = None
 """For ports to which nothing is connected: nothing is ever written there."""
-
-
-def configure_logging(node_label: str) -> None:
-    """Plain lines on stderr; a worker's stderr is its log file."""
-    logging.basicConfig(format=f"%(asctime)s {node_label} %(levelname)s %(message)s", level=logging.INFO, force=True)

@@ -17,10 +17,11 @@ from time import monotonic_ns
 from pipeline.errors import PipeError, RunError
 from pipeline.frame import NEVER
 from pipeline.graph import project
+from pipeline.options import Outcome
 from pipeline.runtime import memory, threads
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.runner import OperatorRunner, SourceRunner
-from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import keeps_all, rss_mb, stuck_text
 from pipeline.watch import report
 from pipeline.watch.display import Display

@@ -19,9 +19,11 @@ import numpy as np
 from pipeline import settings
 from pipeline.errors import FrameError, RunError
 from pipeline.frame import Header
+from pipeline.graph import sizing
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Operator
 from pipeline.runtime import threads
+from pipeline.runtime.logs import make_logger
 from pipeline.schema import ports
 
 FOLDER = "poison"
@@ -107,8 +109,6 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
 
     A fresh operator: state of earlier frames (a tracker's) is not there. Exceptions of the operator pass through.
     """
-    from pipeline.runtime.build import make_logger
-
     node = graph.nodes[poison.node]
     operator: Operator = node.cls()
     operator.name, operator.config, operator.threads, operator.log = node.name, node.config, node.threads, make_logger(node.name)
@@ -154,7 +154,7 @@ def _check(graph: GraphSpec, node: str, result: Any) -> None:
             raise FrameError(f"{node}: needs output ports {', '.join(outputs)}, got {port}")
         arrays = outputs[port].schema.unpack(value, f"{node}.{port}")
         outputs[port].schema.check(arrays, f"{node}.{port}")
-        needed, there = sum(-(-a.nbytes // 64) * 64 for a in arrays.values()), graph.slot_bytes(node, port)
+        needed, there = sum(-(-a.nbytes // 64) * 64 for a in arrays.values()), sizing.slot_bytes(graph, node, port)
         if there and needed > -(-there // 64) * 64:
             raise FrameError(f"{node}.{port}: frame needs {needed / 1e6:.3g} MB, its slot holds {there / 1e6:.3g} MB")
 

@@ -12,7 +12,6 @@ import errno
 import functools
 import gc
 import hashlib
-import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -818,7 +817,3 @@ class TapRunner(OperatorRunner):
     def end(self) -> None:
         self._latched()
         super().end()
-
-
-def make_logger(node: str) -> logging.Logger:
-    return logging.getLogger(f"pipe.{node}")

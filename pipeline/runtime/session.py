@@ -8,37 +8,21 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GraphError, RunError
 from pipeline.flow import shm
 from pipeline.flow.ledger import Accountant, EdgeBook, NodeBook
 from pipeline.flow.transport import runtime_root
 from pipeline.frame import NEVER
-from pipeline.graph.plan import Plan, RunOptions
+from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Resume
+from pipeline.options import RunOptions
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 
-if TYPE_CHECKING:
-    from pipeline.recording.recorder import Recorded
-
 RESULTS = ("logs", "poison", "report.json", "_record")
-
-
-@dataclass
-class Outcome:
-    """How a run ended. exit: completed | stopped | failed; recorded: what a recording holds."""
-
-    exit: str
-    code: int
-    wall_s: float
-    errors: list[str]
-    report: dict[str, Any]
-    recorded: Recorded | None = None
 
 
 class Session:

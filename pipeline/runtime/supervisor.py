@@ -26,6 +26,7 @@ from pipeline.frame import NEVER
 from pipeline.graph import project
 from pipeline.graph.layout import BUSY_SINCE, STATE, WAITING_EDGE
 from pipeline.operator import Resume
+from pipeline.options import Outcome
 from pipeline.runtime import threads
 from pipeline.runtime.messages import (
     AtHorizon,
@@ -47,7 +48,7 @@ from pipeline.runtime.messages import (
     from_worker,
     pack,
 )
-from pipeline.runtime.session import Outcome, Session
+from pipeline.runtime.session import Session
 from pipeline.watch import report
 from pipeline.watch.display import Display
 

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from pipeline import api
 from pipeline.errors import GraphError
-from pipeline.graph.plan import RunOptions
 from pipeline.graph.spec import GraphSpec
+from pipeline.options import RunOptions
 from pipeline.runtime import digests
 
 PACED_S = (1.0, 4.0)

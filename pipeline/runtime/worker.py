@@ -28,7 +28,8 @@ from pipeline.flow.ledger import wait_for_supervisor
 from pipeline.flow.transport import Channel, Sockets
 from pipeline.frame import FOREVER
 from pipeline.runtime import memory
-from pipeline.runtime.build import Built, build, configure_logging
+from pipeline.runtime.build import Built, build
+from pipeline.runtime.logs import configure_logging
 from pipeline.runtime.messages import (
     AtHorizon,
     EdgeDown,

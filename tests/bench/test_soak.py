@@ -7,7 +7,7 @@ import os
 import pytest
 
 from bench import soak
-from pipeline.runtime.session import Outcome
+from pipeline.options import Outcome
 
 REPORT = {"exit": "completed", "edges": {}, "nodes": {"a": {"restarts": 0, "errors": 0}}}
 FLAT = {"rss_mb": 100.0, "anon_mb": 50.0, "pss_mb": 60.0, "fds": 20, "threads": 3, "cores": 0.1, "pid": 1}

@@ -30,8 +30,8 @@ from bench.common import header
 from chaos.losses import lost_on_the_way
 from operators.track.tracker import IDS_PER_RESTART
 from pipeline.graph.load import parse
-from pipeline.graph.plan import RunOptions
-from pipeline.runtime.session import Outcome, Session
+from pipeline.options import Outcome, RunOptions
+from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import run
 from pipeline.watch.display import Display
 

@@ -10,6 +10,7 @@ from pipeline.errors import GraphError
 from pipeline.flow.sync import Joiner
 from pipeline.frame import FOREVER
 from pipeline.graph import load as graph
+from pipeline.graph import sizing
 from pipeline.graph.load import Queue, Restart, Sync
 from pipeline.nodes.counter import CounterConfig
 from pipeline.operator import Operator
@@ -78,7 +79,7 @@ def test_defaults():
     assert (a.is_source, b.is_source, b.is_sink, s.is_sink) == (True, False, False, True)
     assert (a.streams, b.streams, a.trigger, b.trigger, b.sync) == ((), ("in",), None, "in", None)
     assert (b.inputs["in"].source_node, b.inputs["in"].source_port, b.inputs["in"].queue) == ("a", "out", Queue())
-    assert spec.queue("b", "in") == Queue("block", 4, None)
+    assert sizing.queue(spec, "b", "in") == Queue("block", 4, None)
     assert spec.on_error("a") == "stop"
     assert [(e.id, e.name, e.static) for e in spec.edges()] == [(0, "a.out->b.in", False), (1, "b.out->s.in", False)]
 
@@ -86,9 +87,9 @@ def test_defaults():
 def test_live_changes_defaults():
     spec = parse(CHAIN, "a.live=true")
     assert spec.live
-    assert spec.queue("b", "in") == Queue("latest", 1, None)
+    assert sizing.queue(spec, "b", "in") == Queue("latest", 1, None)
     assert spec.on_error("b") == "skip"
-    assert parse(CHAIN, "a.live=true", "b.queue.in.policy=drop_oldest").queue("b", "in") == Queue("drop_oldest", 4, None)
+    assert sizing.queue(parse(CHAIN, "a.live=true", "b.queue.in.policy=drop_oldest"), "b", "in") == Queue("drop_oldest", 4, None)
 
 
 def test_order_places_and_file_order():
@@ -115,7 +116,7 @@ def test_every_key():
     a, j = spec.nodes["a"], spec.nodes["j"]
     assert (a.config, a.rate_hz, a.live, a.pool["out"].slots) == (CounterConfig(3, 10.0), 20.0, True, 9)
     assert j.sync == Sync("nearest", "b", 5.0, {"a": -8.0}, 60.0, ("a",))
-    assert spec.queue("j", "b") == Queue("latest", 2, 50.0)
+    assert sizing.queue(spec, "j", "b") == Queue("latest", 2, 50.0)
     assert (j.place, j.threads, j.restart, j.on_error, j.hang_s, j.open_hang_s, j.cpus, j.nice) == (
         "p",
         2,
@@ -148,7 +149,7 @@ def test_budget_and_quality():
         (["a.config.frames=null"], lambda s: s.nodes["a"].config.frames, None),
         (["a.config={frames: 2}"], lambda s: s.nodes["a"].config.frames, 2),
         (["a.config.frames=1", "a.config.frames=2"], lambda s: s.nodes["a"].config.frames, 2),
-        (["s.queue.in.size=8"], lambda s: s.queue("s", "in").size, 8),
+        (["s.queue.in.size=8"], lambda s: sizing.queue(s, "s", "in").size, 8),
         (["a.rate_hz=5"], lambda s: s.nodes["a"].rate_hz, 5.0),
         (["b.restart.policy=never"], lambda s: s.nodes["b"].restart.policy, "never"),
         (["b.restart=never"], lambda s: s.nodes["b"].restart.policy, "never"),
@@ -334,29 +335,29 @@ def test_set_refused(sets, expected):
 def test_slots_of_a_chain():
     spec = parse(CHAIN)
     a_to_b = spec.edges()[0]
-    assert (spec.sync_buffer(a_to_b), spec.window(a_to_b)) == (0, 4 + 1)
-    assert spec.slots("a", "out") == 1 + 5
-    assert spec.slot_bytes("a", "out") == 64
+    assert (sizing.sync_buffer(spec, a_to_b), sizing.window(spec, a_to_b)) == (0, 4 + 1)
+    assert sizing.slots(spec, "a", "out") == 1 + 5
+    assert sizing.slot_bytes(spec, "a", "out") == 64
     live = parse(CHAIN, "a.live=true")
-    assert live.window(live.edges()[0]) == 1
-    assert live.slots("a", "out") == 1 + 1 + (1 + 1)
+    assert sizing.window(live, live.edges()[0]) == 1
+    assert sizing.slots(live, "a", "out") == 1 + 1 + (1 + 1)
 
 
 def test_slots_of_a_fan_out_into_a_join():
     # equal rates: a trigger waits for at most one period, the other input's frames for two
     spec = nodes(f"a: {{driver: test.counter, config: {{rate_hz: 10}}}}\nj: {{op: '{JOIN}', inputs: {{a: a.out, b: a.out}}}}")
     a, b = spec.edges()
-    assert (spec.sync_buffer(a), spec.sync_buffer(b)) == (2, 3)
-    assert (spec.window(a), spec.window(b)) == (4 + 1 + 2 + 2, 4 + 1 + 3)  # a: holds 2
-    assert spec.slot_terms("a", "out") == {"being written": 1, "j.a": 9, "j.b": 8}
-    assert spec.slots("a", "out") == 18
+    assert (sizing.sync_buffer(spec, a), sizing.sync_buffer(spec, b)) == (2, 3)
+    assert (sizing.window(spec, a), sizing.window(spec, b)) == (4 + 1 + 2 + 2, 4 + 1 + 3)  # a: holds 2
+    assert sizing.slot_terms(spec, "a", "out") == {"being written": 1, "j.a": 9, "j.b": 8}
+    assert sizing.slots(spec, "a", "out") == 18
 
 
 def test_given_pool_and_unconnected_output():
     spec = parse(CHAIN, "a.pool.out.slots=40", "a.pool.out.max_mb=2")
-    assert (spec.slots("a", "out"), spec.slot_bytes("a", "out")) == (40, 2_000_000)
+    assert (sizing.slots(spec, "a", "out"), sizing.slot_bytes(spec, "a", "out")) == (40, 2_000_000)
     alone = nodes("a: {driver: test.counter}")
-    assert (alone.slots("a", "out"), alone.slot_bytes("a", "out")) == (0, 0)
+    assert (sizing.slots(alone, "a", "out"), sizing.slot_bytes(alone, "a", "out")) == (0, 0)
 
 
 def test_slot_of_unknown_size():
@@ -365,7 +366,7 @@ def test_slot_of_unknown_size():
         f"inputs: {{in: e.out}}}}"
     )
     with pytest.raises(GraphError) as error:
-        spec.slot_bytes("e", "out")
+        sizing.slot_bytes(spec, "e", "out")
     assert str(error.value) == (
         "g.yaml:4: e: needs the size of the largest frame of out, which Endless does not declare; write pool: {out: "
         "{max_mb: ...}}"
@@ -412,7 +413,7 @@ def test_a_join_never_keeps_more_than_its_buffer(case):
         f"{body}j: {{op: '{JOIN}', inputs: {{{wires}}}, sync: {{policy: {case['policy']}, trigger: {trigger}, "
         f"tolerance_ms: {case['tolerance']}, offset_ms: {{{offsets}}}}}}}"
     )
-    promised = {e.dst_port: spec.sync_buffer(e) for e in spec.edges()}
+    promised = {e.dst_port: sizing.sync_buffer(spec, e) for e in spec.edges()}
     joiner = Joiner(
         ports, trigger, case["policy"], case["tolerance"] * 10**6, {p: o * 10**6 for p, o in offset.items() if p in ports}
     )

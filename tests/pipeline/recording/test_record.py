@@ -12,10 +12,12 @@ from mcap_files import check_recorded, drops, seek, stream
 from pipe_runs import check_account, check_balance, wait_for
 
 import pipeline
+from pipeline.graph import sizing
 from pipeline.graph.load import parse
 from pipeline.operator import Resume
+from pipeline.options import Record
 from pipeline.recording.playback import Recording
-from pipeline.recording.recorder import MAX_QUEUE, Record, Recorder, with_recorder
+from pipeline.recording.recorder import MAX_QUEUE, Recorder, with_recorder
 
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
@@ -152,8 +154,8 @@ def test_a_live_tap_leases_one_slot():
     for live, more in ((True, 1), (False, MAX_QUEUE + 1)):
         spec = parse(text, "g.yaml", {"src.live": live})
         with_ = with_recorder(spec, record)
-        assert with_.slots("src", "out") == spec.slots("src", "out") + more
-        assert with_.window(with_.edges_from("src", "out")[1]) == more
+        assert sizing.slots(with_, "src", "out") == sizing.slots(spec, "src", "out") + more
+        assert sizing.window(with_, with_.edges_from("src", "out")[1]) == more
 
 
 @pytest.mark.parametrize(("nbytes", "size"), [(8, MAX_QUEUE), (100_000, 10), (1_000_000, 4), (50_000_000, 4)])
@@ -161,7 +163,7 @@ def test_how_much_waits_for_the_recorder(nbytes, size):
     """Small frames wait in larger numbers, to be written together; of large ones as many as for any sink."""
     text = f"version: 1\nnodes:\n  src: {{driver: test.blob, config: {{bytes: {nbytes}}}}}\n"
     spec = with_recorder(parse(text, "g.yaml"), Record(Path("r.mcap")))
-    assert spec.queue("_record", "src.out").size == size
+    assert sizing.queue(spec, "_record", "src.out").size == size
 
 
 # ---- the disk

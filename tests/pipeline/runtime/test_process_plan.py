@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.graph.load import parse
-from pipeline.graph.plan import Plan, RunOptions
+from pipeline.graph.plan import Plan
 from pipeline.operator import Resume
+from pipeline.options import RunOptions
 from pipeline.runtime.messages import SyncPlan, pack, to_worker
 from pipeline.runtime.process_plan import process_plan
 

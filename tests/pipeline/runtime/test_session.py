@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import GraphError, RunError
 from pipeline.flow import shm
 from pipeline.graph import load as graph
-from pipeline.graph.plan import RunOptions
+from pipeline.options import RunOptions
 from pipeline.runtime.session import Session, prepare_out
 
 TEXT = """version: 1

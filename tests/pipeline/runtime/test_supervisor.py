@@ -14,8 +14,8 @@ from pipe_runs import wait_for
 from pipeline.flow.shm import WAITING
 from pipeline.graph.layout import STATE, WAITING_EDGE
 from pipeline.graph.load import parse
-from pipeline.graph.plan import RunOptions
 from pipeline.graph.spec import MAX_BACKOFF_S, Restart
+from pipeline.options import RunOptions
 from pipeline.runtime.messages import EdgeDown, Start, to_worker
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import STUCK_S, Supervisor, asleep
