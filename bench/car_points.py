@@ -20,7 +20,7 @@ from drivers.kitti.tracking import KittiTracking, TrackingConfig
 from operators.kernels.box_points import owners
 from operators.streams import CLASSES, POINTS, TRUTH, Truth
 from pipeline.errors import PipeError
-from pipeline.operator import Operator
+from pipeline.operator import Operator, prepare
 
 DISTANCES_M, WITHIN_M = (10, 20, 30, 40), 5.0
 
@@ -71,14 +71,10 @@ class CarPoints(Operator):
 
 def opened(root: Path) -> KittiObject | KittiTracking:
     """The driver of the layout that the folder has."""
-    source: KittiObject | KittiTracking
-    if (root / "training").is_dir():
-        source = KittiObject()
-        source.config = ObjectConfig(root=str(root))
-    else:
-        source = KittiTracking()
-        source.config = TrackingConfig(root=str(root))
-    source.name, source.wanted = "scans", frozenset({"points", "truth"})
+    is_object = (root / "training").is_dir()
+    source: KittiObject | KittiTracking = KittiObject() if is_object else KittiTracking()
+    config = (ObjectConfig if is_object else TrackingConfig)(root=str(root))
+    prepare(source, "scans", config, wanted=("points", "truth"), needed=())
     source.open()
     return source
 

@@ -12,7 +12,6 @@ Data: sequences of ../shared/data (or PIPE_DATA) where they are, else generated 
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import time
 from pathlib import Path
@@ -30,6 +29,7 @@ from operators.track.ab3dmot import Ab3dmotConfig, of_labels
 from operators.track.tracker import Tracker
 from pipeline.errors import RunError
 from pipeline.frame import Header
+from pipeline.operator import prepare
 from pipeline.testing import run_source, statics_of
 
 PRESETS = ("best", "ab3dmot")
@@ -142,8 +142,7 @@ def _generated(frames: int = 400) -> Recording:
 
 
 def _tracker(preset: Any, kind: Any) -> Tracker:
-    op = Tracker()
-    op.config, op.name, op.log = Tracker.Config(preset=preset, score_kind=kind), "tracker", logging.getLogger("tracker")
+    op = prepare(Tracker(), "tracker", Tracker.Config(preset=preset, score_kind=kind))
     op.open()
     return op
 

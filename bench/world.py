@@ -31,6 +31,7 @@ from drivers.synthetic.world import SyntheticWorld, WorldConfig
 from operators.kernels.raycast import NOTHING
 from operators.streams import CLASSES
 from pipeline.errors import InputError
+from pipeline.operator import prepare
 
 OBJECTS, SCENES, ROUNDS = 80, 5, 9
 DRIVES, STEPS = 3, 40
@@ -218,9 +219,7 @@ def _line(name: str, row: dict[str, Any]) -> str:
 def measure_steps(steps: int) -> dict[str, dict[str, float]]:
     """Milliseconds of each part, `rest` (truth, ids, copies) and the whole step; the first step of a drive is left out, since
     bodies and street are made then."""
-    world = SyntheticWorld()
-    world.config = WorldConfig(drives=DRIVES, frames=steps + 1)
-    world.name, world.threads, world.wanted = "world", THREADS, frozenset(SyntheticWorld.outputs)
+    world = prepare(SyntheticWorld(), "world", WorldConfig(drives=DRIVES, frames=steps + 1), threads=THREADS)
     world.open()
     assert world.camera is not None
     took: dict[str, float] = {}

@@ -30,7 +30,7 @@ from drivers.synthetic.world import CameraConfig, SyntheticWorld, WorldConfig
 from operators.kernels.box_points import owners
 from operators.streams import CLASSES, Truth
 from pipeline.errors import InputError, PipeError
-from pipeline.operator import Source
+from pipeline.operator import Source, prepare
 
 DRIVES = 120
 SEED = 4000
@@ -166,11 +166,10 @@ def object_rows(points: np.ndarray, truth: Truth) -> np.ndarray:
 
 def generated(drives: int) -> SyntheticWorld:
     """Scenes as `pipe train` has them, a camera of KITTI's size."""
-    world = SyntheticWorld()
-    world.config = WorldConfig(
+    config = WorldConfig(
         seed=SEED, drives=drives, frames=1, start_s=5.0, lidar=LidarConfig(view_deg=90), camera=CameraConfig(1242, 375)
     )
-    world.name, world.threads, world.wanted = "world", 2, frozenset({"points", "truth"})
+    world = prepare(SyntheticWorld(), "world", config, threads=2, wanted=("points", "truth"))
     world.open()
     return world
 

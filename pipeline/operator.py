@@ -18,10 +18,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -219,6 +219,55 @@ class Source(Node):
     def read(self) -> Reading | None:
         """The next reading, None at the end. May block until the sensor has one."""
         raise NotImplementedError(f"{type(self).__name__}.read")
+
+
+AnyNode = TypeVar("AnyNode", bound=Node)
+
+
+def prepare(
+    node: AnyNode,
+    name: str,
+    config: Any = None,
+    *,
+    threads: int = 1,
+    log: logging.Logger | None = None,
+    out_dir: Path | None = None,
+    resume: Resume | None = None,
+    kinds: Mapping[str, str] | None = None,
+    wanted: Collection[str] | None = None,
+    needed: Collection[str] | None = None,
+) -> AnyNode:
+    """Set all attributes that a node has before `open()`, and return the node.
+
+    config   an instance of `node.Config`; None: the defaults
+    log      None: the logger `pipe.NAME`
+    out_dir  None: none, for a node that writes no files
+    kinds    of an operator; None: no producer names the kind of its scores
+    wanted   of a source; None: all its ports
+    needed   of a source; None: the wanted ones
+    """
+    node.name, node.threads, node.resume = name, threads, resume
+    node.config = node.Config() if config is None else config
+    node.log = logging.getLogger(f"pipe.{name}") if log is None else log
+    if out_dir is not None:
+        node.out_dir = out_dir
+    if isinstance(node, Source):
+        node.wanted = frozenset(node.outputs_of(node.config) if wanted is None else wanted)
+        node.needed = node.wanted if needed is None else frozenset(needed)
+    elif isinstance(node, Operator):
+        node.kinds = {} if kinds is None else kinds
+    return node
+
+
+def attach(
+    node: Node,
+    *,
+    alloc: Callable[[str, str, tuple[int, ...], Any], np.ndarray] | None = None,
+    describe: Callable[[str, dict[str, Any]], None] | None = None,
+    show: Callable[[str], None] | None = None,
+) -> None:
+    """Set what the node's `alloc`, `describe` and `status` call; None: they work without an engine."""
+    node._alloc, node._emit_meta, node._show = alloc, describe, show
 
 
 def operator(

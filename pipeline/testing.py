@@ -10,7 +10,6 @@ read-only, outputs are copied before the next call. `ListSource` and `ListSink` 
 from __future__ import annotations
 
 import contextlib
-import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pipeline import settings
-from pipeline.errors import FrameError, GraphError
+from pipeline import outputs, settings
+from pipeline.errors import GraphError
 from pipeline.frame import Header, Reading
 from pipeline.graph import project
-from pipeline.operator import Found, Node, Operator, Resume, Source
-from pipeline.schema import Port, Schema, ports
+from pipeline.operator import Found, Node, Operator, Resume, Source, attach, prepare
+from pipeline.schema import Port, ports
 
 PERIOD_NS = 100_000_000
 """Distance of two stamps that nobody gave."""
@@ -74,10 +73,9 @@ def run_operator(
     _complete(declared, connected, sets, latched, name)
     if headers is not None and len(headers) != len(sets):
         raise GraphError(f"{name}: needs a header for each of {len(sets)} sets of inputs, got {len(headers)}")
-    with _prepared(node, name, config, out_dir, out_ports):
-        node.resume = resume
+    with _prepared(node, name, config, out_ports, out_dir, resume=resume):
         node.open()
-        outputs = []
+        results = []
         for i, values in enumerate(sets):
             head = headers[i] if headers is not None else header(i)
             given = {port: value for port, value in values.items() if value is not None}
@@ -85,8 +83,8 @@ def run_operator(
             node.meta = {port: dict((meta[i] if meta else {}).get(port, {})) for port in given}
             node.missing = tuple(port for port in declared if port in connected and port not in given)
             received = dict.fromkeys(declared) | {port: _received(value, declared, port, name) for port, value in given.items()}
-            outputs.append(_emitted(node.process(**received | latched), out_ports, name))
-        return outputs
+            results.append(_emitted(node.process(**received | latched), out_ports, name))
+        return results
 
 
 def run_source(
@@ -106,9 +104,8 @@ def run_source(
     name = name or cls.__name__.lower()
     out_ports = {port: spec for port, spec in ports(cls.outputs, name).items() if not spec.static}
     readings: list[Reading] = []
-    with _prepared(node, name, config, None, out_ports):
+    with _prepared(node, name, config, out_ports, wanted=wanted):
         cls.find(node.config)
-        node.wanted = node.needed = frozenset(cls.outputs if wanted is None else wanted)
         node.open(start)
         list(node.statics())
         while frames is None or len(readings) < frames:
@@ -126,8 +123,7 @@ def statics_of(cls: type[Source], config: Any = None) -> dict[str, Any]:
     name = cls.__name__.lower()
     out_ports = {port: spec for port, spec in ports(cls.outputs, name).items() if spec.static}
     found: dict[str, Any] = {}
-    with _prepared(node, name, config, None, out_ports):
-        node.wanted = node.needed = frozenset(cls.outputs)
+    with _prepared(node, name, config, out_ports):
         node.open(0)
         for value in node.statics():
             found.setdefault(value.port, _sent(value.value, out_ports, value.port, name))
@@ -223,21 +219,15 @@ class FakeClock:
 
 
 @contextlib.contextmanager
-def _prepared(node: Node, name: str, config: Any, out_dir: Path | None, out_ports: Mapping[str, Port]) -> Iterator[None]:
-    """The node with what the engine sets before `open()`; closed afterwards, also after an error, which passes through."""
-
-    def alloc(port: str, array: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        if port not in out_ports:
-            raise FrameError(f"{name}: alloc: needs an output port ({', '.join(out_ports)}), got {port}")
-        return np.empty(shape, dtype)
-
-    if isinstance(config, node.Config):
-        node.config = config
-    else:
-        node.config = settings.build(node.Config, config, settings.Where("test", {}, ("nodes", name, "config")))
-    node.name, node.log, node._alloc = name, logging.getLogger(f"pipe.{name}"), alloc
+def _prepared(
+    node: Node, name: str, config: Any, out_ports: Mapping[str, Port], out_dir: Path | None = None, **given: Any
+) -> Iterator[None]:
+    """The node as the engine prepares it; closed afterwards, also after an error, which passes through. given: see `prepare`"""
+    if not isinstance(config, node.Config):
+        config = settings.build(node.Config, config, settings.Where("test", {}, ("nodes", name, "config")))
     with tempfile.TemporaryDirectory(prefix="pipe-test-") as folder:
-        node.out_dir = Path(folder) / name if out_dir is None else Path(out_dir)
+        prepare(node, name, config, out_dir=Path(folder) / name if out_dir is None else Path(out_dir), **given)
+        attach(node, alloc=outputs.heap(out_ports, name))
         try:
             yield
         except BaseException:
@@ -275,8 +265,7 @@ def _complete(
 
 def _received(value: Any, declared: Mapping[str, Port], port: str, name: str) -> Any:
     """The value as a reader gets it: checked, C-contiguous, read-only for good."""
-    arrays = _checked(value, declared, port, name, "input")
-    owned = _copies(arrays)
+    owned = _copies(outputs.arrays_of(value, declared, port, name, "input"))
     for array in owned.values():
         array.flags.writeable = False
     return declared[port].schema.pack({n: a.view() for n, a in owned.items()})
@@ -286,27 +275,14 @@ def _emitted(result: Any, out_ports: Mapping[str, Port], name: str) -> Any:
     """What `process` returned, as readers would get it: one port's value, or {port: value}."""
     if result is None:
         return None
-    if not out_ports:
-        raise FrameError(f"{name}: is a sink, its process() must return None, got {type(result).__name__}")
-    if len(out_ports) == 1:
-        return _sent(result, out_ports, next(iter(out_ports)), name)
-    if not isinstance(result, Mapping):
-        raise FrameError(f"{name}: process() must return {{port: value}} for {', '.join(out_ports)}, got {type(result).__name__}")
-    return {port: _sent(value, out_ports, port, name) for port, value in result.items() if value is not None}
+    values = outputs.by_port(result, out_ports, name)
+    sent = {port: _sent(value, out_ports, port, name) for port, value in values.items() if value is not None}
+    return next(iter(sent.values())) if len(out_ports) == 1 else sent
 
 
 def _sent(value: Any, out_ports: Mapping[str, Port], port: str, name: str) -> Any:
-    arrays = _checked(value, out_ports, port, name, "output")
+    arrays = outputs.arrays_of(value, out_ports, port, name)
     return out_ports[port].schema.pack(_copies(arrays))
-
-
-def _checked(value: Any, declared: Mapping[str, Port], port: str, name: str, side: str) -> dict[str, np.ndarray]:
-    if port not in declared:
-        raise FrameError(f"{name}: needs {side} ports {', '.join(declared) or '(none)'}, got {port}")
-    schema: Schema = declared[port].schema
-    arrays = schema.unpack(value, f"{name}.{port}")
-    schema.check(arrays, f"{name}.{port}")
-    return arrays
 
 
 def _copies(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from pipeline.flow.ports import Arrived, Clock, InEdge, OutEdge, OutPort
 from pipeline.flow.shm import Board, Mapping
 from pipeline.flow.sync import Joiner
 from pipeline.graph import lookup
-from pipeline.operator import Source
+from pipeline.operator import Source, prepare
 from pipeline.runtime import digests, poison
 from pipeline.runtime.digests import Trace
 from pipeline.runtime.logs import make_logger
@@ -54,11 +54,15 @@ def build(plan: ProcessPlan, *, on_full: Callable[[], None], on_room: Callable[[
     for node_plan in plan.nodes:
         name = node_plan.name
         cls = lookup.class_by_ref(node_plan.cls, node_plan.file)
-        node = cls()
-        node.name, node.threads, node.log = name, node_plan.threads, make_logger(name)
-        node.config = settings.build(cls.Config, node_plan.config, settings.Where(plan.graph))
-        node.out_dir = Path(plan.out) / name
-        node.resume = node_plan.resume
+        node = prepare(
+            cls(),
+            name,
+            settings.build(cls.Config, node_plan.config, settings.Where(plan.graph)),
+            threads=node_plan.threads,
+            out_dir=Path(plan.out) / name,
+            resume=node_plan.resume,
+            kinds=node_plan.kinds,
+        )
         outputs: dict[str, OutPort] = {}
         epoch = node.resume.restarts if node.resume else 0
         declared = declared_ports(cls.outputs_of(node.config), name)
@@ -80,7 +84,6 @@ def build(plan: ProcessPlan, *, on_full: Callable[[], None], on_room: Callable[[
             built.sources.append(SourceRunner(node, node_plan.index, plan.sources.index(name), outputs, static, **common))
             _trace(built.sources[-1], plan)
             continue
-        node.kinds = node_plan.kinds
         inputs: dict[str, InEdge] = {}
         statics: dict[str, InEdge] = {}
         for e, (src_node, src_port, dst_node, dst_port) in ends.items():

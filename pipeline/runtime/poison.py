@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,13 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from pipeline import settings
+from pipeline import outputs, settings
 from pipeline.errors import FrameError, RunError
 from pipeline.frame import Header
 from pipeline.graph import sizing
 from pipeline.graph.spec import GraphSpec
-from pipeline.operator import Operator
+from pipeline.operator import Operator, attach, prepare
 from pipeline.runtime import threads
-from pipeline.runtime.logs import make_logger
 from pipeline.schema import ports
 
 FOLDER = "poison"
@@ -110,19 +108,10 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
     A fresh operator: state of earlier frames (a tracker's) is not there. Exceptions of the operator pass through.
     """
     node = graph.nodes[poison.node]
-    operator: Operator = node.cls()
-    operator.name, operator.config, operator.threads, operator.log = node.name, node.config, node.threads, make_logger(node.name)
-    operator.out_dir = out
+    operator: Operator = prepare(node.cls(), node.name, node.config, threads=node.threads, out_dir=out)
     operator.headers, operator.header = poison.headers, poison.headers[poison.trigger]
     operator.meta, operator.missing = poison.meta, poison.missing
-    outputs = ports(node.cls.outputs, node.name)
-
-    def alloc(port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        if port not in outputs:
-            raise FrameError(f"{node.name}: alloc: needs an output port ({', '.join(outputs)}), got {port}")
-        return np.empty(shape, dtype)
-
-    operator._alloc = alloc
+    attach(operator, alloc=outputs.heap(node.cls.outputs, node.name))
     values = {}
     for port, spec in ports(node.cls.inputs, node.name).items():
         arrays = poison.arrays.get(port)
@@ -139,21 +128,11 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
 
 def _check(graph: GraphSpec, node: str, result: Any) -> None:
     """What the engine refuses after `process` returned."""
-    outputs = ports(graph.nodes[node].cls.outputs, node)
-    if result is None:
-        return
-    if not outputs:
-        raise FrameError(f"{node}: is a sink, its process() must return None, got {type(result).__name__}")
-    given = {next(iter(outputs)): result} if len(outputs) == 1 else result
-    if not isinstance(given, Mapping):
-        raise FrameError(f"{node}: process() must return {{port: value}} for {', '.join(outputs)}, got {type(result).__name__}")
-    for port, value in given.items():
+    declared = ports(graph.nodes[node].cls.outputs, node)
+    for port, value in outputs.by_port(result, declared, node).items():
         if value is None:
             continue
-        if port not in outputs:
-            raise FrameError(f"{node}: needs output ports {', '.join(outputs)}, got {port}")
-        arrays = outputs[port].schema.unpack(value, f"{node}.{port}")
-        outputs[port].schema.check(arrays, f"{node}.{port}")
+        arrays = outputs.arrays_of(value, declared, port, node)
         needed, there = sum(-(-a.nbytes // 64) * 64 for a in arrays.values()), sizing.slot_bytes(graph, node, port)
         if there and needed > -(-there // 64) * 64:
             raise FrameError(f"{node}.{port}: frame needs {needed / 1e6:.3g} MB, its slot holds {there / 1e6:.3g} MB")

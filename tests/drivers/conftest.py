@@ -5,6 +5,8 @@ import logging
 import pytest
 from kitti_files import Kitti
 
+from pipeline.operator import prepare
+
 
 @pytest.fixture
 def kitti(tmp_path):
@@ -27,9 +29,8 @@ def play(tmp_path):
         return statics, readings
 
     def opened(cls, config, wanted=None, start=0):
-        source = cls()
-        source.config, source.name, source.out_dir, source.log = config, "src", tmp_path / "out", logging.getLogger("src")
-        source.wanted = source.needed = frozenset(cls.outputs if wanted is None else wanted)
+        log = logging.getLogger("src")
+        source = prepare(cls(), "src", config, log=log, out_dir=tmp_path / "out", wanted=wanted)
         source.open(start)
         return source
 

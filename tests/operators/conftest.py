@@ -8,6 +8,7 @@ import pytest
 from operators.geometry.transforms import rigid
 from operators.streams import Calibration
 from pipeline.frame import Header
+from pipeline.operator import prepare
 
 
 @pytest.fixture
@@ -15,9 +16,8 @@ def make(tmp_path):
     """make(Voxelize, max_points=2) -> the operator, opened; `resume=` and `name=` go to the node, the rest to its config."""
 
     def build(cls, name="node", resume=None, **config):
-        op = cls()
-        op.config, op.name, op.out_dir, op.resume = cls.Config(**config), name, tmp_path / "out" / name, resume
-        op.log = logging.getLogger(name)
+        folder = tmp_path / "out" / name
+        op = prepare(cls(), name, cls.Config(**config), log=logging.getLogger(name), out_dir=folder, resume=resume)
         op.header, op.meta = header(0), {}
         op.open()
         return op

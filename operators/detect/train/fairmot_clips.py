@@ -6,7 +6,6 @@ says nothing; which frames are in batch b follows from seed, config and b alone.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from operators.detect.train.fairmot_targets import IGNORED, Targets, targets
 from operators.streams import CLASSES, Truth
 from pipeline.errors import GraphError, InputError
 from pipeline.frame import Header
-from pipeline.operator import Source
+from pipeline.operator import Source, prepare
 
 MAX_BYTES = 4 * 2**30
 _DRAW = 201  # key of the random numbers
@@ -63,9 +62,7 @@ class Clips:
         return len(self._numbers)
 
     def _read(self, source: type[Source], source_config: Any) -> None:
-        reader = source()
-        reader.config, reader.name, reader.log = source_config, self._who, logging.getLogger(self._who)
-        reader.wanted = reader.needed = frozenset({"image", "truth"})
+        reader = prepare(source(), self._who, source_config, wanted=("image", "truth"))
         reader.open(0)
         try:
             while (reading := reader.read()) is not None:

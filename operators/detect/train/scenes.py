@@ -16,7 +16,7 @@ from operators.detect.train.config import DataConfig
 from operators.geometry.project import project_points
 from operators.streams import CLASSES, Calibration, Truth
 from pipeline.errors import GraphError, InputError
-from pipeline.operator import Source
+from pipeline.operator import Source, prepare
 
 IGNORED = -1
 _MIN_POINTS = 5
@@ -123,10 +123,8 @@ class Scenes:
     def _open(self, start: int) -> None:
         first = self._reader is None
         if self._reader is None:
-            reader = self._source()
-            reader.config, reader.name = self._config, self._who
-            reader.wanted = frozenset({"points", "truth"} | ({"calibration"} & set(self._source.outputs)))
-            self._reader = reader
+            wanted = {"points", "truth"} | ({"calibration"} & set(self._source.outputs))
+            self._reader = prepare(self._source(), self._who, self._config, wanted=wanted, needed=())
         self._reader.open(start)
         if first:
             statics = [s for s in self._reader.statics() if s.port == "calibration"]

@@ -10,6 +10,7 @@ import naive
 from operators.kernels import voxelize as kernel
 from operators.lidar.voxelize import Voxelize, VoxelizeConfig
 from operators.streams import PILLARS, POINTS
+from pipeline.operator import attach, prepare
 
 SMALL = {"cell_m": (1.0, 0.5), "range_m": (0.0, -1.0, -1.0, 3.0, 1.0, 2.0), "max_points": 2, "max_pillars": 4}
 
@@ -94,8 +95,7 @@ def test_nothing_dropped_logs_nothing(make, caplog):
 
 @given(st.data())
 def test_many_sweeps_equal_the_naive_twin(data):
-    op = Voxelize()
-    op.config = VoxelizeConfig(**SMALL)
+    op = prepare(Voxelize(), "vox", VoxelizeConfig(**SMALL))
     op.open()
     coordinate = st.floats(-2, 4, width=32) | st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, 0.5, np.nan])
     for _ in range(2):
@@ -139,7 +139,7 @@ def test_output_lies_in_the_loan(make):
         assert port == "pillars"
         return loans[name]
 
-    op._alloc = alloc
+    attach(op, alloc=alloc)
     got = op.process(points=points((0, 0, 0, 0), (1, 0, 0, 0)))
     for name, array in got._asdict().items():
         assert array.ctypes.data == loans[name].ctypes.data and array.flags.c_contiguous

@@ -10,7 +10,7 @@ from operators.score import ap
 from operators.score.detection import Detection, DetectionConfig, Scores
 from operators.streams import CLASSES, Boxes3D, Calibration, Truth
 from pipeline.errors import GraphError, RunError
-from pipeline.operator import Resume
+from pipeline.operator import Resume, attach
 from pipeline.settings import Where, build
 from pipeline.testing import header, run_operator, run_source
 
@@ -174,7 +174,7 @@ def test_results_come_while_it_runs(make, tmp_path):
     """Every 10 frames, later every tenth part of them: 1,000 frames are not scored 100 times."""
     op = make(Detection, name="score", every=10)
     said = []
-    op._show = said.append
+    attach(op, show=said.append)
     for k, values in enumerate(frames(130)):
         op.header = header(k)
         op.process(**values, calibration=None)

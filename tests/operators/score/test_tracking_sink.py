@@ -10,7 +10,7 @@ from operators.score import tracking as module
 from operators.score.tracking import Scores, Tracking, TrackingConfig
 from operators.streams import CLASSES, Boxes2D, Tracks, Truth
 from pipeline.errors import GraphError, RunError
-from pipeline.operator import Resume
+from pipeline.operator import Resume, attach
 from pipeline.settings import Where, build
 from pipeline.testing import header, run_operator
 
@@ -100,7 +100,7 @@ def test_perfect(score, tmp_path):
 def test_a_line_after_each_frame_says_what_is_so_far(make, straight):
     op = make(Tracking, name="score")
     said = []
-    op._show = said.append
+    attach(op, show=said.append)
     car = truth((1, BOX))
     for k, found in enumerate([tracks((7, BOX)), tracks(), tracks((8, BOX))]):
         op.header = header(k, f"0003/{k:06d}")

@@ -4,6 +4,7 @@ from tracking import CAR, detections, ids, play
 
 from operators.streams import HISTORY
 from operators.track.tracker import Tracker
+from pipeline.operator import attach
 
 NONE = detections()
 
@@ -17,7 +18,7 @@ def told(make, header):
         op.meta, shown = {}, play(op, header, frames[:-1], **inputs)
         op.header, op.meta = header(len(frames) - 1), {"boxes3d": {"last": True}}
         described = {}
-        op._emit_meta = described.setdefault
+        attach(op, describe=described.setdefault)
         out = op.process(boxes3d=frames[-1], **inputs)
         HISTORY.check(out["history"]._asdict(), "tracker.history")
         assert described == {"history": {"first": 0}}

@@ -13,7 +13,7 @@ from operators.streams import CLASSES, Calibration, Truth
 from operators.write.kitti_layout import KittiLayout
 from pipeline.errors import RunError
 from pipeline.graph.lookup import driver_class
-from pipeline.operator import Resume
+from pipeline.operator import Resume, prepare
 from pipeline.testing import header, run_operator, run_source
 
 DRIVERS = {"tracking": KittiTracking, "object": KittiObject, "raw": KittiRaw}
@@ -145,8 +145,8 @@ def test_read_back(write, calibration, layout):
         same(reading, values, layout)
         assert reading.stamp_ns == head.stamp_ns
         assert int(reading.item.rpartition("/")[2]) == int(head.item.rpartition("/")[2])
-    source = DRIVERS[layout]()
-    source.config, source.name, source.wanted = source.Config(root=str(folder)), layout, frozenset(["calibration"])
+    config = DRIVERS[layout].Config(root=str(folder))
+    source = prepare(DRIVERS[layout](), layout, config, wanted=["calibration"], needed=())
     source.open()
     (got,) = (latched.value for latched in source.statics())
     np.testing.assert_array_equal(got.P_cam, calibration.P_cam)

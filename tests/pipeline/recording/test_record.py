@@ -14,7 +14,7 @@ from pipe_runs import check_account, check_balance, wait_for
 import pipeline
 from pipeline.graph import sizing
 from pipeline.graph.load import parse
-from pipeline.operator import Resume
+from pipeline.operator import Resume, prepare
 from pipeline.options import Record
 from pipeline.recording.playback import Recording
 from pipeline.recording.recorder import MAX_QUEUE, Recorder, with_recorder
@@ -248,8 +248,8 @@ def test_a_predecessor_that_died_at_the_very_beginning(tmp_path, left):
     """It had not written a frame: whatever it left, the successor begins."""
     spec = with_recorder(parse("version: 1\nnodes:\n" + CHAIN, "g.yaml"), Record(tmp_path / "r.mcap"))
     (tmp_path / "r.mcap").write_bytes(left)
-    recorder = Recorder()
-    recorder.config, recorder.out_dir, recorder.resume = spec.nodes["_record"].config, tmp_path, Resume(1, -1, "", 0)
+    resume = Resume(1, -1, "", 0)
+    recorder = prepare(Recorder(), "_record", spec.nodes["_record"].config, out_dir=tmp_path, resume=resume)
     recorder.open()
     recorder.close()
     assert stream(tmp_path / "r.mcap") == {}

@@ -19,7 +19,7 @@ from pipeline.frame import Header, Reading
 from pipeline.graph.lookup import driver_class, operator_class
 from pipeline.nodes.counts import fill, stamp_ns
 from pipeline.nodes.faults import misbehave
-from pipeline.operator import Resume
+from pipeline.operator import Resume, attach, prepare
 
 
 def header(frame_id: int = 0) -> Header:
@@ -27,9 +27,8 @@ def header(frame_id: int = 0) -> Header:
 
 
 def made(cls: type, out_dir: Path | None = None, resume: Resume | None = None, **config: Any) -> Any:
-    node = cls()
-    node.config, node.name, node.out_dir, node.resume = cls.Config(**config), "x", out_dir, resume
-    node.log, node.header = logging.getLogger("x"), header()
+    node = prepare(cls(), "x", cls.Config(**config), log=logging.getLogger("x"), out_dir=out_dir, resume=resume)
+    node.header = header()
     return node
 
 
@@ -85,7 +84,7 @@ def test_an_endless_counter_has_no_stamps_to_tell():
 def test_blob_writes_into_its_slot():
     node = made(driver_class("test.blob"), mb=0.001, frames=1)
     slot = np.zeros(1000, np.uint8)
-    node._alloc = lambda port, name, shape, dtype: slot.reshape(shape)
+    attach(node, alloc=lambda port, name, shape, dtype: slot.reshape(shape))
     node.open()
     assert np.shares_memory(node.read().values["out"], slot)
     assert type(node).slot_bytes(node.config) == {"out": 1000}
