@@ -18,8 +18,9 @@ from typing import Any
 
 from bench import car_points
 from bench.common import header, machine_name, run_graph
-from operators.detect import weights
 from operators.detect.pointpillars import DetectorConfig
+from operators.nets import weights
+from operators.nets.pointpillars_config import POINTPILLARS
 from pipeline import settings
 
 GRAPH = """
@@ -47,7 +48,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def main(sets: Sequence[str] = (), results: Path = RESULTS) -> dict[str, Any]:
     chosen = [text.partition("=")[2] for text in sets if text.startswith("detect.config.weights=")]
     model = chosen[-1] if chosen else _SHIPPED
-    loaded = weights.load(model)
+    loaded = weights.load(model, POINTPILLARS)
     command = shlex.join(["pipe", "bench", "detect", *(word for text in sets for word in ("--set", text))])
     about = header(command, f"generated scenes ({', '.join(sets) or 'seed 3000, 500 drives of one scene, shapes: test'})")
     about |= {"weights": model, "facts": loaded.facts}

@@ -1,7 +1,7 @@
 """What `pipe train` knows: a file that names an operator, and the operator's own trainer.
 
     class PointPillars(Operator):
-        trainer = "operators.detect.train.trainer:PointPillarsTrainer"
+        trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"
 
 The file's keys are the fields of the trainer's Config; `version` and `train`, the operator's name, are among them.
 """

@@ -10,17 +10,18 @@ torch is loaded by the node alone. No weights are shipped: pipe train fairmot_wo
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from operators.detect import fairmot_weights
-from operators.detect.pointpillars import no_cuda
 from operators.detect.scaled import scale_of, scaled
+from operators.nets import device as devices
+from operators.nets import weights
+from operators.nets.fairmot_config import FAIRMOT
+from operators.nets.runtimes import Net
 from operators.streams import BOXES2D_PROBABILITY, CLASSES, EMBEDDINGS, IMAGE, Boxes2D
-from pipeline.errors import InputError, RunError
+from pipeline.errors import InputError
 from pipeline.operator import Operator
 
 
@@ -29,20 +30,16 @@ class FairmotConfig:
     weights: str = ""  # path of a .safetensors file
     min_score: float = 0.1
     max_boxes: int = 128
-    device: Literal["cpu", "cuda", "auto"] = "cpu"  # auto: cuda where there is one
+    device: devices.Device = "cpu"  # auto: cuda where there is one
 
     def __post_init__(self) -> None:
-        for package in ("torch", "safetensors"):
-            if importlib.util.find_spec(package) is None:
-                raise ValueError(f"needs {package}, which is not installed; pip install 'perception-pipe[torch]'")
-        if self.device == "cuda" and (reason := no_cuda()):
-            raise ValueError(f"device: needs a CUDA device, got {reason}; device: auto takes the CPU where there is none")
+        devices.check(self.device)
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"min_score: needs 0..1, got {self.min_score}")
         if not 1 <= self.max_boxes <= 4096:
             raise ValueError(f"max_boxes: needs 1..4096, got {self.max_boxes}")
         try:
-            fairmot_weights.read_config(self.weights)
+            weights.read_config(self.weights, FAIRMOT)
         except InputError as error:
             raise ValueError(f"weights: {error}") from None
 
@@ -50,36 +47,19 @@ class FairmotConfig:
 class Fairmot(Operator):
     Config, inputs = FairmotConfig, {"image": IMAGE}
     outputs = {"boxes2d": BOXES2D_PROBABILITY, "embeddings": EMBEDDINGS}
-    trainer = "operators.detect.train.fairmot_trainer:FairmotTrainer"  # of `pipe train`
+    trainer = "operators.train.fairmot.trainer:FairmotTrainer"  # of `pipe train`
 
     @classmethod
     def slot_bytes(cls, config: FairmotConfig) -> dict[str, int]:
         """Of the embeddings: no net is as wide as the schema allows."""
-        width = fairmot_weights.read_config(config.weights).embedding
+        width = weights.read_config(config.weights, FAIRMOT).embedding
         return {"embeddings": -(-4 * config.max_boxes * width // 64) * 64}
 
     def open(self) -> None:
-        import torch
-
-        from operators.nets import fairmot as net
-
-        torch.set_num_threads(self.threads)
-        device = self.config.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and not torch.cuda.is_available():
-            raise RunError(f"{self.name}: device: needs a CUDA device, got none that torch {torch.__version__} can use")
-        config, tensors = fairmot_weights.load(self.config.weights)
-        self.net = net.Fairmot(config).eval()
-        try:
-            self.net.load_state_dict({n: torch.from_numpy(a) for n, a in tensors.items()})
-        except RuntimeError as error:
-            said = " ".join(str(error).split())
-            raise InputError(f"{self.config.weights}: weights of another net than its config says: {said[:200]}") from None
-        self.net.to(device)
-        self.device, self.size = torch.device(device), config.image_size
-        self.labels = np.array([CLASSES.index(name) for name in config.class_names], np.int32)
-        self._detect(np.zeros((*self.size[::-1], 3), np.uint8))  # algorithms are chosen here, where no frame is waiting
+        loaded = weights.load(self.config.weights, FAIRMOT)
+        self.size = loaded.config.image_size
+        self.labels = np.array([CLASSES.index(name) for name in loaded.config.class_names], np.int32)
+        self.net = torch_net(self.config, loaded, self.threads, self.name)
 
     def process(self, image: np.ndarray) -> dict[str, Any]:
         boxes, looks = self._detect(image)
@@ -89,17 +69,35 @@ class Fairmot(Operator):
         }
 
     def _detect(self, image: np.ndarray) -> tuple[Boxes2D, np.ndarray]:
-        import torch
-
-        from operators.detect.peaks import peaks
-
         height, width = image.shape[:2]
-        with torch.inference_mode():
-            maps = self.net(torch.from_numpy(scaled(image, self.size))[None].to(self.device))
-            found = peaks(maps, 0, self.config.max_boxes, self.config.min_score)
-            boxes, scores, classes, looks = (part.cpu().numpy() for part in found)
+        found = self.net.run({"image": scaled(image, self.size)})
         last = np.array([width - 1, height - 1, width - 1, height - 1], np.float32)
-        boxes = np.clip(boxes / np.float32(scale_of(height, width, self.size)), 0, last).astype(np.float32)
+        boxes = np.clip(found["boxes"] / np.float32(scale_of(height, width, self.size)), 0, last).astype(np.float32)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
-        kept = Boxes2D(boxes[inside], scores[inside].astype(np.float32), self.labels[classes[inside]])
-        return kept, looks[inside].astype(np.float32)
+        labels = self.labels[found["classes"][inside]]
+        kept = Boxes2D(boxes[inside], found["scores"][inside].astype(np.float32), labels)
+        return kept, found["looks"][inside].astype(np.float32)
+
+
+def torch_net(config: FairmotConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+    """A picture of the net's size in, `Peaks` out, in torch. Raises RunError where the device is missing."""
+    import torch
+    from torch import Tensor
+
+    from operators.detect.peaks import peaks
+    from operators.nets import fairmot
+    from operators.nets.runtimes.torch import TorchNet, fill
+
+    torch.set_num_threads(threads)
+    device = devices.choose(config.device, node)
+    net = fairmot.Fairmot(loaded.config).eval()
+    fill(net, loaded, config.weights)
+    net.to(device)
+
+    def forward(image: Tensor) -> dict[str, Tensor]:
+        return peaks(net(image[None]), 0, config.max_boxes, config.min_score)._asdict()
+
+    ready = TorchNet(forward, device)
+    width, height = loaded.config.image_size
+    ready.warm_up({"image": np.zeros((height, width, 3), np.uint8)})
+    return ready

@@ -8,40 +8,34 @@ Weights, classes and device are checked with the graph, before any process start
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
-import re
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from operators.detect import weights as weightfile
 from operators.detect.anchors import anchor_grid
 from operators.detect.decode import DecodeConfig, decode_at
+from operators.nets import device as devices
+from operators.nets import weights
+from operators.nets.pointpillars_config import POINTPILLARS
+from operators.nets.runtimes import Net
 from operators.streams import BOXES3D_PROBABILITY, CLASSES, PILLARS, Boxes3D, Pillars
-from pipeline.errors import FrameError, InputError, RunError
+from pipeline.errors import FrameError, InputError
 from pipeline.operator import Operator
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorConfig(DecodeConfig):
     weights: str = "pointpillars_world"  # a shipped model, or the path of a .safetensors file
-    classes: tuple[str, ...] | None = None  # of the model, to be told; None: all it knows
-    device: Literal["cpu", "cuda", "auto"] = "cpu"  # auto: cuda where there is one
+    classes: tuple[str, ...] | None = None  # of the model, in the output; None: all
+    device: devices.Device = "cpu"  # auto: cuda where there is one
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: half the time on CPUs that have it, scores to 2 digits
 
     def __post_init__(self) -> None:
         DecodeConfig.__post_init__(self)
-        for package in ("torch", "safetensors"):
-            if importlib.util.find_spec(package) is None:
-                raise ValueError(f"needs {package}, which is not installed; pip install 'perception-pipe[torch]'")
-        if self.device == "cuda" and (reason := no_cuda()):
-            raise ValueError(f"device: needs a CUDA device, got {reason}; device: auto takes the CPU where there is none")
+        devices.check(self.device)
         try:
-            names = weightfile.load(self.weights).config.class_names
+            names = weights.load(self.weights, POINTPILLARS).config.class_names
         except InputError as error:
             raise ValueError(f"weights: {error}") from None
         for name in names:
@@ -54,41 +48,16 @@ class DetectorConfig(DecodeConfig):
 
 class Detector(Operator):
     Config, inputs, outputs = DetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
-    trainer = "operators.detect.train.trainer:PointPillarsTrainer"  # of `pipe train`
+    trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"  # of `pipe train`
 
     def open(self) -> None:
-        import torch
-
-        from operators.nets.pointpillars import PointPillars
-        from operators.nets.pointpillars_inference import InferencePointPillars
-
-        torch.set_num_threads(self.threads)
-        device = self.config.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device == "cuda" and not torch.cuda.is_available():
-            raise RunError(f"{self.name}: device: needs a CUDA device, got none that torch {torch.__version__} can use")
-        loaded = weightfile.load(self.config.weights)
-        net = PointPillars(loaded.config)
-        net.load_state_dict({n: torch.from_numpy(a) for n, a in loaded.tensors.items()}, strict=False)
-        self.net = InferencePointPillars(net.eval(), getattr(torch, self.config.precision)).to(device)
-        self.device, self.grid = torch.device(device), loaded.config
-        self.anchors = anchor_grid(loaded.config)
-        chosen = self.config.classes or loaded.config.class_names
-        self.labels = np.array([CLASSES.index(n) if n in chosen else -1 for n in loaded.config.class_names])
-        # the first frames would pay for compiling and for choosing algorithms; torch says once that frames are read-only
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            for num in (0, 50):
-                cells = np.stack([np.arange(num) % self.grid.grid[0], np.arange(num) % self.grid.grid[1]], 1)
-                warm = Pillars(np.zeros((num, 1, 4), np.float32), cells.astype(np.int32), np.ones(num, np.int32))
-                for array in warm:
-                    array.flags.writeable = False
-                self._detect(warm)
+        loaded = weights.load(self.config.weights, POINTPILLARS)
+        self.grid = loaded.config
+        self.net = torch_net(self.config, loaded, self.threads, self.name)
 
     def process(self, pillars: Pillars) -> Boxes3D:
         self._check(pillars.cells)
-        return self._detect(pillars)
+        return Boxes3D(**self.net.run(pillars._asdict()))
 
     def _check(self, cells: np.ndarray) -> None:
         """Raises FrameError where the pillars are of another grid than the net's: its answer would be nonsense."""
@@ -108,29 +77,37 @@ class Detector(Operator):
                 f"{cells[:, 1].min()}..{cells[:, 1].max()}"
             )
 
-    def _detect(self, pillars: Pillars) -> Boxes3D:
-        import torch
 
-        with torch.inference_mode():
-            # the tensors are views of the frame on a CPU; the net writes to none of them
-            arrays = (pillars.pillars, pillars.counts, pillars.cells)
-            logits, levels = self.net(*(torch.from_numpy(array).to(self.device) for array in arrays))
+def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+    """Pillars in, boxes out, in torch. Raises RunError where the device is missing."""
+    import torch
+    from torch import Tensor
 
-            def heads_at(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-                residuals, directions = self.net.boxes(levels, torch.from_numpy(at).to(self.device))
-                return residuals.cpu().numpy(), directions.cpu().numpy()
+    from operators.nets.pointpillars import PointPillars
+    from operators.nets.pointpillars_inference import InferencePointPillars
+    from operators.nets.runtimes.torch import TorchNet, fill
 
-            return decode_at(logits.cpu().numpy(), heads_at, self.anchors, self.labels, self.config)
+    torch.set_num_threads(threads)
+    device = devices.choose(config.device, node)
+    trained = PointPillars(loaded.config)
+    fill(trained, loaded, config.weights)
+    net = InferencePointPillars(trained.eval(), getattr(torch, config.precision)).to(device)
+    anchors, known = anchor_grid(loaded.config), loaded.config.class_names
+    labels = np.array([CLASSES.index(name) if name in (config.classes or known) else -1 for name in known])
 
+    def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
+        logits, levels = net(pillars, counts, cells)
 
-def no_cuda() -> str:
-    """Why there is no CUDA device, "" where there may be one. Asked without loading torch: a graph is checked in milliseconds."""
-    spec = importlib.util.find_spec("torch")
-    version = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
-    if version and version.is_file() and re.search(r"^cuda\b.*= *None", version.read_text(), re.MULTILINE):
-        return "a torch that was built without CUDA"
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver (libcuda.so.1)"
-    return ""
+        def heads_at(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            residuals, directions = net.boxes(levels, torch.from_numpy(at).to(device))
+            return residuals.cpu().numpy(), directions.cpu().numpy()
+
+        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, config)
+        return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
+
+    ready = TorchNet(forward, device)
+    rows, columns = loaded.config.grid
+    for num in (0, 50):
+        cells = np.stack([np.arange(num) % rows, np.arange(num) % columns], 1).astype(np.int32)
+        ready.warm_up(Pillars(np.zeros((num, 1, 4), np.float32), cells, np.ones(num, np.int32))._asdict())
+    return ready

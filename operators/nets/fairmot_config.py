@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from operators.nets.weights import Architecture
 from operators.streams import CLASSES, MAX_EMBEDDING
 
 STRIDE = 4
@@ -44,3 +45,6 @@ class FairmotNetConfig:
     def grid(self) -> tuple[int, int]:
         """Rows, columns of the maps."""
         return self.image_size[1] // STRIDE, self.image_size[0] // STRIDE
+
+
+FAIRMOT = Architecture("fairmot", FairmotNetConfig, train="pipe train fairmot_world --out out/fairmot")

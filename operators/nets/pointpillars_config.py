@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from operators.nets.weights import Architecture
+
 
 @dataclass(frozen=True, slots=True)
 class AnchorConfig:
@@ -129,3 +131,6 @@ def tensor_shapes(config: PointPillarsConfig) -> dict[str, tuple[int, ...]]:
         shapes[f"{name}.weight"] = (config.anchors_per_location * values, sum(config.up_channels), 1, 1)
         shapes[f"{name}.bias"] = (config.anchors_per_location * values,)
     return shapes
+
+
+POINTPILLARS = Architecture("pointpillars", PointPillarsConfig, tensor_shapes)

@@ -8,9 +8,9 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
 from bench import detect
-from operators.detect import weights
+from operators.nets import weights
 from operators.nets.pointpillars import PointPillars
-from operators.nets.pointpillars_config import PointPillarsConfig
+from operators.nets.pointpillars_config import POINTPILLARS, PointPillarsConfig
 
 TINY = PointPillarsConfig(
     cell_m=(0.32, 0.32), range_m=(0, -25.6, -3, 51.2, 25.6, 1), max_points=16, pillar_channels=4,
@@ -27,7 +27,7 @@ def test_weights_that_are_not_there(tmp_path):
 def test_an_untrained_net_in_three_scenes(tmp_path, capsys):
     """The whole chain on the net's own grid; it finds nothing, and says so."""
     file = tmp_path / "tiny.safetensors"
-    weights.save(file, TINY, PointPillars(TINY).state_dict(), {"seed": 1})
+    weights.save(file, POINTPILLARS, TINY, PointPillars(TINY).state_dict(), {"seed": 1})
     out = detect.main([f"detect.config.weights={file}", "world.config.drives=3"], tmp_path / "results")
     (path,) = (tmp_path / "results").iterdir()
     assert path.name.startswith("detect-") and path.name.endswith("-cores.json")

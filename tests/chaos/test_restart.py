@@ -6,7 +6,7 @@ Everything is compared with a run that nobody disturbed, frame by frame and byte
 import pytest
 
 from chaos import restart
-from operators.detect import weights
+from operators.nets import weights
 
 TRAFFIC = """
 version: 1

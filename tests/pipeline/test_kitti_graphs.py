@@ -2,7 +2,7 @@
 
 import pytest
 
-from operators.detect import weights
+from operators.nets import weights
 from operators.score.kitti_centres import score
 
 
@@ -99,7 +99,7 @@ def test_the_same_with_and_without_labels(pipe, tmp_path):
     """On scans made here, with a net that never learned: the truth changes nothing but that there are scores."""
     torch = pytest.importorskip("torch")
     from operators.nets.pointpillars import PointPillars
-    from operators.nets.pointpillars_config import PointPillarsConfig
+    from operators.nets.pointpillars_config import POINTPILLARS, PointPillarsConfig
 
     small = {"pillar_channels": 8, "block_layers": (0,), "block_channels": (8,), "up_channels": (8,)}
     config = PointPillarsConfig(range_m=(0, -25.6, -3, 51.2, 25.6, 1), max_points=32, **small)
@@ -107,7 +107,7 @@ def test_the_same_with_and_without_labels(pipe, tmp_path):
     net = PointPillars(config)
     with torch.no_grad():
         net.class_head.bias.fill_(0.0)  # even odds: boxes everywhere
-    weights.save(tmp_path / "net.safetensors", config, net.state_dict())
+    weights.save(tmp_path / "net.safetensors", POINTPILLARS, config, net.state_dict())
     made = pipe.run(
         pipe.graph("""
   world: {driver: synthetic.traffic, config: {frames: 5}}

@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from operators.detect import pointpillars, weights  # noqa: E402
 from operators.detect.anchors import anchor_grid  # noqa: E402
 from operators.detect.decode import decode  # noqa: E402
 from operators.detect.pointpillars import Detector, DetectorConfig  # noqa: E402
+from operators.nets import device, weights  # noqa: E402
 from operators.nets.pointpillars import PointPillars  # noqa: E402
-from operators.nets.pointpillars_config import CAR, CYCLIST, AnchorConfig, PointPillarsConfig  # noqa: E402
+from operators.nets.pointpillars_config import CAR, CYCLIST, POINTPILLARS, AnchorConfig, PointPillarsConfig  # noqa: E402
 from operators.streams import CLASSES, Pillars  # noqa: E402
 from pipeline.errors import FrameError, GraphError, RunError  # noqa: E402
 from pipeline.testing import run_operator  # noqa: E402
@@ -59,7 +59,7 @@ def talkative(config, seed=0):
 
 @pytest.fixture
 def path(tmp_path):
-    weights.save(tmp_path / "tiny.safetensors", TINY, talkative(TINY).state_dict())
+    weights.save(tmp_path / "tiny.safetensors", POINTPILLARS, TINY, talkative(TINY).state_dict())
     return str(tmp_path / "tiny.safetensors")
 
 
@@ -79,7 +79,7 @@ def test_no_pillars_are_an_ordinary_frame(path):
 
 def test_it_says_what_the_net_says(path):
     frames = [pillars(40), pillars(0), pillars(100, 1, depth=7)]
-    loaded = weights.load(path)
+    loaded = weights.load(path, POINTPILLARS)
     net = PointPillars(TINY).eval()
     net.load_state_dict({n: torch.from_numpy(a) for n, a in loaded.tensors.items()}, strict=False)
     config = DetectorConfig(weights=path, score_threshold=0.3)
@@ -150,7 +150,7 @@ def test_wrong_weights_are_refused_with_their_key(tmp_path, path):
 
 def test_a_one_class_model_does_not_serve_three_classes(tmp_path):
     cars = PointPillarsConfig(cell_m=(1.0, 0.5), range_m=RANGE, anchors=(CAR,))
-    weights.save(tmp_path / "cars.safetensors", cars, PointPillars(cars).state_dict())
+    weights.save(tmp_path / "cars.safetensors", POINTPILLARS, cars, PointPillars(cars).state_dict())
     refused(
         r"config\.classes: needs classes that .*cars.safetensors knows \(Car\), got Pedestrian$",
         weights=f"{tmp_path}/cars.safetensors",
@@ -160,7 +160,7 @@ def test_a_one_class_model_does_not_serve_three_classes(tmp_path):
 
 def test_a_model_of_unknown_classes_is_refused(tmp_path):
     moose = PointPillarsConfig(cell_m=(1.0, 0.5), range_m=RANGE, anchors=(AnchorConfig("Moose", (2, 1, 2), -1, 0.5, 0.4),))
-    weights.save(tmp_path / "moose.safetensors", moose, PointPillars(moose).state_dict())
+    weights.save(tmp_path / "moose.safetensors", POINTPILLARS, moose, PointPillars(moose).state_dict())
     refused(r"config\.weights: needs classes of Car, .*, got Moose from ", weights=f"{tmp_path}/moose.safetensors")
 
 
@@ -171,7 +171,7 @@ def test_cuda_asked_for_and_absent(path, monkeypatch):
         weights=path,
         device="cuda",
     )
-    monkeypatch.setattr(pointpillars, "no_cuda", lambda: "")  # a driver without a device: torch alone knows
+    monkeypatch.setattr(device, "no_cuda", lambda: "")  # a driver without a device: torch alone knows
     with pytest.raises(RunError, match=r"^detector: device: needs a CUDA device, got none that torch "):
         run_operator(Detector, [], {"weights": path, "device": "cuda"})
 

@@ -1,1 +1,0 @@
-"""Training of detectors: scenes, augmentation, targets, losses, and the loop `pipe train` runs."""

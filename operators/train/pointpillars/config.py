@@ -1,0 +1,102 @@
+"""The keys of a training file of detect.pointpillars. Unknown keys are refused with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from operators.nets.pointpillars_config import PointPillarsConfig
+from operators.streams import CLASSES
+from operators.train.config import check_loop, within
+from operators.train.scenes import DataConfig, ValidConfig
+from pipeline.settings import suggest
+
+
+@dataclass(frozen=True, slots=True)
+class PasteConfig:
+    """Objects of earlier scenes put into this one, on its ground, where they were seen."""
+
+    counts: dict[str, int] = field(default_factory=dict)  # class -> fill up to so many in a scene
+    scenes: int = 64  # how many scenes back they come from
+    min_points: int = 10
+    turn_rad: float = 0.0  # turned about the sensor by up to so much
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentConfig:
+    flip: float = 0.5  # probability, left and right
+    rotate_rad: float = 0.785  # up to so much about the sensor
+    scale: tuple[float, float] = (0.95, 1.05)
+    raise_m: float = 0.0  # up or down by at most so much
+    paste: PasteConfig = field(default_factory=PasteConfig)
+    intensity_gain: tuple[float, float] = (1.0, 1.0)
+    intensity_noise: float = 0.0  # standard deviation per point
+    intensity_drop: float = 0.0  # probability that a scene has none (all 0)
+    point_drop: float = 0.0  # up to this share of the points
+
+    def __post_init__(self) -> None:
+        for key in ("flip", "intensity_drop", "point_drop"):
+            within(self, key, 0, 1)
+        for key in ("scale", "intensity_gain"):
+            low, high = getattr(self, key)
+            if not 0 < low <= high:
+                raise ValueError(f"{key}: needs [low, high] with 0 < low <= high, got {[low, high]}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    version: Literal[1]
+    train: str
+    data: DataConfig
+    steps: int
+    valid: ValidConfig | None = None
+    classes: dict[str, list[str]] = field(  # class of the model -> labels of the data; other labels are ignored regions
+        default_factory=lambda: {"Car": ["Car", "Van"], "Pedestrian": ["Pedestrian"], "Cyclist": ["Cyclist"]}
+    )
+    model: PointPillarsConfig = field(default_factory=PointPillarsConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    batch: int = 2
+    lr: float = 2e-3  # the highest of the schedule
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    weight_decay: float = 0.01
+    clip: float = 10.0  # longest gradient
+    ema: float = 0.999  # of the weights that are validated and exported; 0: the last ones
+    seed: int = 0
+    threads: int = 2
+    prefetch: int = 4  # batches made ahead by a thread
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the convolutions
+    epoch_steps: int = 500  # validation, picture, checkpoint
+
+    def __post_init__(self) -> None:
+        check_loop(self, counts=("prefetch",))
+        if self.device == "cpu" and self.precision == "float16":
+            raise ValueError("precision: float16 is for cuda; on a cpu: float32 or bfloat16")
+        _check_classes(self)
+
+
+def _check_classes(config: TrainConfig) -> None:
+    """Raises ValueError naming the key."""
+    anchored = config.model.class_names
+    for name in anchored:
+        if name not in config.classes:
+            raise ValueError(f"classes: needs labels for {name}, which the model has anchors of, got {', '.join(config.classes)}")
+    seen: dict[str, str] = {}
+    for name, labels in config.classes.items():
+        if name not in anchored:
+            raise ValueError(f"classes: {name} has no anchors in model.anchors{suggest(name, anchored)}")
+        for label in labels:
+            if label not in CLASSES:
+                raise ValueError(f"classes: {name}: {label} is no label of the streams{suggest(label, CLASSES)}")
+            if label in seen:
+                raise ValueError(f"classes: {label} is given to {seen[label]} and to {name}")
+            seen[label] = name
+    tables: list[tuple[str, Mapping[str, Any]]] = [("augment.paste.counts", config.augment.paste.counts)]
+    tables += [("data.min_points", config.data.min_points)]
+    if config.valid is not None:
+        tables += [("valid.min_points", config.valid.min_points)]
+    for key, table in tables:
+        for name in table:
+            if name not in config.classes:
+                raise ValueError(f"{key}: {name} is no class of this training{suggest(name, config.classes)}")

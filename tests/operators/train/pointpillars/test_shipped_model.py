@@ -1,0 +1,53 @@
+"""The shipped detector: small, safe, honestly made, and made again."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from operators.detect.pointpillars import DetectorConfig
+from operators.nets import weights
+from operators.nets.pointpillars_config import POINTPILLARS
+
+ROOT = Path(__file__).parents[4]
+NAME = "pointpillars_world"
+
+
+def losses(path):
+    with path.open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+def test_it_is_the_default_and_small():
+    assert DetectorConfig().weights == NAME
+    assert weights.shipped() == [NAME]
+    assert weights.find(NAME, POINTPILLARS).stat().st_size < 12e6
+
+
+def test_it_was_trained_with_the_shipped_file_on_nothing_real():
+    facts = weights.load(NAME, POINTPILLARS).facts
+    assert '"driver": "synthetic.world"' in facts["training"]
+    assert "kitti" not in facts["training"].lower()
+    assert "root" not in facts["training"]
+
+
+def test_it_has_a_card_that_names_commit_and_seed():
+    facts = weights.load(NAME, POINTPILLARS).facts
+    card = weights.MODELS.joinpath(f"{NAME}.md").read_text()
+    assert facts["commit"] in card
+    assert f"seed {facts['seed']}:" in card
+    assert not facts["commit"].endswith("+")
+
+
+@pytest.mark.slow
+def test_its_first_losses_come_again(tmp_path):
+    """Exactly on the machine it was trained on; elsewhere bfloat16 rounds differently, and the losses drift apart slowly."""
+    pytest.importorskip("torch")
+    command = [sys.executable, "-m", "pipeline", "train", NAME, "--steps", "50", "--out", str(tmp_path / "t"), "--quiet"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    again, first = losses(tmp_path / "t" / "losses.csv"), losses(weights.MODELS / f"{NAME}.losses.csv")
+    assert len(again) == len(first) == 50
+    assert again[:3] == pytest.approx(first[:3], rel=0.02)
+    assert sum(again) == pytest.approx(sum(first), rel=0.05)
