@@ -16,7 +16,6 @@ from pipeline.graph import lookup
 from pipeline.operator import Source, prepare
 from pipeline.runtime import digests, poison
 from pipeline.runtime.digests import Trace
-from pipeline.runtime.logs import make_logger
 from pipeline.runtime.messages import ProcessPlan
 from pipeline.runtime.runner import OperatorRunner, SourceRunner, TapRunner
 from pipeline.schema import ports as declared_ports

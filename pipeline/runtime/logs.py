@@ -7,8 +7,3 @@ import logging
 
 def configure_logging(node_label: str) -> None:
     logging.basicConfig(format=f"%(asctime)s {node_label} %(levelname)s %(message)s", level=logging.INFO, force=True)
-
-
-def make_logger(node: str) -> logging.Logger:
-    """The `log` of a node."""
-    return logging.getLogger(f"pipe.{node}")
