@@ -28,7 +28,8 @@ def load(path: Path, config: Any, free_to_change: Container[str]) -> dict[str, A
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for a damaged file
-        raise InputError(f"{path}: cannot read the checkpoint: {type(error).__name__}: {str(error).splitlines()[0]}") from None
+        said = str(error).partition("\n")[0] or "no whole file"
+        raise InputError(f"{path}: cannot read the checkpoint: {type(error).__name__}: {said}") from None
     before, now = _flat(json.loads(saved["config"])), _flat(settings.plain(config))
     for key in [*now, *(k for k in before if k not in now)]:
         if key.partition(".")[0] not in free_to_change and before.get(key) != now.get(key):
