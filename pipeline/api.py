@@ -15,10 +15,8 @@ import contextlib
 import dataclasses
 import gc
 import signal
-import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +30,6 @@ from pipeline.graph.load import load
 from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
 from pipeline.options import Outcome, Record, RunOptions
-from pipeline.recording import playback, recorder
 from pipeline.runtime import inline, supervisor
 from pipeline.runtime.session import Session, prepare_out
 from pipeline.schema import ANY, Port
@@ -80,9 +77,7 @@ def run(
         record = Record(Path(record), overwrite=overwrite)
     folder = (Path(out) if out else new_out(spec)).resolve()
     options = RunOptions(folder, rate, frames, duration_s, verify, quiet=quiet, record=record)
-    return execute(
-        spec, options, inline_=place == "inline", overwrite=overwrite, warn=lambda text: warnings.warn(text, stacklevel=4)
-    )
+    return execute(spec, options, inline_=place == "inline", overwrite=overwrite, warn=_warn)
 
 
 def replay(
@@ -96,6 +91,8 @@ def replay(
     overwrite: bool = False,
 ) -> Outcome:
     """`pipe replay`: `run` with a recording in the place of the graph's sources. Raises InputError where it is none."""
+    from pipeline.recording import playback
+
     with playback.Recording(Path(recording)) as opened:
         spec = playback.load(opened, graph, _sets(overrides))
         options = RunOptions((Path(out) if out else new_out(spec)).resolve(), rate, quiet=True)
@@ -105,6 +102,8 @@ def replay(
 def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
     """Check, run, and leave report.json in `options.out`. What `pipe run` and `pipeline.run` have in common."""
     if options.record is not None:
+        from pipeline.recording import recorder
+
         spec = recorder.with_recorder(spec, options.record)
     for warning in check(spec).warnings:
         warn(warning)
@@ -168,7 +167,7 @@ def frames(
     """
     spec = _with_tap(load(graph, _sets(overrides)), port)
     for warning in check(spec).warnings:
-        warnings.warn(warning, stacklevel=2)
+        _warn(warning, stacklevel=3)
     return _iterate(spec, port, RunOptions(Path(), rate, frames, quiet=True), None if out is None else Path(out).resolve())
 
 
@@ -190,6 +189,8 @@ def _iterate(spec: GraphSpec, port: str, options: RunOptions, out: Path | None) 
             prepare_out(spec, out, overwrite=False)
             yield from _steps(spec, port, dataclasses.replace(options, out=out))
         else:
+            import tempfile
+
             with tempfile.TemporaryDirectory(prefix="pipe-frames-") as folder:
                 yield from _steps(spec, port, dataclasses.replace(options, out=Path(folder)))
     finally:
@@ -248,8 +249,11 @@ def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
     return dataclasses.replace(spec, nodes=kept | {_TAP: tap})
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=4)  # at the line that called run()
+def _warn(text: str, stacklevel: int = 4) -> None:
+    """At the line that called run()."""
+    import warnings
+
+    warnings.warn(text, stacklevel=stacklevel)
 
 
 def _sets(overrides: Overrides) -> Mapping[str, Any] | Iterable[str]:

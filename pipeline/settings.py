@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import types
@@ -98,8 +97,8 @@ def convert(hint: Any, value: Any, where: Where) -> Any:
                 return choice
             if isinstance(choice, str) and isinstance(value, int) and not isinstance(value, bool) and str(value) == choice:
                 return choice
-        near = difflib.get_close_matches(str(value), map(str, args), n=1)
-        hint_text = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(str(value), map(str, args))
+        hint_text = f"; did you mean {near}?" if near else ""
         raise where.error(f"needs {describe(hint)}, got {show(value)}{hint_text}")
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, hint):
@@ -221,10 +220,17 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is the most alike."""
+    import difflib  # for those who err
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """`; did you mean max_points?`, or what there is."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     if near:
-        return f"; did you mean {near[0]}?"
+        return f"; did you mean {near}?"
     return f"; known: {', '.join(sorted(known))}" if known else "; there are none here"

@@ -8,7 +8,6 @@ The file's keys are the fields of the trainer's Config; `version` and `train`, t
 
 from __future__ import annotations
 
-import difflib
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, ClassVar, Literal
 from pipeline import settings
 from pipeline.errors import GraphError
 from pipeline.graph import lookup, project, yamlfile
-from pipeline.settings import Where
+from pipeline.settings import Where, nearest
 
 SHIPPED = Path(__file__).parent.parent / "graphs" / "train"
 RECORD = "train.yaml"
@@ -104,8 +103,8 @@ def find_file(name: str) -> Path:
     shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
     if path.name == name and name.removesuffix(".yaml") in shipped:
         return shipped[name.removesuffix(".yaml")]
-    near = difflib.get_close_matches(path.stem, shipped, n=1)
-    hint = f"did you mean the shipped {near[0]}?" if near else f"shipped ones: {', '.join(shipped) or 'none'}"
+    near = nearest(path.stem, shipped)
+    hint = f"did you mean the shipped {near}?" if near else f"shipped ones: {', '.join(shipped) or 'none'}"
     raise GraphError(f"{name}: {'is a folder, not a training file' if path.is_dir() else 'no such training file'}; {hint}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("hop", "overhead", "flow", "record", "eval", "track", "detect", "world")
+BENCHES = ("startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world")
 WITH_SETS = ("detect",)  # those that run a graph one may change
 
 
@@ -21,7 +21,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
         choices=[*BENCHES, "all"],
-        help="hop: latency and CPU of one hop beside bare pyzmq, and iceoryx2, zenoh, ezmsg, dora where installed; "
+        help="startup: from a command to its first output; "
+        "hop: latency and CPU of one hop beside bare pyzmq, and iceoryx2, zenoh, ezmsg, dora where installed; "
         "overhead: CPU per frame and operator; "
         "flow: after a stall, under overload, beside a reader that keeps views; "
         "record: recording beside the disk's own rate; eval: scoring beside TrackEval; "

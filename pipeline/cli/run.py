@@ -70,7 +70,6 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
     from pipeline.options import Record, RunOptions
-    from pipeline.recording.recorder import RECORDER
     from pipeline.watch import report
 
     graph = load(args.graph, args.sets)
@@ -83,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         return _only(graph, args.only, args.frame)
     for text in args.inject:
         fault = Fault.parse(text)
-        if fault.node not in (*graph.nodes, RECORDER if args.record else None):
+        if fault.node not in graph.nodes and not (args.record and fault.node == _recorder()):
             raise GraphError(f"--inject {text}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
     out = args.out or api.new_out(graph)
     options = RunOptions(
@@ -106,6 +105,13 @@ def run(args: argparse.Namespace) -> int:
     if outcome.recorded is not None:
         print(f"  {outcome.recorded}")
     return outcome.code
+
+
+def _recorder() -> str:
+    """Name of the node that records."""
+    from pipeline.recording.recorder import RECORDER
+
+    return RECORDER
 
 
 def _only(graph: GraphSpec, node: str, file: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import os
 import re
 import sys
 from functools import cache
@@ -12,7 +13,11 @@ from pathlib import Path
 
 BASES = {"op": ("Operator", "process"), "driver": ("Source", "read")}
 """Kind of node -> the end of its base class's name, the method that makes a subclass a node."""
-_MAY_DEFINE = re.compile(rb"^class \w+\(|^@(\w+\.)*operator\b", re.MULTILINE)
+_MAY_DEFINE = {
+    "op": re.compile(rb"^class \w+\([^)]*Operator\b|^    def process\(|^@(\w+\.)*operator\b", re.MULTILINE),
+    "driver": re.compile(rb"^class \w+\([^)]*Source\b|^    def read\(", re.MULTILINE),
+}
+"""Files without this need not be parsed, which takes milliseconds each."""
 _IMPORT = re.compile(r"^from (\w+)([\w.]*) import \(?\s*(\w+)|^import (\w+)([\w.]*)(?: as \w+)?(?:,.*)?$", re.MULTILINE)
 
 
@@ -40,7 +45,7 @@ def defines(path: Path, kind: str) -> bool:
     """Does the file define a node of this kind? A subclass is known by its base's name, or by the method that makes it one."""
     try:
         source = path.read_bytes()
-        if not _MAY_DEFINE.search(source):
+        if not _MAY_DEFINE[kind].search(source):
             return False
         tree = _parsed(path, source)
     except OSError:
@@ -86,33 +91,54 @@ def about(path: Path) -> str:
     return text.partition("\n")[0].partition("   ")[0]  # what follows a gap is its source
 
 
-def missing_package(path: Path, seen: set[Path] | None = None) -> str | None:
-    """A package that is needed and not installed: by the file, or by one of the project that it imports."""
-    seen = set() if seen is None else seen
-    seen.add(path)
+def missing_package(path: Path) -> str | None:
+    """A package that is needed and not installed: by the file, or by one of the same project that it imports."""
+    todo, seen = [path], {path}
+    while todo:
+        for needed in _needs(todo.pop(0)):
+            if isinstance(needed, str):
+                return needed
+            if needed not in seen:
+                seen.add(needed)
+                todo.append(needed)
+    return None
+
+
+@cache
+def _needs(path: Path) -> tuple[Path | str, ...]:
+    """What a file imports: files of the same project, names of packages that are not installed."""
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return None
+        return ()
+    needs: list[Path | str] = []
     for from_top, from_rest, name, top, rest in _IMPORT.findall(source):
-        inner = _same_project(path, (from_top or top) + (from_rest or rest), name)
-        if inner is not None:
-            missing = None if inner in seen else missing_package(inner, seen)
-        else:
-            missing = None if _is_installed(from_top or top) else (from_top or top)
-        if missing is not None:
-            return missing
-    return None
+        top, rest = from_top or top, from_rest or rest
+        file = _same_project(path, top, rest, name)
+        if file is not None:
+            needs.append(file)
+        elif not _is_installed(top):
+            needs.append(top)
+    return tuple(needs)
 
 
-def _same_project(path: Path, module: str, name: str) -> Path | None:
+def _same_project(path: Path, top: str, rest: str, name: str) -> Path | None:
     """The file of an imported module, where it lies below a folder that the importing file lies in."""
     for root in path.parents:
-        inside = root.joinpath(*module.split("."))
-        for file in (inside / f"{name}.py", inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
-            if file.is_file():
-                return file
+        if top in _names(root) or f"{top}.py" in _names(root):
+            inside = root.joinpath(top, *rest.split(".")[1:])
+            for file in (inside / f"{name}.py", inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
+                if file.is_file():
+                    return file
     return None
+
+
+@cache
+def _names(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from pipeline.graph.spec import (
     at_least,
 )
 from pipeline.schema import Port, ports
-from pipeline.settings import Where, suggest
+from pipeline.settings import Where, nearest, suggest
 
 __all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart", "Sync", "find_file", "load", "parse"]
 
@@ -126,8 +125,8 @@ def find_file(name: str) -> Path:
     root = project.around(Path.cwd())
     if path.name == name and root is not None and (own := root / "graphs" / f"{name.removesuffix('.yaml')}.yaml").is_file():
         return own
-    near = difflib.get_close_matches(path.stem, shipped, n=1)
-    hint = f"did you mean the shipped graph {near[0]}?" if near else f"shipped graphs: {', '.join(shipped) or 'none'}"
+    near = nearest(path.stem, shipped)
+    hint = f"did you mean the shipped graph {near}?" if near else f"shipped graphs: {', '.join(shipped) or 'none'}"
     raise GraphError(f"{name}: {'is a folder, not a graph file' if path.is_dir() else 'no such graph file'}; {hint}")
 
 

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GraphError
-from pipeline.graph import catalog, project
+from pipeline.graph import project
 from pipeline.operator import Operator, Source
 from pipeline.settings import suggest
 
@@ -217,6 +217,8 @@ def _own(kind: str, name: str) -> list[str]:
 
 
 def _refuse_shipped_name(kind: str, name: str, own: list[str]) -> None:
+    from pipeline.graph import catalog
+
     root = project.current()
     shipped = shipped_nodes(kind).get(name)
     for module in own:
@@ -292,6 +294,8 @@ def entries(kind: str) -> dict[str, str]:
 @cache
 def shipped_nodes(kind: str) -> dict[str, Path]:
     """Name -> file of the shipped nodes of a kind, test nodes included."""
+    from pipeline.graph import catalog
+
     test_nodes = catalog.nodes(_TEST_NODES_FOLDER, kind)
     shipped = catalog.nodes(project.SHIPPED / _KINDS[kind][1], kind)
     return shipped | {f"test.{name.rstrip('_')}": path for name, path in test_nodes.items()}
@@ -299,5 +303,7 @@ def shipped_nodes(kind: str) -> dict[str, Path]:
 
 def own_nodes(kind: str) -> dict[str, Path]:
     """Name -> file of the nodes of a kind in the current project."""
+    from pipeline.graph import catalog
+
     root = project.current()
     return {} if root is None else catalog.nodes(root / _KINDS[kind][1], kind)

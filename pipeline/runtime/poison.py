@@ -10,19 +10,19 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline import outputs, settings
 from pipeline.errors import FrameError, RunError
 from pipeline.frame import Header
-from pipeline.graph import sizing
-from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Operator, attach, prepare
 from pipeline.runtime import threads
 from pipeline.schema import ports
+
+if TYPE_CHECKING:
+    from pipeline.graph.spec import GraphSpec
 
 FOLDER = "poison"
 
@@ -66,6 +66,8 @@ class Poison:
     @classmethod
     def load(cls, path: Path) -> Poison:
         """Raises RunError: not a frame saved here."""
+        from zipfile import BadZipFile
+
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in saved.files}
@@ -128,6 +130,8 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
 
 def _check(graph: GraphSpec, node: str, result: Any) -> None:
     """What the engine refuses after `process` returned."""
+    from pipeline.graph import sizing  # not for workers
+
     declared = ports(graph.nodes[node].cls.outputs, node)
     for port, value in outputs.by_port(result, declared, node).items():
         if value is None:
