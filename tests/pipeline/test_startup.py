@@ -26,7 +26,7 @@ def command(*words: str) -> str:
 @pytest.mark.parametrize(
     ("code", "libraries", "most"),
     [
-        (command("--help"), set(), 85),
+        (command("--help"), set(), 100),
         (command("run", "--help"), set(), 110),
         (command("new", "--help"), set(), 110),
         (command("ops"), {"numpy"}, 320),
