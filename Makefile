@@ -33,8 +33,8 @@ bench: $(READY)  ## measure: hop latency and engine overhead beside bare pyzmq, 
 	$(BIN)/pipe bench all
 
 SECONDS ?= 3600
-soak: $(READY)  ## an hour of a robot's graph: do memory and p99 stay flat? SECONDS=60 for a look, SHIELD=1 beside other load (root)
-	$(BIN)/python -m bench.soak --seconds $(SECONDS) $(if $(SHIELD),--shield)
+soak: $(READY)  ## an hour of a robot's graph: do memory and p99 stay flat? SECONDS=60 for a look
+	$(BIN)/python -m bench.soak --seconds $(SECONDS)
 
 SEED ?= 0
 chaos: $(READY)  ## kill every node at every step and at random, thousands of times: is every frame and slot accounted for? a quarter of an hour on 2 idle cores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -59,6 +60,27 @@ def machine_name() -> str:
     about = machine()
     words = re.findall(r"[a-z0-9.]+", about["processor"].lower().replace("(r)", "").replace("(tm)", ""))
     return "-".join([*words, f"{about['cores']}-cores"])
+
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def save(folder: Path, name: str, made: dict[str, Any]) -> None:
+    """A summary, named for the machine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{machine_name()}.json"
+    path.write_text(_lines(made) + "\n", encoding="utf-8")
+    print(f"written to {path}")
+
+
+def _lines(value: Any, depth: int = 1) -> str:
+    """JSON in which what holds no further tables stands on one line."""
+    pad = "\n" + " " * depth
+    if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
+        return f"{{{pad}" + f",{pad}".join(f"{json.dumps(k)}: {_lines(v, depth + 1)}" for k, v in value.items()) + f"{pad[:-1]}}}"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return f"[{pad}" + f",{pad}".join(json.dumps(inner) for inner in value) + f"{pad[:-1]}]"
+    return json.dumps(value)
 
 
 def run_graph(

@@ -3,8 +3,7 @@
     pipe bench detect [--set world.config.drives=100] [--set detect.config.weights=FILE]
 
 500 scenes, each of another street; Van counts as Car, as in training. Scored twice: all within 50 m that the camera sees, and
-KITTI's easy, moderate and hard (by heights in a picture of KITTI's size). Beside it the median time of each node per scene,
-and the points of a car over distance (`python -m bench.car_points ROOT` has the same of real scans).
+KITTI's easy, moderate and hard (by heights in a picture of KITTI's size). Beside it the median time of each node per scene.
 Writes bench/results/detect-<machine>.json.
 """
 
@@ -16,8 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import car_points
-from bench.common import header, machine_name, run_graph
+from bench.common import RESULTS, header, run_graph, save
 from operators.detect.pointpillars import DetectorConfig
 from operators.nets import weights
 from operators.nets.pointpillars_config import POINTPILLARS
@@ -39,10 +37,8 @@ nodes:
     op: score.detection
     inputs: {boxes3d: detect.boxes3d, truth: world.truth, calibration: world.calibration}
     config: {classes: {Car: [Car, Van], Pedestrian: [Pedestrian], Cyclist: [Cyclist]}, rule: kitti, every: 100000}
-  points:   {op: "bench.car_points:CarPoints", inputs: {points: world.points, truth: world.truth}}
 """
 _SHIPPED = str(DetectorConfig.__dataclass_fields__["weights"].default)
-RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def main(sets: Sequence[str] = (), results: Path = RESULTS) -> dict[str, Any]:
@@ -58,18 +54,14 @@ def main(sets: Sequence[str] = (), results: Path = RESULTS) -> dict[str, Any]:
     def keep(folder: Path) -> None:
         for node in ("all", "kitti"):
             scores[node] = json.loads((folder / node / "scores.json").read_text())
-        scores["points"] = json.loads((folder / "points" / "car_points.json").read_text())
 
     report = run_graph(GRAPH, sets=[*grid, *sets], quiet=False, results=keep)
     medians = {name: report["nodes"][name]["compute_ms"]["p50"] for name in ("world", "voxelize", "detect")}
-    out: dict[str, Any] = {"about": about, "rows": _rows(scores), "median_ms": medians, "car_points": scores["points"]}
+    out: dict[str, Any] = {"about": about, "rows": _rows(scores), "median_ms": medians}
     out["figures"] = {f"{row['class']}.{row['level']}.ap_r40": row["r40"] for row in out["rows"] if row["r40"] is not None}
-    for line in _lines(out, scores["all"]["frames"]):
+    for line in _lines(out):
         print(line)
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"detect-{machine_name()}.json"
-    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    save(results, "detect", out)
     return out
 
 
@@ -81,7 +73,7 @@ def _rows(scores: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _lines(out: dict[str, Any], num_scenes: int) -> list[str]:
+def _lines(out: dict[str, Any]) -> list[str]:
     lines = [f"{'class':>10} {'level':>9} | {'3D AP R40':>9} {'R11':>5} | recall  truth | centres within 2 m: recall, precision"]
     for row in out["rows"]:
         text = f"{row['class']:>10} {row['level']:>9} | {_number(row['r40'], 1):>9} {_number(row['r11'], 1):>5} | "
@@ -90,7 +82,6 @@ def _lines(out: dict[str, Any], num_scenes: int) -> list[str]:
             text += f" | {_number(row['centres']['recall'], 3)}, {_number(row['centres']['precision'], 3)}"
         lines.append(text)
     lines.append("median ms per scene: " + ", ".join(f"{name} {_number(ms, 1)}" for name, ms in out["median_ms"].items()))
-    lines.append(car_points.line(f"{num_scenes} scenes", out["car_points"]))
     return lines
 
 

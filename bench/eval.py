@@ -7,10 +7,7 @@ AB3DMOT's four tables are timed, too; the original of those takes minutes, and i
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import importlib
-import io
 import os
 import statistics
 import tempfile
@@ -22,15 +19,15 @@ from typing import Any
 import numpy as np
 
 from bench.common import header
+from bench.rivals import trackeval
 from operators.score import ab3dmot, kitti_tracking
-from pipeline.errors import RunError
 
 ROUNDS = 5
 SEQUENCES = {"0002": 233, "0003": 144, "0004": 314, "0005": 297, "0007": 800, "0009": 803, "0011": 373, "0017": 145, "0020": 837}
 
 
 def main(rounds: int = ROUNDS) -> dict[str, Any]:
-    trackeval = _imported()
+    rival = trackeval.imported()
     with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
         gt, results = Path(folder) / "gt", Path(folder) / "trackers/ours/data"
         what = _real(gt, results) or _generated(gt, results)
@@ -44,15 +41,15 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
             mine, seconds = _timed(lambda: kitti_tracking.score(gt, results))
             times["ours"].append(seconds)
             times["AB3DMOT's tables"].append(_timed(lambda: ab3dmot.score(gt, results))[1])
-            if trackeval is not None:
-                other, seconds = _timed(lambda: _trackeval(trackeval, gt, results.parent.parent))
+            if rival is not None:
+                other, seconds = _timed(lambda: trackeval.score(rival, gt, results.parent.parent))
                 times.setdefault("TrackEval", []).append(seconds)
-                _same(mine, other)
+                trackeval.check_same(mine, other)
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, values in times.items():
         print(f"{name:<17} {medians[name]:7.3f} s   ({min(values):.3f} .. {max(values):.3f}, {rounds} rounds)")
     figures = {"ours_s": medians["ours"], "ab3dmot_s": medians["AB3DMOT's tables"]}
-    if trackeval is None:
+    if rival is None:
         print("TrackEval is not installed (make trackeval): nothing beside it")
     else:
         figures |= {"trackeval_s": medians["TrackEval"], "speedup": medians["TrackEval"] / medians["ours"]}
@@ -60,42 +57,10 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
     return {"about": about, "times": times, "figures": figures}
 
 
-def _imported() -> Any:
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it says what it does not find
-            return importlib.import_module("trackeval")
-    except ModuleNotFoundError:
-        return None
-
-
 def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
     begin = time.perf_counter()
     result = function()
     return result, time.perf_counter() - begin
-
-
-def _trackeval(trackeval: Any, gt: Path, trackers: Path) -> Any:
-    quiet = {"PRINT_CONFIG": False}
-    dataset = trackeval.datasets.Kitti2DBox({"GT_FOLDER": str(gt), "TRACKERS_FOLDER": str(trackers), **quiet})
-    off = ("PRINT_RESULTS", "TIME_PROGRESS", "OUTPUT_SUMMARY", "OUTPUT_DETAILED", "PLOT_CURVES")
-    evaluator = trackeval.Evaluator(quiet | dict.fromkeys(off, False))
-    metrics = [trackeval.metrics.HOTA(), trackeval.metrics.CLEAR(quiet), trackeval.metrics.Identity(quiet)]
-    with contextlib.redirect_stdout(io.StringIO()):
-        return evaluator.evaluate([dataset], metrics)[0]["Kitti2DBox"]["ours"]["COMBINED_SEQ"]
-
-
-def _same(mine: dict[str, Any], other: dict[str, Any]) -> None:
-    for name, numbers in mine.items():
-        of_clear, of_hota, of_identity = (other[name][metric] for metric in ("CLEAR", "HOTA", "Identity"))
-        pairs = {
-            "IDS": (numbers["IDS"], of_clear["IDSW"]),
-            "MOTA": (numbers["MOTA"], of_clear["MOTA"]),
-            "IDTP": (numbers["IDTP"], of_identity["IDTP"]),
-            "HOTA": (numbers["HOTA"], float(np.mean(of_hota["HOTA"]))),
-        }
-        for key, (ours, theirs) in pairs.items():
-            if abs(ours - theirs) > 1e-9:
-                raise RunError(f"bench eval: {name} {key}: needs TrackEval's {theirs}, got {ours}")
 
 
 def _real(gt: Path, results: Path) -> str:

@@ -1,13 +1,11 @@
-"""`pipe bench flow`: what happens when a node is too slow: for a second, for ever, or because it keeps what it was given.
+"""`pipe bench flow`: what happens when a node is too slow: for a second, or always.
 
 stall     live at 30 Hz, one node stands still for a second. Shown: the age (emitted -> at the sink) of ordinary frames; how many
           frames emitted before the stall's end come later than that and a period (the one that was in work is one of them); the
           age of the first frame emitted after its end, and of the next twenty
 overload  live at 10 Hz, a node that needs 200 ms, under each policy: frames it computed, frames that arrived, where the others
           died and why, ages at the sink
-offline   10,000 frames of 50 KB into a slow sink: dropped, and RSS of each process after 1,000 and after all frames
-keep      live at 30 Hz and offline, a sibling of a reader that keeps nothing, what it declared, more than it declared: frames
-          that the sibling got, their ages (live), frames per second (offline)
+Offline, and beside a reader that keeps what it was given: tests/pipeline/runtime/test_flow.py.
 """
 
 from __future__ import annotations
@@ -18,11 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.common import header, quantile, run_graph
-from pipeline.graph.load import parse
-from pipeline.options import RunOptions
-from pipeline.runtime.session import Session
-from pipeline.runtime.supervisor import rss_mb, run
-from pipeline.watch.display import Display
 
 RATE_HZ, STALL_AT, FRAMES = 30, 30, 90
 PERIOD_MS = 1000 / RATE_HZ
@@ -53,18 +46,6 @@ OVERLOAD = """
   costly: {{op: test.fault, inputs: {{data: before.out}}, queue: {{data: {}}}, config: {{kind: slow, slow_ms: 200}}}}
   snk:    {{op: "bench.nodes:Age", inputs: {{in: costly.out}}}}
 """
-OFFLINE = """
-  src:  {{driver: test.blob, config: {{bytes: 50000, frames: {}}}}}
-  op:   {{op: test.sum, inputs: {{data: src.out}}}}
-  slow: {{op: test.fault, inputs: {{data: op.out}}, config: {{kind: slow, slow_ms: 1}}}}
-  snk:  {{op: test.null, inputs: {{in: slow.out}}}}
-"""
-KEEP = """
-  src:  {{driver: test.blob, config: {{bytes: 50000, frames: {}{}}}{}}}
-  keep: {{op: "bench.nodes:{}", inputs: {{in: src.out}}, config: {{keep: {}}}}}
-  snk:  {{op: "bench.nodes:Age", inputs: {{in: src.out}}}}
-"""
-KEEPERS = {"nothing": ("Keeper", 0), "3 of 3 declared": ("Keeper", 3), "300 ms, none declared": ("Greedy", 0)}
 
 
 def graph(nodes: str) -> str:
@@ -115,59 +96,10 @@ def overload(queue: str) -> dict[str, Any]:
     }
 
 
-class Sizes(Display):
-    """RSS of every process once the sink has had so many frames, and shortly before the end."""
-
-    def __init__(self, session: Session, at: list[int]) -> None:
-        super().__init__(session, quiet=True)
-        self.at, self.seen = at, list[dict[str, float]]()
-
-    def update(self, run: Any = None) -> None:
-        if len(self.seen) < len(self.at) and self.session.node_books["snk"].steps >= self.at[len(self.seen)]:
-            self.seen.append({n: rss_mb(c.proc.pid) for n, c in run.children.items() if c.proc is not None})
-
-
-def offline(frames: int, folder: Path) -> dict[str, Any]:
-    session = Session(parse(graph(OFFLINE.format(frames)), "bench.yaml"), RunOptions(folder, quiet=True))
-    sizes = Sizes(session, [frames // 10, frames - frames // 20])
-    outcome = run(session, sizes)
-    if outcome.exit != "completed" or len(sizes.seen) < 2:
-        raise RuntimeError(f"bench flow: needs {frames} frames, got {outcome.exit}: {outcome.errors}")
-    grown = {n: mb - sizes.seen[0][n] for n, mb in sizes.seen[1].items()}
-    return {
-        "frames": outcome.report["sinks"]["snk"]["frames"],
-        "dropped": sum(sum(e["dropped"].values()) for e in outcome.report["edges"].values()),
-        "rss_mb": sizes.seen,
-        "grown_mb": max(grown.values()),
-        "frames_per_s": frames / outcome.wall_s,
-    }
-
-
-def keep(who: str, live: bool) -> dict[str, Any]:
-    cls, count = KEEPERS[who]
-    frames = 120 if live else 2000
-    nodes = KEEP.format(frames, f", rate_hz: {RATE_HZ}" if live else "", ", live: true" if live else "", cls, count)
-    _, rows = ages(nodes)
-    seconds = (rows[-1][1] - rows[0][1]) * 1e-9
-    found = [age for _, _, age in rows[5:]]
-    made = {"frames": f"{len(rows)} of {frames}", "per_s": (len(rows) - 1) / seconds}
-    return made | {"age_p50_ms": quantile(found, 0.5)} if live else made
-
-
-def main(frames: int = 10_000) -> dict[str, Any]:
-    import tempfile
-
-    about = header("pipe bench flow", "counters and bytes made here")
-    out: dict[str, Any] = {"about": about, "figures": {}}
+def main() -> dict[str, Any]:
+    out: dict[str, Any] = {"about": header("pipe bench flow", "counters made here"), "figures": {}}
     out["stall"] = _table("stall of 1 s", STALLS, stall, out["figures"])
     out["overload"] = _table("2x overload", {p: p for p in POLICIES}, overload, out["figures"])
-    with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
-        out["offline"] = _table(
-            "offline", {f"{frames} frames": 0}, lambda _: offline(frames, Path(folder) / "out"), out["figures"]
-        )
-    out["keep live"] = _table("sibling of who keeps, live", KEEPERS, lambda who: keep(who, True), out["figures"])
-    declared = list(KEEPERS)[:2]  # offline, who keeps all its credit is waited for: that is what lossless means
-    out["keep offline"] = _table("sibling of who keeps, offline", declared, lambda who: keep(who, False), out["figures"])
     return out
 
 
@@ -176,7 +108,7 @@ def _table(title: str, rows: Any, measure: Callable[[str], dict[str, Any]], figu
     made = {}
     for name in rows:
         row = made[name] = measure(name)
-        cells = (f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {json.dumps(v)}" for k, v in row.items() if k != "rss_mb")
+        cells = (f"{k} {v:.1f}" if isinstance(v, float) else f"{k} {json.dumps(v)}" for k, v in row.items())
         print(f"  {name:>40} | " + ", ".join(cells), flush=True)
         figures |= {f"{title}.{name}.{k}": float(v) for k, v in row.items() if isinstance(v, (int, float))}
     return made

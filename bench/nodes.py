@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.stamps import cpu_ns, fill, taken
+from bench.proc import cpu_ns
+from bench.stamps import fill, taken
 from operators.streams import IMAGE, PILLARS, Pillars
 from pipeline.frame import Reading
 from pipeline.operator import Found, Operator, Source, Taken
@@ -153,6 +154,52 @@ class Take(Notes):
     def process(self, **inputs: Any) -> None:
         hop_ns, fill_ns = taken(inputs["in"])
         self.note((time_ns() - self.header.recv_ns if self.config.played else hop_ns, fill_ns))
+
+
+class Pong(Operator):
+    """Takes anything, returns 8 bytes."""
+
+    inputs, outputs = {"in": ANY}, {"out": COUNT}
+
+    def process(self, **inputs: Any) -> np.ndarray:
+        return _ONE
+
+
+_ONE = np.ones(1, np.int64)
+
+
+class Age(Operator):
+    """A sink that notes frame, when it was emitted, when it came: [id, ns, ns] per line of DIR/<node>/ages.jsonl."""
+
+    inputs = {"in": ANY}
+
+    def open(self) -> None:
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        self.file = (self.out_dir / "ages.jsonl").open("w", buffering=1)
+
+    def process(self, **inputs: Any) -> None:
+        self.file.write(f"[{self.header.frame_id}, {self.header.recv_ns}, {time_ns()}]\n")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass(frozen=True)
+class StallConfig:
+    at: int = 30
+    ms: float = 1000.0
+
+
+class Stall(Operator):
+    """A join that stands still once."""
+
+    Config = StallConfig
+    inputs, outputs = {"a": ANY, "b": ANY}, {"out": COUNT}
+
+    def process(self, **inputs: Any) -> np.ndarray:
+        if self.header.frame_id == self.config.at:
+            time.sleep(self.config.ms * 1e-3)
+        return _ONE
 
 
 class Idle(Operator):

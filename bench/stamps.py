@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-_CPU_OF_PROCESS = 2
-"""Linux: the clock ~pid << 3 | 2 is the CPU time of a process."""
 
 
 def fill(data: Any, number: int) -> None:
@@ -28,18 +23,3 @@ def taken(data: Any) -> tuple[int, int]:
     now = time.monotonic_ns()
     array = np.frombuffer(data, np.uint8, min(len(data), 16)) if not isinstance(data, np.ndarray) else data
     return now - int(array[:8].view(np.int64)[0]), int(array[8:16].view(np.int64)[0]) if len(array) >= 16 else 0
-
-
-def cpu_ns(root: int, itself: bool) -> int:
-    """CPU time so far of all living descendants of a process, and of the process itself, their ended threads included."""
-    total, todo = 0, [root]
-    while todo:
-        pid = todo.pop()
-        try:
-            for task in os.listdir(f"/proc/{pid}/task"):
-                todo += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-            if pid != root or itself:
-                total += time.clock_gettime_ns(~pid << 3 | _CPU_OF_PROCESS)
-        except OSError:
-            continue  # it has just ended
-    return total

@@ -11,26 +11,24 @@ Writes bench/results/world-<machine>.json.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from bench.common import header, machine_name, quantile
-from drivers.extra import load_open3d
+from bench.common import RESULTS, header, quantile, save
+from bench.rivals import open3d
+from bench.rivals.open3d import RANGE_M
 from drivers.synthetic import materials, mesh
 from drivers.synthetic.scene import Objects, Placed, Scene, Stage
 from drivers.synthetic.spinning import LidarConfig, SpinningLidar
 from drivers.synthetic.street import make_street
 from drivers.synthetic.world import SyntheticWorld, WorldConfig
-from operators.kernels.raycast import NOTHING
 from operators.streams import CLASSES
-from pipeline.errors import InputError
 from pipeline.operator import prepare
 
 OBJECTS, SCENES, ROUNDS = 80, 5, 9
@@ -38,8 +36,7 @@ DRIVES, STEPS = 3, 40
 THREADS = 2
 CAST_MS, FRAMES_PER_S = 15.0, 15.0
 """The aims, on two cores."""
-RESULTS = Path(__file__).resolve().parent / "results"
-_RANGE_M, _HEIGHT_M = 80.0, 1.73
+_HEIGHT_M = 1.73
 _NEAREST_M, _FARTHEST_M, _APART_M = 6.0, 60.0, 4.0
 _SIZES_M = {"Car": (4.2, 1.8, 1.5), "Pedestrian": (0.6, 0.6, 1.7), "Cyclist": (1.8, 0.6, 1.7)}
 _PARTS = ("scene", "cast", "returns", "camera")
@@ -59,10 +56,7 @@ def main(rounds: int = ROUNDS, steps: int = STEPS, results: Path = RESULTS) -> d
     for what, row in step.items():
         print(f"  {what:<10} {row['p50']:7.2f} ms   (p90 {row['p90']:.2f})")
     print(f"step: {1e3 / step['step_ms']['p50']:.1f} frames/s   (aim {FRAMES_PER_S:g})")
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"world-{machine_name()}.json"
-    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    save(results, "world", out)
     return out
 
 
@@ -77,7 +71,7 @@ def plain(number: int) -> Scene:
         body = mesh.box(_SIZES_M[CLASSES[label]], materials.CAR_PAINT, (0.4, 0.4, 0.4)).moved(x, y, -_HEIGHT_M, yaw)
         parts.append(body)
         owners += [k] * len(body.triangles)
-    a = 2 * _RANGE_M
+    a = 2 * RANGE_M
     corners = np.array([[-a, -a, -_HEIGHT_M], [a, -a, -_HEIGHT_M], [a, a, -_HEIGHT_M], [-a, a, -_HEIGHT_M]])
     parts.append(mesh.of_faces(corners, [[0, 1, 2, 3]], materials.ASPHALT, (0.1, 0.1, 0.1)))
     whole = mesh.join(parts)
@@ -95,7 +89,7 @@ def street(number: int) -> Scene:
     stage, found = Stage("train"), -1
     for drive in range(1000):
         made = make_street(7, drive, None, None, 1.0)
-        own = stage.build(made, 5.0, _RANGE_M).objects
+        own = stage.build(made, 5.0, RANGE_M).objects
         found += len(own.labels) <= OBJECTS
         if found == number:
             break
@@ -103,7 +97,7 @@ def street(number: int) -> Scene:
     ego_x, ego_y, *_ = made.ego(5.0)
     free = _places(random, OBJECTS - len(own.labels), own.boxes3d[:, :2])
     placed = tuple(Placed(label, ego_x + x, ego_y + y, yaw, k) for k, (label, x, y, yaw) in enumerate(free))
-    scene = stage.build(made, 5.0, _RANGE_M, placed)
+    scene = stage.build(made, 5.0, RANGE_M, placed)
     still = scene.objects._replace(velocities=np.zeros((OBJECTS, 3)))
     return scene._replace(objects=still, ego_velocity=np.zeros(3), ego_yaw_rate=0.0)
 
@@ -125,16 +119,9 @@ def _places(random: np.random.Generator, count: int, taken: np.ndarray) -> list[
 # ---- rays
 
 
-class Hits(NamedTuple):
-    """ranges (C, B) [m], inf = none within range; triangles (C, B) int32, NOTHING = none."""
-
-    ranges: np.ndarray
-    triangles: np.ndarray
-
-
 def lidar(columns: int = 1800) -> SpinningLidar:
     """The HDL-64E; rays do not pass through leaves by chance, and the whole turn is at one instant."""
-    return SpinningLidar(LidarConfig(columns=columns, leaves=0.0, sweep=False, range_m=_RANGE_M), 10.0, THREADS)
+    return SpinningLidar(LidarConfig(columns=columns, leaves=0.0, sweep=False, range_m=RANGE_M), 10.0, THREADS)
 
 
 def rays(sensor: SpinningLidar) -> np.ndarray:
@@ -147,42 +134,8 @@ def rays(sensor: SpinningLidar) -> np.ndarray:
     return out
 
 
-class Rival:
-    """Open3D's RaycastingScene, in single precision, as it comes."""
-
-    def __init__(self, open3d: Any) -> None:
-        self._tensor, self._new = open3d.core.Tensor.from_numpy, open3d.t.geometry.RaycastingScene
-        self.scene: Any = None
-
-    def build(self, triangles: np.ndarray) -> None:
-        corners = triangles.reshape(-1, 3).astype(np.float32)
-        self.scene = self._new()
-        self.scene.add_triangles(self._tensor(corners), self._tensor(np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)))
-        self.scene.cast_rays(self._tensor(np.zeros((1, 6), np.float32)))  # the first cast builds the tree
-
-    def cast(self, of: np.ndarray) -> Hits:
-        found = self.scene.cast_rays(self._tensor(of))
-        ranges, triangles = found["t_hit"].numpy(), found["primitive_ids"].numpy().view(np.int32)
-        beyond = ranges > _RANGE_M
-        return Hits(np.where(beyond, np.inf, ranges), np.where(beyond, NOTHING, triangles))
-
-
-def rival() -> Rival | None:
-    try:
-        return Rival(load_open3d("pipe bench world"))
-    except InputError:
-        return None
-
-
-def differing(ours: Hits, theirs: Hits) -> dict[str, float]:
-    """Shares of rays: that hit another triangle, or only in one of both; whose ranges differ by more than 1 cm."""
-    with np.errstate(invalid="ignore"):
-        far = np.abs(ours.ranges - theirs.ranges) > 0.01  # inf - inf is no difference
-    return {"other_triangle": float((ours.triangles != theirs.triangles).mean()), "range_1cm": float(far.mean())}
-
-
 def compare(scenes: Sequence[Scene], rounds: int) -> dict[str, Any]:
-    sensor, other = lidar(), rival()
+    sensor, other = lidar(), open3d.rival()
     of = rays(sensor)
     times: dict[str, list[float]] = {"ours_ms": [], "open3d_ms": [], "open3d_cast_ms": []}
     differ: list[dict[str, float]] = []
@@ -195,7 +148,7 @@ def compare(scenes: Sequence[Scene], rounds: int) -> dict[str, Any]:
                 times["open3d_cast_ms"].append(_ms(partial(other.cast, of)))
                 times["open3d_ms"].append(build + times["open3d_cast_ms"][-1])
         if other is not None:
-            differ.append(differing(Hits(sensor.ranges, sensor.hits), other.cast(of)))
+            differ.append(open3d.differing(open3d.Hits(sensor.ranges, sensor.hits), other.cast(of)))
     row: dict[str, Any] = {name: statistics.median(values) for name, values in times.items() if values}
     row["triangles"] = [len(scene.triangles) for scene in scenes]
     row["differ"] = {key: float(np.mean([d[key] for d in differ])) for key in differ[0]} if differ else None

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from bench import stamps
+from bench.proc import cpu_ns
 
 WARM_UP = 20
 PATIENCE_S = 30.0
@@ -95,10 +96,10 @@ def consume(task: Task, end: Consumer) -> None:
         if number >= WARM_UP:
             rows.append(row)
         if number == WARM_UP - 1:
-            began = stamps.cpu_ns(task.root, itself=False)
+            began = cpu_ns(task.root, itself=False)
         if not task.period_s:
             end.answer()
-    found = {"ns": rows, "cpu_ns": stamps.cpu_ns(task.root, itself=False) - began}
+    found = {"ns": rows, "cpu_ns": cpu_ns(task.root, itself=False) - began}
     part = task.rows.with_suffix(".part")
     part.write_text(json.dumps(found))
     os.replace(part, task.rows)

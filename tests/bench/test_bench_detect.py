@@ -41,4 +41,4 @@ def test_an_untrained_net_in_three_scenes(tmp_path, capsys):
     assert cars["truth"] > 0
     assert cars["r40"] < 5
     assert min(out["median_ms"].values()) > 0
-    assert "points of a car, 3 scenes: 10 m" in capsys.readouterr().out
+    assert "median ms per scene: world " in capsys.readouterr().out

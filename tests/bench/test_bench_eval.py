@@ -3,6 +3,7 @@ import importlib.util
 import pytest
 
 from bench import eval as bench
+from bench.rivals import trackeval
 from pipeline.errors import RunError
 
 
@@ -29,6 +30,6 @@ def test_beside_trackeval(capsys):
 
 def test_a_difference_ends_it(monkeypatch):
     other = {"CLEAR": {"IDSW": 3, "MOTA": 0.5}, "Identity": {"IDTP": 7}, "HOTA": {"HOTA": [0.25, 0.75]}}
-    bench._same({"car": {"IDS": 3, "MOTA": 0.5, "IDTP": 7, "HOTA": 0.5}}, {"car": other})
+    trackeval.check_same({"car": {"IDS": 3, "MOTA": 0.5, "IDTP": 7, "HOTA": 0.5}}, {"car": other})
     with pytest.raises(RunError, match=r"^bench eval: car IDS: needs TrackEval's 3, got 4$"):
-        bench._same({"car": {"IDS": 4, "MOTA": 0.5, "IDTP": 7, "HOTA": 0.5}}, {"car": other})
+        trackeval.check_same({"car": {"IDS": 4, "MOTA": 0.5, "IDTP": 7, "HOTA": 0.5}}, {"car": other})

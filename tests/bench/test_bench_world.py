@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench import world
-from bench.world import Hits, differing
+from bench.rivals.open3d import Hits, differing
 from operators.kernels.raycast import NOTHING
 
 INF = np.inf

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench import world
+from bench.rivals import open3d
 from drivers.extra import load_open3d
 from drivers.synthetic.scene import Stage
 from drivers.synthetic.street import make_street
@@ -17,15 +18,15 @@ MOST_RAYS = 0.001
 @pytest.fixture(scope="module")
 def both():
     """both(scene) -> shares of rays that differ; the same sensor and the same rays for both."""
-    sensor, rival = world.lidar(), world.Rival(load_open3d("test"))
+    sensor, rival = world.lidar(), open3d.Rival(load_open3d("test"))
     rays = world.rays(sensor)
 
     def cast(scene):
         sensor.cast(scene, 1)
         rival.build(scene.triangles)
-        ours = world.Hits(sensor.ranges, sensor.hits)
+        ours = open3d.Hits(sensor.ranges, sensor.hits)
         assert np.isfinite(ours.ranges).mean() > 0.05
-        return world.differing(ours, rival.cast(rays))
+        return open3d.differing(ours, rival.cast(rays))
 
     return cast
 

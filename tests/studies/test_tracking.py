@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from track_files import line
 
-from bench import tracking as bench
+from bench.common import machine_name
 from bench.recordings import Recording, read
 from operators.score import hota
 from operators.score.kitti_rows import Truth, read_rows
 from operators.streams import Boxes2D, Boxes3D, Calibration
 from operators.track import models
 from pipeline.errors import InputError
+from studies import tracking as bench
 
 STRAIGHT = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 CAMERA = Calibration(np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]]), STRAIGHT, np.array([1242, 375], np.int32))
@@ -127,7 +128,7 @@ def test_leaving_one_out_chooses_on_the_others(monkeypatch, tmp_path, capsys):
 
 
 def test_without_data(tmp_path):
-    with pytest.raises(InputError, match=f"^bench.tracking: {tmp_path}/kitti_tracking: needs to be there with detections/"):
+    with pytest.raises(InputError, match=f"^studies.tracking: {tmp_path}/kitti_tracking: needs to be there with detections/"):
         bench.main(tmp_path)
 
 
@@ -145,7 +146,7 @@ def test_a_small_run_on_real_sequences(shared_data, tmp_path, monkeypatch, capsy
     left_out = bench.main(shared_data, left_out=True, results=tmp_path)
     assert left_out["scores"][0]["HOTA"] == pytest.approx(best["HOTA"]), "nothing was searched"
     written = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
-    name = bench.machine_name()
+    name = machine_name()
     assert written[f"tracking-{name}.json"]["about"] == found["about"]
     assert written[f"tracking-left-out-{name}.json"]["folds"] == left_out["folds"]
 

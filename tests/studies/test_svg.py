@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from bench.svg import plot
+from studies.svg import plot
 
 NAME = "{http://www.w3.org/2000/svg}"
 

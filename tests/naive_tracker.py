@@ -1,6 +1,6 @@
-"""AB3DMOT as one would write it down: a filterpy object per track, Python loops over pairs. The rival of `pipe bench track`.
+"""AB3DMOT as one would write it down: a filterpy object per track, Python loops over pairs. The oracle of preset `ab3dmot`.
 
-The algorithm is that of preset `ab3dmot`, in the same camera frame, and so are the tracks. Slow on purpose, not on purpose slow.
+The algorithm is that of the preset, in the same camera frame, and so are the tracks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`python -m bench.tracking`: how well each preset tracks, and how much of it is left in sequences that nobody tuned on.
+"""`python -m studies.tracking`: how well each preset tracks, and how much of it is left in sequences that nobody tuned on.
 
-    python -m bench.tracking [DATA]               1 and 2, a minute; DATA holds kitti_tracking/ and kitti_tracking_0000/
-    python -m bench.tracking [DATA] --left-out    3, about 5 minutes on an idle core
+    python -m studies.tracking [DATA]               1 and 2, a minute; DATA holds kitti_tracking/ and kitti_tracking_0000/
+    python -m studies.tracking [DATA] --left-out    3, about 5 minutes on an idle core
 
 1. HOTA, MOTA, switches, fragments by boxes in the picture (KITTI's rules, as `pipe eval kitti-tracking`), of every preset with
    and without poses, over all sequences with the 95 % interval of a bootstrap over the sequences, and of each sequence.
@@ -12,13 +12,12 @@
    the one left out. "on all": the same search with nothing left out; the difference is what having seen a sequence is worth, and
    is to be taken off the shipped settings' scores, too, for they have seen them all. Pedestrians are mostly in one sequence:
    their settings are not searched, there is nothing to leave out.
-Writes bench/results/tracking-<machine>.json and tracking-left-out-<machine>.json.
+Writes docs/studies/results/tracking-<machine>.json and tracking-left-out-<machine>.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bench.common import header, machine_name
+from bench.common import header, save
 from bench.recordings import Recording, data_folder, read
 from operators.geometry.boxes3d import velo_to_camera
 from operators.score import ab3dmot as table
@@ -80,10 +79,12 @@ def main(data: Path | None = None, left_out: bool = False, results: Path = RESUL
     folder = data or data_folder()
     root = folder / "kitti_tracking"
     if not (root / "detections").is_dir():
-        raise InputError(f"bench.tracking: {root}: needs to be there with detections/ calib/ oxts/ label_02/, got no such folder")
+        raise InputError(
+            f"studies.tracking: {root}: needs to be there with detections/ calib/ oxts/ label_02/, got no such folder"
+        )
     truth = read_truth(root)
     recordings = [read(root, name) for name in truth.rows]
-    command = "python -m bench.tracking" + (" --left-out" if left_out else "")
+    command = "python -m studies.tracking" + (" --left-out" if left_out else "")
     out: dict[str, Any] = {"about": header(command, f"{', '.join(truth.rows)} ({sum(len(r.frames) for r in recordings)} frames)")}
     if left_out:
         out |= leave_one_out(recordings, truth)
@@ -95,10 +96,7 @@ def main(data: Path | None = None, left_out: bool = False, results: Path = RESUL
         }
         out["scores"] = _scores(recordings, truth, found)
         out["ab3dmot"] = _ab3dmots_tables(folder, truth, found)
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / f"tracking-{'left-out-' if left_out else ''}{machine_name()}.json"
-    path.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
-    print(f"written to {path}")
+    save(results, "tracking-left-out" if left_out else "tracking", out)
     return out
 
 
@@ -336,7 +334,7 @@ def leave_one_out(recordings: list[Recording], truth: Truth) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="bench.tracking", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="studies.tracking", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--left-out", action="store_true")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`python -m bench.late_association [ROOT]`: does one object have one id in the LiDAR's tracks and in the camera's?
+"""`python -m studies.late_association [ROOT]`: does one object have one id in the LiDAR's tracks and in the camera's?
 
     ROOT holds detections/, detections_2d_<detector>/, calib/, label_02/ (default ../shared/data/kitti_tracking)
 
@@ -26,7 +26,7 @@ from operators.kernels.overlaps import iou_2d
 from operators.score import kitti_tracking
 from operators.score.kitti_rows import Rows, read_results, read_truth
 
-GRAPH = Path(__file__).resolve().parent.parent / "graphs" / "kitti_tracking_fused.yaml"
+GRAPH = Path(__file__).resolve().parents[2] / "graphs" / "kitti_tracking_fused.yaml"
 BEFORE = """
   lidar_before:
     op: write.kitti_tracking
@@ -96,5 +96,5 @@ def lines(found: Mapping[str, Any]) -> list[str]:
 
 if __name__ == "__main__":
     where = Path(sys.argv[1]) if len(sys.argv) > 1 else SHARED
-    header("python -m bench.late_association " + str(where), str(where))
+    header("python -m studies.late_association " + str(where), str(where))
     print("\n".join(lines(main(where))))

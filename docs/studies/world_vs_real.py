@@ -1,4 +1,4 @@
-"""What generated scans have in common with real ones:   python -m bench.world_vs_real ROOT... [--out docs/world]
+"""What generated scans have in common with real ones:   python -m studies.world_vs_real ROOT...
 
 ROOT is a folder of the KITTI object or tracking layout. All scans are cut to the picture of their camera, as labels are; each
 counts as much as any other. Shown are shares of points over distance, height, azimuth and intensity; returns and the median
@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.car_points import opened
 from bench.common import commit
-from bench.svg import Line, plot
+from drivers.kitti.object import KittiObject, ObjectConfig
+from drivers.kitti.tracking import KittiTracking, TrackingConfig
 from drivers.synthetic.camera import in_picture
 from drivers.synthetic.spinning import BEAMS, LidarConfig
 from drivers.synthetic.world import CameraConfig, SyntheticWorld, WorldConfig
@@ -31,6 +31,7 @@ from operators.kernels.box_points import owners
 from operators.streams import CLASSES, Truth
 from pipeline.errors import InputError, PipeError
 from pipeline.operator import Source, prepare
+from studies.svg import Line, plot
 
 DRIVES = 120
 SEED = 4000
@@ -164,6 +165,16 @@ def object_rows(points: np.ndarray, truth: Truth) -> np.ndarray:
     return np.column_stack([truth.labels[chosen], np.hypot(boxes[:, 0], boxes[:, 1]), counts, share])
 
 
+def opened(root: Path) -> KittiObject | KittiTracking:
+    """The driver of the layout that the folder has."""
+    is_object = (root / "training").is_dir()
+    source: KittiObject | KittiTracking = KittiObject() if is_object else KittiTracking()
+    config = (ObjectConfig if is_object else TrackingConfig)(root=str(root))
+    prepare(source, "scans", config, wanted=("points", "truth"), needed=())
+    source.open()
+    return source
+
+
 def generated(drives: int) -> SyntheticWorld:
     """Scenes as `pipe train` has them, a camera of KITTI's size."""
     config = WorldConfig(
@@ -283,7 +294,7 @@ def page(tallies: Sequence[Tally], pictures: Sequence[str], command: str) -> str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="bench.world_vs_real", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="studies.world_vs_real", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("roots", nargs="+", type=Path, metavar="ROOT", help="folder of KITTI object or tracking")
     parser.add_argument("--drives", type=int, default=DRIVES, help=f"generated scenes (default {DRIVES})")
     parser.add_argument("--out", type=Path, help="also write README.md and the plots there")
@@ -296,7 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text(table(tallies)), *differences(tallies), sep="\n")
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
-        words = ["python", "-m", "bench.world_vs_real", *map(str, args.roots), "--out", str(args.out)]
+        words = ["python", "-m", "studies.world_vs_real", *map(str, args.roots), "--out", str(args.out)]
         words += ["--drives", str(args.drives)] if args.drives != DRIVES else []
         (args.out / "README.md").write_text(page(tallies, plots(args.out, tallies), shlex.join(words)), encoding="utf-8")
         print(f"written to {args.out}")

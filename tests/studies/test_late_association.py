@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from bench.late_association import agreement, lines, main
 from operators.score.kitti_rows import Rows
+from studies.late_association import agreement, lines, main
 
 
 def rows(*boxes):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from kitti_files import Kitti
 
-from bench import world_vs_real
-from bench.world_vs_real import Tally, beams, cut, difference, differences, generated, main, object_rows, opened, table, text
 from drivers.synthetic.spinning import LidarConfig, SpinningLidar
 from operators.streams import CLASSES, Truth
 from pipeline.errors import InputError
+from studies import world_vs_real
+from studies.world_vs_real import Tally, beams, cut, difference, differences, generated, main, object_rows, opened, table, text
 
 
 def truth(*rows):
@@ -146,7 +146,7 @@ def test_the_page_and_its_plots(recorded, tmp_path, capsys):
     page = (out / "README.md").read_text()
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert {path.name for path in out.iterdir()} == {"README.md", *pictures} and len(pictures) == 11
-    assert f"`python -m bench.world_vs_real {recorded.root} --out {out} --drives 1` at commit" in page
+    assert f"`python -m studies.world_vs_real {recorded.root} --out {out} --drives 1` at commit" in page
     assert "| scans | 1 | 2 |" in page and "difference of generated and kitti: range" in page
     assert all("generated" in (out / name).read_text() for name in pictures)
 

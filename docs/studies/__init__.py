@@ -1,0 +1,1 @@
+"""Questions asked once and worth asking again; README.md has the list."""
