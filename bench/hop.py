@@ -48,7 +48,7 @@ def engine(pace: str, size: int, frames: int) -> Measured:
 
     report = run_graph("version: 1\nnodes:" + GRAPHS[pace].format(size=size, frames=frames), results=read)
     edge = next(edge for name, edge in report["edges"].items() if name.startswith("ping.out->"))
-    if edge["delivered"] < 0.9 * frames or edge["copied_bytes"]:
+    if edge["delivered"] < (frames if pace == BACK else frames // 2) or edge["copied_bytes"]:  # live, a busy machine drops some
         raise RuntimeError(f"bench hop: needs {frames} loaned frames, got {edge}")
     hop, filled = zip(*found["ns"], strict=True)
     return Measured([ns * 1e-3 for ns in hop], [ns * 1e-3 for ns in filled], found["cpu_ns"] * 1e-3)
