@@ -65,6 +65,11 @@ def machine_name() -> str:
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
+def data_folder() -> Path:
+    """Of the real data, which may be absent: PIPE_DATA, or shared/data beside the repository."""
+    return Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
 def save(folder: Path, name: str, made: dict[str, Any]) -> None:
     """A summary, named for the machine."""
     folder.mkdir(parents=True, exist_ok=True)

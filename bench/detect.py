@@ -21,23 +21,7 @@ from operators.nets import weights
 from operators.nets.pointpillars_config import POINTPILLARS
 from pipeline import settings
 
-GRAPH = """
-version: 1
-nodes:
-  world:
-    driver: synthetic.world
-    config: {seed: 3000, drives: 500, frames: 1, shapes: test, lidar: {view_deg: 180}, camera: {width: 1242, height: 375}}
-  voxelize: {op: lidar.voxelize, inputs: {points: world.points}}
-  detect:   {op: detect.pointpillars, inputs: {pillars: voxelize.pillars}, threads: 2}
-  all:
-    op: score.detection
-    inputs: {boxes3d: detect.boxes3d, truth: world.truth, calibration: world.calibration}
-    config: {classes: {Car: [Car, Van], Pedestrian: [Pedestrian], Cyclist: [Cyclist]}, every: 100}
-  kitti:
-    op: score.detection
-    inputs: {boxes3d: detect.boxes3d, truth: world.truth, calibration: world.calibration}
-    config: {classes: {Car: [Car, Van], Pedestrian: [Pedestrian], Cyclist: [Cyclist]}, rule: kitti, every: 100000}
-"""
+GRAPH = Path(__file__).with_name("detect.yaml")
 _SHIPPED = str(DetectorConfig.__dataclass_fields__["weights"].default)
 
 
@@ -55,7 +39,7 @@ def main(sets: Sequence[str] = (), results: Path = RESULTS) -> dict[str, Any]:
         for node in ("all", "kitti"):
             scores[node] = json.loads((folder / node / "scores.json").read_text())
 
-    report = run_graph(GRAPH, sets=[*grid, *sets], quiet=False, results=keep)
+    report = run_graph(GRAPH.read_text(), sets=[*grid, *sets], quiet=False, results=keep)
     medians = {name: report["nodes"][name]["compute_ms"]["p50"] for name in ("world", "voxelize", "detect")}
     out: dict[str, Any] = {"about": about, "rows": _rows(scores), "median_ms": medians}
     out["figures"] = {f"{row['class']}.{row['level']}.ap_r40": row["r40"] for row in out["rows"] if row["r40"] is not None}

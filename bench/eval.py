@@ -8,7 +8,6 @@ AB3DMOT's four tables are timed, too; the original of those takes minutes, and i
 from __future__ import annotations
 
 import gzip
-import os
 import statistics
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.common import header
+from bench.common import data_folder, header
 from bench.rivals import trackeval
 from operators.score import ab3dmot, kitti_tracking
 
@@ -65,7 +64,7 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 def _real(gt: Path, results: Path) -> str:
     """Copies what there is; "" where it is not."""
-    data = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared/data"))
+    data = data_folder()
     if not all((data / f"golden/ab3dmot/tracks/{name}.txt.gz").is_file() for name in SEQUENCES):
         return ""
     _folders(gt, results)

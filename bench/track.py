@@ -4,43 +4,35 @@ Rows: every preset on each recording, all classes at once, as the graph would ca
 frames by the clock, which others on this machine slow down, then by the thread's own CPU time: frames/s, median and 99th
 percentile of a frame. Table 24 (the report's layout: AB3DMOT, frames/s by device and mode) and the thousand objects are of CPU
 time. Beside them what AB3DMOT's authors publish of their own code, on their own machine.
-Further: 1,000 objects on 200 x 200 m; the same frames end to end through a graph of processes; memory over a million frames.
+Further: 1,000 objects on 200 x 200 m; the same frames end to end through a graph of processes.
 Data: sequences of ../shared/data (or PIPE_DATA) where they are, else generated traffic.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.common import header, quantile, run_graph
-from bench.recordings import Recording, data_folder, read
+from bench.common import data_folder, header, quantile, run_graph
+from bench.rivals import published
+from drivers.detections import Detections
 from drivers.synthetic.traffic import SyntheticTraffic
-from operators.streams import Boxes2D, Boxes3D, Calibration
+from operators.streams import Boxes3D
 from operators.track.tracker import Tracker
 from pipeline.frame import Header
-from pipeline.operator import prepare
+from pipeline.operator import Source, prepare
 from pipeline.testing import run_source, statics_of
 
 PRESETS = ("best", "ab3dmot")
 RECORDINGS = {"kitti_tracking_0000": ("0000",), "kitti_tracking": ("0004", "0011")}
 ROUNDS = 3
 PERIOD_NS = 100_000_000
-PUBLISHED_FPS = (97, 212)
-TABLE_24 = {
-    "Jetson TX2": {"MAXN": 43.1, "MAXP CORE ARM": 42.9, "MAXP CORE ALL": 31.0, "MAXQ": 27.3},
-    "Jetson AGX Xavier": {
-        "MAXN": 23.3, "30W 2CORE": 23.3, "15W DESKTOP": 14.7, "30W ALL": 14.5, "30W 4CORE": 13.1, "30W 6CORE": 9.5, "15W": 8.6,
-    },
-}  # fmt: skip
 
 
-def main(rounds: int = ROUNDS, endless: int = 1_000_000) -> dict[str, Any]:
+def main(rounds: int = ROUNDS) -> dict[str, Any]:
     recordings = _real() or [_generated()]
     about = header("pipe bench track", ", ".join(f"{r.name} ({len(r.frames)} frames)" for r in recordings))
     out: dict[str, Any] = {"about": about, "rows": [], "figures": {}}
@@ -49,7 +41,6 @@ def main(rounds: int = ROUNDS, endless: int = 1_000_000) -> dict[str, Any]:
         for preset, poses in ((p, known) for p in PRESETS for known in (True, False)):
             took = min((_play(preset, recording, poses) for _ in range(rounds)), key=_cpu)
             _row(out, recording.name, preset if poses else f"{preset}, no poses", took)
-    print("AB3DMOT as published, by class, on its authors' machine: {} to {} frames/s".format(*PUBLISHED_FPS))
     _table_24(out, recordings)
     for poses in (True, False):
         ms = _thousand(poses)
@@ -57,10 +48,16 @@ def main(rounds: int = ROUNDS, endless: int = 1_000_000) -> dict[str, Any]:
         print(f"1,000 objects on 200 x 200 m, best{'' if poses else ', no poses'}: {ms:.1f} ms per frame")
     out["figures"]["end to end.fps"] = fps = _end_to_end(recordings[-1])
     print(f"end to end, files -> tracker -> files in three processes: {fps:.0f} frames/s")
-    grown = _endless(endless)
-    out["figures"]["endless.grown_mb"] = grown
-    print(f"{endless:,} generated frames: resident memory grows by {grown:.1f} MB from the first tenth to the end")
     return out
+
+
+class Recording(NamedTuple):
+    """kind: of the scores; frames, statics: port -> value."""
+
+    name: str
+    kind: str
+    frames: list[Any]
+    statics: dict[str, Any]
 
 
 class Took(NamedTuple):
@@ -106,32 +103,30 @@ def _table_24(out: dict[str, Any], recordings: list[Recording]) -> None:
     for preset in PRESETS:
         speeds = {r.name: out["figures"][f"{r.name}.{preset}.fps"] for r in recordings}
         here[preset] = sum(len(r.frames) for r in recordings) / sum(len(r.frames) / speeds[r.name] for r in recordings)
-    print(f"\n{'device':>20} {'mode':>22} | frames/s   (Table 24 of the report, then this machine)")
-    table = TABLE_24 | {"this machine": {f"one core, {preset}": fps for preset, fps in here.items()}}
-    for device, modes in table.items():
-        for mode, fps in modes.items():
-            print(f"{device:>20} {mode:>22} | {fps:.1f}")
-    print()
+    table = published.TABLE_24 | {"this machine": {f"one core, {preset}": fps for preset, fps in here.items()}}
+    print("\n".join(published.lines(table)))
     out["table_24"] = table
     out["figures"] |= {f"all.{preset}.fps": fps for preset, fps in here.items()}
 
 
 def _real() -> list[Recording]:
-    found = []
-    for folder, names in RECORDINGS.items():
-        root = data_folder() / folder
-        found += [read(root, name) for name in names if (root / "detections").is_dir()]
-    return found
+    roots = ((data_folder() / folder, name) for folder, names in RECORDINGS.items() for name in names)
+    return [
+        _recording(name, "logit", Detections, {"root": str(root), "sequences": name})
+        for root, name in roots
+        if (root / "detections").is_dir()
+    ]
 
 
 def _generated(frames: int = 400) -> Recording:
     config = {"frames": frames, "cars": 14, "pedestrians": 8, "cyclists": 4}
-    readings = run_source(SyntheticTraffic, config, wanted=("boxes3d", "pose"))
-    seen = [Boxes3D(*reading.values["boxes3d"]) for reading in readings]
-    pairs = [(b, Boxes2D(np.full((len(b.labels), 4), np.nan, np.float32), b.scores, b.labels)) for b in seen]
-    poses = np.stack([reading.values["pose"] for reading in readings])
-    calibration = Calibration(*statics_of(SyntheticTraffic, config)["calibration"])
-    return Recording("generated", "probability", pairs, poses, calibration, None)
+    return _recording("generated", "probability", SyntheticTraffic, config)
+
+
+def _recording(name: str, kind: str, driver: type[Source], config: dict[str, Any]) -> Recording:
+    """What the driver sends to a tracker; its name as a port's has all statics, None where it has none."""
+    readings = run_source(driver, config, wanted=[port for port in ("boxes3d", "boxes2d", "pose") if port in driver.outputs])
+    return Recording(name, kind, [reading.values for reading in readings], statics_of(driver, config))
 
 
 def _tracker(preset: Any, kind: Any) -> Tracker:
@@ -143,11 +138,11 @@ def _tracker(preset: Any, kind: Any) -> Tracker:
 def _play(preset: str, recording: Recording, is_known: bool) -> Took:
     op, took = _tracker(preset, recording.kind), Took([], [])
     gc.collect()
-    for k, (boxes3d, boxes2d) in enumerate(recording.frames):
+    for k, values in enumerate(recording.frames):
         op.header = Header("dets", k, f"0000/{k:06d}", k * PERIOD_NS)
-        pose = recording.poses[k] if is_known else None
+        inputs = {**values, **recording.statics, "pose": values.get("pose") if is_known else None}
         start = _now()
-        op.process(boxes3d=boxes3d, boxes2d=boxes2d, pose=pose, calibration=recording.calibration, imu=recording.imu)
+        op.process(**inputs)
         took.add(start)
     return took
 
@@ -183,27 +178,3 @@ nodes:
     short = min(100, len(recording.frames) // 4)
     first, second = run_graph(text, frames=short), run_graph(text)
     return (second["frames"] - first["frames"]) / (second["wall_s"] - first["wall_s"])
-
-
-def _endless(frames: int) -> float:
-    """MB by which memory grows while cars come and go for ever."""
-    random, op = np.random.default_rng(1), _tracker("best", "probability")
-    labels, scores = np.arange(12, dtype=np.int32) % 3, np.full(12, 0.9, np.float32)
-    places, speeds = np.zeros((12, 2)), np.zeros((12, 2))
-    sizes = np.array([[-1, 4, 1.7, 1.5, 0], [-1, 0.8, 0.6, 1.7, 0], [-1, 1.8, 0.6, 1.7, 0]])[labels]
-    pose, early = np.eye(4), 0.0
-    for k in range(frames):
-        gone = (np.abs(places) > 60).any(1) | (places == 0).all(1)
-        places[gone], speeds[gone] = random.uniform(-60, 60, (gone.sum(), 2)), random.normal(0, 0.5, (gone.sum(), 2))
-        places += speeds
-        boxes3d = np.concatenate([places + random.normal(0, 0.05, (12, 2)), sizes], 1).astype(np.float32)
-        seen = random.random(12) < 0.9
-        op.header = Header("dets", k, f"0000/{k:09d}", k * PERIOD_NS)
-        op.process(boxes3d=Boxes3D(boxes3d[seen], scores[seen], labels[seen]), pose=pose if k % 1000 < 500 else None)
-        if k == frames // 10:
-            early = _resident_mb()
-    return _resident_mb() - early
-
-
-def _resident_mb() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20

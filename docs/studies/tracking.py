@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from bench.common import header, save
-from bench.recordings import Recording, data_folder, read
+from bench.common import data_folder, header, save
 from operators.geometry.boxes3d import velo_to_camera
 from operators.score import ab3dmot as table
 from operators.score import clear, hota, identity, kitti_tracking
@@ -41,6 +40,7 @@ from operators.track.best_offline import BestOffline
 from operators.track.frame import Preset, Seen, Shown
 from operators.write.kitti import as_said, in_picture
 from pipeline.errors import InputError
+from studies.recordings import Recording, read
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CAR = CLASSES.index("Car")

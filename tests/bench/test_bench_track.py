@@ -16,14 +16,14 @@ def small(monkeypatch, tmp_path):
 def test_a_small_run(monkeypatch, capsys):
     monkeypatch.setattr(bench, "_end_to_end", lambda recording: 123.0)
     monkeypatch.setattr(bench, "_thousand", lambda is_known: 4.5)
-    got = bench.main(rounds=1, endless=40)
+    got = bench.main(rounds=1)
     figures = got["figures"]
     assert {row["preset"] for row in got["rows"]} == {"best", "best, no poses", "ab3dmot", "ab3dmot, no poses"}
     assert figures["all.best.fps"] == pytest.approx(figures["generated.best.fps"])
     printed = capsys.readouterr().out
     assert re.search(r"Jetson TX2 +MAXN \| 43\.1\n", printed)
     assert re.search(r"this machine +one core, best \| \d", printed)
-    assert "AB3DMOT as published, by class, on its authors' machine: 97 to 212 frames/s" in printed
+    assert "AB3DMOT as published, on its authors' machine: 97 to 212 frames/s" in printed
     assert "1,000 objects on 200 x 200 m, best, no poses: 4.5 ms" in printed
 
 

@@ -5,13 +5,13 @@ import pytest
 from track_files import line
 
 from bench.common import machine_name
-from bench.recordings import Recording, read
 from operators.score import hota
 from operators.score.kitti_rows import Truth, read_rows
 from operators.streams import Boxes2D, Boxes3D, Calibration
 from operators.track import models
 from pipeline.errors import InputError
 from studies import tracking as bench
+from studies.recordings import Recording, read
 
 STRAIGHT = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 CAMERA = Calibration(np.array([[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0]]), STRAIGHT, np.array([1242, 375], np.int32))

@@ -1,8 +1,7 @@
-"""Sequences of KITTI's tracking layout as arrays, for benches that time or score the tracker alone."""
+"""Sequences of KITTI's tracking layout as arrays, for studies that score the tracker alone."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +20,6 @@ class Recording(NamedTuple):
     poses: np.ndarray  # (K, 4, 4) T_world_velo
     calibration: Calibration
     imu: Imu | None
-
-
-def data_folder() -> Path:
-    """Of the real data, which may be absent: PIPE_DATA, or shared/data beside the repository."""
-    return Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def read(root: Path, name: str) -> Recording:
