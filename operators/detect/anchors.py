@@ -1,9 +1,9 @@
-"""Anchor boxes, and boxes as differences to them.      Source: Yan et al. 2018 (SECOND), sec. 3.2; Lang et al. 2019, sec. 2.2
+"""Anchor boxes, and boxes as residuals against them.      Source: Yan et al. 2018 (SECOND), sec. 3.2; Lang et al. 2019, sec. 2.2
 
 anchors    (A, 7) float32  boxes3d: x y z l w h yaw, geometric centre [m, velodyne frame]; yaw 0 and pi/2
 residuals  (M, 7) float32  dx/d dy/d dz/h log(l/la) log(w/wa) log(h/ha) dyaw; d: the anchor's diagonal seen from above
-bins       (M,) int64      which half turn: 0 for yaw in [pi/4, 5 pi/4), else 1
-A box and its half turn give residuals that the loss (a sine) cannot tell apart; the bin can. All take M = 0.
+bins       (M,) int64      half turn: 0 for yaw in [pi/4, 5 pi/4), else 1
+The loss (a sine) cannot tell a box from the same box turned by pi; the bin can. All functions take M = 0.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from operators.geometry.boxes3d import wrap_angle
 from operators.nets.pointpillars_config import PointPillarsConfig
 
 DIRECTION_OFFSET_RAD = np.pi / 4
-"""The border between the bins lies where few cars point: not along the road."""
+"""Border between the bins. Few cars point there: cars point along the road."""
 
 MAX_LOG_SIZE = 4.0
-"""A box is at most e^4 = 55 times its anchor, or less: an untrained net must not overflow."""
+"""Limit of log(l/la): a box has at most e^4 = 55 times the size of its anchor, so that an untrained net does not overflow."""
 
 
 def anchor_grid(config: PointPillarsConfig) -> np.ndarray:
-    """(A, 7), location by location (row, column), in each the classes of `config`, of each yaw 0 then pi/2."""
+    """(A, 7), sorted by location (row, column), class of `config`, yaw (0, pi/2)."""
     rows, columns = config.head_grid
     stride = config.first_stride
     grid = np.empty((rows, columns, len(config.anchors), 2, 7))
@@ -58,7 +58,7 @@ def decode(residuals: np.ndarray, bins: np.ndarray, anchors: np.ndarray) -> np.n
     out[:, 3:6] = np.exp(np.clip(diff[:, 3:6], -MAX_LOG_SIZE, MAX_LOG_SIZE)) * anchor[:, 3:6]
     yaw = diff[:, 6] + anchor[:, 6]
     half_turns = np.floor((yaw - DIRECTION_OFFSET_RAD) / np.pi)
-    out[:, 6] = yaw - np.pi * half_turns + np.pi * np.asarray(bins)  # to [pi/4, 5 pi/4), then the half the bin says
+    out[:, 6] = yaw - np.pi * half_turns + np.pi * np.asarray(bins)  # into [pi/4, 5 pi/4), then the half turn of the bin
     boxes = out.astype(np.float32)
     boxes[:, 6] = wrap_angle(boxes[:, 6])
     return boxes

@@ -1,12 +1,12 @@
-"""Logits of all anchors -> the boxes worth telling.
+"""Logits of all anchors -> detected boxes.
 
 in   class_logits      (A, C) float32   sigmoid each
      box_residuals     (A, 7) float32   operators/detect/anchors.py
      direction_logits  (A, 2) float32
      anchors           (A, 7) float32
 out  Boxes3D, at most max_boxes, best first; equal scores in the order of classes, then of anchors
-Class by class: score threshold, the best max_candidates, boxes from these alone, rotated NMS seen from above. An anchor may
-speak for several classes. NaN logits are below any threshold. Nothing above the threshold: M = 0.
+For each class: score threshold, the best max_candidates, boxes of these alone, rotated NMS seen from above. One anchor may give
+boxes of several classes. NaN logits are below any threshold. No score above the threshold: M = 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from operators.streams import Boxes3D
 @dataclass(frozen=True, slots=True)
 class DecodeConfig:
     score_threshold: float = 0.1  # probability
-    nms_iou: float = 0.1  # seen from above; of two boxes of a class that overlap more the better stays
+    nms_iou: float = 0.1  # seen from above; of two boxes of a class with a larger overlap the better one stays
     max_candidates: int = 1000  # of each class, before NMS
     max_boxes: int = 300  # of all classes
 
@@ -40,7 +40,7 @@ class DecodeConfig:
 
 
 HeadsAt = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""anchors (n,) int64 -> box residuals (n, 7), direction logits (n, 2): a net may compute them only where they are asked for"""
+"""Indices of anchors (n,) int64 -> box residuals (n, 7), direction logits (n, 2). A net computes them for candidates only."""
 
 
 def decode(
@@ -51,14 +51,14 @@ def decode(
     labels: np.ndarray,
     config: DecodeConfig,
 ) -> Boxes3D:
-    """labels (C,): what each column of class_logits is called in the output; a negative one is left out."""
+    """labels (C,): output label of each column of class_logits; columns with a negative label are left out."""
     return decode_at(class_logits, lambda at: (box_residuals[at], direction_logits[at]), anchors, labels, config)
 
 
 def decode_at(
     class_logits: np.ndarray, heads_at: HeadsAt, anchors: np.ndarray, labels: np.ndarray, config: DecodeConfig
 ) -> Boxes3D:
-    """`decode` with the other two heads asked once, for the candidates of all classes."""
+    """As `decode`; `heads_at` is called once, with the candidates of all classes."""
     least = math.log(config.score_threshold / (1 - config.score_threshold))
     above, column = np.divmod(np.flatnonzero(class_logits > least), len(labels))
     candidates, names = [], []

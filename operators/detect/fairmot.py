@@ -1,11 +1,11 @@
 """Pictures in, boxes with embeddings out: FairMOT, a trained net.      Source: Zhang et al. 2021 (FairMOT)
 
-in   image       IMAGE                any size; scaled into the one the net was trained on
+in   image       IMAGE                any size; scaled to the size that the net was trained on
 out  boxes2d     BOXES2D_PROBABILITY  best first, at most max_boxes, cut to the picture; labels index CLASSES
-     embeddings  EMBEDDINGS           how each of them looks, of unit length, row by row
-State: none.   Nothing found: M = 0.
-Association is track.tracker2d's, preset `fairmot`. Weights and device are checked with the graph, before any process starts;
-torch is loaded by the node alone. No weights are shipped: pipe train fairmot_world.
+     embeddings  EMBEDDINGS           appearance of each box, unit length, one row per box
+State: none.   No object found: M = 0.
+Association: track.tracker2d, preset `fairmot`. `pipe check` checks weights and device; only the running node loads torch.
+No weights are shipped: pipe train fairmot_world.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class FairmotConfig:
 class Fairmot(Operator):
     Config, inputs = FairmotConfig, {"image": IMAGE}
     outputs = {"boxes2d": BOXES2D_PROBABILITY, "embeddings": EMBEDDINGS}
-    trainer = "operators.train.fairmot.trainer:FairmotTrainer"  # of `pipe train`
+    trainer = "operators.train.fairmot.trainer:FairmotTrainer"  # for `pipe train`
 
     @classmethod
     def slot_bytes(cls, config: FairmotConfig) -> dict[str, int]:
-        """Of the embeddings: no net is as wide as the schema allows."""
+        """Embeddings of this net's width; the schema allows wider ones."""
         width = weights.read_config(config.weights, FAIRMOT).embedding
         return {"embeddings": -(-4 * config.max_boxes * width // 64) * 64}
 

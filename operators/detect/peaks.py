@@ -1,6 +1,6 @@
 """Maps of FairMOT's heads -> boxes: peaks of the heatmap, their size and offset.    Source: Zhou et al. 2019 (Objects as points)
 
-A peak is a cell that no cell of its 3x3 neighbourhood exceeds. No other suppression. Torch, on the maps' device.
+A peak is a cell that no cell of its 3x3 neighbourhood exceeds. There is no other suppression. Torch, on the device of the maps.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from operators.nets.fairmot_config import STRIDE
 
 
 class Peaks(NamedTuple):
-    """Of one picture, best first: boxes (N, 4) x1 y1 x2 y2 [px of the net's picture], scores (N,), classes (N,) int64, looks
-    (N, E) of unit length."""
+    """Objects of one picture, best first: boxes (N, 4) x1 y1 x2 y2 [px of the net's picture], scores (N,), classes (N,) int64,
+    looks (N, E): embeddings of unit length."""
 
     boxes: Tensor
     scores: Tensor
@@ -26,7 +26,7 @@ class Peaks(NamedTuple):
 
 
 def peaks(maps: Maps, picture: int, max_boxes: int, min_score: float) -> Peaks:
-    """Of one picture of the batch; at most `max_boxes` of at least `min_score`. No peaks: N = 0."""
+    """picture: index in the batch. At most `max_boxes` peaks with a score of `min_score` or more. No peaks: N = 0."""
     heat = maps.heat[picture].sigmoid()
     tops = functional.max_pool2d(heat[None], 3, 1, 1)[0]
     flat = torch.where(heat == tops, heat, 0.0).flatten()

@@ -1,9 +1,9 @@
 """Pillars in, boxes out: PointPillars, a trained net.      Source: Lang et al. 2019
 
-in   pillars  PILLARS              of the grid the net was trained on (any max_points); another grid is refused
+in   pillars  PILLARS              on the grid that the net was trained on (any max_points); another grid is refused
 out  boxes3d  BOXES3D_PROBABILITY  best first, at most max_boxes; labels index CLASSES
-State: none.   No pillars: the net's answer to an empty scene, M = 0 once trained.
-Weights, classes and device are checked with the graph, before any process starts; torch is loaded by the node alone.
+State: none.   No pillars: the boxes of an empty scene; M = 0 for a trained net.
+`pipe check` checks weights, classes and device; only the running node loads torch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DetectorConfig(DecodeConfig):
 
 class Detector(Operator):
     Config, inputs, outputs = DetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
-    trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"  # of `pipe train`
+    trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"  # for `pipe train`
 
     def open(self) -> None:
         loaded = weights.load(self.config.weights, POINTPILLARS)
@@ -60,7 +60,7 @@ class Detector(Operator):
         return Boxes3D(**self.net.run(pillars._asdict()))
 
     def _check(self, cells: np.ndarray) -> None:
-        """Raises FrameError where the pillars are of another grid than the net's: its answer would be nonsense."""
+        """Raises FrameError where the pillars are not on the net's grid: all boxes would be wrong."""
         facts = self.meta["pillars"]
         for key in ("cell_m", "range_m"):
             needed = getattr(self.grid, key)

@@ -1,4 +1,4 @@
-"""Pictures of any size into the one size a net sees: scaled as a whole, into the top left corner, black behind."""
+"""Pictures of any size -> the input size of a net: same aspect ratio, top left corner, the rest black."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def scale_of(height: int, width: int, size: tuple[int, int]) -> float:
-    """Pixels of the net's picture (width, height) per pixel of the given one."""
+    """Pixels of the net's picture per pixel of the given one; size: width, height of the net's picture."""
     return min(size[0] / width, size[1] / height)
 
 

@@ -1,8 +1,8 @@
-"""FairMOT's net: where objects are and how they look, from one map.        Source: Zhang et al. 2021 (FairMOT), sec. 4
+"""FairMOT's net: positions and embeddings of objects from one feature map.        Source: Zhang et al. 2021 (FairMOT), sec. 4
 
 The heads are the paper's: 3x3 convolution to `head_channels`, ReLU, 1x1 convolution, at a quarter of the picture's size; heatmap
-1 channel per class (the paper has one), size 2, offset 2, re-id 128. The backbone is not: where the paper has DLA-34, pretrained,
-here is one small enough to be trained on a CPU, residual blocks at falling size and their sum at stride 4.
+1 channel per class (the paper has one), size 2, offset 2, re-id 128. The backbone differs: the paper's pretrained DLA-34
+is replaced by one that a CPU can train, residual blocks with growing strides, summed at stride 4.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch.nn import functional
 
 from operators.nets.fairmot_config import FairmotNetConfig
 
-RARE = 0.01  # what the heatmap says everywhere before it learns: objects are rare (Lin et al. 2017)
+RARE = 0.01  # score of every cell before training: objects are rare (Lin et al. 2017)
 
 
 class Maps(NamedTuple):
-    """heat (B, C, h, w) logits; size (B, 2, h, w) width, height, offset (B, 2, h, w) x, y, both in cells; looks (B, E, h, w)"""
+    """heat (B, C, h, w) logits; size (B, 2, h, w) width, height, offset (B, 2, h, w) x, y, both in cells; looks (B, E, h, w)
+    embeddings"""
 
     heat: Tensor
     size: Tensor
@@ -84,7 +85,7 @@ class Fairmot(nn.Module):
 
 
 class Identities(nn.Module):
-    """Who is it? Only of the training: one class per identity."""
+    """Classifier of identities, for training only: one class per identity."""
 
     def __init__(self, embedding: int, num_identities: int) -> None:
         super().__init__()

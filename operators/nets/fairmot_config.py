@@ -1,4 +1,4 @@
-"""Which FairMOT net: its config, without torch, so that a graph is checked in milliseconds."""
+"""Config of the FairMOT net. Imports no torch, so that `pipe check` takes milliseconds."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ STRIDE = 4
 @dataclass(frozen=True, slots=True)
 class FairmotNetConfig:
     class_names: tuple[str, ...] = ("Pedestrian",)  # a heatmap each
-    image_size: tuple[int, int] = (1088, 608)  # width, height the net sees; pictures are scaled into it
+    image_size: tuple[int, int] = (1088, 608)  # width, height of the input; pictures are scaled to it
     stage_channels: tuple[int, ...] = (32, 64, 128, 256)  # of the backbone at strides 4, 8, 16, ..
-    feature_channels: int = 64  # of the map at stride 4 that the heads look at
+    feature_channels: int = 64  # of the map at stride 4, the input of the heads
     head_channels: int = 256
     embedding: int = 128
 

@@ -8,11 +8,11 @@ starts at a probability of 0.01 (Lin et al. 2017, RetinaNet).
 in   pillars         (P, K, 4) float32  x y z [m, velodyne frame], intensity 0..1; zero beyond `counts`
      counts          (P,) int           points of each pillar, 1..K
      cells           (P, 2) int         row (y), column (x), within config.grid
-     batch_index     (P,) int           which scan of the batch each pillar is of; None: all of scan 0
+     batch_index     (P,) int           scan of each pillar within the batch; None: all pillars are of scan 0
 out  class_logits    (B, A, C)          of `config.class_names`; sigmoid each
      box_residuals   (B, A, 7)          x y z l w h yaw against the anchor, operators/detect/anchors.py
-     direction_logits(B, A, 2)          which half turn
-Anchors count location by location: A = ((row * columns + column) * classes + class) * 2 + rotation over
+     direction_logits(B, A, 2)          half turn
+Order of the anchors: A = ((row * columns + column) * classes + class) * 2 + rotation over
 `config.head_grid`, as `anchor_grid` does. P = 0: an empty scene's logits.
 """
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from operators.nets.pointpillars_config import PointPillarsConfig
 
 FIRST_PROBABILITY = 0.01
-"""Of every class at every anchor before any training: else the many empty anchors drown the loss."""
+"""Score of every class at every anchor before training; with a higher one the empty anchors would dominate the loss."""
 
 
 class Heads(NamedTuple):
@@ -37,7 +37,7 @@ class Heads(NamedTuple):
 
 
 def decorate(pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillarsConfig) -> tuple[Tensor, Tensor]:
-    """-> features (N, 9), pillar (N,) int64: the kept points of all pillars in order, and the pillar each is of.
+    """-> features (N, 9), pillar (N,) int64: the kept points of all pillars in order, and the pillar of each point.
 
     x y z r, offsets to the mean of the pillar's points (3), offsets to the pillar's centre in x and y (2).
     """
@@ -55,11 +55,11 @@ def decorate(pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillar
 def convolve_pillars(
     features: Tensor, cells: Tensor, scan: Tensor | None, weight: Tensor, stride: int, shape: tuple[int, int, int]
 ) -> Tensor:
-    """A 3x3 convolution, padding 1, of a canvas that has these pillars and is zero elsewhere, without the canvas.
+    """3x3 convolution, padding 1, of a canvas that is zero outside of these pillars, without making the canvas.
 
     features (P, F), cells (P, 2), scan (P,) or None, weight (C, F, 3, 3), shape B, rows, columns of the output
-    -> (B, C, rows, columns), channels last in memory. Nine tenths of a canvas are zeros: here each tap visits the pillars from
-    which it reaches an output, each output at most once, so that the sum has one order on every device.
+    -> (B, C, rows, columns), channels last in memory. Nine tenths of a canvas are zeros. Each tap visits only pillars that
+    reach an output, and each output at most once, so the order of the sum is the same on every device.
     """
     batch, rows, columns = shape
     out = features.new_zeros((batch * rows * columns, len(weight)))
@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
 class UpNorm(nn.Module):
     """Transposed convolution whose kernel is its stride, batch norm, ReLU.
 
-    Such a convolution is a matrix product that makes s x s locations of each; they are left in that order:
+    Such a convolution is a matrix product: s x s locations from each location. They stay in that order:
     (B, C, rows, columns) -> (B, rows, columns, s * s, U)
     """
 
@@ -106,7 +106,7 @@ class UpNorm(nn.Module):
         batch, channels, rows, columns = x.shape
         locations = x.permute(0, 2, 3, 1) @ self.conv.weight.permute(0, 2, 3, 1).reshape(channels, -1)
         locations = locations.view(batch, rows, -1, self.conv.out_channels)  # (B, rows, columns * s * s, U)
-        normed = torch.relu(self.norm(locations.permute(0, 3, 1, 2)))  # batch norm minds no order
+        normed = torch.relu(self.norm(locations.permute(0, 3, 1, 2)))  # the order does not matter to batch norm
         return normed.permute(0, 2, 3, 1).reshape(batch, rows, columns, -1, self.conv.out_channels)
 
 
@@ -141,7 +141,7 @@ class PointPillars(nn.Module):
         rows, columns = config.head_grid
         blocks: Any = self.blocks
         first = blocks[0][0]
-        with torch.autocast(pillars.device.type, enabled=False):  # half precision holds no centimetres at 70 m
+        with torch.autocast(pillars.device.type, enabled=False):  # half precision cannot hold centimetres at 70 m
             features = self.pillar_features(pillars.float(), counts, cells)  # (P, F)
             shape = (batch_size, rows, columns)
             x = convolve_pillars(features, cells, batch_index, first.conv.weight, config.first_stride, shape)
@@ -157,7 +157,7 @@ class PointPillars(nn.Module):
             level = up(x)  # (B, rows / s, columns / s, s * s, U)
             width, s = config.up_channels[b], 1 << b
             part = (level @ weights[:, start : start + width].T).view(batch_size, rows // s, columns // s, s, s, -1)
-            # a 1x1 convolution of concatenated levels is the sum of one of each; only its results are moved to their places
+            # a 1x1 convolution of concatenated levels is a sum over levels; only its results are put in the order of locations
             total = total + part.transpose(2, 3).reshape(batch_size, rows, columns, -1)
             start += width
         sizes = [head.out_channels for head in heads]

@@ -1,6 +1,6 @@
-"""What a PointPillars is, without torch: `pipe check`, the anchors and the weight files' headers need no more.
+"""Config of the PointPillars net and the shapes of its tensors. Imports no torch: `pipe check` and anchors need none.
 
-Source: Lang et al. 2019 (PointPillars); the layout of its released configs, with every width and cell a field.
+Source: Lang et al. 2019 (PointPillars); fields as in its released configs.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ class PointPillarsConfig:
 
 
 def tensor_shapes(config: PointPillarsConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every parameter and statistic of the net, in its order: what a weight file must hold.
+    """Name -> shape of every parameter and statistic of the net, in its order: the content of a weight file.
 
-    The counters of batch norm (num_batches_tracked) are no weights. A test holds this against the net's state_dict.
+    The counters of batch norm (num_batches_tracked) are left out. A test compares this with the net's state_dict.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 

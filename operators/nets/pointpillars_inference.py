@@ -1,10 +1,10 @@
-"""PointPillars for one scan at a time: the function of pointpillars.py in eval mode, done with less work.
+"""PointPillars for one scan at a time: same function as pointpillars.py in eval mode, less work.
 
 1. Batch norm is folded into the layer before it; ReLU works in place.
-2. Class logits come first. Boxes and directions are computed at the anchors asked for (`boxes`), once the scores are known.
+2. `forward` computes class logits only. `boxes` computes boxes and directions of chosen anchors, once the scores are known.
 
 in   as PointPillars, one scan
-out  class_logits (A, C) float32; levels: what `boxes` needs
+out  class_logits (A, C) float32; levels: features, the input of `boxes`
 Pillars and first convolution are float32 in every precision: the input holds metres.
 """
 
@@ -19,7 +19,7 @@ from operators.nets.pointpillars import ConvNorm, PointPillars, convolve_pillars
 
 
 class InferencePointPillars(nn.Module):
-    """Made of a net, which stays as it is; `dtype` is that of the other convolutions and of the heads."""
+    """Made from a trained net, which is not changed; dtype: of all convolutions but the first, and of the heads."""
 
     first_weight: Tensor
     first_bias: Tensor
@@ -109,7 +109,7 @@ class InferencePointPillars(nn.Module):
 
 
 def _gain_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
-    """What batch norm does in eval mode: x * gain + shift."""
+    """Batch norm in eval mode is x * gain + shift."""
     gain = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
     return gain, norm.bias.detach() - norm.running_mean * gain
 

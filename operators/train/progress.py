@@ -1,4 +1,4 @@
-"""How far a long job is: a bar with the time left on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress of a training: a bar with the time left on a terminal, else a plain line every ten seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LINE_S = 10.0
 
 
 class Progress:
-    """Counts from `first` to `total`; `quiet` shows nothing but what `say` is told to say loudly."""
+    """Counts from `first` to `total`; `quiet` shows nothing."""
 
     def __init__(self, title: str, first: int, total: int, quiet: bool) -> None:
         self._title, self._first, self._total, self._quiet = title, first, total, quiet

@@ -1,7 +1,7 @@
-"""Scenes to learn from, out of any driver with the ports points and truth.
+"""Training scenes from any driver with the ports points and truth.
 
-A reading's number is the position in the stream: reading p of a source of n is frame p mod n, shuffled anew every round where
-asked for. Opening at p goes on exactly where a stream that came to p would.
+A position counts readings: reading p of a source of n frames is frame p mod n, in a new random order each round if `shuffle` is
+set. A stream opened at p gives the same scenes as a stream that has read up to p.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class DataConfig:
 
     driver: str
     config: dict[str, Any] = field(default_factory=dict)
-    camera_view: float | None = None  # share of scenes cut to what the camera sees; None: 1 where only that is labelled, else 0
-    shuffle: bool | None = None  # in another order every round; None: where the driver reads files (KITTI)
+    camera_view: float | None = None  # share of scenes cut to the camera's view; None: 1 where only the view is labelled, else 0
+    shuffle: bool | None = None  # another order every round; None: for drivers that read files (KITTI)
     min_points: dict[str, int] = field(default_factory=dict)  # boxes with fewer are ignored, neither object nor background
 
     def __post_init__(self) -> None:
@@ -48,8 +48,8 @@ class ValidConfig(DataConfig):
 
 @dataclass(slots=True)
 class Scene:
-    """points (N, 4) float32; boxes3d (M, 7) float64; classes (M,) int32 of the model or IGNORED; regions2d (K, 4) [px]: what
-    nobody labelled, as seen by the camera; position of its reading."""
+    """points (N, 4) float32; boxes3d (M, 7) float64; classes (M,) int32 of the model or IGNORED; regions2d (K, 4) [px]:
+    unlabelled regions of the picture; position: of its reading."""
 
     points: np.ndarray
     boxes3d: np.ndarray
@@ -69,12 +69,12 @@ def class_table(names: Sequence[str], classes: Mapping[str, list[str]]) -> np.nd
 
 
 def min_points(data: DataConfig, names: Sequence[str]) -> np.ndarray:
-    """(C,) how many points a box of each class needs to be an object."""
+    """(C,) fewest points of a box of each class; boxes with fewer are ignored."""
     return np.array([data.min_points.get(name, _MIN_POINTS) for name in names])
 
 
 class Scenes:
-    """`read()` gives scene after scene without end; `position` is the next reading's number."""
+    """Endless scenes by `read()`; `position` is that of the next reading."""
 
     def __init__(self, source: type[Source], config: Any, data: DataConfig, table: np.ndarray, seed: int) -> None:
         """table: see `class_table`"""
@@ -107,7 +107,7 @@ class Scenes:
             self._reader = None
 
     def read(self) -> Scene:
-        """The next scene; readings without points or truth are passed over. Raises InputError where there is none at all."""
+        """The next scene; readings without points or truth are skipped. Raises InputError where no reading has both."""
         for _ in range((self._frames or 1000) + 1):
             position = self.position
             reading = self._reading()
@@ -127,7 +127,7 @@ class Scenes:
                 self._at = frame + 1
                 self.position += 1
                 return reading
-            if self._frames is None and frame > 0:  # an unknown length has become known
+            if self._frames is None and frame > 0:  # the end of a source of unknown length
                 self._frames = frame
             self._at = -1
         raise InputError(f"{self._who}: frame {frame} could not be read again; it ended before the {self._frames} it told of")
@@ -154,7 +154,7 @@ class Scenes:
             self._calibrations = [(s.from_ns, s.value) for s in statics]
 
     def _calibration(self, stamp_ns: int) -> Calibration | None:
-        """The latest of them that was valid at that time."""
+        """The latest calibration that is valid at that time."""
         known = None
         for since, value in self._calibrations:
             if known is None or since <= stamp_ns:
@@ -179,9 +179,9 @@ class Scenes:
 
 
 def in_view(points: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """(N,) bool: which points the camera sees (the rule that KITTI's reduced scans are cut by)."""
+    """(N,) bool: the points that the camera sees, by the rule of KITTI's reduced scans."""
     forward = (calibration.P_cam @ calibration.T_cam_velo)[2]
-    seen = points[:, :3].astype(np.float64) @ forward[:3] + forward[3] >= 0  # half of them need no more
+    seen = points[:, :3].astype(np.float64) @ forward[:3] + forward[3] >= 0  # half of the points lie behind the camera
     uv, _ = project_points(points[seen, :3], calibration.P_cam, calibration.T_cam_velo)
     width, height = calibration.image_size
     seen[seen] = (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)

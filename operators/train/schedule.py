@@ -7,12 +7,12 @@ import math
 import torch
 from torch import nn
 
-_RISE, _FIRST, _LAST = 0.3, 0.1, 1e-3  # one cycle: share of rising steps; first and last rate as parts of the highest
-_WARM = 100  # steps of rising before cosine and constant
+_RISE, _FIRST, _LAST = 0.3, 0.1, 1e-3  # onecycle: share of steps with a rising rate; first and last rate as shares of the highest
+_WARM = 100  # steps with a rising rate at the start of cosine and constant
 
 
 def rate(kind: str, step: int, steps: int, highest: float) -> float:
-    """Of step 0 .. steps - 1.     onecycle: Smith 2018; cosine: Loshchilov and Hutter 2017"""
+    """Rate of a step, 0 .. steps - 1.     onecycle: Smith 2018; cosine: Loshchilov and Hutter 2017"""
     if kind == "onecycle":
         rise = max(_RISE * steps, 1.0)
         if step < rise:
@@ -29,7 +29,7 @@ def _between(start: float, end: float, share: float) -> float:
 
 @torch.no_grad()
 def follow(average: nn.Module, net: nn.Module, decay: float, step: int) -> None:
-    """average = d average + (1 - d) net, of all weights and batch statistics; d grows to `decay` with the steps done."""
+    """average = d average + (1 - d) net, for all weights and batch statistics; d grows to `decay` with the step."""
     d = min(decay, (1 + step) / (10 + step))
     mine, theirs = average.state_dict(), net.state_dict()
     floats = [name for name, tensor in mine.items() if tensor.is_floating_point()]

@@ -1,7 +1,7 @@
-"""Video to learn from, out of any driver with the ports image and truth: read once, kept at the net's size.
+"""Training video from any driver with the ports image and truth: read once, kept at the net's size.
 
-An identity is an object of a sequence: (sequence, track id). Batches are drawn at random from all frames, so that their order
-says nothing; which frames are in batch b follows from seed, config and b alone.
+An identity is an object of a sequence: (sequence, track id). Batches are drawn at random from all frames. The frames of batch b
+follow from seed, config and b alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Frame(NamedTuple):
 
 
 class Clips:
-    """All frames of a source. `num_identities` counts those of objects that are learned."""
+    """All frames of a source. `num_identities` counts the objects that are not ignored."""
 
     def __init__(self, source: type[Source], source_config: Any, video: VideoConfig, config: FairmotTrainConfig) -> None:
         for port in ("image", "truth"):
@@ -92,7 +92,7 @@ class Clips:
 
 
 def visible_share(boxes: np.ndarray, nearness: np.ndarray) -> np.ndarray:
-    """(M, 4) whole pixels and up, (M,) -> (M,): how much of each box no box of a nearer object covers, on a grid of 16 x 16."""
+    """Boxes (M, 4) of positive size, nearness (M,) -> (M,): share of each box that no nearer box covers, on a grid of 16 x 16."""
     share = np.ones(len(boxes))
     steps = (np.arange(16) + 0.5) / 16
     for m, (x1, y1, x2, y2) in enumerate(boxes):
@@ -105,7 +105,8 @@ def visible_share(boxes: np.ndarray, nearness: np.ndarray) -> np.ndarray:
 
 
 class Batch(NamedTuple):
-    """images (B, H, W, 3) uint8; where (N, 3) int64 [picture, row, column]; the rest as Targets, stacked or one after another"""
+    """images (B, H, W, 3) uint8; where (N, 3) int64 [picture, row, column]; the other fields as in Targets, stacked or
+    concatenated"""
 
     images: np.ndarray
     heat: np.ndarray
@@ -132,7 +133,7 @@ def batch(clips: Clips, config: FairmotTrainConfig, number: int) -> Batch:
 
 
 def flipped(image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right; pixel centres lie at whole numbers."""
+    """Left and right swapped; pixel centres have integer coordinates."""
     last = image.shape[1] - 1
     return image[:, ::-1], np.stack([last - boxes[:, 2], boxes[:, 1], last - boxes[:, 0], boxes[:, 3]], 1)
 

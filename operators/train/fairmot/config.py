@@ -13,14 +13,14 @@ from pipeline.settings import suggest
 
 @dataclass(frozen=True, slots=True)
 class VideoConfig:
-    """A driver with the ports image and truth. Truth that is not asked for below is neither object nor background."""
+    """A driver with the ports image and truth. Truth beyond these limits is ignored: neither object nor background."""
 
     driver: str
     config: dict[str, Any] = field(default_factory=dict)
     min_height_px: float = 8.0  # of a box, in the net's picture
     max_occluded: int = 1
     max_truncated: float = 0.5
-    min_visible: float = 0.3  # of a box, not behind boxes of other truth that is nearer
+    min_visible: float = 0.3  # share of a box that no nearer box covers
 
     def __post_init__(self) -> None:
         for key in ("max_truncated", "min_visible"):
@@ -36,14 +36,14 @@ class FairmotTrainConfig:
     valid: VideoConfig | None = None
     classes: dict[str, list[str]] = field(default_factory=lambda: {"Pedestrian": ["Pedestrian"]})  # of the model -> of the data
     model: FairmotNetConfig = field(default_factory=FairmotNetConfig)
-    flip: float = 0.5  # probability, left and right; an identity looks the same from the other side
-    brightness: float = 0.2  # up to so much more or less, as a share
+    flip: float = 0.5  # probability, left and right; a flipped object keeps its identity
+    brightness: float = 0.2  # largest change, as a share
     batch: int = 4
-    lr: float = 1e-3  # the highest of the schedule
+    lr: float = 1e-3  # highest rate of the schedule
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     weight_decay: float = 0.01
-    clip: float = 10.0  # longest gradient
-    ema: float = 0.99  # of the weights that are validated and exported; 0: the last ones
+    clip: float = 10.0  # largest norm of the gradient
+    ema: float = 0.99  # decay of the averaged weights, which are validated and exported; 0: no average
     seed: int = 0
     threads: int = 2
     device: Literal["cpu", "cuda"] = "cpu"

@@ -15,12 +15,12 @@ from operators.nets.fairmot import Maps, at_places
 
 _EASY, _NEAR = 2, 4  # alpha, beta of the focal loss
 SIZE_WEIGHT = 0.1
-_FIRST_DETECTION, _FIRST_IDENTITY = -1.85, -1.05  # the weights begin there
+_FIRST_DETECTION, _FIRST_IDENTITY = -1.85, -1.05  # initial weights
 
 
 class Wanted(NamedTuple):
-    """What the maps of a batch are to say: as Targets, but where (N, 3) int64 [picture, row, column]; heat (B, C, h, w), counts
-    (B, h, w) bool, size, offset (N, 2) [cells], identities (N,) int64, -1 = does not count."""
+    """Targets of a batch: as Targets, but where (N, 3) int64 [picture, row, column]; heat (B, C, h, w), counts
+    (B, h, w) bool, size, offset (N, 2) [cells], identities (N,) int64, -1 = unknown."""
 
     heat: Tensor
     counts: Tensor
@@ -39,7 +39,7 @@ class Losses(NamedTuple):
 
 
 class Weighting(nn.Module):
-    """How much detection and identity count, learned: 1/2 (exp(-w1) L_det + exp(-w2) L_id + w1 + w2)."""
+    """Learned weights of detection and identity: 1/2 (exp(-w1) L_det + exp(-w2) L_id + w1 + w2)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Weighting(nn.Module):
 
 
 def focal(logits: Tensor, heat: Tensor, counts: Tensor) -> Tensor:
-    """logits, heat (B, C, h, w), counts (B, h, w) bool. Without objects: the background's part alone."""
+    """logits, heat (B, C, h, w), counts (B, h, w) bool. Without objects: the loss of the background."""
     p = logits.sigmoid()
     is_centre = heat == 1
     right = -functional.logsigmoid(logits) * (1 - p) ** _EASY
@@ -61,7 +61,7 @@ def focal(logits: Tensor, heat: Tensor, counts: Tensor) -> Tensor:
 
 
 def fairmot_loss(maps: Maps, wanted: Wanted, classify: nn.Module, weighting: Weighting) -> Losses:
-    """Every part is 0 where nothing is there to be judged."""
+    """A loss is 0 where the batch has no objects for it."""
     num = max(len(wanted.where), 1)
     of_heat = focal(maps.heat, wanted.heat, wanted.counts)
     of_size = (at_places(maps.size, wanted.where) - wanted.size).abs().sum() / num

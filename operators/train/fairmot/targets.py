@@ -1,4 +1,4 @@
-"""What the heads are to say about a picture: Gaussians on the heatmap, sizes and offsets at the centres.
+"""Targets of the heads for one picture: Gaussians on the heatmap, sizes and offsets at the centres.
 
 Source: Zhou et al. 2019 (Objects as points), sec. 3; radius: Law and Deng 2018 (CornerNet).
 """
@@ -16,8 +16,8 @@ IGNORED = -1
 
 
 class Targets(NamedTuple):
-    """Of one picture. heat (C, h, w) float32 0..1; counts (h, w) bool: where the heatmap is judged; where (N, 2) int64 row,
-    column of the centres; size, offset (N, 2) float32 [cells]; identities (N,) int64, -1 = nobody knows"""
+    """One picture. heat (C, h, w) float32 0..1; counts (h, w) bool: cells that count in the loss; where (N, 2) int64 row,
+    column of the centres; size, offset (N, 2) float32 [cells]; identities (N,) int64, -1 = unknown"""
 
     heat: np.ndarray
     counts: np.ndarray
@@ -28,7 +28,7 @@ class Targets(NamedTuple):
 
 
 def radius(width: float, height: float) -> float:
-    """Cells by which both corners may be off, all to the same side, before a box overlaps the right one by less than 0.7."""
+    """Largest shift of the corners [cells] for which a box still overlaps the true one by 0.7."""
     total, area, least = width + height, width * height, _MIN_OVERLAP
     shifted = (total - np.sqrt(total**2 - 4 * area * (1 - least) / (1 + least))) / 2
     inside = (2 * total - np.sqrt((2 * total) ** 2 - 16 * (1 - least) * area)) / 8
@@ -68,7 +68,7 @@ def targets(boxes: np.ndarray, classes: np.ndarray, identities: np.ndarray, grid
 
 
 def _splat(heat: np.ndarray, row: int, column: int, reach: float) -> None:
-    """A Gaussian of which three deviations are `reach`, at least one cell; the larger value stays where two overlap."""
+    """Add a Gaussian with three standard deviations equal to `reach`; where two overlap, the larger value stays."""
     steps = int(reach)
     sigma = (2 * steps + 1) / 6
     r = np.arange(max(row - steps, 0), min(row + steps + 1, heat.shape[0]))

@@ -1,7 +1,7 @@
-"""How well the net finds objects in video it does not learn from, and how well track.tracker2d follows what it finds.
+"""Scores on video that is not trained on: of the net's detections, and of track.tracker2d on them.
 
-AP50: area under the precision made monotone over recall, at IoU 0.5, all classes together; MOTA, IDF1 and switches as
-`pipe eval mot` counts them. What was ignored in the truth is not missed, and what lies mostly in it is not wrong.
+AP50: area under the monotone precision-recall curve at IoU 0.5, all classes together. MOTA, IDF1, switches: as `pipe eval mot`.
+Ignored truth is not missed, and a detection mostly inside of it does not count.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Score(NamedTuple):
 
 
 def judge(frames: Sequence[Frame], detect: Callable[[np.ndarray], Peaks], by_looks: bool = True) -> Score:
-    """by_looks: the tracker sees the embeddings; false: it goes by overlap alone."""
+    """by_looks: the tracker uses the embeddings; False: overlap alone."""
     tracks = Tracks(FairmotConfig(), 1)
     scores, right, objects = [], [], 0
     truth, tracked, aside = [], [], []
@@ -59,7 +59,7 @@ def judge(frames: Sequence[Frame], detect: Callable[[np.ndarray], Peaks], by_loo
 
 
 def _matched(boxes: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-    """boxes (D, 4), best first -> which are right, which count at all."""
+    """boxes (D, 4), best first -> correct (D,) bool, counted (D,) bool."""
     overlap = np.zeros((len(boxes), len(frame.boxes)))
     iou_2d(boxes, frame.boxes, overlap)
     hits, counts, free = np.zeros(len(boxes), bool), np.ones(len(boxes), bool), frame.classes != IGNORED

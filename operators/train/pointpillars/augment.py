@@ -1,6 +1,6 @@
-"""Make a scene another scene: flip, turn, scale, paste, and what another sensor would have seen.
+"""Augment a scene: flip, turn, scale, paste, drop points, change intensities.
 
-Source: Lang et al. 2019, sec. 3.2; Yan et al. 2018 (SECOND), sec. 3.2 for pasting. All numbers come from (seed, position).
+Source: Lang et al. 2019, sec. 3.2; Yan et al. 2018 (SECOND), sec. 3.2 for pasting. Random numbers: from (seed, position).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from operators.kernels.iou import iou_3d
 from operators.train.pointpillars.config import AugmentConfig, PasteConfig
 from operators.train.scenes import IGNORED, Scene
 
-_GROUND_RADIUS_M, _GROUND_SHARE = 1.5, 0.1  # the ground under a pasted object: a low point around its place
-_GROUND_BELOW_M = 0.6  # of its old place: an object is not moved further up or down than this
-_EDGE_M = 3.0  # around the range: what an object at its border still needs
+_GROUND_RADIUS_M, _GROUND_SHARE = 1.5, 0.1  # ground under a pasted object: this quantile of the heights around it
+_GROUND_BELOW_M = 0.6  # largest vertical move of a pasted object
+_EDGE_M = 3.0  # margin around the range, for objects at its border
 _GAP_M = 0.2  # between pasted objects and all others
 
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """One object: its points and box where it was seen; its class."""
+    """One object at its original place: points, box, class."""
 
     points: np.ndarray
     box: np.ndarray
@@ -33,7 +33,7 @@ class CutOut:
 
 
 class Bank:
-    """The objects of the last `span` readings, class by class: what is in it follows from the position in the stream alone."""
+    """Objects of the last `span` readings, by class. Its content follows from the position in the stream alone."""
 
     def __init__(self, span: int, min_points: int) -> None:
         self._span, self._min_points = span, min_points
@@ -49,7 +49,7 @@ class Bank:
         self._scenes.append((scene.position, found))
 
     def before(self, position: int, cls: int) -> list[CutOut]:
-        """What a scene of this position may be given."""
+        """Objects that a scene of this position may be given."""
         while self._scenes and self._scenes[0][0] < position - self._span:
             self._scenes.popleft()
         return [cut_out for _, scene in self._scenes for cut_out in scene if cut_out.cls == cls]
@@ -72,13 +72,13 @@ def augment(
 ) -> tuple[Scene, np.ndarray]:
     """-> the new scene, points only within range_m from above; T (4, 4): p_new = T @ p_old of everything in the scene."""
     T = draw_motion(config, random)
-    scene = replace(scene, points=within(scene.points, T, range_m))  # first: of a whole turn a third is left to work on
+    scene = replace(scene, points=within(scene.points, T, range_m))  # first: a third of a full turn is left
     scene = move(paste(scene, bank, config.paste, names, random), T)
     return replace(scene, points=degrade(scene.points, config, random)), T
 
 
 def within(points: np.ndarray, T: np.ndarray, range_m: tuple[float, ...]) -> np.ndarray:
-    """The points that T moves into x0 .. x1, y0 .. y1, and _EDGE_M around it."""
+    """The points that T moves into x0 .. x1, y0 .. y1, or at most _EDGE_M outside."""
     x0, y0, _, x1, y1, _ = range_m
     a, b, c, d = (np.float32(v) for v in (T[0, 0], T[0, 1], T[1, 0], T[1, 1]))
     x, y = points[:, 0], points[:, 1]
@@ -99,7 +99,7 @@ def draw_motion(config: AugmentConfig, random: np.random.Generator) -> np.ndarra
 
 
 def move(scene: Scene, T: np.ndarray) -> Scene:
-    """Points and boxes under a motion of `draw_motion`'s kind."""
+    """Points and boxes moved by T, as `draw_motion` makes it."""
     columns = np.eye(4, dtype=np.float32)  # x y z and, unchanged, the intensity
     columns[:3, :3] = T[:3, :3].T
     points = scene.points @ columns + np.append(T[:3, 3], 0).astype(np.float32)
@@ -112,7 +112,7 @@ def move(scene: Scene, T: np.ndarray) -> Scene:
 
 
 def paste(scene: Scene, bank: Bank, config: PasteConfig, names: tuple[str, ...], random: np.random.Generator) -> Scene:
-    """Fill up each class to its count, with objects at the distance they were seen at, where there is ground and room."""
+    """Add objects of each class up to its count, at their original distance, where there is ground and room."""
     points, boxes, classes = [scene.points], scene.boxes3d, scene.classes
     for name, count in config.counts.items():
         cls = names.index(name)
@@ -129,12 +129,12 @@ def paste(scene: Scene, bank: Bank, config: PasteConfig, names: tuple[str, ...],
     if not num:
         return scene
     owner, _ = points_in_boxes(scene.points, boxes[-num:])
-    points[0] = scene.points[owner < 0]  # what was at the place of a pasted object
+    points[0] = scene.points[owner < 0]  # points inside a pasted object are removed
     return replace(scene, points=np.concatenate(points), boxes3d=boxes, classes=classes)
 
 
 def _placed(cut_out: CutOut, points: np.ndarray, boxes: np.ndarray, turn_rad: float) -> CutOut | None:
-    """Turned about the sensor and stood on the ground there; None where it would touch something or there is no ground."""
+    """The object turned about the sensor and put on the ground; None where it touches another one or there is no ground."""
     R = rotation_z(turn_rad)
     box = cut_out.box.copy()
     box[:3] = R @ box[:3]
@@ -154,7 +154,7 @@ def _placed(cut_out: CutOut, points: np.ndarray, boxes: np.ndarray, turn_rad: fl
 
 
 def overlap_from_above(boxes_a: np.ndarray, boxes_b: np.ndarray, gap_m: float = 0.0) -> np.ndarray:
-    """(D, T) float64: IoU of the footprints, those of a wider by `gap_m` on every side."""
+    """(D, T) float64: IoU of the footprints; those of boxes_a are wider by `gap_m` on every side."""
     a, b = np.array(boxes_a, np.float64), np.array(boxes_b, np.float64)
     a[:, 3:5] += 2 * gap_m
     a[:, 2], b[:, 2], a[:, 5], b[:, 5] = 0.0, 0.0, 1.0, 1.0

@@ -1,7 +1,7 @@
-"""Batches of pillars and targets, made ahead by a thread while the net computes.
+"""Batches of pillars and targets.
 
-What is in batch b follows from the seed, the config and b alone: objects to paste come from the scenes before it, so that
-starting at any batch first reads those.
+Batch b follows from the seed, the config and b alone. Pasted objects come from the scenes before it, so a stream reads those
+scenes first, at whatever batch it starts.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _AUGMENT = 103  # key of the random numbers
 
 class Batch(NamedTuple):
     """B scenes in one: pillars (P, K, 4), counts (P,), cells (P, 2), scan (P,) int64; labels (B, A), at (Q,) int64 into B * A,
-    residuals (Q, 7), bins (Q,). position: of the stream behind it. read_ms: reading the scenes; make_ms: all the rest, of which
-    assign_ms: the targets."""
+    residuals (Q, 7), bins (Q,). position: in the stream, after this batch. Times: read_ms of the scenes, make_ms of
+    the rest, assign_ms of the targets (a part of make_ms)."""
 
     pillars: np.ndarray
     counts: np.ndarray
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
 
 
 class Pillarizer:
-    """Points -> pillars of one net's grid, as lidar.voxelize makes them."""
+    """Points -> pillars on the grid of one net, as lidar.voxelize makes them."""
 
     def __init__(self, config: PointPillarsConfig) -> None:
         self._bounds = np.array(config.range_m, np.float64)
@@ -56,7 +56,7 @@ class Pillarizer:
         self._overflow = np.zeros(4, np.int64)
 
     def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """-> pillars, counts, cells: views that the next call overwrites."""
+        """-> pillars, counts, cells: views; the next call overwrites them."""
         points = np.ascontiguousarray(points, np.float32)
         num = voxelize_kernel(
             points, self._bounds, self._cell, self._lookup, self._pillars, self._cells, self._counts, self._overflow
@@ -76,7 +76,7 @@ class Batches:
         self._pillarize, self._assign = Pillarizer(config.model), Assigner(config.model)
 
     def stream(self, start: int) -> Iterator[Batch]:
-        """Endless, from a position in the stream of readings: 0, or where an earlier batch ended."""
+        """Endless. start: a position in the stream of readings, 0 or the position of an earlier batch."""
         config = self._config
         paste = config.augment.paste
         bank = Bank(paste.scenes, paste.min_points)

@@ -15,25 +15,25 @@ from pipeline.settings import suggest
 
 @dataclass(frozen=True, slots=True)
 class PasteConfig:
-    """Objects of earlier scenes put into this one, on its ground, where they were seen."""
+    """Objects of earlier scenes, pasted on the ground of this one at their original distance."""
 
-    counts: dict[str, int] = field(default_factory=dict)  # class -> fill up to so many in a scene
-    scenes: int = 64  # how many scenes back they come from
+    counts: dict[str, int] = field(default_factory=dict)  # class -> number of objects in a scene after pasting
+    scenes: int = 64  # number of earlier scenes that objects come from
     min_points: int = 10
-    turn_rad: float = 0.0  # turned about the sensor by up to so much
+    turn_rad: float = 0.0  # largest turn about the sensor
 
 
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
     flip: float = 0.5  # probability, left and right
-    rotate_rad: float = 0.785  # up to so much about the sensor
+    rotate_rad: float = 0.785  # largest turn about the sensor
     scale: tuple[float, float] = (0.95, 1.05)
-    raise_m: float = 0.0  # up or down by at most so much
+    raise_m: float = 0.0  # largest move up or down
     paste: PasteConfig = field(default_factory=PasteConfig)
     intensity_gain: tuple[float, float] = (1.0, 1.0)
     intensity_noise: float = 0.0  # standard deviation per point
-    intensity_drop: float = 0.0  # probability that a scene has none (all 0)
-    point_drop: float = 0.0  # up to this share of the points
+    intensity_drop: float = 0.0  # probability that all intensities of a scene are 0
+    point_drop: float = 0.0  # largest share of dropped points
 
     def __post_init__(self) -> None:
         for key in ("flip", "intensity_drop", "point_drop"):
@@ -57,14 +57,14 @@ class TrainConfig:
     model: PointPillarsConfig = field(default_factory=PointPillarsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     batch: int = 2
-    lr: float = 2e-3  # the highest of the schedule
+    lr: float = 2e-3  # highest rate of the schedule
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     weight_decay: float = 0.01
-    clip: float = 10.0  # longest gradient
-    ema: float = 0.999  # of the weights that are validated and exported; 0: the last ones
+    clip: float = 10.0  # largest norm of the gradient
+    ema: float = 0.999  # decay of the averaged weights, which are validated and exported; 0: no average
     seed: int = 0
     threads: int = 2
-    prefetch: int = 4  # batches made ahead by a thread
+    prefetch: int = 4  # batches that a thread makes ahead
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the convolutions
     epoch_steps: int = 500  # validation, picture, checkpoint

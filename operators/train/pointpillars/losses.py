@@ -1,7 +1,7 @@
-"""How wrong the heads are: focal, smooth-L1 and direction losses.
+"""Losses of the heads: focal, smooth-L1 and direction.
 
 Source: Lang et al. 2019, eq. (1)-(4): L = (2 L_box + 1 L_class + 0.2 L_direction) / number of positive anchors.
-All float32 whatever the net computed in. Without a single positive anchor the divisor is 1.
+All losses are float32, for every precision of the net. Without positive anchors the divisor is 1.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def detection_loss(
     residuals: Tensor,
     bins: Tensor,
 ) -> Losses:
-    """Heads (B, A, C), (B, A, 7), (B, A, 2); labels (B, A) int8 and, of the P positives, their place at (P,) in the
-    flattened B * A, residuals (P, 7), bins (P,)."""
+    """Heads (B, A, C), (B, A, 7), (B, A, 2); labels (B, A) int8; of the P positive anchors: index at (P,) into B * A,
+    residuals (P, 7), bins (P,)."""
     positives = max(len(at), 1)
     cls = focal_loss(class_logits.float(), labels) * (CLASS_WEIGHT / positives)
     box = box_loss(box_residuals.flatten(0, 1)[at].float(), residuals) * (BOX_WEIGHT / positives)
@@ -46,7 +46,7 @@ def detection_loss(
 
 
 def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over the classes of all anchors not ignored of -alpha_t (1 - p_t)^gamma log p_t.    Lin et al. 2017, eq. (5)
+    """Sum of -alpha_t (1 - p_t)^gamma log p_t over all classes of all anchors that are not ignored.    Lin et al. 2017, eq. (5)
 
     logits (B, A, C) float32; labels (B, A): class + 1, 0 negative, -1 ignored
     """
@@ -54,9 +54,9 @@ def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 class _Focal(torch.autograd.Function):
-    """With the derivative written out: autograd would keep a dozen arrays as large as the logits.
+    """Computes its own derivative: autograd would keep a dozen arrays as large as the logits.
 
-    u = logit, its sign turned where the target is 1; q = sigmoid(u) = 1 - p_t; L = alpha_t q^2 softplus(u);
+    u = -logit where the target is 1, else logit; q = sigmoid(u) = 1 - p_t; L = alpha_t q^2 softplus(u);
     dL/du = alpha_t q^2 (2 (1 - q) softplus(u) + q).
     """
 
@@ -77,7 +77,7 @@ class _Focal(torch.autograd.Function):
 
 
 def box_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Sum of smooth-L1 over (P, 7); of the yaw the sine of the difference, which knows no half turn (SECOND, sec. 3.3)."""
+    """Sum of smooth-L1 over (P, 7); for the yaw, of the sine of the difference: 0 at half a turn, too (SECOND, sec. 3.3)."""
     error = predicted - wanted
     error = torch.cat([error[:, :6], torch.sin(error[:, 6:])], 1)
     return functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="sum", beta=1 / SIGMA**2)

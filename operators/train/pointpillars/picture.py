@@ -1,4 +1,4 @@
-"""What the net sees after an epoch: scenes from above, side by side, objects in grey, predictions coloured by class."""
+"""Predictions after an epoch: scenes from above, side by side; truth in grey, predictions in the colour of their class."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IGNORED: colors.Color = (70, 70, 78)
 
 
 def draw(scene: Scene, found: Boxes3D, names: Sequence[str], range_m: Sequence[float]) -> np.ndarray:
-    """(H, W, 3) uint8. found.labels are classes of the model, `names` theirs; thin: predictions nobody would act on."""
+    """(H, W, 3) uint8. found.labels index `names`, the classes of the model. Thin lines: predictions with a score below SURE."""
     x0, y0, _, x1, y1, _ = range_m
     view = birdseye.View((x0, y0, x1, y1), _HEIGHT_PX / (x1 - x0))
     canvas = birdseye.background(view)

@@ -1,4 +1,4 @@
-"""What the net should have said about a scene: class, box and direction of every anchor.
+"""Targets of the heads for one scene: class, box and direction of every anchor.
 
 Source: Lang et al. 2019, sec. 2.2; assignment as in SECOND (kernels/assign.py).
 """
@@ -16,13 +16,13 @@ from operators.nets.pointpillars_config import PointPillarsConfig
 from operators.streams import Calibration
 from operators.train.scenes import IGNORED, Scene
 
-_MARGIN_M = 0.3  # around an ignored box: an anchor beside it may still be right about it
-_REGION_HEIGHTS_M = (-1.5, -0.5)  # where things stand that a region of the picture may hide
+_MARGIN_M = 0.3  # around an ignored box; anchors within it are ignored, too
+_REGION_HEIGHTS_M = (-1.5, -0.5)  # heights at which an unlabelled region is looked up in the picture
 
 
 class Targets(NamedTuple):
-    """labels (A,) int8: class + 1 of the positive anchors, 0 negative, -1 ignored; of the P positive ones, in order:
-    at (P,) int64, residuals (P, 7) float32, bins (P,) int64."""
+    """labels (A,) int8: class + 1 of positive anchors, 0 negative, -1 ignored. Of the P positive anchors, in order:
+    index at (P,) int64, residuals (P, 7) float32, bins (P,) int64."""
 
     labels: np.ndarray
     at: np.ndarray
@@ -31,7 +31,7 @@ class Targets(NamedTuple):
 
 
 class Assigner:
-    """Scratch and tables of one net's anchors."""
+    """Assigns boxes to the anchors of one net; keeps tables and scratch memory."""
 
     def __init__(self, config: PointPillarsConfig) -> None:
         rows, columns = config.head_grid
@@ -49,7 +49,7 @@ class Assigner:
         self._best = np.empty(self._shape)
 
     def __call__(self, boxes3d: np.ndarray, classes: np.ndarray, hidden: np.ndarray | None = None) -> Targets:
-        """boxes3d (M, 7), classes (M,) of the model or IGNORED; hidden (rows, columns) bool: places nobody labelled."""
+        """boxes3d (M, 7), classes (M,) of the model or IGNORED; hidden (rows, columns) bool: unlabelled locations."""
         boxes3d = np.asarray(boxes3d, np.float64).reshape(-1, 7)
         x0, y0, _, x1, y1, _ = self._range
         inside = (boxes3d[:, 0] >= x0) & (boxes3d[:, 0] < x1) & (boxes3d[:, 1] >= y0) & (boxes3d[:, 1] < y1)
@@ -79,7 +79,7 @@ class Assigner:
         return Targets(flat, at, encode(matches, self.anchors[at]), direction_bins(matches[:, 6]))
 
     def hidden(self, regions2d: np.ndarray, calibration: Calibration | None, T: np.ndarray) -> np.ndarray | None:
-        """(rows, columns) bool: places that stood in one of the regions of the picture (K, 4) before the scene moved by T."""
+        """(rows, columns) bool: locations in one of the regions of the picture (K, 4), seen before T moved the scene."""
         if calibration is None or not len(regions2d):
             return None
         out = np.zeros(len(self._centres), bool)
@@ -93,12 +93,12 @@ class Assigner:
 
 
 def half_sizes(boxes3d: np.ndarray) -> np.ndarray:
-    """(M, 2) half extents in x and y of boxes turned to the nearer axis."""
+    """(M, 2) half extents in x and y, of each box turned to its nearest axis."""
     across = np.abs(np.sin(boxes3d[:, 6])) > np.abs(np.cos(boxes3d[:, 6]))
     return np.where(across[:, None], boxes3d[:, [4, 3]], boxes3d[:, [3, 4]]) / 2
 
 
 def with_too_few_points(scene: Scene, counts: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """(M,) classes of the scene's boxes, IGNORED where there are fewer than `least` (C,) points in one."""
+    """(M,) classes of the scene's boxes, IGNORED for boxes with fewer points than `least` (C,)."""
     few = counts < least[np.maximum(scene.classes, 0)]
     return np.where(few, IGNORED, scene.classes).astype(np.int32)

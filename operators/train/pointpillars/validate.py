@@ -1,8 +1,8 @@
-"""How good the net is on scenes it does not learn from: average precision, recall and precision at 2 m.
+"""Scores on scenes that are not trained on: average precision, recall and precision at 2 m.
 
-A prediction is right when its centre is within 2 m (from above) of an object of its class that no better prediction has taken.
-Predictions at ignored objects, or in regions of the picture that nobody labelled, do not count. Source of the distance: Caesar
-et al. 2020 (nuScenes), sec. 3.1.
+A prediction is correct if its centre is within 2 m (from above) of an object of its class that no better prediction has matched.
+Predictions at ignored objects or in unlabelled regions of the picture do not count. Distance as in Caesar et al. 2020
+(nuScenes), sec. 3.1.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from operators.train.pointpillars.targets import with_too_few_points
 from operators.train.scenes import IGNORED, Scene, Scenes
 
 NEAR_M = 2.0
-SURE = 0.3  # score from which recall and precision are told
+SURE = 0.3  # recall and precision count predictions from this score on
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Of one class in one scene: scores of the predictions that count, whether each is right, number of objects."""
+    """One class in one scene: scores of the predictions that count, whether each is correct, number of objects."""
 
     scores: np.ndarray
     right: np.ndarray
@@ -33,7 +33,7 @@ class Judged:
 
 
 class ClassScore(NamedTuple):
-    """NaN where there are no objects, precision also where there are no predictions."""
+    """NaN without objects; precision is NaN without predictions, too."""
 
     ap: float
     recall: float
@@ -42,7 +42,7 @@ class ClassScore(NamedTuple):
 
 
 def keep(scenes: Scenes, num: int, range_m: Sequence[float], least: np.ndarray) -> Iterator[Scene]:
-    """The first `num` scenes as they are scored: within the net's range, boxes with too few points ignored."""
+    """The first `num` scenes, cut to the net's range; boxes with too few points are ignored."""
     x0, y0, _, x1, y1, _ = range_m
     for _ in range(num):
         scene = scenes.read()
@@ -98,7 +98,7 @@ def _distances(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
 
 
 def _hidden(boxes: np.ndarray, scene: Scene) -> np.ndarray:
-    """(D,) bool: whose centre the picture shows in a region nobody labelled."""
+    """(D,) bool: boxes with their centre in an unlabelled region of the picture."""
     if scene.calibration is None or not len(scene.regions2d):
         return np.zeros(len(boxes), bool)
     uv, _ = project_points(boxes[:, :3], scene.calibration.P_cam, scene.calibration.T_cam_velo)
