@@ -15,7 +15,7 @@ QUIET = -20.0
 
 
 def said(*boxes):
-    """Heads of a net that says these: (anchor, column, logit, box)"""
+    """Heads of a net with these predictions: (anchor, column, logit, box)"""
     logits = np.full((len(ANCHORS), 3), QUIET, np.float32)
     residuals, directions = np.zeros((len(ANCHORS), 7), np.float32), np.zeros((len(ANCHORS), 2), np.float32)
     for anchor, column, logit, box in boxes:
@@ -80,7 +80,7 @@ def test_the_scores_of_all_anchors_at_once_are_within_the_limits():
     assert len(found.scores) == 20 and len(np.unique(found.boxes3d, axis=0)) == 20
 
 
-def test_a_class_nobody_asked_for_is_left_out():
+def test_a_class_with_a_negative_label_is_left_out():
     boxes = [(9, 1, 1.0, (0, 0, 0, 1, 1, 1, 0)), (3, 0, 1.0, (5, 0, 0, 1, 1, 1, 0))]
     assert run(*boxes, labels=np.array([-1, 1, -1])).labels.tolist() == [1]
     assert run(*boxes, labels=np.array([-1, -1, -1])).boxes3d.shape == (0, 7)

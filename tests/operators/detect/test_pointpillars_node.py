@@ -1,4 +1,4 @@
-"""detect.pointpillars as a node: what it refuses and when, and that its answer is that of the net."""
+"""detect.pointpillars as a node: its refusals, and boxes equal to those of the net."""
 
 import importlib.util
 import subprocess
@@ -46,8 +46,8 @@ nodes:
 """
 
 
-def talkative(config, seed=0):
-    """A net that finds boxes in anything: its class biases are near even odds."""
+def eager(config, seed=0):
+    """A net that finds boxes everywhere: its class biases are near a probability of 0.5."""
     torch.manual_seed(seed)
     net = PointPillars(config).eval()
     with torch.no_grad():
@@ -59,7 +59,7 @@ def talkative(config, seed=0):
 
 @pytest.fixture
 def path(tmp_path):
-    weights.save(tmp_path / "tiny.safetensors", POINTPILLARS, TINY, talkative(TINY).state_dict())
+    weights.save(tmp_path / "tiny.safetensors", POINTPILLARS, TINY, eager(TINY).state_dict())
     return str(tmp_path / "tiny.safetensors")
 
 
@@ -77,7 +77,7 @@ def test_no_pillars_are_an_ordinary_frame(path):
     assert found.boxes3d.shape == (0, 7) and found.scores.shape == found.labels.shape == (0,)
 
 
-def test_it_says_what_the_net_says(path):
+def test_boxes_are_those_of_the_net(path):
     frames = [pillars(40), pillars(0), pillars(100, 1, depth=7)]
     loaded = weights.load(path, POINTPILLARS)
     net = PointPillars(TINY).eval()
@@ -100,7 +100,7 @@ def test_a_subset_of_the_classes(path):
     np.testing.assert_array_equal(found.scores, everything.scores[mine])
 
 
-def test_auto_takes_what_there_is_and_bfloat16_is_near(path):
+def test_auto_takes_the_available_device_and_bfloat16_is_near(path):
     frames, config = [pillars(40)], {"weights": path, "score_threshold": 0.3, "max_boxes": 3}
     (exact,) = run_operator(Detector, frames, config | {"device": "auto"})
     (near,) = run_operator(Detector, frames, config | {"precision": "bfloat16"})
@@ -171,14 +171,14 @@ def test_cuda_asked_for_and_absent(path, monkeypatch):
         weights=path,
         device="cuda",
     )
-    monkeypatch.setattr(device, "no_cuda", lambda: "")  # a driver without a device: torch alone knows
+    monkeypatch.setattr(device, "no_cuda", lambda: "")  # a driver without a device: only torch can tell
     with pytest.raises(RunError, match=r"^detector: device: needs a CUDA device, got none that torch "):
         run_operator(Detector, [], {"weights": path, "device": "cuda"})
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_says_what_the_cpu_says(path):
+def test_cuda_equals_the_cpu(path):
     frames, config = [pillars(0), pillars(40)], {"weights": path, "score_threshold": 0.3, "max_boxes": 5}
     on_cpu = run_operator(Detector, frames, config | {"device": "cpu"})
     for ours, theirs in zip(run_operator(Detector, frames, config | {"device": "cuda"}), on_cpu, strict=True):
@@ -186,7 +186,7 @@ def test_cuda_says_what_the_cpu_says(path):
 
 
 @pytest.mark.parametrize("missing", ["torch", "safetensors"])
-def test_without_torch_it_says_what_to_install(path, monkeypatch, missing):
+def test_without_torch_the_message_names_the_package(path, monkeypatch, missing):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
     refused(rf"config: needs {missing}, which is not installed; pip install 'perception-pipe\[torch\]'$", weights=path)

@@ -1,4 +1,4 @@
-"""Which device a net runs on, and what is said where it cannot."""
+"""Which device a net runs on, and the refusals."""
 
 import importlib.util
 import subprocess

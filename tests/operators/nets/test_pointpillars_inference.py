@@ -35,7 +35,7 @@ def scene(config, num, seed=0):
 
 
 def trained(config, seed=0):
-    """A net in eval mode whose statistics, gains and biases are not those of the first step."""
+    """A net in eval mode whose statistics, gains and biases differ from the initial ones."""
     torch.manual_seed(seed)
     net = PointPillars(config).eval()
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_it_is_the_net_in_eval_mode(changed, num):
         np.testing.assert_allclose(ours.numpy(), theirs[0].numpy(), atol=1e-4)
 
 
-def test_boxes_only_where_asked():
+def test_boxes_of_chosen_anchors_only():
     fast = InferencePointPillars(trained(TINY))
     with torch.inference_mode():
         _, levels = fast(*scene(TINY, 30))
@@ -95,7 +95,7 @@ def test_bfloat16_is_near():
     assert 0 < (near - exact).abs().max() < 0.1 * exact.std()
 
 
-def test_the_net_it_was_made_of_stays_as_it_was():
+def test_the_trained_net_is_not_changed():
     net = trained(TINY)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     with torch.inference_mode():

@@ -39,7 +39,7 @@ def scene(config, num, seed=0):
 
 
 def lively(config, seed=0):
-    """A net whose statistics and biases are not those of the first step, so that leaving one out shows."""
+    """A net whose statistics and biases differ from the initial ones, so that a missing one shows."""
     torch.manual_seed(seed)
     net = PointPillars(config)
     with torch.no_grad():
@@ -98,7 +98,7 @@ def test_decoration_by_hand():
 
 
 def test_pillar_features_equal_the_padded_way():
-    """All K rows through the layer, padding masked before the maximum: what the paper draws."""
+    """As in the paper: all K rows through the layer, padding masked before the maximum."""
     net = lively(TINY)
     pillars, counts, cells = scene(TINY, 20)
     kept = torch.arange(TINY.max_points) < counts[:, None]
@@ -112,7 +112,7 @@ def test_pillar_features_equal_the_padded_way():
 
 
 def published(net, pillars, counts, cells):
-    """The forward pass as the paper draws it: canvas, convolutions, transposed convolutions, concatenation, 1x1 heads."""
+    """The forward pass of the paper: canvas, convolutions, transposed convolutions, concatenation, 1x1 heads."""
     features = net.pillar_features(pillars, counts, cells)
     canvas = torch.zeros(1, features.shape[1], *net.config.grid)
     for feature, (row, column) in zip(features, cells.tolist(), strict=True):

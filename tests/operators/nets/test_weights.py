@@ -128,7 +128,7 @@ def test_weights_of_another_architecture(tmp_path):
 
 
 def tampered(path, model=None, change=lambda t: None):
-    """The file again, with another word about itself or with other tensors"""
+    """The file with other metadata or other tensors"""
     content = tensors()
     change(content)
     if model is None:
@@ -152,7 +152,7 @@ def tampered(path, model=None, change=lambda t: None):
         ('{"architecture": "pointpillars"}', r"another net: pillar_linear.weight: needs \[64, 9\], got \[8, 9\]"),
     ],
 )
-def test_a_word_about_itself_that_does_not_fit(path, model, message):
+def test_metadata_that_does_not_fit(path, model, message):
     tampered(path, model)
     with pytest.raises(InputError, match=f"tiny.safetensors: .*{message}"):
         weights.load(path, POINTPILLARS)
@@ -164,7 +164,7 @@ def test_a_tensor_too_many(path):
         weights.load(path, POINTPILLARS)
 
 
-def test_weights_that_are_no_numbers(path, tmp_path):
+def test_weights_that_are_not_finite(path, tmp_path):
     def spoil(content):
         content["class_head.bias"][1] = np.nan
 
@@ -172,7 +172,7 @@ def test_weights_that_are_no_numbers(path, tmp_path):
     with pytest.raises(InputError, match=r"class_head.bias: needs finite weights, got 1 of 2 that are not$"):
         weights.load(path, POINTPILLARS)
     large = tensors()
-    large["blocks.0.1.conv.weight"][:] = 1e5  # no float16
+    large["blocks.0.1.conv.weight"][:] = 1e5  # too large for float16
     with pytest.raises(InputError, match=r"blocks.0.1.conv.weight: needs finite weights, got 36864 of 36864 that are not$"):
         weights.save(tmp_path / "large.safetensors", POINTPILLARS, TINY, large)
     assert not (tmp_path / "large.safetensors").exists()

@@ -1,4 +1,4 @@
-"""Scenes come out of any driver in an order that starts again anywhere; labels become classes, DontCare becomes regions."""
+"""Scenes from any driver, from any position; labels become classes, DontCare becomes regions."""
 
 from dataclasses import dataclass
 
@@ -104,7 +104,7 @@ def test_shuffled_rounds_are_permutations_that_start_anywhere():
     assert numbers(again, 12) == got[9:]
 
 
-def test_frames_without_truth_are_passed_over():
+def test_frames_without_truth_are_skipped():
     assert numbers(scenes(without=(0, 3)), 5) == [1, 2, 4, 1, 2]
     with pytest.raises(InputError, match="numbers: needs frames with points and truth to train on, got none with both"):
         scenes(without=tuple(range(5))).read()
@@ -144,6 +144,6 @@ def test_in_view_is_the_rule_of_the_reduced_scans():
     np.testing.assert_array_equal(in_view(points, calibration), seen)
 
 
-def test_kitti_says_that_only_the_picture_is_labelled():
+def test_of_kitti_only_the_picture_is_labelled():
     for name, there in (("kitti.object", True), ("kitti.tracking", True), ("synthetic.traffic", False)):
         assert getattr(driver_class(name), "truth_in_view", False) is there

@@ -76,8 +76,8 @@ def test_frames_at_the_nets_size(clips):
     assert clips.frames[3].boxes.shape == (0, 4)
 
 
-def test_what_is_learned_and_what_is_ignored(clips):
-    """Cars, the hidden, DontCare, and whoever stands behind another."""
+def test_which_objects_are_ignored(clips):
+    """Ignored: cars, occluded people, DontCare, people behind others."""
     assert [f.classes.tolist() for f in clips.frames] == [[0, IGNORED], [IGNORED, 0, IGNORED], [0, IGNORED], []]
 
 
@@ -110,7 +110,7 @@ def test_visible_share():
 
 
 @pytest.mark.parametrize(("shape", "scale"), [((32, 64), 1.0), ((64, 64), 0.5), ((16, 16), 2.0), ((10, 640), 0.1)])
-def test_scaled_as_a_whole(shape, scale):
+def test_scaling_keeps_the_aspect_ratio(shape, scale):
     out = scaled(np.full((*shape, 3), 200, np.uint8), (64, 32))
     assert scale_of(*shape, (64, 32)) == scale
     height, width = (max(round(scale * side), 1) for side in shape)

@@ -1,3 +1,5 @@
+"""FairMOT's losses against numbers worked out by hand."""
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,7 @@ torch = pytest.importorskip("torch")
 
 from operators.nets.fairmot import Identities, Maps  # noqa: E402
 from operators.train.fairmot.losses import Wanted, Weighting, fairmot_loss, focal  # noqa: E402
-from operators.train.fairmot.targets import IGNORED, radius, targets  # noqa: E402
+from operators.train.fairmot.targets import targets  # noqa: E402
 
 GRID = (12, 20)
 
@@ -19,7 +21,7 @@ def wanted_of(*pictures):
 
 
 def maps_of(wanted, sure=20.0, width=4):
-    """Maps that say just what is wanted."""
+    """Maps equal to the targets."""
     num = len(wanted.heat)
     size, offset, looks = (torch.zeros(num, k, *GRID) for k in (2, 2, width))
     b, r, c = wanted.where.T
@@ -30,7 +32,7 @@ def maps_of(wanted, sure=20.0, width=4):
 
 
 def knows():
-    """An identity layer that tells axis k as identity k"""
+    """An identity layer that maps axis k to identity k"""
     who = Identities(4, 4)
     with torch.no_grad():
         who.classify.weight.copy_(100 * torch.eye(4))
@@ -53,14 +55,14 @@ def test_without_objects_the_loss_is_finite_and_learns():
     assert torch.isfinite(weighting.identity.grad)
 
 
-def test_the_right_answer_costs_nothing():
+def test_correct_maps_have_no_loss():
     wanted = wanted_of(ONE, ([], [], []), ([[10, 8, 22, 40], [40, 4, 50, 20]], [0, 0], [0, 3]))
     losses = fairmot_loss(maps_of(wanted), wanted, knows(), Weighting())
     for part in losses[1:]:
         assert part.item() == pytest.approx(0, abs=1e-5)
 
 
-def test_each_error_is_seen_by_its_part_alone():
+def test_each_error_changes_its_own_loss_only():
     wanted = wanted_of(ONE)
     right = maps_of(wanted)
     for name, index in (("heat", 1), ("size", 2), ("offset", 3), ("identity", 4)):
@@ -86,54 +88,8 @@ def test_focal_by_hand():
     assert torch.isfinite(focal(torch.full((1, 1, 1, 3), 1e4), heat, counts))
 
 
-def test_weighting_is_the_papers():
+def test_weighting_as_in_the_paper():
     weighting = Weighting()
     w1, w2 = weighting.detection.item(), weighting.identity.item()
     expected = 0.5 * (np.exp(-w1) * 3 + np.exp(-w2) * 5 + w1 + w2)
     assert weighting(torch.tensor(3.0), torch.tensor(5.0)).item() == pytest.approx(expected)
-
-
-# ---- targets
-
-
-def test_no_objects_no_targets():
-    made = targets(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, int), GRID, 2)
-    assert made.heat.shape == (2, *GRID) and not made.heat.any()
-    assert made.counts.all()
-    assert (len(made.where), len(made.size), len(made.offset), len(made.identities)) == (0, 0, 0, 0)
-
-
-def test_one_object():
-    made = targets(np.array([[10.0, 8, 23, 40]]), np.array([0]), np.array([7]), GRID, 1)
-    assert made.where.tolist() == [[6, 4]]
-    assert made.size.tolist() == [[3.25, 8.0]]
-    assert made.offset.tolist() == [[0.125, 0.0]]
-    assert made.identities.tolist() == [7]
-    assert made.heat[0, 6, 4] == 1
-    assert (made.heat == 1).sum() == 1
-
-
-@pytest.mark.parametrize(("width", "height"), [(2, 2), (3, 8), (10, 10), (30, 12)])
-def test_within_the_radius_boxes_overlap_by_seven_tenths(width, height):
-    """Both corners shifted the same way, towards each other, and away from each other."""
-    r = radius(width, height)
-    area = width * height
-    shifted = (width - r) * (height - r)
-    cases = [
-        shifted / (2 * area - shifted),
-        (width - 2 * r) * (height - 2 * r) / area,
-        area / ((width + 2 * r) * (height + 2 * r)),
-    ]
-    assert min(cases) == pytest.approx(0.7, abs=1e-6)
-
-
-def test_ignored_regions_are_not_judged_but_centres_in_them_are():
-    boxes = np.array([[8.0, 8, 40, 40], [20, 16, 28, 32]])
-    made = targets(boxes, np.array([IGNORED, 0]), np.array([-1, 3]), GRID, 1)
-    assert not made.counts[3, 3] and not made.counts[9, 9]
-    assert made.counts[0, 0] and made.counts[6, 6]
-    assert made.identities.tolist() == [3]
-
-
-def test_centres_outside_are_left_out():
-    assert len(targets(np.array([[-40.0, 0, 10, 20]]), np.array([0]), np.array([0]), GRID, 1).where) == 0

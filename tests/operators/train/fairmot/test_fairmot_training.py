@@ -1,4 +1,4 @@
-"""`pipe train` of detect.fairmot on a clip drawn here: it learns it by heart; its files; the net as a node; what is refused."""
+"""`pipe train` of detect.fairmot on a small drawn clip: it learns the clip; its files; the net as a node; refusals."""
 
 import csv
 import json
@@ -91,8 +91,8 @@ def losses(out):
         return [row[:-1] for row in csv.reader(file)]
 
 
-def test_a_clip_is_learned_by_heart_and_then_followed(folder, make, capsys):
-    """Loss falls to a fraction, both are found in every frame and keep their names where they pass; then the same as a node."""
+def test_a_clip_is_learned_and_then_tracked(folder, make, capsys):
+    """The loss falls, both people are found in every frame and keep their identity where they pass; then as a node."""
     assert train("--out", "a") == 0
     assert "tiny: 60 of 60 steps in" in capsys.readouterr().out
     rows = losses("a")
@@ -138,7 +138,7 @@ def test_the_same_losses_again_stopped_and_resumed_or_not(folder):
 
 
 def test_validation_counts_by_hand(folder):
-    """A net that is always right, one that sees one of the two, one that sees nothing."""
+    """A perfect net, one that finds one of two people, one that finds nobody."""
     from operators.detect.peaks import Peaks
 
     frames = trainer_of(folder).clips.frames
@@ -169,7 +169,7 @@ def test_average_precision_by_hand():
 # ---- weights
 
 
-def test_no_weights_says_how_to_get_some():
+def test_without_weights_the_message_says_how_to_train_some():
     message = (
         "weights: needs the path of a .safetensors file, got nothing; none is shipped: train one with "
         "pipe train fairmot_world --out out/fairmot"

@@ -1,4 +1,4 @@
-"""An augmented scene is still a scene: points stay in their boxes, nothing stands in anything else."""
+"""Augmented scenes stay valid: points stay in their boxes, objects do not overlap."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_an_empty_scene_stays_one():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_all_points_within_range_are_there(seed):
-    """Cutting to the range first leaves exactly what moving everything would leave in it."""
+    """Cutting to the range before the motion gives the same points as cutting after it."""
     scene = scene_of(seed)
     config = AugmentConfig(rotate_rad=np.pi)
     made, T = augment(scene, Bank(8, 10), config, NAMES, RANGE_M, random_of(seed))
@@ -104,7 +104,7 @@ def test_flip_mirrors_the_heading():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_pasted_objects_touch_nobody_and_stand_on_the_ground(seed):
+def test_pasted_objects_overlap_nothing_and_stand_on_the_ground(seed):
     bank = Bank(8, 10)
     for k in range(8):
         bank.add(scene_of(100 + 10 * seed + k, cars=5, position=k, ground=-1.7 + 0.05 * k))
@@ -115,9 +115,9 @@ def test_pasted_objects_touch_nobody_and_stand_on_the_ground(seed):
     np.testing.assert_array_equal(made.boxes3d[:3], scene.boxes3d)
     overlap = overlap_from_above(made.boxes3d, made.boxes3d)
     assert (overlap[~np.eye(len(made.boxes3d), dtype=bool)] == 0).all()
-    np.testing.assert_allclose(new[:, 2] - new[:, 5] / 2, -1.7, atol=1e-6)  # the ground here, not that they came from
+    np.testing.assert_allclose(new[:, 2] - new[:, 5] / 2, -1.7, atol=1e-6)  # the ground of this scene
     _, counts = points_in_boxes(made.points, made.boxes3d * [1, 1, 1, 1, 1, 0.99, 1])
-    assert (counts[3:] == 60).all()  # their own points and none of the ground
+    assert (counts[3:] == 60).all()  # their own points, none of the ground
     ranges = {round(float(np.hypot(*box[:2])), 6) for k in range(8) for box in scene_of(100 + 10 * seed + k, cars=5).boxes3d}
     assert all(round(float(np.hypot(*box[:2])), 6) in ranges for box in new)
 
@@ -133,7 +133,7 @@ def test_nothing_is_pasted_where_there_is_no_ground_or_enough_already():
     assert paste(full, bank, PasteConfig({"Pedestrian": 5}), NAMES, random_of(0)) is full
 
 
-def test_the_bank_forgets_and_takes_no_poor_or_ignored_objects():
+def test_the_bank_drops_old_objects_and_takes_none_that_are_ignored_or_have_few_points():
     bank = Bank(2, 10)
     poor = scene_of(1, cars=3, position=0)
     poor.classes[1] = IGNORED

@@ -1,4 +1,4 @@
-"""The losses against numbers worked out by hand, and their derivatives against differences."""
+"""Losses against numbers worked out by hand, derivatives against finite differences."""
 
 import math
 
@@ -19,7 +19,7 @@ def nothing():
     return torch.empty(0, dtype=torch.int64), torch.empty((0, 7)), torch.empty(0, dtype=torch.int64)
 
 
-def test_no_object_is_finite_and_teaches_silence():
+def test_without_objects_the_loss_is_finite_and_lowers_all_scores():
     cls, box, direction = heads()
     losses = detection_loss(cls, box, direction, torch.zeros((1, 4), dtype=torch.int8), *nothing())
     losses.total.backward()
@@ -63,7 +63,7 @@ def test_focal_derivative():
 def test_box_by_hand():
     error = torch.tensor([[0.05, 1.0, 0, 0, 0, 0, math.pi + 0.05]])
     quadratic, linear = 0.5 * 9 * 0.05**2, 1.0 - 0.5 / 9
-    turned = 0.5 * 9 * math.sin(0.05) ** 2  # half a turn costs nothing: the direction loss tells it
+    turned = 0.5 * 9 * math.sin(0.05) ** 2  # half a turn has no box loss; the direction loss has it
     assert box_loss(error, torch.zeros(1, 7)).item() == pytest.approx(quadratic + linear + turned, rel=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Anchors get the targets that the slow twin gives them; hidden and crowded places are left alone."""
+"""Targets equal those of the naive twin; unlabelled and crowded places."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def random_boxes(random, count):
 
 
 def owners(assign, targets, boxes):
-    """Which box each positive anchor decodes to."""
+    """The box that each positive anchor decodes to."""
     decoded = decode(targets.residuals, targets.bins, assign.anchors[targets.at]).astype(np.float64)
     error = np.abs(decoded[:, None, :6] - boxes[None, :, :6]).max(2)
     turn = np.abs(np.sin((decoded[:, None, 6] - boxes[None, :, 6]) / 2))
@@ -62,7 +62,7 @@ def test_an_anchor_exactly_on_a_box(assign):
     assert targets.labels[anchor] == CAR + 1
     row = targets.residuals[list(targets.at).index(anchor)]
     np.testing.assert_allclose(row, 0, atol=1e-6)
-    assert (targets.labels[assign.anchors[:, 3] < 3] == 0).all()  # pedestrians do not care
+    assert (targets.labels[assign.anchors[:, 3] < 3] == 0).all()  # not of the anchors of pedestrians
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -79,7 +79,7 @@ def test_as_the_naive_twin(assign, seed):
     assert (labels > 0).any()
 
 
-def test_every_box_gets_an_anchor_however_odd(assign):
+def test_every_box_gets_an_anchor_whatever_its_size(assign):
     boxes = np.array([[8.1, 0.3, -1, 1.4, 5.0, 1.5, 0.8], [3.0, -4.0, -1, 0.2, 0.2, 1.7, 0.0]])
     targets = assign(boxes, np.array([CAR, PEDESTRIAN], np.int32))
     assert set(owners(assign, targets, boxes)) == {0, 1}

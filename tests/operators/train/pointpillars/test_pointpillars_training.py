@@ -1,4 +1,4 @@
-"""`pipe train` on a tiny net and a tiny world: the same losses again, stopped and resumed; its files; what it refuses."""
+"""`pipe train` on a tiny net and a tiny world: equal losses, stopped and resumed or not; its files; refusals."""
 
 import csv
 import json
@@ -128,8 +128,8 @@ def test_cuda_is_near_the_cpu(folder, precision):
     assert train("--out", "b", "--resume", "--device", "cuda", "--set", f"precision={precision}") == 0
 
 
-def test_it_learns_one_scene_by_heart(folder):
-    """A net that is shown four frames again and again finds their cars."""
+def test_it_overfits_four_frames(folder):
+    """A net trained on four frames finds their cars."""
     still = "augment={flip: 0, rotate_rad: 0, scale: [1, 1]}"
     worlds = [f"{key}.config={{frames: 4, seed: 4, cars: 20, rate_hz: 0.5}}" for key in ("data", "valid")]
     sets = [still, "steps=120", "epoch_steps=120", "lr=0.01", "model.cell_m=[0.32, 0.32]", "model.max_pillars=4000", *worlds]
@@ -235,7 +235,7 @@ def test_a_driver_that_fails_while_it_is_read_ahead(folder, capsys):
 @pytest.mark.data
 @pytest.mark.parametrize(("driver", "folder_name"), [("kitti.object", "kitti_object"), ("kitti.tracking", "kitti_tracking_0000")])
 def test_kitti_layouts(folder, shared_data, capsys, driver, folder_name):
-    """Nothing is written but into the test's own folder."""
+    """Nothing is written outside of the test's own folder."""
     data = f"{{driver: {driver}, config: {{root: {shared_data.resolve() / folder_name}}}"
     args = [
         "--set",

@@ -1,4 +1,4 @@
-"""Predictions are counted as a person would: each object once, the best first, what nobody labelled not at all."""
+"""Counts by hand: each object once, the best prediction first, unlabelled regions not at all."""
 
 import math
 

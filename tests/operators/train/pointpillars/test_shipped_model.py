@@ -1,4 +1,4 @@
-"""The shipped detector: small, safe, honestly made, and made again."""
+"""The shipped detector: its size, its record, its first losses again."""
 
 import csv
 import subprocess
@@ -26,7 +26,7 @@ def test_it_is_the_default_and_small():
     assert weights.find(NAME, POINTPILLARS).stat().st_size < 12e6
 
 
-def test_it_was_trained_with_the_shipped_file_on_nothing_real():
+def test_it_was_trained_on_generated_scenes_only():
     facts = weights.load(NAME, POINTPILLARS).facts
     assert '"driver": "synthetic.world"' in facts["training"]
     assert "kitti" not in facts["training"].lower()
@@ -43,7 +43,7 @@ def test_it_has_a_card_that_names_commit_and_seed():
 
 @pytest.mark.slow
 def test_its_first_losses_come_again(tmp_path):
-    """Exactly on the machine it was trained on; elsewhere bfloat16 rounds differently, and the losses drift apart slowly."""
+    """Equal on the machine of the training; on others bfloat16 rounds differently, and the losses drift apart slowly."""
     pytest.importorskip("torch")
     command = [sys.executable, "-m", "pipeline", "train", NAME, "--steps", "50", "--out", str(tmp_path / "t"), "--quiet"]
     subprocess.run(command, cwd=ROOT, check=True)
