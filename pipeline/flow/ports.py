@@ -24,7 +24,7 @@ import numpy as np
 from pipeline.checksum import crc32
 from pipeline.errors import FrameError
 from pipeline.flow.faults import point
-from pipeline.flow.ledger import Log, who
+from pipeline.flow.log import Log, who
 from pipeline.flow.shm import Board, Delivery, view
 from pipeline.flow.shm import Mapping as Memory
 from pipeline.flow.transport import BOUND, CREDIT, FRAME, HEAD, HELLO, ROUSE, STATIC, Channel, body_of, head

@@ -16,7 +16,7 @@ supervisor):
     per edge            armed (writer): 1 a credit is waited for, ring when there is one; 2 also, with a newer frame (`latest`)
     per node            busy_since_ns | state | waiting_edge | num_statuses |     the thread that runs the node
                         item, item | status, status
-    per process         ring head (process) | ring tail (supervisor) | events     see ledger.py
+    per process         ring head (process) | ring tail (supervisor) | events     see log.py
 
 Nothing lies in /dev/shm; when the last process dies the kernel frees everything.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import settings
-from pipeline.flow.ledger import Log
+from pipeline.flow.log import Log
 from pipeline.flow.ports import Arrived, Clock, InEdge, OutEdge, OutPort
 from pipeline.flow.shm import Board, Mapping
 from pipeline.flow.sync import Joiner

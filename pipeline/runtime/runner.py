@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.errors import FrameError, PipeError
 from pipeline.flow.faults import point
-from pipeline.flow.ledger import DELIVERED, DROPPED, ERROR, PUBLISHED, REASON, STEP, Log, who
+from pipeline.flow.log import DELIVERED, DROPPED, ERROR, PUBLISHED, REASON, STEP, Log, who
 from pipeline.flow.ports import Arrived, Clock, InEdge, OutPort, Sent
 from pipeline.flow.shm import IDLE, OPENING, PROCESSING, READING, WAITING, Board
 from pipeline.flow.sync import Joiner, Match, Miss, Release

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pipeline.errors import GraphError, RunError
 from pipeline.flow import shm
-from pipeline.flow.ledger import Accountant, EdgeBook, NodeBook
 from pipeline.flow.transport import runtime_root
 from pipeline.frame import NEVER
 from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Resume
 from pipeline.options import RunOptions
+from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 

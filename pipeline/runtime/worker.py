@@ -24,7 +24,7 @@ from typing import Any
 
 from pipeline.errors import PipeError
 from pipeline.flow import faults
-from pipeline.flow.ledger import wait_for_supervisor
+from pipeline.flow.log import wait_for_supervisor
 from pipeline.flow.transport import Channel, Sockets
 from pipeline.frame import FOREVER
 from pipeline.runtime import memory

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.flow.ledger import balance
+from pipeline.runtime.books import balance
 from pipeline.runtime.session import Session
 
 

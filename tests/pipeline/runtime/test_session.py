@@ -134,7 +134,7 @@ def test_prepare_out(tmp_path):
 
 def test_events_reach_the_books(make):
     """One frame by hand, through the very memory that the processes share."""
-    from pipeline.flow.ledger import DELIVERED, PUBLISHED, Log, who
+    from pipeline.flow.log import DELIVERED, PUBLISHED, Log, who
 
     session = make()
     writer = Log(session.board, session.plan.process_index["a"], lambda: None)

@@ -7,23 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.flow import shm
-from pipeline.flow.ledger import (
-    DELIVERED,
-    DROPPED,
-    ERROR,
-    PUBLISHED,
-    REASON,
-    REASONS,
-    STEP,
-    Accountant,
-    EdgeBook,
-    Log,
-    NodeBook,
-    balance,
-    who,
-)
+from pipeline.flow.log import DELIVERED, DROPPED, ERROR, PUBLISHED, REASON, REASONS, STEP, Log, who
 from pipeline.flow.shm import Board
 from pipeline.graph.layout import RING_EVENTS, BoardShape
+from pipeline.runtime.books import Accountant, EdgeBook, NodeBook, balance
 
 
 class Books:
