@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.watch.histogram import Histogram
+from pipeline.runtime.histogram import Histogram
 
 LIMIT = 0.05
 """A figure is flat when it changes by no more than this share, either way."""

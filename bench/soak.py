@@ -36,10 +36,11 @@ from bench.proc import busy_s, process, sizes
 from pipeline.graph.load import parse
 from pipeline.options import Outcome, Record, RunOptions
 from pipeline.recording import recorder as record
+from pipeline.runtime.observer import Pids
+from pipeline.runtime.report import unbalanced
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import run
 from pipeline.watch.display import Display
-from pipeline.watch.report import unbalanced
 
 GRAPH = Path(__file__).with_name("soak.yaml")
 RECORDED = "lidar.boxes3d,lidar.pose,tracker.tracks,lot.points,lot.image,lot.calibration"
@@ -85,17 +86,17 @@ class Watch(Display):
         self._next_at = self._started_at = 0.0
         self._before: dict[str, Any] = {}
 
-    def started(self, run: Any = None) -> None:
-        super().started(run)
+    def started(self, pids: Pids) -> None:
+        super().started(pids)
         self._started_at = time.monotonic()
         self._next_at = self._started_at + self.window_s
-        self._before = self._now(run)
+        self._before = self._now(pids)
 
-    def update(self, run: Any = None) -> None:
-        if not self._before or time.monotonic() < self._next_at or run.exiting:
+    def update(self, pids: Pids) -> None:
+        if not self._before or time.monotonic() < self._next_at:
             return
         self._next_at += self.window_s
-        after = self._now(run)
+        after = self._now(pids)
         window = between(self._before, after, self.out / "bare.txt")
         self._before = after
         with (self.out / "windows.jsonl").open("a", encoding="utf-8") as file:
@@ -104,14 +105,13 @@ class Watch(Display):
         cores = f"cores ours {window['our_cores']:.2f}, others' {window['other_cores']:.2f}"
         print(f"{window['t_s']:6.0f} s  RSS {rss:.0f} MB  {cores}  load {window['load']:.2f}", flush=True)
 
-    def _now(self, run: Any) -> dict[str, Any]:
+    def _now(self, pids: Pids) -> dict[str, Any]:
         session, graph = self.session, self.session.graph
         session.accountant.drain()
-        pids = {"(supervisor)": os.getpid()} | {p: c.proc.pid for p, c in run.children.items() if c.proc is not None}
         bare = self.out / "bare.txt"
         return {
             "t_s": time.monotonic() - self._started_at,
-            "processes": {name: process(pid) for name, pid in pids.items()},
+            "processes": {name: process(pid) for name, pid in {"(supervisor)": os.getpid(), **pids}.items()},
             "latency": {n: session.node_books[n].latency.bins.copy() for n in graph.nodes if graph.nodes[n].is_sink},
             "disk": sizes(self.out),
             "busy_s": busy_s(),

@@ -30,11 +30,10 @@ from pipeline.graph.load import load
 from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
 from pipeline.options import Outcome, Record, RunOptions
-from pipeline.runtime import inline, supervisor
+from pipeline.runtime import inline, report, supervisor
 from pipeline.runtime.session import Session, prepare_out
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
-from pipeline.watch import report
 from pipeline.watch.display import Display
 
 Overrides = Mapping[str, Any] | Iterable[str] | None

@@ -35,11 +35,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pipeline import api
+    from pipeline import api, verify
     from pipeline.options import RunOptions
     from pipeline.recording import playback
-    from pipeline.runtime import verify
-    from pipeline.watch import report
+    from pipeline.runtime import report
+    from pipeline.watch.summary import summary
 
     with playback.Recording(args.recording) as recording:
         graph = playback.load(recording, args.graph, args.sets)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         for line in outcome.errors:
             print(f"error: {line}", file=sys.stderr)
         comparison = playback.compared(recording, outcome.report) if args.frames is None else []
-        for line in [*report.summary(outcome.report, out), *comparison]:
+        for line in [*summary(outcome.report, out), *comparison]:
             print(line)
         return outcome.code
 

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
     from pipeline.options import Record, RunOptions
-    from pipeline.watch import report
+    from pipeline.runtime import report
+    from pipeline.watch.summary import summary
 
     graph = load(args.graph, args.sets)
     if (args.only is None) != (args.frame is None):
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         report.save(outcome.report, args.report)
     for line in outcome.errors:
         print(f"error: {line}", file=sys.stderr)
-    for line in report.summary(outcome.report, out):
+    for line in summary(outcome.report, out):
         print(line)
     if outcome.recorded is not None:
         print(f"  {outcome.recorded}")

@@ -31,7 +31,7 @@ from pipeline.flow.log import (
     reason_of,
 )
 from pipeline.flow.shm import Board
-from pipeline.watch.histogram import Histogram
+from pipeline.runtime.histogram import Histogram
 
 
 @dataclass

@@ -20,18 +20,18 @@ from pipeline.graph import project
 from pipeline.options import Outcome
 from pipeline.runtime import memory, threads
 from pipeline.runtime.build import Built, build
+from pipeline.runtime.observer import Observer
+from pipeline.runtime.report import Life
 from pipeline.runtime.runner import OperatorRunner, SourceRunner
 from pipeline.runtime.session import Session
-from pipeline.runtime.supervisor import keeps_all, rss_mb, stuck_text
-from pipeline.watch import report
-from pipeline.watch.display import Display
+from pipeline.runtime.stuck import keeps_all, stuck_text
 
 DRAIN_S = 0.1
 
 
 class Inline:
-    def __init__(self, session: Session, display: Display | None = None) -> None:
-        self.session, self.display = session, display
+    def __init__(self, session: Session, display: Observer | None = None) -> None:
+        self.session, self.display = session, display or Observer()
         memory.keep_freed()
         threads.set_environment(max(n.threads for n in session.graph.nodes.values()))
         project.use(session.graph.project)
@@ -68,16 +68,14 @@ class Inline:
     def steps(self) -> Iterator[OperatorRunner | SourceRunner]:
         """Run to the end, yielding every node after it did something."""
         session, built = self.session, self.built
-        if self.display is not None:
-            self.display.start()
+        self.display.start()
         for runner in built.all:
             runner.open()
         start = session.start()
         built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live)
         for source in built.sources:
             source.limit, source.last_stamp_ns = start.limits.get(source.node.name), start.last_stamp_ns
-        if self.display is not None:
-            self.display.started()
+        self.display.started({})
         first = built.sources[0].node.name if built.sources else ""
         order = sorted(built.runners, key=lambda r: session.graph.order().index(r.node.name))
         ends = None if session.options.duration_s is None else time.monotonic() + session.options.duration_s
@@ -108,8 +106,7 @@ class Inline:
             if now > self._drain_at:
                 self._drain_at = now + DRAIN_S
                 self._drain()
-                if self.display is not None:
-                    self.display.update()
+                self.display.update({})
             if not moved:
                 self._wait(built)
 
@@ -159,7 +156,7 @@ class Inline:
             if (e := p.blocked_by())
         }
         blocked |= {e.id for e in self.session.plan.edges if keeps_all(self.session, e.id)}
-        raise RunError(" / ".join(sorted(stuck_text(self.session, e) for e in blocked)) or "the graph is stuck")
+        raise RunError(stuck_text(self.session, blocked) or "the graph is stuck")
 
     def finish(self, exit_: str, code: int) -> Outcome:
         session = self.session
@@ -169,31 +166,16 @@ class Inline:
                     runner.node.close()
                 except Exception as error:
                     self.errors.append(f"{runner.node.name}: close: {type(error).__name__}: {error}")
-        session.settle_rest("shutdown")
-        wall_s = (monotonic_ns() - session.started_ns) * 1e-9
         usage = resource.getrusage(resource.RUSAGE_SELF)
         share = 1.0 / max(1, len(session.node_books))
-        me = {
-            "restarts": 0,
-            "restart_ms": [],
-            "cpu_s": round((usage.ru_utime + usage.ru_stime) * share, 3),
-            "rss_mb": round(rss_mb(os.getpid()), 1),
-        }
-        made = report.make(session, exit_, wall_s, dict.fromkeys(session.node_books, me), self.digests)
-        wrong = report.unbalanced(made)
-        if wrong:
-            self.errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
-            made["exit"], code = "failed", 1
-        lacking = session.accountant.unwritten()
-        if lacking:
-            self.errors += lacking
-            made["exit"], code = "failed", 1
-        if self.display is not None:
-            self.display.stop()
-        return Outcome(made["exit"], code, wall_s, self.errors, made)
+        cpu_s, rss_mb = round((usage.ru_utime + usage.ru_stime) * share, 3), round(memory.rss_mb(os.getpid()), 1)
+        lives = dict.fromkeys(session.node_books, Life(0, [], cpu_s, rss_mb))
+        outcome = session.finish(exit_, code, lives, self.digests, self.errors)
+        self.display.stop()
+        return outcome
 
 
-def run(session: Session, display: Display) -> Outcome:
+def run(session: Session, display: Observer) -> Outcome:
     """Run a session here. Exceptions of operators pass through after the books are closed."""
     try:
         return Inline(session, display).run()

@@ -17,10 +17,12 @@ from pipeline.frame import NEVER
 from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Resume
-from pipeline.options import RunOptions
+from pipeline.options import Outcome, RunOptions
+from pipeline.runtime import report
 from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
+from pipeline.runtime.report import Life
 
 RESULTS = ("logs", "poison", "report.json", "_record")
 
@@ -102,6 +104,21 @@ class Session:
         self.accountant.drain()
         for index in range(len(self.edge_books)):
             self.accountant.settle_all(index, reason)
+
+    def finish(
+        self, exit_: str, code: int, lives: Mapping[str, Life], digests: Mapping[str, str | None], errors: list[str]
+    ) -> Outcome:
+        """After the last process has ended: close the books and make the report. Books that are wrong make a run fail."""
+        self.settle_rest("shutdown")
+        wall_s = (time.monotonic_ns() - self.started_ns) * 1e-9
+        made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests)
+        wrong, lacking = report.unbalanced(made), self.accountant.unwritten()
+        if wrong:
+            errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
+        errors += lacking
+        if wrong or lacking:
+            made["exit"], code = "failed", 1
+        return Outcome(made["exit"], code, wall_s, errors, made)
 
     def close(self) -> None:
         if hasattr(self, "accountant"):

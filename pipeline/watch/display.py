@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.flow.shm import PROCESSING, READING, WAITING
 from pipeline.graph.layout import STATE
 from pipeline.graph.spec import GraphSpec
-
-if TYPE_CHECKING:
-    from pipeline.runtime.session import Session
+from pipeline.runtime.observer import Observer, Pids
+from pipeline.runtime.session import Session
 
 TABLE_S, LINE_S = 0.5, 2.0
 
 
-class Display:
+class Display(Observer):
     """`quiet` shows events and errors only."""
 
     def __init__(self, session: Session, quiet: bool) -> None:
@@ -30,14 +29,14 @@ class Display:
         self._rates: dict[str, float] = {}
         self._told: dict[str, str] = {}  # node -> the status last printed
 
-    def start(self, _run: Any = None) -> None:
+    def start(self) -> None:
         if self._terminal:
             from rich.live import Live
 
             self._live = Live(auto_refresh=False, transient=False)
             self._live.start()
 
-    def started(self, _run: Any = None) -> None:
+    def started(self, pids: Pids) -> None:
         self._begun = time.monotonic()
         if not self.quiet and not self._terminal:
             graph = self.session.graph
@@ -52,7 +51,7 @@ class Display:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def update(self, _run: Any = None) -> None:
+    def update(self, pids: Pids) -> None:
         now = time.monotonic()
         if self.quiet or now < self._next:
             return

@@ -5,7 +5,7 @@ import pytest
 from kitti_files import Kitti
 from pipe_runs import check_account, check_balance
 
-from pipeline.runtime.supervisor import STUCK_S
+from pipeline.runtime.stuck import STUCK_S
 
 # -- before the start: exit 2, nothing made -----------------------------------------------------------------------------
 

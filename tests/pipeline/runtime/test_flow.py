@@ -8,7 +8,7 @@ import time
 import pytest
 from pipe_runs import check_account, check_balance
 
-from pipeline.runtime.supervisor import rss_mb
+from pipeline.runtime.memory import rss_mb
 
 
 def notes(ended, node):

@@ -8,7 +8,7 @@ import time
 import pytest
 from pipe_runs import GONE_S, alive, check_account, check_balance, restart_ms, wait_for
 
-from pipeline.runtime.supervisor import STUCK_S
+from pipeline.runtime.stuck import STUCK_S
 
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.watch.histogram import Histogram
+from pipeline.runtime.histogram import Histogram
 
 RNG = np.random.default_rng(3)
 

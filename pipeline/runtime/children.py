@@ -1,0 +1,236 @@
+"""The processes of a run: start them, hear and tell them things, kill and reap them. Nothing is decided here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from time import monotonic_ns
+
+from pipeline.errors import RunError
+from pipeline.flow.transport import Channel, Sockets
+from pipeline.graph import project
+from pipeline.graph.plan import Plan
+from pipeline.graph.spec import Edge
+from pipeline.runtime import memory, threads
+from pipeline.runtime.messages import FromWorker, ToWorker, from_worker, pack
+from pipeline.runtime.poll import Poll
+from pipeline.runtime.session import Session
+
+_PYTHON = {"PYTHONUNBUFFERED": "1"}
+
+
+@dataclass
+class Child:
+    """One process of the run, through all its lives.
+
+    epoch      how often it died
+    has_plan   this life has its ProcessPlan: it may hold frames, and knows its edges
+    gone       given up: there will be no further life
+    waits_for  edges whose other end must acknowledge the last death before the next life gets its plan
+    times      of this life [ns, CLOCK_MONOTONIC]: detect (a duration), spawn, hello, imported, ready
+    """
+
+    place: str
+    index: int
+    nodes: list[str]
+    epoch: int = 0
+    proc: subprocess.Popen[bytes] | None = None
+    pidfd: int = -1
+    channel: Channel | None = None
+    said_hello: bool = False
+    has_plan: bool = False
+    ready: bool = False
+    gone: bool = False
+    waits_for: set[int] = field(default_factory=set)
+    respawn_at_ns: int = 0
+    deaths_ns: list[int] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    restart_ms: list[dict[str, float | None]] = field(default_factory=list)
+    cpu_s: float = 0.0
+    rss_mb: float = 0.0
+
+    @property
+    def alive(self) -> bool:
+        return self.proc is not None
+
+    def note_restart(self) -> None:
+        """A successor is ready: add its row of times; `first_frame` comes with its first step."""
+        times = self.times
+        self.restart_ms.append(
+            {
+                "detect": round(times["detect"] * 1e-6, 3),
+                "spawn": round((times["hello"] - times["spawn"]) * 1e-6, 3),
+                "import": round((times["imported"] - times["hello"]) * 1e-6, 3),
+                "open": round((times["ready"] - times["imported"]) * 1e-6, 3),
+                "first_frame": None,
+            }
+        )
+
+    def note_first_frame(self, begun_ns: Iterable[int]) -> None:
+        """`begun_ns`: when the first step of each node in this life began, 0 = not yet."""
+        begun = [ns for ns in begun_ns if ns]
+        if begun:
+            self.restart_ms[-1]["first_frame"] = round((min(begun) - self.times["ready"]) * 1e-6, 3)
+
+    @property
+    def waits_for_first_frame(self) -> bool:
+        return self.alive and bool(self.restart_ms) and self.restart_ms[-1]["first_frame"] is None
+
+
+def children_of(plan: Plan) -> dict[str, Child]:
+    """Place -> its process, none of them started."""
+    return {place: Child(place, i, nodes) for i, (place, nodes) in enumerate(plan.places.items())}
+
+
+def other_end(plan: Plan, children: Mapping[str, Child], edge: Edge, child: Child) -> Child | None:
+    """The process at the edge's other end, None when both ends are in this one."""
+    for node in (edge.src_node, edge.dst_node):
+        place = plan.place_of(node)
+        if place != child.place:
+            return children[place]
+    return None
+
+
+class Children:
+    """Starts and ends the processes; calls `heard` with each of their messages and `died` with each dead one.
+
+    `failed` is called with a text when a process says what is no message.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        poll: Poll,
+        heard: Callable[[Child, FromWorker], None],
+        died: Callable[[Child], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self.session, self.plan, self.graph = session, session.plan, session.graph
+        self.by_place = children_of(session.plan)
+        self.sockets = Sockets()
+        self._poll, self._heard, self._died, self._failed = poll, heard, died, failed
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self.by_place.values())
+
+    def of(self, node: str) -> Child:
+        return self.by_place[self.plan.place_of(node)]
+
+    def pids(self) -> dict[str, int]:
+        """Place -> pid, of those that live."""
+        return {child.place: child.proc.pid for child in self if child.proc is not None}
+
+    def epochs(self) -> dict[int, tuple[int, int]]:
+        """Edge -> epochs of its writer and its reader."""
+        return {e.id: (self.of(e.src_node).epoch, self.of(e.dst_node).epoch) for e in self.plan.edges}
+
+    # -- starting -------------------------------------------------------------------------------------------------
+    def spawn(self, child: Child) -> None:
+        control = self.session.folder / f"c{child.index}.{child.epoch}"
+        child.channel = self.sockets.channel(control, bind=True)
+        self._poll.watch(child.channel.fd, lambda: self.listen(child))
+        child.has_plan = child.ready = child.said_hello = False
+        most = max(self.graph.nodes[n].threads for n in child.nodes)
+        log = os.open(self.session.logs / f"{child.place}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        child.times["spawn"] = monotonic_ns()
+        try:
+            child.proc = subprocess.Popen(
+                [
+                    *project.worker_command([n.cls for n in self.graph.nodes.values()], self.graph.project),
+                    "--folder", str(self.session.folder),
+                    "--control", str(control), "--parent", str(os.getpid()), "--node", child.place,
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self._fds_of(child), start_new_session=True,
+                env={**os.environ, **threads.environment(most), **_PYTHON},
+            )  # fmt: skip
+        finally:
+            os.close(log)
+        child.pidfd = os.pidfd_open(child.proc.pid)
+        self._poll.watch(child.pidfd, lambda: self._died(child))
+
+    def _fds_of(self, child: Child) -> list[int]:
+        """The board, its own pools to write, the pools it reads from read-only."""
+        pools = self.session.pool_fds
+        own = set(child.nodes)
+        readers = {e.src_node for e in self.plan.edges_of(child.place) if e.dst_node in own}
+        wanted = {self.session.board_fd} | {pools[n][0] for n in own} | {pools[n][1] for n in readers | own}
+        return [fd for fd in wanted if fd >= 0]
+
+    # -- talking --------------------------------------------------------------------------------------------------
+    def listen(self, child: Child) -> None:
+        channel = child.channel
+        if channel is None:
+            return
+        channel.drain()
+        while channel.inbox:
+            try:
+                message = from_worker(channel.inbox.popleft())
+            except RunError as error:
+                self._failed(f"{child.place}: {error}")
+            else:
+                self._heard(child, message)
+
+    def tell(self, child: Child, message: ToWorker) -> None:
+        if child.channel is not None:
+            child.channel.send(pack(message))
+            if child.channel.inbox:
+                self.listen(child)
+
+    def tell_all(self, message: ToWorker) -> None:
+        for child in self:
+            self.tell(child, message)
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+    def reap(self, child: Child) -> int:
+        """Of a dead child: hear its last words, wait for it, count its CPU time; returns its exit code (< 0: a signal)."""
+        assert child.proc is not None
+        self.listen(child)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code = child.proc.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        child.cpu_s += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        self._poll.unwatch(child.pidfd)
+        os.close(child.pidfd)
+        if child.channel is not None:
+            self._poll.unwatch(child.channel.fd)
+            child.channel.close()
+        child.proc, child.pidfd, child.channel = None, -1, None
+        child.has_plan = child.ready = child.said_hello = False
+        return code
+
+    def unlink_addresses(self, child: Child) -> None:
+        """A killed process leaves the socket files it had bound: those of the edges it wrote to."""
+        for edge in self.plan.edges_of(child.place):
+            if self.plan.place_of(edge.src_node) == child.place:
+                for path in self.session.folder.glob(f"e{edge.id}.*"):
+                    path.unlink(missing_ok=True)
+
+    def signal(self, child: Child, number: int) -> None:
+        if child.proc is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.proc.pid, number)
+
+    def kill(self, child: Child) -> None:
+        """The child and whatever it started itself: it leads a session of its own."""
+        if child.proc is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.proc.pid, signal.SIGKILL)
+
+    def kill_all(self) -> None:
+        for child in self:
+            child.respawn_at_ns = 0
+            self.kill(child)
+
+    def measure(self) -> None:
+        """The largest resident memory of each, as far as it was looked at."""
+        for child in self:
+            if child.proc is not None:
+                child.rss_mb = max(child.rss_mb, memory.rss_mb(child.proc.pid))
+
+    def close(self) -> None:
+        self.sockets.close()

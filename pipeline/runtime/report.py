@@ -1,0 +1,86 @@
+"""The run's report, as the user reads it from report.json: made from the books when the run has ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.graph.plan import Plan
+from pipeline.runtime.books import EdgeBook, NodeBook, balance
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a node's process has lived through. restart_ms: a row of times for each restart."""
+
+    restarts: int
+    restart_ms: list[dict[str, float | None]]
+    cpu_s: float
+    rss_mb: float
+
+
+def make(
+    plan: Plan,
+    node_books: Mapping[str, NodeBook],
+    edge_books: list[EdgeBook],
+    exit_: str,
+    wall_s: float,
+    lives: Mapping[str, Life],
+    digests: Mapping[str, str | None],
+) -> dict[str, Any]:
+    graph = plan.graph
+    nodes: dict[str, Any] = {}
+    for name, book in node_books.items():
+        spec = graph.nodes[name]
+        nodes[name] = {
+            "in": 0
+            if spec.is_source
+            else sum(edge_books[e.id].delivered for e in plan.edges if e.dst_node == name and not e.static),
+            "out": book.out,
+            "errors": book.errors,
+            "restarts": lives[name].restarts,
+            "restart_ms": lives[name].restart_ms,
+            "compute_ms": book.compute.percentiles(1e6, ("p50", "p95", "p99")),
+            "cpu_s": lives[name].cpu_s,
+            "rss_mb": lives[name].rss_mb,
+        }
+    restarted = any(n["restarts"] for n in nodes.values())
+    lossy = any(e.policy != "block" for e in plan.edge_specs if not e.static)  # what such a queue drops is a matter of time
+    streams = [e for e in plan.edges if not e.static]
+    return {
+        "graph": graph.name,
+        "run": plan.run_id,
+        "exit": exit_,
+        "wall_s": round(wall_s, 3),
+        "frames": node_books[plan.sources[0]].steps if plan.sources else 0,
+        "comparable": exit_ == "completed" and not graph.live and not restarted and not lossy,
+        "nodes": nodes,
+        "edges": {e.name: balance(edge_books[e.id]) for e in streams},
+        "sinks": {
+            n: {
+                "frames": node_books[n].steps,
+                "latency_ms": node_books[n].latency.percentiles(1e6, ("p50", "p95", "p99", "p999")),
+            }
+            for n in graph.nodes
+            if graph.nodes[n].is_sink
+        },
+        "digest": {n: d for n, d in digests.items() if d is not None and not lives[n].restarts},
+    }
+
+
+def unbalanced(report: dict[str, Any]) -> list[str]:
+    """Edges whose ledger does not add up: an error of the engine, never of the user."""
+    return [
+        f"{name}: produced {e['produced']}, delivered {e['delivered']} + dropped {sum(e['dropped'].values())} "
+        f"+ in flight {e['in_flight']}"
+        for name, e in report["edges"].items()
+        if e["produced"] != e["delivered"] + sum(e["dropped"].values()) + e["in_flight"]
+    ]
+
+
+def save(report: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,126 @@
+"""Nodes that hang, graphs in which nothing will ever move again, readers that keep everything; what to tell the user of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from time import monotonic_ns
+
+from pipeline.flow.shm import IDLE, OPENING, PROCESSING, READING, WAITING
+from pipeline.graph.layout import BUSY_SINCE, STATE, WAITING_EDGE
+from pipeline.runtime.children import Child
+from pipeline.runtime.session import Session
+
+STUCK_S = 3.0
+"""A graph in which nothing has moved for so long while nodes wait for room will never move again."""
+
+
+class Stuck:
+    """Looks at the words of the nodes and at the books, and remembers when something moved last."""
+
+    def __init__(self, session: Session, children: Mapping[str, Child]) -> None:
+        self.session, self.plan, self.graph, self.board = session, session.plan, session.graph, session.board
+        self.children = children
+        self.moved_at_ns = monotonic_ns()
+        self._events = -1
+
+    def hanging(self, now: int) -> Iterator[tuple[Child, str]]:
+        """Each process with a node that is in one call for more than `hang_s`, and the text about it. Each call is named once."""
+        words = self.board.words
+        for name, index in self.plan.node_index.items():
+            at = self.board.node(index)
+            since, state = words[at + BUSY_SINCE], words[at + STATE]
+            child, spec = self.children[self.plan.place_of(name)], self.graph.nodes[name]
+            hang_s = spec.open_hang_s if state == OPENING else spec.hang_s
+            if since and state in (PROCESSING, OPENING) and child.alive and now - since > hang_s * 1e9:
+                words[at + BUSY_SINCE], words[at + STATE] = 0, IDLE
+                call = "open()" if state == OPENING else "process()"
+                yield child, f"{name}: in {call} for more than hang_s = {hang_s:g} s; killed"
+
+    def forever(self, now: int, running: bool, done: Collection[str]) -> str | None:
+        """Nothing moves, nobody computes, somebody waits for room: the text that names the join or the hoarder. Else None.
+
+        running: the graph clock has started; done: nodes that have ended.
+        """
+        if self.session.accountant.events != self._events:
+            self._events, self.moved_at_ns = self.session.accountant.events, now
+            return None
+        if not running or now - self.moved_at_ns < STUCK_S * 1e9:
+            return None
+        if any(not c.ready and not c.gone for c in self.children.values()):
+            self.moved_at_ns = now  # whoever waited for a restart has not waited for anything since
+            return None
+        edges = self._stuck_edges(done)
+        if edges is None:
+            return None
+        if any(c.proc is not None and not asleep(c.proc.pid) for c in self.children.values()):
+            self.moved_at_ns = now  # somebody may go on: was stopped from outside, or has work and no processor
+            return None
+        return stuck_text(self.session, edges) or "the graph is stuck: a pool has no free slot"
+
+    def _stuck_edges(self, done: Collection[str]) -> list[int] | None:
+        """Edges on which nothing can move; an empty list: a pool without a slot; None: it is not stuck."""
+        words = self.board.words
+        waiting: list[int] = []
+        for index in self.plan.node_index.values():
+            at = self.board.node(index)
+            if words[at + STATE] in (PROCESSING, READING, OPENING):
+                return None
+            if words[at + STATE] == WAITING:
+                waiting.append(words[at + WAITING_EDGE] - 1)
+        paced = self.graph.live or self.plan.rate is not None or self.session.options.rate == "step"
+        if waiting and not paced:
+            return [e for e in waiting if e >= 0]
+        # Paced, a join may wait long and rightly; a reader that keeps all its credit as views never gets another frame.
+        over = all(source in done for source in self.plan.sources)
+        candidates = [e for e in self.plan.edges if (over or e.id in waiting) and e.dst_node not in done]
+        return [e.id for e in candidates if keeps_all(self.session, e.id)] or None
+
+
+def stuck_text(session: Session, edges: Collection[int]) -> str:
+    """Why nothing can ever move again on these edges; "" for none."""
+    return " / ".join(sorted({_edge_text(session, edge) for edge in edges}))
+
+
+def _edge_text(session: Session, edge: int) -> str:
+    """A join that needs more room, or a reader that keeps everything."""
+    planned, book, spec = session.plan.edges[edge], session.edge_books[edge], session.plan.edge_specs[edge]
+    if keeps_all(session, edge):
+        kept = kept_views(session, edge)
+        return (
+            f"{session.graph.name}: {planned.dst_node} keeps views of {kept} frames of {planned.src_node}.{planned.src_port}, "
+            f"{spec.holds} declared; "
+            f"set holds = {{'{planned.dst_port}': {kept}}} in its class or copy what it keeps"
+        )
+    others = [
+        e.dst_port
+        for e in session.plan.edges
+        if e.dst_node == planned.dst_node and e.id != edge and not e.static and not session.edge_books[e.id].open
+    ]
+    return (
+        f"{session.graph.name}: {planned.dst_node}.{planned.dst_port}: its buffer of {book.in_flight} frames is full "
+        "while it waits for "
+        f"{', '.join(others) or 'its other inputs'}; raise queue: {{{planned.dst_port}: {{size: {spec.size * 2}}}}}"
+    )
+
+
+def kept_views(session: Session, edge: int) -> int:
+    """Frames of an edge that were processed and are still held."""
+    book, leases = session.edge_books[edge], session.board.leases(edge, session.plan.edge_specs[edge].slots)
+    return sum(1 for sent, _, released in leases.tolist() if sent != released and sent not in book.open)
+
+
+def keeps_all(session: Session, edge: int) -> bool:
+    """The reader's views take all the credit of the edge: nothing can be sent on it any more."""
+    spec = session.plan.edge_specs[edge]
+    return not spec.static and kept_views(session, edge) >= spec.window + spec.holds
+
+
+def asleep(pid: int) -> bool:
+    """Every thread of a process waits for something to happen: none runs, waits for a processor or a disk, or is stopped."""
+    try:
+        tasks = [Path(f"/proc/{pid}/task/{task}/stat").read_text() for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return False  # a thread just ended
+    return all(stat.rpartition(")")[2].split()[0] == "S" for stat in tasks)

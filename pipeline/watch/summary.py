@@ -1,0 +1,33 @@
+"""The last lines of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def summary(report: dict[str, Any], out: Path) -> list[str]:
+    """From the run's report."""
+    dropped: dict[str, int] = {}
+    for edge in report["edges"].values():
+        for reason, n in edge["dropped"].items():
+            dropped[reason] = dropped.get(reason, 0) + n
+    rate = report["frames"] / report["wall_s"] if report["wall_s"] else 0.0
+    drops = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items())) or "none"
+    lines = [
+        f"{report['graph']}: {report['exit']}, {report['frames']} frames in {report['wall_s']:.1f} s ({rate:.1f}/s), "
+        f"dropped: {drops}"
+    ]
+    for name, sink in report["sinks"].items():
+        p50, p99 = sink["latency_ms"]["p50"], sink["latency_ms"]["p99"]
+        latency = "" if p50 is None else f", latency p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        digest = report["digest"].get(name)
+        lines.append(f"  {name}: {sink['frames']} frames{latency}" + (f", digest {digest[:16]}" if digest else ""))
+    restarts = {n: v["restarts"] for n, v in report["nodes"].items() if v["restarts"]}
+    if restarts:
+        lines.append("  restarted: " + ", ".join(f"{n} {k}×" for n, k in restarts.items()))
+    errors = {n: v["errors"] for n, v in report["nodes"].items() if v["errors"]}
+    if errors:
+        lines.append("  errors: " + ", ".join(f"{n} {k}" for n, k in errors.items()) + f" (frames saved in {out / 'poison'})")
+    lines.append(f"  results in {out}")
+    return lines
