@@ -25,8 +25,6 @@ from pipeline.settings import suggest
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from pipeline.recording.message import Format
-
 # kind of node -> base class, package, entry-point group
 _KINDS: dict[str, tuple[type, str, str]] = {
     "op": (Operator, "operators", "pipe.operators"),
@@ -61,22 +59,11 @@ def node_class(name: str) -> type[Any]:
     raise GraphError(f"no operator or driver {name}{suggest(name, _available('op') + _available('driver'))}")
 
 
-def format_class(name: str) -> type[Format]:
-    """How recordings look to other tools: `foxglove` -> operators/record/foxglove.py, or `mypkg.module:Class`."""
-    from pipeline.recording.message import Format
-
-    if ":" in name:
-        cls = class_by_ref(name)
-    else:
-        module = f"operators.record.{name}"
-        there = project.module_file(project.SHIPPED, module)
-        found = _defined_in(_import(module, name), Format, name) if there else None
-        if found is None:
-            raise GraphError(f"unknown format of recordings {name}; there is no {module}")
-        cls = found
-    if not issubclass(cls, Format):
-        raise GraphError(f"{name}: needs a subclass of pipeline.recording.message.Format, got {cls.__name__}")
-    return cls
+def shipped_class(module: str, base: type, name: str) -> type[Any] | None:
+    """The one subclass of `base` in a shipped module; None where there is no such module. `name`: what errors call it."""
+    if not project.module_file(project.SHIPPED, module):
+        return None
+    return _defined_in(_import(module, name), base, name)
 
 
 def available_operators() -> list[str]:

@@ -16,11 +16,11 @@ from pipeline.checksum import crc32
 from pipeline.errors import GraphError, InputError
 from pipeline.frame import Reading, Static
 from pipeline.graph import load as graph_file
-from pipeline.graph import lookup
 from pipeline.graph.load import StandIn
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Found, Source
 from pipeline.recording import mcapfile
+from pipeline.recording.formats import format_class
 from pipeline.recording.mcapfile import Entry
 from pipeline.recording.message import RAW, Stored, StoredArray, port_from_text, unpack
 from pipeline.recording.recorder import DROPS, FORMAT_KEY, PORT_KEY, RESULT, RUN, SCHEMA_KEY, SOURCE_KEY
@@ -201,7 +201,7 @@ class Recording:
 
     def _decoded(self, channel: int, data: bytes, array: StoredArray, who: str) -> np.ndarray:
         try:
-            made = lookup.format_class(self._formats[channel])().decode(array.codec, data)
+            made = format_class(self._formats[channel])().decode(array.codec, data)
         except ValueError as error:
             raise InputError(f"{self.path}: {array.name} of {who}: {error}") from None
         if made.shape != array.shape or made.dtype != array.dtype:

@@ -20,11 +20,12 @@ import numpy as np
 
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.frame import Header
-from pipeline.graph import lookup, sizing
+from pipeline.graph import sizing
 from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import Operator, Taken
 from pipeline.options import Images, Outcome, Record, Recorded
 from pipeline.recording import mcapfile
+from pipeline.recording.formats import format_class
 from pipeline.recording.mcapfile import Message, Writer
 from pipeline.recording.message import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
 from pipeline.runtime.session import Session
@@ -135,7 +136,7 @@ class Layout:
 
     def __init__(self, config: RecorderConfig) -> None:
         self.config = config
-        self.format = lookup.format_class(config.format)()
+        self.format = format_class(config.format)()
         self.ports = {name: port_from_text(text) for name, text in config.ports.items()}
         self.encoders: dict[str, Encoder] = {}
         self.channel_of: dict[str, int] = {}
@@ -269,7 +270,7 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
     about = {"graph": spec.name, "file": spec.path, "text": spec.text, "live": str(spec.live).lower()}
     operators = tuple(name for name, (node, _) in chosen.items() if not spec.nodes[node].is_source)
     config = RecorderConfig(record.path.resolve(), ports, operators, about, record.images)
-    lookup.format_class(config.format)
+    format_class(config.format)
     inputs = {
         name: Input(name, node, port, Queue(), Port(ANY, static=spec.nodes[node].outputs[port].static))
         for name, (node, port) in chosen.items()
