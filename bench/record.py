@@ -30,7 +30,6 @@ from pipeline.graph.load import parse
 from pipeline.graph.spec import GraphSpec
 from pipeline.options import Record, RunOptions
 from pipeline.recording import recorder as record
-from pipeline.recording.formats import format_class
 from pipeline.recording.mcapfile import Writer
 from pipeline.recording.playback import Recording
 from pipeline.runtime.runner import BATCH_BYTES
