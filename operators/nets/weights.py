@@ -91,7 +91,7 @@ def save(
 
     path = Path(path)
     names = tensors if architecture.shapes is None else architecture.shapes(config)
-    arrays = {name: np.ascontiguousarray(_numpy(tensors[name])) for name in names if name in tensors}
+    arrays = {name: _numpy(tensors[name]) for name in names if name in tensors}
     with np.errstate(over="ignore"):  # what overflows is refused below
         stored = {name: a.astype(np.float16 if a.size > SMALL else np.float32) for name, a in arrays.items()}
     _compare(path, architecture, config, {name: a.shape for name, a in stored.items()})
@@ -183,4 +183,6 @@ def _finite(path: Path, architecture: Architecture, tensors: Mapping[str, np.nda
 
 
 def _numpy(tensor: Any) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy() if hasattr(tensor, "detach") else np.asarray(tensor, np.float32)
+    """float32, C-contiguous, of the tensor's own shape (np.ascontiguousarray would make a number an array of one)."""
+    array = tensor.detach().float().cpu().numpy() if hasattr(tensor, "detach") else tensor
+    return np.asarray(array, np.float32, order="C")

@@ -70,6 +70,23 @@ def test_a_state_dict_will_do(tmp_path):
     assert not [name for name in loaded if "num_batches" in name]
 
 
+def test_an_architecture_that_checks_its_own_tensors(tmp_path):
+    """All tensors are kept, of any shape and layout; the config is read without them."""
+    architecture = weights.Architecture("tiny", PointPillarsConfig, train="pipe train tiny")
+    given = {"count": np.array(3), "wide": np.arange(12, dtype=np.float64).reshape(3, 4).T, "none": np.zeros((0, 2))}
+    weights.save(tmp_path / "t.safetensors", architecture, TINY, given)
+    loaded = weights.load(tmp_path / "t.safetensors", architecture)
+    assert set(loaded.tensors) == set(given) and loaded.config == TINY
+    for name, array in given.items():
+        assert loaded.tensors[name].shape == array.shape
+        np.testing.assert_array_equal(loaded.tensors[name], array)
+    assert weights.read_config(tmp_path / "t.safetensors", architecture) == TINY
+    with pytest.raises(
+        InputError, match=r"^needs the path of a .safetensors file, got none, which is not there; none is shipped: "
+    ):
+        weights.find("none", architecture)
+
+
 def test_a_name_is_a_shipped_model(path, monkeypatch):
     monkeypatch.setattr(weights, "MODELS", path.parent)
     assert weights.shipped() == ["tiny"] and weights.find("tiny", POINTPILLARS) == path
