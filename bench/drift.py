@@ -6,6 +6,7 @@ nor hides a drift.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,10 +15,8 @@ import numpy as np
 
 from pipeline.runtime.histogram import Histogram
 
-LIMIT = 0.05
-"""A figure is flat when it changes by no more than this share, either way."""
-DRAWS = 400
-"""How often windows are drawn again for an interval."""
+LIMIT = 0.05  # a figure is flat when it changes by no more than this share, either way
+DRAWS = 400  # of windows, for an interval
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Drift:
         return "grows" if worst > 0 else "falls"
 
     def row(self) -> dict[str, Any]:
-        return {**{k: getattr(self, k) for k in ("first", "last", "change", "trend", "low", "high")}, "verdict": self.verdict}
+        return {**dataclasses.asdict(self), "verdict": self.verdict}
 
 
 def of_values(values: list[float]) -> Drift:
@@ -67,9 +66,9 @@ def of_counts(windows: list[np.ndarray], q: float) -> Drift:
 def at_equal_speed(windows: list[np.ndarray], bare: list[float], q: float, classes: int = 3) -> dict[str, float] | None:
     """Change of the quantile from earlier to later windows in which the machine itself was equally fast.
 
-    bare: what the same work took a bare process in each window. The windows are put into classes of like `bare`; in each the
-    later half is compared with the earlier one; `change` is the mean of the classes, low and high its 95 % by drawing windows
-    again. None where a half would have fewer than two windows, or nothing was counted.
+    bare: time that the same work took a bare process in each window. Within each class of windows of like `bare` the later half
+    is compared with the earlier one; `change`: mean of the classes; low, high: its 95 % by drawing windows again. None where a
+    half has fewer than two windows, or nothing was counted.
     """
     order = np.argsort(bare, kind="stable")
     halves = [(part[: len(part) // 2], part[len(part) // 2 :]) for part in map(np.sort, np.array_split(order, classes))]

@@ -30,9 +30,6 @@ STALLS = {
     "chain, one process": "  a: {op: test.fault, inputs: {data: src.out}, place: g}\n"
     f"  op: {{op: test.fault, inputs: {{data: a.out}}, {SLOW}, place: g}}\n"
     "  b: {op: test.fault, inputs: {data: op.out}, place: g}\n" + SINK.format("b.out", ", place: g"),
-    "join": "  a: {op: test.fault, inputs: {data: src.out}}\n"
-    f'  op: {{op: "bench.nodes:Stall", inputs: {{a: src.out, b: a.out}}, sync: {{policy: exact}}, config: {{at: {STALL_AT}}}}}\n'
-    + SINK.format("op.out", ""),
 }
 POLICIES = (
     "{policy: latest}",
@@ -48,10 +45,6 @@ OVERLOAD = """
 """
 
 
-def graph(nodes: str) -> str:
-    return "version: 1\nnodes:\n" + nodes
-
-
 def ages(nodes: str) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
     """Report, and per frame at the sink: number, when it was emitted [ns], age [ms]."""
     rows: list[tuple[int, int, float]] = []
@@ -60,7 +53,7 @@ def ages(nodes: str) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
         told = [json.loads(line) for line in (folder / "snk" / "ages.jsonl").read_text().splitlines()]
         rows.extend((frame, emitted_ns, (at_ns - emitted_ns) * 1e-6) for frame, emitted_ns, at_ns in told)
 
-    return run_graph(graph(nodes), results=read), rows
+    return run_graph("version: 1\nnodes:\n" + nodes, results=read), rows
 
 
 def stall(name: str) -> dict[str, Any]:

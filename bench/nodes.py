@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.proc import cpu_ns
 from bench.stamps import fill, taken
-from operators.streams import IMAGE, PILLARS, Pillars
+from operators.streams import PILLARS, Pillars
 from pipeline.frame import Reading
 from pipeline.operator import Found, Operator, Source, Taken
 from pipeline.recording.recorder import BATCH
@@ -174,32 +174,14 @@ class Age(Operator):
     inputs = {"in": ANY}
 
     def open(self) -> None:
-        self.out_dir.mkdir(parents=True, exist_ok=True)
-        self.file = (self.out_dir / "ages.jsonl").open("w", buffering=1)
+        self.rows: list[str] = []
 
     def process(self, **inputs: Any) -> None:
-        self.file.write(f"[{self.header.frame_id}, {self.header.recv_ns}, {time_ns()}]\n")
+        self.rows.append(f"[{self.header.frame_id}, {self.header.recv_ns}, {time_ns()}]\n")
 
     def close(self) -> None:
-        self.file.close()
-
-
-@dataclass(frozen=True)
-class StallConfig:
-    at: int = 30
-    ms: float = 1000.0
-
-
-class Stall(Operator):
-    """A join that stands still once."""
-
-    Config = StallConfig
-    inputs, outputs = {"a": ANY, "b": ANY}, {"out": COUNT}
-
-    def process(self, **inputs: Any) -> np.ndarray:
-        if self.header.frame_id == self.config.at:
-            time.sleep(self.config.ms * 1e-3)
-        return _ONE
+        self.out_dir.mkdir(parents=True, exist_ok=True)
+        (self.out_dir / "ages.jsonl").write_text("".join(self.rows))
 
 
 class Idle(Operator):
@@ -261,39 +243,11 @@ class Noise(Source):
         return Reading({"out": data}, f"{self.index - 1:06d}", self.index * 1_000_000)
 
 
-@dataclass(frozen=True)
-class CameraConfig:
-    frames: int = 100
-    rate_hz: float = 10.0
-
-
-class Camera(Source):
-    """1080p pictures of noise, four of them in turns."""
-
-    Config, outputs = CameraConfig, {"image": IMAGE}
-
-    @classmethod
-    def find(cls, config: CameraConfig) -> Found:
-        return Found(config.frames, config.rate_hz, (np.arange(config.frames) * round(1e9 / config.rate_hz)).astype(np.int64))
-
-    def open(self, start: int = 0) -> None:
-        self.index = start
-        self.pictures = np.random.default_rng(0).integers(0, 256, (4, 1080, 1920, 3), np.uint8)
-
-    def read(self) -> Reading | None:
-        if self.index >= self.config.frames:
-            return None
-        index, self.index = self.index, self.index + 1
-        image = self.alloc("image", "image", (1080, 1920, 3), np.uint8)
-        image[:] = self.pictures[index % 4]
-        return Reading({"image": image}, f"{index:06d}", index * round(1e9 / self.config.rate_hz))
-
-
 class Pair(Operator):
-    """A picture and the pillars nearest to it in time: looks at some of both."""
+    """A frame of bytes and the pillars nearest to it in time: looks at some of both."""
 
-    inputs = {"image": IMAGE, "pillars": PILLARS}
+    inputs = {"image": BLOB, "pillars": PILLARS}
 
     def process(self, image: np.ndarray, pillars: Pillars) -> None:
-        if image[::64].max() == 0 or len(pillars.counts) == 0:
-            raise ValueError(f"{self.name}: needs pictures and pillars, got nothing but zeros")
+        if image[:8].max() == 0 or len(pillars.counts) == 0:
+            raise ValueError(f"{self.name}: needs bytes and pillars, got nothing but zeros")

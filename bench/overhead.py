@@ -7,6 +7,7 @@ short and after the long run.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,18 @@ import numpy as np
 from bench.common import header, run_graph
 
 WIDTHS = (1, 2, 4, 8)
+SOURCE = 'version: 1\nnodes:\n  ping: {{driver: "bench.nodes:Ping", config: {{frames: {}, wait: false}}}}\n'
+SINK = '  end{}: {{op: "bench.nodes:Idle", inputs: {{in: {}.out}}}}\n'
 
 
 def chain(operators: int, frames: int) -> str:
-    nodes = [f'  ping: {{driver: "bench.nodes:Ping", config: {{frames: {frames}, wait: false}}}}']
-    before = "ping.out"
-    for i in range(operators - 1):
-        nodes.append(f'  op{i}: {{op: "bench.nodes:Pong", inputs: {{in: {before}}}}}')
-        before = f"op{i}.out"
-    nodes.append(f'  end: {{op: "bench.nodes:Idle", inputs: {{in: {before}}}}}')
-    return "version: 1\nnodes:\n" + "\n".join(nodes) + "\n"
+    names = ["ping", *(f"op{i}" for i in range(operators - 1))]
+    passing = [f'  {b}: {{op: "bench.nodes:Pong", inputs: {{in: {a}.out}}}}\n' for a, b in pairwise(names)]
+    return SOURCE.format(frames) + "".join(passing) + SINK.format("", names[-1])
 
 
 def fan(sinks: int, frames: int) -> str:
-    nodes = [f'  ping: {{driver: "bench.nodes:Ping", config: {{frames: {frames}, wait: false}}}}']
-    nodes += [f'  end{i}: {{op: "bench.nodes:Idle", inputs: {{in: ping.out}}}}' for i in range(sinks)]
-    return "version: 1\nnodes:\n" + "\n".join(nodes) + "\n"
+    return SOURCE.format(frames) + "".join(SINK.format(i, "ping") for i in range(sinks))
 
 
 def cost(make: Any, width: int, short: int, long: int) -> dict[str, float]:

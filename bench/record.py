@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.common import header
+from bench.common import header, run_graph
 from bench.rivals import files
 from pipeline.frame import Header
 from pipeline.graph import sizing
@@ -71,13 +71,11 @@ def hop(folder: Path, size: int, count: int) -> float:
     text = (
         f"{_source(size, count)}  tap: {{op: 'bench.nodes:Drain', inputs: {{in: src.out}}, queue: {{in: {{size: {queue}}}}}}}\n"
     )
-    session = Session(parse(text, "bench.yaml"), RunOptions(folder / "out", quiet=True))
-    outcome = run(session, Display(session, quiet=True))
-    if outcome.code or outcome.report["sinks"]["tap"]["frames"] != count:
-        raise RuntimeError(f"record: needs {count} frames, got {outcome.report['sinks']}, {outcome.errors}")
-    began_ns, ended_ns = map(int, (folder / "out" / "tap" / "ns.txt").read_text().split())
-    shutil.rmtree(folder / "out")
-    return (ended_ns - began_ns) * 1e-9
+    ns: list[int] = []
+    report = run_graph(text, results=lambda out: ns.extend(map(int, (out / "tap" / "ns.txt").read_text().split())))
+    if report["sinks"]["tap"]["frames"] != count:
+        raise RuntimeError(f"record: needs {count} frames, got {report['sinks']}")
+    return (ns[1] - ns[0]) * 1e-9
 
 
 def pipe(folder: Path, size: int, count: int) -> float:

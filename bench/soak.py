@@ -1,7 +1,5 @@
 """`make soak`: an hour of a robot's graph (bench/soak.yaml), to see whether anything creeps: memory, latency, descriptors, files.
 
-    make soak [SECONDS=60]        python -m bench.soak [--seconds 60]
-
 Once a window (a minute; shorter when the run is) a line of DIR/windows.jsonl: of every process, the supervisor too, resident
 memory, descriptors, threads and CPU; of every sink the latencies capture -> `process()` returned of that window's frames; bytes
 on disk; load, cores that others used; and how long the same work took a bare process, which only wakes and computes.
@@ -16,12 +14,9 @@ a long drive of synthetic.world, which keeps the shapes it has met.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -31,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from bench import drift
+from bench.bare import bare_process
 from bench.common import RESULTS, header, save
 from bench.proc import busy_s, process, sizes
 from pipeline.graph.load import parse
@@ -45,7 +41,6 @@ from pipeline.watch.display import Display
 GRAPH = Path(__file__).with_name("soak.yaml")
 RECORDED = "lidar.boxes3d,lidar.pose,tracker.tracks,lot.points,lot.image,lot.calibration"
 WARM_UP_S, WINDOW_S = 300.0, 60.0
-BARE_PERIOD_S, BARE_WORK = 0.1, 20_000
 MACHINE = ("our_cores", "other_cores", "load")
 
 
@@ -74,11 +69,8 @@ def main(seconds: float = 3600.0, out: Path = Path("out/soak"), results: Path | 
     return made
 
 
-# -- sampling ---------------------------------------------------------------------------------------------------------
-
-
 class Watch(Display):
-    """Rides on the supervisor's loop: a line of windows.jsonl per window; keeps nothing itself that grows."""
+    """A line of windows.jsonl per window, from the supervisor's loop; keeps nothing itself that grows."""
 
     def __init__(self, session: Session, out: Path, window_s: float) -> None:
         super().__init__(session, quiet=True)
@@ -108,14 +100,13 @@ class Watch(Display):
     def _now(self, pids: Pids) -> dict[str, Any]:
         session, graph = self.session, self.session.graph
         session.accountant.drain()
-        bare = self.out / "bare.txt"
         return {
             "t_s": time.monotonic() - self._started_at,
             "processes": {name: process(pid) for name, pid in {"(supervisor)": os.getpid(), **pids}.items()},
             "latency": {n: session.node_books[n].latency.bins.copy() for n in graph.nodes if graph.nodes[n].is_sink},
             "disk": sizes(self.out),
             "busy_s": busy_s(),
-            "bare": bare.stat().st_size if bare.exists() else 0,
+            "bare": bare.stat().st_size if (bare := self.out / "bare.txt").exists() else 0,
         }
 
 
@@ -141,32 +132,6 @@ def between(before: dict[str, Any], after: dict[str, Any], bare: Path) -> dict[s
     }
 
 
-@contextlib.contextmanager
-def bare_process(file: Path) -> Iterator[None]:
-    """Beside the run: this file with --bare."""
-    beside = subprocess.Popen([sys.executable, "-m", "bench.soak", "--bare", str(file)])
-    try:
-        yield
-    finally:
-        beside.kill()
-        beside.wait()
-
-
-def compute(file: Path) -> None:
-    """A line per wake, ten a second: how long the same work took [us]. Ends when its parent does."""
-    parent, due = os.getppid(), time.monotonic()
-    with file.open("a", buffering=1) as out:
-        while os.getppid() == parent:
-            due = max(due + BARE_PERIOD_S, time.monotonic())
-            time.sleep(due - time.monotonic() if due > time.monotonic() else 0.0)
-            began = time.monotonic()
-            sum(range(BARE_WORK))
-            out.write(f"{(time.monotonic() - began) * 1e6:.0f}\n")
-
-
-# -- judging ----------------------------------------------------------------------------------------------------------
-
-
 def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> dict[str, Any]:
     """Memory per process, latency per sink, what went wrong, and `ok`. Raises ValueError where too few windows are left."""
     kept = [w for w in windows if w["t_s"] - windows[0]["t_s"] >= warm_up_s - 1e-6] if warm_up_s else windows
@@ -181,22 +146,10 @@ def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> 
         bins = [dense(w["latency"][sink]) for w in kept]
         if sum(int(b.sum()) for b in bins):
             latency[sink] = {
-                name: _ms(drift.of_counts(bins, q)).row()
-                | {"equal_speed": drift.at_equal_speed(bins, bare, q) if all(bare) else None}
+                name: _ms(drift.of_counts(bins, q)) | {"equal_speed": drift.at_equal_speed(bins, bare, q) if all(bare) else None}
                 for name, q in (("p50", 0.50), ("p99", 0.99))
             }
-    wrong = [*outcome.errors, *unbalanced(outcome.report)]
-    for name, node in outcome.report["nodes"].items():
-        wrong += [f"{name}: restarted {node['restarts']} times"] if node["restarts"] else []
-        wrong += [f"{name}: {node['errors']} errors"] if node["errors"] else []
-    for name, row in memory.items():
-        rss = row["rss_mb"]
-        wrong += [] if rss["verdict"] == "flat" else [f"{name}: RSS {rss['verdict']}, {rss['first']:.1f} -> {rss['last']:.1f} MB"]
-        wrong += [f"{name}: {key} {row[key][0]} -> {row[key][1]}" for key in ("fds", "threads") if row[key][1] > row[key][0]]
-    for sink, both in latency.items():
-        p99 = both["p99"]
-        if p99["verdict"] != "flat":
-            wrong.append(f"{sink}: latency p99 {p99['verdict']}, {p99['first']:.2f} -> {p99['last']:.2f} ms")
+    wrong = [*outcome.errors, *unbalanced(outcome.report), *unwell(outcome.report, memory, latency)]
     hours = (windows[-1]["t_s"] - windows[0]["t_s"]) / 3600 or 1.0
     grown = {k: (v - windows[0]["disk_mb"].get(k, 0.0)) / hours for k, v in windows[-1]["disk_mb"].items()}
     return {
@@ -216,6 +169,24 @@ def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> 
     }
 
 
+def unwell(report: dict[str, Any], memory: dict[str, Any], latency: dict[str, Any]) -> Iterator[str]:
+    """What restarted, failed or is not flat, in words."""
+    for name, node in report["nodes"].items():
+        if node["restarts"]:
+            yield f"{name}: restarted {node['restarts']} times"
+        if node["errors"]:
+            yield f"{name}: {node['errors']} errors"
+    for name, row in memory.items():
+        rss = row["rss_mb"]
+        if rss["verdict"] != "flat":
+            yield f"{name}: RSS {rss['verdict']}, {rss['first']:.1f} -> {rss['last']:.1f} MB"
+        yield from (f"{name}: {key} {row[key][0]} -> {row[key][1]}" for key in ("fds", "threads") if row[key][1] > row[key][0])
+    for sink, both in latency.items():
+        p99 = both["p99"]
+        if p99["verdict"] != "flat":
+            yield f"{sink}: latency p99 {p99['verdict']}, {p99['first']:.2f} -> {p99['last']:.2f} ms"
+
+
 def dense(bins: dict[str, int]) -> np.ndarray:
     out = np.zeros(len(drift.Histogram().bins), np.int64)
     for i, n in bins.items():
@@ -223,8 +194,8 @@ def dense(bins: dict[str, int]) -> np.ndarray:
     return out
 
 
-def _ms(of: drift.Drift) -> drift.Drift:
-    return dataclasses.replace(of, first=of.first * 1e-6, last=of.last * 1e-6)
+def _ms(of: drift.Drift) -> dict[str, Any]:
+    return of.row() | {"first": of.first * 1e-6, "last": of.last * 1e-6}
 
 
 def show(made: dict[str, Any]) -> None:
@@ -237,8 +208,7 @@ def show(made: dict[str, Any]) -> None:
             text = "too short a run" if same is None else "{change:+.1%} ({low:+.1%} .. {high:+.1%})".format(**same)
             print(f"{sink:>14} | {_cell(row[key])} | {key} ms: {text}")
     print(f"{'(bare process)':>14} | {_cell(made['bare_us'])} | us for the same work")
-    for what in MACHINE:
-        print("{}: {:.2f}, {:.2f}, {:.2f} (least, mean, most)".format(what, *made[what]))
+    print("least, mean, most: " + ", ".join(f"{what} {made[what]}" for what in MACHINE))
     print("dropped:", json.dumps(made["dropped"]) if made["dropped"] else "none")
     print("files that grow, MB per hour:", ", ".join(f"{k} {v:.4g}" for k, v in made["files_mb_per_hour"].items()))
     for text in made["wrong"]:
@@ -254,9 +224,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=str(__doc__).partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--out", type=Path, default=Path("out/soak"))
-    parser.add_argument("--bare", type=Path, metavar="FILE", help="be the bare process beside a run")
     args = parser.parse_args()
-    if args.bare is not None:
-        compute(args.bare)
-    else:
-        sys.exit(0 if main(args.seconds, args.out)["ok"] else 1)
+    sys.exit(0 if main(args.seconds, args.out)["ok"] else 1)

@@ -1,20 +1,15 @@
 """`pipe bench world`: the rays of the generated world beside Open3D's, and what one step of it costs.
 
-    pipe bench world
-
 Rays: 64 beams x 1800 columns at 80 objects, twice: boxes on a plain, and streets with everything that stands there. Ours needs
 nothing but the triangles; Open3D's RaycastingScene builds its tree first, in each round, since everything may have moved (the
 cast alone is shown, too). Both in turns; rays that hit something else are counted. Without Open3D (extra `open3d`): ours alone.
-Step: LiDAR 64 x 2155, camera 640 x 192 and truth, of three drives, and what of it scene, cast, returns and camera take.
+Step: LiDAR 64 x 2155, camera 640 x 192 and truth, of three drives.
 Writes bench/results/world-<machine>.json.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +17,9 @@ import numpy as np
 
 from bench.common import RESULTS, header, quantile, save
 from bench.rivals import open3d
-from bench.rivals.open3d import RANGE_M
+from bench.rivals.open3d import RANGE_M, milliseconds
 from drivers.synthetic import materials, mesh
 from drivers.synthetic.scene import Objects, Placed, Scene, Stage
-from drivers.synthetic.spinning import LidarConfig, SpinningLidar
 from drivers.synthetic.street import make_street
 from drivers.synthetic.world import SyntheticWorld, WorldConfig
 from operators.streams import CLASSES
@@ -34,12 +28,11 @@ from pipeline.operator import prepare
 OBJECTS, SCENES, ROUNDS = 80, 5, 9
 DRIVES, STEPS = 3, 40
 THREADS = 2
-CAST_MS, FRAMES_PER_S = 15.0, 15.0
-"""The aims, on two cores."""
+FRAMES_PER_S = 15.0
+"""The aim, on two cores."""
 _HEIGHT_M = 1.73
 _NEAREST_M, _FARTHEST_M, _APART_M = 6.0, 60.0, 4.0
 _SIZES_M = {"Car": (4.2, 1.8, 1.5), "Pedestrian": (0.6, 0.6, 1.7), "Cyclist": (1.8, 0.6, 1.7)}
-_PARTS = ("scene", "cast", "returns", "camera")
 
 
 def main(rounds: int = ROUNDS, steps: int = STEPS, results: Path = RESULTS) -> dict[str, Any]:
@@ -48,19 +41,14 @@ def main(rounds: int = ROUNDS, steps: int = STEPS, results: Path = RESULTS) -> d
     cases = {"boxes": [plain(k) for k in range(SCENES)], "street": [street(k) for k in range(SCENES)]}
     out: dict[str, Any] = {"about": about, "rays": {}, "figures": {}}
     for name, scenes in cases.items():
-        out["rays"][name] = row = compare(scenes, rounds)
+        out["rays"][name] = row = open3d.compare(scenes, rounds, THREADS)
         out["figures"] |= {f"{name}.{what}": value for what, value in row.items() if what.endswith("_ms")}
-        print(_line(name, row))
+        print(open3d.line(name, row))
     out["step"] = step = measure_steps(steps)
-    out["figures"] |= {f"step.{what}": row["p50"] for what, row in step.items()}
-    for what, row in step.items():
-        print(f"  {what:<10} {row['p50']:7.2f} ms   (p90 {row['p90']:.2f})")
-    print(f"step: {1e3 / step['step_ms']['p50']:.1f} frames/s   (aim {FRAMES_PER_S:g})")
+    out["figures"]["step.step_ms"] = step["p50"]
+    print(f"step: {step['p50']:.2f} ms (p90 {step['p90']:.2f}), {1e3 / step['p50']:.1f} frames/s (aim {FRAMES_PER_S:g})")
     save(results, "world", out)
     return out
-
-
-# ---- scenes with 80 objects
 
 
 def plain(number: int) -> Scene:
@@ -116,94 +104,13 @@ def _places(random: np.random.Generator, count: int, taken: np.ndarray) -> list[
     return out
 
 
-# ---- rays
-
-
-def lidar(columns: int = 1800) -> SpinningLidar:
-    """The HDL-64E; rays do not pass through leaves by chance, and the whole turn is at one instant."""
-    return SpinningLidar(LidarConfig(columns=columns, leaves=0.0, sweep=False, range_m=RANGE_M), 10.0, THREADS)
-
-
-def rays(sensor: SpinningLidar) -> np.ndarray:
-    """(C, B, 6) float32 origins and unit directions of a sensor that stands."""
-    out = np.zeros((len(sensor.azimuths), len(sensor.elevations), 6), np.float32)
-    level = np.cos(sensor.elevations)
-    out[..., 2] = sensor.heights
-    out[..., 3], out[..., 4] = np.cos(sensor.azimuths)[:, None] * level, np.sin(sensor.azimuths)[:, None] * level
-    out[..., 5] = np.sin(sensor.elevations)
-    return out
-
-
-def compare(scenes: Sequence[Scene], rounds: int) -> dict[str, Any]:
-    sensor, other = lidar(), open3d.rival()
-    of = rays(sensor)
-    times: dict[str, list[float]] = {"ours_ms": [], "open3d_ms": [], "open3d_cast_ms": []}
-    differ: list[dict[str, float]] = []
-    sensor.cast(scenes[0], 1)  # numba compiles, or reads what it compiled before
-    for scene in scenes:
-        for _ in range(rounds):
-            times["ours_ms"].append(_ms(partial(sensor.cast, scene, 1)))
-            if other is not None:
-                build = _ms(partial(other.build, scene.triangles))
-                times["open3d_cast_ms"].append(_ms(partial(other.cast, of)))
-                times["open3d_ms"].append(build + times["open3d_cast_ms"][-1])
-        if other is not None:
-            differ.append(open3d.differing(open3d.Hits(sensor.ranges, sensor.hits), other.cast(of)))
-    row: dict[str, Any] = {name: statistics.median(values) for name, values in times.items() if values}
-    row["triangles"] = [len(scene.triangles) for scene in scenes]
-    row["differ"] = {key: float(np.mean([d[key] for d in differ])) for key in differ[0]} if differ else None
-    return row
-
-
-def _line(name: str, row: dict[str, Any]) -> str:
-    count = f"{min(row['triangles']):,}..{max(row['triangles']):,}"
-    text = f"rays at {name:<6} ({count} triangles): ours {row['ours_ms']:.2f} ms (aim {CAST_MS:g})"
-    if row["differ"] is None:
-        return f"{text}; Open3D is not installed: nothing beside it"
-    return (
-        f"{text}, Open3D {row['open3d_ms']:.2f} ms, of which casting {row['open3d_cast_ms']:.2f}; of all rays "
-        f"{row['differ']['other_triangle']:.4%} hit another triangle, {row['differ']['range_1cm']:.4%} differ by more than 1 cm"
-    )
-
-
-# ---- the step
-
-
-def measure_steps(steps: int) -> dict[str, dict[str, float]]:
-    """Milliseconds of each part, `rest` (truth, ids, copies) and the whole step; the first step of a drive is left out, since
-    bodies and street are made then."""
+def measure_steps(steps: int) -> dict[str, float]:
+    """Milliseconds of a step; the first step of a drive is left out, since bodies and street are made then."""
     world = prepare(SyntheticWorld(), "world", WorldConfig(drives=DRIVES, frames=steps + 1), threads=THREADS)
     world.open()
-    assert world.camera is not None
-    took: dict[str, float] = {}
-    targets = ((world.stage, "build"), (world.lidar, "cast"), (world.lidar, "report"), (world.camera, "render"))
-    for part, (owner, method) in zip(_PARTS, targets, strict=True):
-        setattr(owner, method, _timed(getattr(owner, method), part, took))
-    times: dict[str, list[float]] = {f"{name}_ms": [] for name in (*_PARTS, "rest", "step")}
     world.read()  # compiles
     world.number = 0
-    for number in range(DRIVES * (steps + 1)):
-        whole = _ms(world.read)
-        if number % (steps + 1):
-            for part in _PARTS:
-                times[f"{part}_ms"].append(took[part])
-            times["rest_ms"].append(whole - sum(took.values()))
-            times["step_ms"].append(whole)
+    times = [milliseconds(world.read) for _ in range(DRIVES * (steps + 1))]
     world.close()
-    return {name: {"p50": statistics.median(values), "p90": quantile(values, 0.9)} for name, values in times.items()}
-
-
-def _timed(function: Callable[..., Any], part: str, took: dict[str, float]) -> Callable[..., Any]:
-    def run(*args: Any, **named: Any) -> Any:
-        begin = time.perf_counter()
-        value = function(*args, **named)
-        took[part] = (time.perf_counter() - begin) * 1e3
-        return value
-
-    return run
-
-
-def _ms(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    function()
-    return (time.perf_counter() - begin) * 1e3
+    kept = [ms for number, ms in enumerate(times) if number % (steps + 1)]
+    return {"p50": statistics.median(kept), "p90": quantile(kept, 0.9)}

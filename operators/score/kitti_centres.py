@@ -120,9 +120,6 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     return out
 
 
-# ---- files
-
-
 def _labels(gt: Path) -> tuple[Layout, dict[str, Path]]:
     """Layout and label files by name. Raises InputError."""
     known = {"label_02": TRACKING, "training/label_2": OBJECT, "label_2": OBJECT}
@@ -179,9 +176,6 @@ def _chosen(
 def _frames(gt: Path, sequence: str, truth: Boxes) -> list[int]:
     scans = (gt / "velodyne" / sequence).glob("*.bin")
     return sorted(int(path.stem) for path in scans if path.stem.isdecimal()) or list(range(int(truth.frames.max(initial=-1)) + 1))
-
-
-# ---- counting
 
 
 def _add(centres: Centres, group: str, truth: Boxes, found: Boxes, frame: int, near_m: float) -> None:

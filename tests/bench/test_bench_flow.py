@@ -12,5 +12,5 @@ def test_all_of_it_in_small(capsys):
         assert row["produced"] == 60 and 15 <= row["delivered"] <= 45
         if "block" not in policy:
             assert set(row["dropped"]) == {"before.out->costly.data"} and row["computed"] == row["delivered"]
-    assert out["figures"]["stall of 1 s.join.old"] <= 1
+    assert out["figures"]["stall of 1 s.chain.old"] <= 1
     assert "2x overload" in capsys.readouterr().out

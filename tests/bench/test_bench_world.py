@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench import world
+from bench.rivals import open3d
 from bench.rivals.open3d import Hits, differing
 from operators.kernels.raycast import NOTHING
 
@@ -28,8 +29,8 @@ def test_a_plain_has_80_boxes_on_the_ground():
 
 
 def test_rays_of_the_sensor():
-    sensor = world.lidar(8)
-    rays = world.rays(sensor)
+    sensor = open3d.lidar(8)
+    rays = open3d.rays(sensor)
     assert rays.shape == (8, 64, 6)
     assert np.linalg.norm(rays[..., 3:], axis=2) == pytest.approx(np.ones((8, 64)), abs=1e-6)
     assert set(np.unique(rays[..., 2]).round(2).tolist()) == {np.float32(0.12).round(2), np.float32(0.2).round(2)}
@@ -42,10 +43,9 @@ def test_the_whole_bench(tmp_path, capsys):
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("world-") and json.loads(path.read_text()) == json.loads(json.dumps(out))
     assert world.street(0).owners.max() == 79
-    assert {"boxes.ours_ms", "street.ours_ms", "step.step_ms", "step.cast_ms"} <= set(out["figures"])
+    assert {"boxes.ours_ms", "street.ours_ms", "step.step_ms"} <= set(out["figures"])
     assert min(out["figures"].values()) > 0
-    step = {name: row["p50"] for name, row in out["step"].items()}
-    assert step["step_ms"] > max(step[f"{part}_ms"] for part in ("scene", "cast", "returns", "camera", "rest"))
+    assert out["step"]["p90"] >= out["step"]["p50"] > 0
     printed = capsys.readouterr().out
     assert "frames/s" in printed
     if out["rays"]["street"]["differ"] is None:

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from cloud_files import ply
 
-from bench import world
 from drivers.synthetic import mesh
 from drivers.synthetic.meshes import MeshesConfig, PlaceConfig, SyntheticMeshes
 from drivers.synthetic.scene import Stage
-from drivers.synthetic.spinning import LidarConfig
+from drivers.synthetic.spinning import LidarConfig, SpinningLidar
 from drivers.synthetic.street import make_street
 from drivers.synthetic.waypoints import Way
 from drivers.synthetic.world import CameraConfig
@@ -172,7 +171,7 @@ def test_a_street_as_a_mesh_gives_what_our_caster_gives(tmp_path, play):
     speed = np.array([9.0, 0.0, 0.0])
     scene = scene._replace(objects=still, ego_velocity=speed, ego_yaw_rate=0.0)
     lidar = LidarConfig(columns=900, leaves=0.0, **EXACT)
-    sensor = world.SpinningLidar(lidar, 10.0, 2)
+    sensor = SpinningLidar(lidar, 10.0, 2)
     sensor.cast(scene, 1)
     config = MeshesConfig(
         files=ply_mesh(tmp_path / "street.ply", scene.triangles), waypoints=((-90, 0, 0), (90, 0, 0)), speed_mps=9.0, lidar=lidar,

@@ -18,8 +18,8 @@ MOST_RAYS = 0.001
 @pytest.fixture(scope="module")
 def both():
     """both(scene) -> shares of rays that differ; the same sensor and the same rays for both."""
-    sensor, rival = world.lidar(), open3d.Rival(load_open3d("test"))
-    rays = world.rays(sensor)
+    sensor, rival = open3d.lidar(), open3d.Rival(load_open3d("test"))
+    rays = open3d.rays(sensor)
 
     def cast(scene):
         sensor.cast(scene, 1)
