@@ -14,7 +14,7 @@ def small(monkeypatch, tmp_path):
 
 
 def test_without_trackeval_ours_is_timed_alone(monkeypatch, capsys):
-    monkeypatch.setattr(bench, "_imported", lambda: None)
+    monkeypatch.setattr(trackeval, "imported", lambda: None)
     got = bench.main(rounds=1)
     assert set(got["figures"]) == {"ours_s", "ab3dmot_s"}
     assert "25 frames, 225 truth and 225 track rows" in got["about"]["data"]
