@@ -6,11 +6,12 @@ import sys
 import time
 from typing import Any
 
-from pipeline.flow.shm import PROCESSING, READING, WAITING
+from pipeline.flow.shm import OPENING, PROCESSING, READING, WAITING
 from pipeline.graph.layout import STATE
 from pipeline.graph.spec import GraphSpec
 from pipeline.runtime.observer import Observer, Pids
 from pipeline.runtime.session import Session
+from pipeline.watch.opening import Opening
 
 TABLE_S, LINE_S = 0.5, 2.0
 
@@ -28,22 +29,46 @@ class Display(Observer):
         self._last: dict[str, tuple[float, int]] = {}
         self._rates: dict[str, float] = {}
         self._told: dict[str, str] = {}  # node -> the status last printed
+        self._opening: Opening | None = None
 
     def start(self) -> None:
+        if self.quiet:
+            return
         if self._terminal:
             from rich.live import Live
 
             self._live = Live(auto_refresh=False, transient=False)
             self._live.start()
-
-    def started(self, pids: Pids) -> None:
-        self._begun = time.monotonic()
-        if not self.quiet and not self._terminal:
+        else:
             graph = self.session.graph
             print(
                 f"{graph.name}: {len(graph.nodes)} nodes in {len(self.session.plan.places)} processes, "
-                f"{self.session.plan.pool_bytes / 1e6:.0f} MB of frames"
+                f"{self.session.plan.pool_bytes / 1e6:.0f} MB of frames",
+                flush=True,
             )
+        self._opening = Opening(self._nodes_opening, self._say_waiting)
+        self._opening.start()
+
+    def started(self, pids: Pids) -> None:
+        self._begun = time.monotonic()
+        self._stop_waiting()
+
+    def _nodes_opening(self) -> list[str]:
+        board, index = self.session.board, self.session.plan.node_index
+        return [name for name, i in index.items() if board.words[board.node(i) + STATE] == OPENING]
+
+    def _say_waiting(self, text: str) -> None:
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.update(Text(text), refresh=True)
+        else:
+            print(text, flush=True)
+
+    def _stop_waiting(self) -> None:
+        if self._opening is not None:
+            self._opening.stop()
+            self._opening = None
 
     def event(self, text: str) -> None:
         if self._live is not None:
@@ -58,12 +83,14 @@ class Display(Observer):
         self._next = now + (TABLE_S if self._terminal else LINE_S)
         self._measure(now)
         if self._live is not None:
-            self._live.update(self._table(), refresh=True)
+            if self._opening is None:
+                self._live.update(self._table(), refresh=True)
         elif any(book.steps for book in self.session.node_books.values()):
             print(self._line(), flush=True)
             self._tell()
 
     def stop(self) -> None:
+        self._stop_waiting()
         if not self.quiet and not self._terminal:
             self._tell()
         if self._live is not None:
