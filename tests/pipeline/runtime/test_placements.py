@@ -49,6 +49,7 @@ def first():
 @pytest.mark.xdist_group("placements-demo")
 @pytest.mark.parametrize("way", WAYS)
 def test_demo(pipe, first, way):
+    pytest.importorskip("torch", reason="the demo's detector needs torch")
     nodes, sinks = ["world", "voxelize", "detect", "tracker", "render", "results", "score"], ["render", "results", "score"]
     report, found, ended = results(pipe, "demo", way, nodes, sinks, "--frames", str(DEMO_FRAMES))
     assert lines(ended) >= DEMO_FRAMES / 10, "at least a track per ten frames"
