@@ -32,9 +32,9 @@ from pipeline.options import Record, RunOptions
 from pipeline.recording import recorder as record
 from pipeline.recording.mcapfile import Writer
 from pipeline.recording.playback import Recording
-from pipeline.runtime.runner import BATCH_BYTES
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import run
+from pipeline.runtime.tap_runner import BATCH_BYTES
 from pipeline.watch.display import Display
 
 FRAMES = {"6.2 MB": 6_220_800, "1.9 MB": 1_920_000, "64 KB": 65_536}

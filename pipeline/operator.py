@@ -164,11 +164,38 @@ class Operator(Node):
     batch: ClassVar[int] = 1
 
     header: Header
-    headers: dict[str, Header]
-    meta: dict[str, dict[str, Any]]
     missing: tuple[str, ...] = ()
     kinds: Mapping[str, str] = {}
     bound: int
+
+    # Two underscores: a name that no subclass can meet.
+    __frames: Mapping[str, Any] = {}
+    __headers: dict[str, Header] | None = None
+    __meta: dict[str, dict[str, Any]] | None = None
+
+    def _take(self, frames: Mapping[str, Any]) -> None:
+        """The engine's: port -> frame (with `header` and `meta`, or None) of this set. Most operators never ask for them."""
+        self.__frames, self.__headers, self.__meta = frames, None, None
+
+    @property
+    def headers(self) -> dict[str, Header]:
+        if self.__headers is None:
+            self.__headers = {port: frame.header for port, frame in self.__frames.items() if frame is not None}
+        return self.__headers
+
+    @headers.setter
+    def headers(self, headers: dict[str, Header]) -> None:
+        self.__headers = headers
+
+    @property
+    def meta(self) -> dict[str, dict[str, Any]]:
+        if self.__meta is None:
+            self.__meta = {port: frame.meta for port, frame in self.__frames.items() if frame is not None}
+        return self.__meta
+
+    @meta.setter
+    def meta(self, meta: dict[str, dict[str, Any]]) -> None:
+        self.__meta = meta
 
     @classmethod
     def inputs_of(cls, config: Any) -> Mapping[str, Schema | Port]:

@@ -31,10 +31,7 @@ def arrays_of(value: Any, ports: Mapping[str, Port], port: str, node: str, side:
     """The arrays of one port's value. Raises FrameError: no such port, or another form, dtype or shape than its schema's."""
     if port not in ports:
         raise FrameError(f"{node}: needs {side} ports {', '.join(ports) or '(none)'}, got {port}")
-    label, schema = f"{node}.{port}", ports[port].schema
-    arrays = schema.unpack(value, label)
-    schema.check(arrays, label)
-    return arrays
+    return ports[port].schema.accept(value, f"{node}.{port}")
 
 
 def heap(outputs: Collection[str], node: str) -> Callable[[str, str, tuple[int, ...], Any], np.ndarray]:

@@ -48,11 +48,16 @@ class Schema:
     limits: Mapping[str, int] = field(default_factory=dict)
     value: type[tuple[Any, ...]] | None = None
     _single: str | None = field(init=False, repr=False, compare=False, default=None)
+    _plain: bool = field(init=False, repr=False, compare=False, default=False)
+    """Of one array whose dimensions all have names, each another one: any size is right."""
     _expected: tuple[tuple[str, Array, np.dtype[Any]], ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_single", next(iter(self.arrays)) if len(self.arrays) == 1 else None)
         object.__setattr__(self, "_expected", tuple((n, a, np.dtype(a.dtype)) for n, a in self.arrays.items()))
+        dims = [dim for a in self.arrays.values() for dim in a.shape]
+        plain = len(self.arrays) == 1 and all(isinstance(dim, str) for dim in dims) and len(set(dims)) == len(dims)
+        object.__setattr__(self, "_plain", plain)
         if len(self.arrays) > 1:
             fields = getattr(self.value, "_fields", None)
             if fields != tuple(self.arrays):
@@ -108,6 +113,18 @@ class Schema:
         if isinstance(value, tuple) and len(value) == len(self.arrays):
             return dict(zip(self.arrays, value, strict=True))
         raise FrameError(f"{who}: needs {self.name} ({', '.join(self.arrays)}), got {type(value).__name__}")
+
+    def accept(self, value: Any, who: str) -> dict[str, np.ndarray]:
+        """An operator's value as name -> array, dtype and shape checked. Raises FrameError naming `who`."""
+        single = self._single
+        if single is not None and isinstance(value, np.ndarray):
+            _, spec, dtype = self._expected[0]
+            shape = value.shape
+            if value.dtype == dtype and len(shape) == len(spec.shape) and self._plain:
+                return {single: value}
+        arrays = self.unpack(value, who)
+        self.check(arrays, who)
+        return arrays
 
     def pack(self, arrays: Mapping[str, np.ndarray]) -> Any:
         """The inverse of `unpack`: what an operator receives."""

@@ -1,7 +1,7 @@
 """Named steps of a frame's life where a test can make the process kill itself: `--inject NODE:STEP[@N[+]]`.
 
 The steps are those of docs/decisions/001-frame-life.md. In a group (`place:`) a step counts whichever member's frame passes
-it. Without `--inject` a point costs one look at an empty table.
+it. Without `--inject` a step costs one look at an empty table.
 """
 
 from __future__ import annotations
@@ -14,9 +14,22 @@ from dataclasses import dataclass
 
 from pipeline.errors import GraphError
 
-STEPS = ("allocated", "written", "committed", "sent", "received", "processing", "processed", "released", "reading")
+STEPS = (
+    "allocated",
+    "written",
+    "committed",
+    "recorded",
+    "sent",
+    "rung",
+    "received",
+    "processing",
+    "processed",
+    "released",
+    "reading",
+)
 
-_armed: dict[str, int] = {}  # step -> passings left
+armed: dict[str, int] = {}
+"""Step -> passings left. The data path looks whether it is empty before it calls `point`."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +56,14 @@ class Fault:
 
 def arm(faults: Iterable[Fault]) -> None:
     """Those of this process and this life of it; of two at one step the nearer one counts."""
-    _armed.clear()
+    armed.clear()
     for fault in faults:
-        _armed[fault.step] = min(fault.count, _armed.get(fault.step, fault.count))
+        armed[fault.step] = min(fault.count, armed.get(fault.step, fault.count))
 
 
 def point(step: str) -> None:
     """A frame passes this step here and now."""
-    if _armed and step in _armed:
-        _armed[step] -= 1
-        if _armed[step] == 0:
+    if step in armed:
+        armed[step] -= 1
+        if armed[step] == 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,7 @@ Event, 8 int64 words:
     2  source index << 48 | frame_id
     3  stamp_ns
     4-6  by kind:  PUBLISHED bytes, copied bytes, -   DELIVERED hop_ns, wait_ns, -   STEP compute_ns, latency_ns, started_ns
-    7  check: xor of the others and the event's number
+    7  -
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.flow.shm import Board
+from pipeline.flow.board import Board
+from pipeline.flow.fence import ORDERED, fence
 from pipeline.graph.layout import EVENT_WORDS, RING_EVENTS, RING_FIRST, RING_HEAD, RING_TAIL
 
 PUBLISHED, DELIVERED, DROPPED, STEP, ERROR = range(1, 6)
@@ -42,8 +44,21 @@ HEAD, GENERATION, WHO, STAMP, VALUES = range(5)
 """Words of an event: the three VALUES depend on its kind."""
 
 _EVENT = struct.Struct("<8q")
-_BLANK = (0,) * 8
-_ID = (1 << 48) - 1
+_MASK = RING_EVENTS - 1
+_MOST_OF_A_STEP = 1024
+"""Events of one step: its ports, and a batch of frames."""
+
+
+class Step(NamedTuple):
+    """One call of a node. latency_ns: of a sink, else -1."""
+
+    node: int
+    number: int
+    who: int
+    stamp_ns: int
+    compute_ns: int
+    latency_ns: int
+    started_ns: int
 
 
 class Log:
@@ -58,6 +73,7 @@ class Log:
         self._events = (base + RING_FIRST) * 8
         self._on_full = on_full
         self._next: int = self._words[self._head]
+        self._limit: int = self._words[self._tail] + RING_EVENTS
 
     def add(
         self,
@@ -69,43 +85,55 @@ class Log:
         a: int = 0,
         b: int = 0,
         c: int = 0,
-        *,
         reason: int = 0,
         slot: int = 0,
     ) -> None:
         n = self._next
-        while n - self._words[self._tail] >= RING_EVENTS:
-            self._on_full()
-        w0 = kind | index << 8 | reason << 32 | slot << 40
-        _EVENT.pack_into(
-            self._bytes,
-            self._events + (n % RING_EVENTS) * 64,
-            w0, gen, who, stamp, a, b, c, n ^ w0 ^ gen ^ who ^ stamp ^ a ^ b ^ c,
-        )  # fmt: skip
+        if n >= self._limit:
+            self._wait_for_room(n)
+        at = self._events + (n & _MASK) * _EVENT.size
+        _EVENT.pack_into(self._bytes, at, kind | index << 8 | reason << 32 | slot << 40, gen, who, stamp, a, b, c, 0)
         self._next = n + 1
 
-    def rehearse(self) -> None:
-        """Touch what the next event touches; nothing is committed."""
-        with self.lock:
-            if self._next - self._words[self._tail] < RING_EVENTS:
-                _EVENT.pack_into(self._bytes, self._events + (self._next % RING_EVENTS) * 64, *_BLANK)
+    def step(self, step: Step, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
+        """One step and all that it made of frames, true by one store. inputs: `reader.Arrived`, outputs: `edge.Sent`."""
+        pack, view, first = _EVENT.pack_into, self._bytes, self._events
+        n = self._next
+        if n + _MOST_OF_A_STEP >= self._limit:
+            self._wait_for_room(n + _MOST_OF_A_STEP)
+        for f in inputs:
+            if not f.accounted:
+                f.accounted = True
+                hop_ns, kind = step.started_ns - f.made_ns, DELIVERED | f.edge.index << 8 | f.slot << 40
+                pack(view, first + (n & _MASK) * 64, kind, f.gen, f.who, f.header.stamp_ns, hop_ns, 0, 0, 0)
+                n += 1
+        for s in outputs:
+            kind = PUBLISHED | s.port.index << 8 | s.slot << 40
+            pack(view, first + (n & _MASK) * 64, kind, s.gen, s.who, s.stamp_ns, s.nbytes, s.copied, 0, 0)
+            n += 1
+        node, number, who, stamp_ns, compute_ns, latency_ns, started_ns = step
+        pack(view, first + (n & _MASK) * 64, STEP | node << 8, number, who, stamp_ns, compute_ns, latency_ns, started_ns, 0)
+        self._next = n + 1
+        if not ORDERED:
+            fence()
+        self._words[self._head] = n + 1
+
+    def _wait_for_room(self, n: int) -> None:
+        """Nothing is overwritten: the supervisor must have read the oldest event."""
+        while n >= self._words[self._tail] + RING_EVENTS:
+            self._on_full()
+        self._limit = self._words[self._tail] + RING_EVENTS
 
     def commit(self) -> None:
+        """What was added counts, all of it at once."""
+        if not ORDERED:
+            fence()
         self._words[self._head] = self._next
 
     def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0) -> None:
         """Records one dropped frame. The caller commits it, alone or together with the step that it belongs to."""
         with self.lock:
             self.add(DROPPED, edge, gen, who, stamp, reason=REASON[reason], slot=slot)
-
-
-def who(source: int, frame_id: int) -> int:
-    return source << 48 | frame_id & _ID
-
-
-def name_of(who_: int) -> tuple[int, int]:
-    """(source index, frame_id): the inverse of `who`."""
-    return who_ >> 48, who_ & _ID
 
 
 class Ring:
@@ -123,14 +151,9 @@ class Ring:
         head, tail = self._words[self._head], self._words[self._tail]
         if head == tail:
             return self._events[:0]
-        numbers = np.arange(tail, head, dtype=np.int64)
-        events = self._events[numbers % RING_EVENTS]
-        check = numbers.copy()
-        for w in range(EVENT_WORDS):
-            check ^= events[:, w]
-        bad = np.flatnonzero(check)
-        # On a weakly ordered CPU the head may be visible before an event: take the rest next time.
-        return events[: bad[0]] if len(bad) else events
+        if not ORDERED:
+            fence()
+        return self._events[np.arange(tail, head, dtype=np.int64) % RING_EVENTS]
 
     def done(self, count: int) -> None:
         """The first `count` events are booked: their room is free again."""

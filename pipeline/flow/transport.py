@@ -26,8 +26,8 @@ from pipeline.errors import RunError
 
 HEAD = struct.Struct("<BxHIII")
 
-# What an edge carries.
-FRAME, BOUND, STATIC, HELLO, CREDIT, ROUSE = range(1, 7)
+# What the channel of a static edge carries: a value, "send me what there is".
+STATIC, HELLO = 1, 2
 
 # The plain methods of pyzmq's core and plain numbers: its enum arithmetic costs more than the calls themselves.
 _send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv

@@ -9,12 +9,22 @@ import mmap
 from dataclasses import dataclass
 from functools import cached_property
 
-SLOT_HEADER = 64
-"""Bytes before the payload of a slot."""
+SLOT_HEADER = 512
+"""Bytes before the payload of a slot: what a reader must know of the frame, see `flow/slot.py`."""
 
-SENT, RECEIVED, RELEASED, DONE = range(4)
-"""Words of a lease: generation of the frame that the writer sent, the reader received, gave back, was done with."""
-LEASE_WORDS = 4
+EDGE_HEAD, BOUND, ARMED, EDGE_TAIL, LEASES = 0, 1, 2, 8, 16
+"""Words of an edge. By the writer: frames sent so far, bound of the stream, "ring when you give credit". By the reader: frames
+received so far. Then the leases of its slots, then its ring of descriptors."""
+SENT, RELEASED, DONE = range(3)
+"""Words of a lease: generation of the frame that the writer sent, that the reader gave back, that it was done with."""
+LEASE_WORDS = 3
+DESCRIPTOR_WORDS = 2
+"""Of a ring: slot, generation."""
+BELL_WORDS = 8
+"""Of a bell: the first says that its thread sleeps; a cache line each."""
+
+IDLE, PROCESSING, WAITING, READING, OPENING = range(5)
+"""States of a node. WAITING = has work but no room on WAITING_EDGE."""
 
 BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES = range(4)
 """First words of a node. WAITING_EDGE is the index of an edge + 1, 0 = none."""
@@ -81,17 +91,23 @@ def pool_bytes(ports: list[PortLayout]) -> int:
     return align(max((p.offset + p.slots * p.stride for p in ports), default=0), mmap.PAGESIZE)
 
 
+def ring_size(slots: int) -> int:
+    """Descriptors of an edge's ring, a power of two: those before its head and its tail stay whole beside one for every slot."""
+    return 1 << (slots + 1).bit_length() if slots else 0
+
+
 @dataclass(frozen=True)
 class BoardShape:
-    """How many edges (with how many slots each), nodes and processes the board has words for, and where these lie."""
+    """How many edges (with how many slots each), nodes, processes and bells the board has words for, and where these lie."""
 
     edge_slots: tuple[int, ...]
     nodes: int
     processes: int
+    bells: int
 
     @property
-    def lease_base(self) -> list[int]:
-        """First lease of each edge."""
+    def edge_base(self) -> list[int]:
+        """First word of each edge."""
         return self._edges[0]
 
     @property
@@ -99,8 +115,12 @@ class BoardShape:
         return self._edges[1]
 
     @property
-    def ring_base(self) -> int:
+    def bell_base(self) -> int:
         return self.node_base + self.nodes * NODE_WORDS
+
+    @property
+    def ring_base(self) -> int:
+        return self.bell_base + self.bells * BELL_WORDS
 
     @property
     def ring_stride(self) -> int:
@@ -113,11 +133,11 @@ class BoardShape:
 
     @cached_property
     def _edges(self) -> tuple[list[int], int]:
-        """First lease of each edge, and the first word after all."""
+        """First word of each edge, and the first word after all."""
         bases, at = [], 8
         for slots in self.edge_slots:
             bases.append(at)
-            at = align(at + slots * LEASE_WORDS + 1, 8)
+            at = align(at + LEASES + slots * LEASE_WORDS + ring_size(slots) * DESCRIPTOR_WORDS, 8)
         return bases, at
 
 

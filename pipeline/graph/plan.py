@@ -81,7 +81,24 @@ class Plan:
 
     @property
     def board_shape(self) -> BoardShape:
-        return BoardShape(tuple(e.slots for e in self.edge_specs), len(self.node_index), len(self.places))
+        return BoardShape(tuple(e.slots for e in self.edge_specs), len(self.node_index), len(self.places), self.bells)
+
+    # -- bells: of each process's main thread and I/O thread, of each source's thread -------------------------------
+    @property
+    def bells(self) -> int:
+        return 2 * len(self.places) + len(self.sources)
+
+    def main_bell(self, process: int) -> int:
+        return 2 * process
+
+    def io_bell(self, process: int) -> int:
+        return 2 * process + 1
+
+    def node_bell(self, node: str) -> int:
+        """Of the thread that runs a node."""
+        if node in self.sources:
+            return 2 * len(self.places) + self.sources.index(node)
+        return self.main_bell(self.process_index[self.place_of(node)])
 
     @property
     def pool_bytes(self) -> int:

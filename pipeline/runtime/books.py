@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.flow.board import Board
 from pipeline.flow.lines import Lines
 from pipeline.flow.log import (
     DELIVERED,
@@ -27,10 +28,9 @@ from pipeline.flow.log import (
     Ring,
     indices,
     kinds,
-    name_of,
     reason_of,
 )
-from pipeline.flow.shm import Board
+from pipeline.flow.slot import whose
 from pipeline.runtime.histogram import Histogram
 
 
@@ -189,7 +189,7 @@ class Accountant:
 
     def name_of(self, who: int) -> tuple[str, int]:
         """(source, frame_id)."""
-        source, frame_id = name_of(who)
+        source, frame_id = whose(who)
         return self.sources[source], frame_id
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""The plan of a process -> runners, ports and edges. The same for a worker and for `--place inline`."""
+"""The plan of a process -> its runners, ports and edges. The same for a worker and for `--place inline`."""
 
 from __future__ import annotations
 
@@ -8,138 +8,196 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import settings
+from pipeline.flow.bell import Bell, Silent
+from pipeline.flow.board import Board
+from pipeline.flow.clock import Clock
+from pipeline.flow.edge import OutEdge
+from pipeline.flow.latched import StaticIn, StaticOut, StaticPort
 from pipeline.flow.log import Log
-from pipeline.flow.ports import Arrived, Clock, InEdge, OutEdge, OutPort
-from pipeline.flow.shm import Board, Mapping
+from pipeline.flow.reader import InEdge
+from pipeline.flow.shm import Mapping
 from pipeline.flow.sync import Joiner
+from pipeline.flow.writer import OutPort
 from pipeline.graph import lookup
-from pipeline.operator import Source, prepare
+from pipeline.operator import Operator, Source, prepare
 from pipeline.runtime import digests, poison
 from pipeline.runtime.digests import Trace
-from pipeline.runtime.messages import ProcessPlan
-from pipeline.runtime.runner import OperatorRunner, SourceRunner, TapRunner
+from pipeline.runtime.line import Line, TapLine, line
+from pipeline.runtime.messages import EdgePlan, NodePlan, PortPlan, ProcessPlan
+from pipeline.runtime.operator_runner import OperatorRunner
+from pipeline.runtime.runner import Shared
+from pipeline.runtime.source_runner import SourceRunner
+from pipeline.runtime.tap_runner import TapRunner
+from pipeline.schema import Port
 from pipeline.schema import ports as declared_ports
 
 
 @dataclass
 class Built:
-    """Everything that runs in one process."""
+    """Everything that runs in one process. Edges are by index; bells are those of this process's threads and its neighbours'."""
 
-    board: Board
     log: Log
     clock: Clock
+    bells: dict[int, Bell | Silent]
     runners: list[OperatorRunner] = field(default_factory=list)
     sources: list[SourceRunner] = field(default_factory=list)
     out_edges: dict[int, OutEdge] = field(default_factory=dict)
     in_edges: dict[int, InEdge] = field(default_factory=dict)
-    ports: list[OutPort] = field(default_factory=list)
+    static_outs: dict[int, StaticOut] = field(default_factory=dict)
+    static_ins: dict[int, StaticIn] = field(default_factory=dict)
 
     @property
     def all(self) -> list[OperatorRunner | SourceRunner]:
         return [*self.sources, *self.runners]
 
 
-def build(plan: ProcessPlan, *, on_full: Callable[[], None], on_room: Callable[[], None], inline: bool = False) -> Built:
-    """Map the memory, import the operators, make the runners; local edges are connected, the others are the caller's."""
-    board = Board(plan.board_fd, plan.board)
-    built = Built(board, Log(board, plan.process, on_full), Clock())
-    own = {node.name for node in plan.nodes}
-    specs = {edge.spec.index: edge.spec for edge in plan.edges}
-    writable = {n: Mapping(pool.write_fd, pool.size, write=True) for n, pool in plan.pools.items() if n in own}
-    readable = {n: Mapping(pool.read_fd, pool.size, write=False) for n, pool in plan.pools.items()}
-    ports = {(port.node, port.port): port for port in plan.ports}
-    ends = {e.spec.index: (e.src_node, e.src_port, e.dst_node, e.dst_port) for e in plan.edges}
+def build(plan: ProcessPlan, *, on_full: Callable[[], None], inline: bool = False) -> Built:
+    """Map the memory, import the operators, make the runners. Static edges to other processes lack their channels yet."""
+    return _Builder(plan, on_full, inline).build()
 
-    for node_plan in plan.nodes:
-        name = node_plan.name
-        cls = lookup.class_by_ref(node_plan.cls, node_plan.file)
-        node = prepare(
-            cls(),
-            name,
-            settings.build(cls.Config, node_plan.config, settings.Where(plan.graph)),
-            threads=node_plan.threads,
-            out_dir=Path(plan.out) / name,
-            resume=node_plan.resume,
-            kinds=node_plan.kinds,
-        )
-        outputs: dict[str, OutPort] = {}
-        epoch = node.resume.restarts if node.resume else 0
-        declared = declared_ports(cls.outputs_of(node.config), name)
-        for port, spec in declared.items():
-            planned = ports[(name, port)]
-            memory = writable.get(name) or _NO_MEMORY
-            out = OutPort(name, port, spec.schema, planned.index, planned.layout, memory, plan.verify, epoch, on_room)
-            for e in planned.edges:
-                built.out_edges[e] = OutEdge(specs[e], out, board, built.log, built.clock)
-                out.edges.append(built.out_edges[e])
-            out.ready()
-            outputs[port] = out
-            built.ports.append(out)
-        common = {
-            "board": board, "log": built.log, "clock": built.clock, "on_error": node_plan.on_error, "inline": inline,
-        }  # fmt: skip
-        if isinstance(node, Source):
-            static = {p: s for p, s in declared.items() if s.static}
-            built.sources.append(SourceRunner(node, node_plan.index, plan.sources.index(name), outputs, static, **common))
-            _trace(built.sources[-1], plan)
-            continue
+
+class _Builder:
+    def __init__(self, plan: ProcessPlan, on_full: Callable[[], None], inline: bool) -> None:
+        self.plan = plan
+        self.board = Board(plan.board_fd, plan.board)
+        words, asleep = self.board.words, self.board.asleep
+        bells: dict[int, Bell | Silent] = {i: Silent() if inline else Bell(fd, words, asleep(i)) for i, fd in plan.bells.items()}
+        self.built = Built(Log(self.board, plan.process, on_full), Clock(), bells)
+        self.shared = Shared(self.board, self.built.log, self.built.clock, inline)
+        self.own = {node.name for node in plan.nodes}
+        self.ports = {(port.node, port.port): port for port in plan.ports}
+        self.edges = {edge.spec.index: edge for edge in plan.edges}
+        self.writable = {n: Mapping(p.write_fd, p.size, write=True) for n, p in plan.pools.items() if n in self.own}
+        self.readable = {n: Mapping(p.read_fd, p.size, write=False) for n, p in plan.pools.items()}
+
+    def build(self) -> Built:
+        for node_plan in self.plan.nodes:
+            cls = lookup.class_by_ref(node_plan.cls, node_plan.file)
+            node = prepare(
+                cls(),
+                node_plan.name,
+                settings.build(cls.Config, node_plan.config, settings.Where(self.plan.graph)),
+                threads=node_plan.threads,
+                out_dir=Path(self.plan.out) / node_plan.name,
+                resume=node_plan.resume,
+                kinds=node_plan.kinds,
+            )
+            declared = declared_ports(cls.outputs_of(node.config), node_plan.name)
+            runner: OperatorRunner | SourceRunner
+            if isinstance(node, Source):
+                runner = self._source(node, node_plan, declared)
+            else:
+                runner = self._operator(node, node_plan, declared)
+            if self.plan.digests:
+                runner.trace = Trace(Path(self.plan.out) / "logs" / digests.FOLDER, node_plan.name)
+        for edge in self.plan.edges:
+            self._join_ends(edge)
+        return self.built
+
+    # -- nodes ----------------------------------------------------------------------------------------------------
+    def _source(self, node: Source, node_plan: NodePlan, declared: dict[str, Port]) -> SourceRunner:
+        streams = {name: self._out_port(node_plan, name, port) for name, port in declared.items() if not port.static}
+        statics = {name: self._static_port(node_plan, name, port) for name, port in declared.items() if port.static}
+        index = self.plan.sources.index(node_plan.name)
+        runner = SourceRunner(node, node_plan.index, index, streams, statics, self.shared, node_plan.on_error)
+        self.built.sources.append(runner)
+        return runner
+
+    def _operator(self, node: Operator, node_plan: NodePlan, declared: dict[str, Port]) -> OperatorRunner:
+        plan, built = self.plan, self.built
         inputs: dict[str, InEdge] = {}
-        statics: dict[str, InEdge] = {}
-        for e, (src_node, src_port, dst_node, dst_port) in ends.items():
-            if dst_node == name:
-                place, memory = ports[(src_node, src_port)].layout, readable.get(src_node) or _NO_MEMORY
-                edge = InEdge(specs[e], dst_port, place, memory, board, list(plan.sources), plan.verify)
-                built.in_edges[e] = edge
-                (statics if specs[e].static else inputs)[dst_port] = edge
-        inputs = {p: inputs[p] for p in node_plan.streams}
-        sync, trigger = node_plan.sync, node_plan.trigger
-        assert trigger is not None
-        joiner = None
+        statics: dict[str, StaticIn] = {}
+        for edge in plan.edges:
+            if edge.dst_node == node_plan.name:
+                if edge.spec.static:
+                    statics[edge.dst_port] = built.static_ins[edge.spec.index] = StaticIn(edge.spec, edge.dst_port)
+                else:
+                    inputs[edge.dst_port] = built.in_edges[edge.spec.index] = self._in_edge(edge)
+        inputs = {port: inputs[port] for port in node_plan.streams}
+        outputs = {name: self._out_port(node_plan, name, port) for name, port in declared.items()}
+        make = TapRunner if node.tap else OperatorRunner
+        runner = make(
+            node,
+            node_plan.index,
+            TapLine(inputs, built.log, built.clock) if node.tap else self._line(node_plan, inputs),
+            statics,
+            declared_ports(type(node).inputs_of(node.config), node_plan.name),
+            outputs,
+            self.shared,
+            node_plan.on_error,
+            None if node.tap else Path(plan.out) / poison.FOLDER,
+            not plan.live and not node.tap,
+        )
+        built.runners.append(runner)
+        return runner
+
+    def _line(self, node_plan: NodePlan, inputs: dict[str, InEdge]) -> Line:
+        joiner, sync, trigger = None, node_plan.sync, node_plan.trigger or ""
         if sync is not None:
             joiner = Joiner(
-                list(node_plan.streams), trigger, sync.policy, sync.tolerance_ns, sync.offset_ns,
-                sync.timeout_ns, frozenset(sync.optional), plan.live,
+                list(node_plan.streams), trigger, sync.policy, sync.tolerance_ns, sync.offset_ns, sync.timeout_ns,
+                frozenset(sync.optional), self.plan.live,
             )  # fmt: skip
-        make = TapRunner if node.tap else OperatorRunner
-        built.runners.append(
-            make(
-                node,
-                node_plan.index,
-                inputs,
-                statics,
-                outputs,
-                declared_ports(cls.inputs_of(node.config), name),
-                joiner,
-                trigger,
-                None if node.tap else Path(plan.out) / poison.FOLDER,
-                not plan.live and not node.tap,
-                _age_check(built.clock),
-                **common,
-            )
+        return line(inputs, trigger, self.built.log, self.built.clock, joiner)
+
+    # -- ports and edges ------------------------------------------------------------------------------------------
+    def _out_port(self, node_plan: NodePlan, name: str, declared: Port) -> OutPort:
+        planned: PortPlan = self.ports[(node_plan.name, name)]
+        built = self.built
+        port = OutPort(
+            node_plan.name,
+            name,
+            declared.schema,
+            planned.index,
+            planned.layout,
+            self.writable.get(node_plan.name) or _NO_MEMORY,
+            built.log,
+            node_plan.resume.restarts if node_plan.resume else 0,
+            self.plan.verify,
+            built.bells[node_plan.bell],
         )
-        _trace(built.runners[-1], plan)
-    for e, (src_node, _, dst_node, _) in ends.items():
-        if src_node in own and dst_node in own:
-            built.out_edges[e].local = built.in_edges[e]
-            built.in_edges[e].local = built.out_edges[e]
-            built.out_edges[e].up = True
-    return built
+        for index in planned.edges:
+            edge = self.edges[index]
+            out = OutEdge(edge.spec, port, self.board, built.log, built.clock, built.bells[edge.reader_bell])
+            built.out_edges[index] = out
+            port.edges.append(out)
+        port.ready()
+        return port
+
+    def _static_port(self, node_plan: NodePlan, name: str, declared: Port) -> StaticPort:
+        port = StaticPort(node_plan.name, name, declared.schema)
+        for index in self.ports[(node_plan.name, name)].edges:
+            edge = self.built.static_outs[index] = StaticOut(self.edges[index].spec, port)
+            port.edges.append(edge)
+        return port
+
+    def _in_edge(self, edge: EdgePlan) -> InEdge:
+        layout = self.ports[(edge.src_node, edge.src_port)].layout
+        memory = self.readable.get(edge.src_node) or _NO_MEMORY
+        return InEdge(edge.spec, edge.dst_port, layout, memory, self.board, self.plan.sources, self.plan.verify)
+
+    def _join_ends(self, edge: EdgePlan) -> None:
+        """How the two ends of an edge reach each other."""
+        built, index = self.built, edge.spec.index
+        here = edge.src_node in self.own
+        if index in built.static_ins:
+            if here:
+                built.static_outs[index].local = built.static_ins[index]
+        elif index in built.in_edges:
+            if here:
+                built.in_edges[index].give_credit = _locked(built.log, built.out_edges[index].rung)
+            elif edge.spec.policy == "block":  # nothing waits at the sender but the node itself
+                built.in_edges[index].give_credit = built.bells[edge.writer_bell].wake
+            else:
+                built.in_edges[index].give_credit = built.bells[edge.writer_io_bell].ring
 
 
-def _trace(runner: OperatorRunner | SourceRunner, plan: ProcessPlan) -> None:
-    if plan.digests:
-        runner.trace = Trace(Path(plan.out) / "logs" / digests.FOLDER, runner.node.name)
+def _locked(log: Log, call: Callable[[], None]) -> Callable[[], None]:
+    def locked() -> None:
+        with log.lock:
+            call()
 
-
-def _age_check(clock: Clock) -> Callable[[Arrived], bool]:
-    def too_old(frame: Arrived) -> bool:
-        limit = frame.edge.spec.max_age_ns
-        if limit is None or not clock.live:
-            return False
-        now = clock.stamp_now()
-        return now is not None and now - frame.header.stamp_ns > limit
-
-    return too_old
+    return locked
 
 
 _NO_MEMORY: Any = None

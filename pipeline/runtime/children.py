@@ -19,6 +19,7 @@ from pipeline.graph.spec import Edge
 from pipeline.runtime import memory, threads
 from pipeline.runtime.messages import FromWorker, ToWorker, from_worker, pack
 from pipeline.runtime.poll import Poll
+from pipeline.runtime.process_plan import needed_bells
 from pipeline.runtime.session import Session
 
 _PYTHON = {"PYTHONUNBUFFERED": "1"}
@@ -31,7 +32,6 @@ class Child:
     epoch      how often it died
     has_plan   this life has its ProcessPlan: it may hold frames, and knows its edges
     gone       given up: there will be no further life
-    waits_for  edges whose other end must acknowledge the last death before the next life gets its plan
     times      of this life [ns, CLOCK_MONOTONIC]: detect (a duration), spawn, hello, imported, ready
     """
 
@@ -46,7 +46,6 @@ class Child:
     has_plan: bool = False
     ready: bool = False
     gone: bool = False
-    waits_for: set[int] = field(default_factory=set)
     respawn_at_ns: int = 0
     deaths_ns: list[int] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
@@ -154,11 +153,12 @@ class Children:
         self._poll.watch(child.pidfd, lambda: self._died(child))
 
     def _fds_of(self, child: Child) -> list[int]:
-        """The board, its own pools to write, the pools it reads from read-only."""
+        """The board, the bells, its own pools to write, the pools it reads from read-only."""
         pools = self.session.pool_fds
         own = set(child.nodes)
         readers = {e.src_node for e in self.plan.edges_of(child.place) if e.dst_node in own}
         wanted = {self.session.board_fd} | {pools[n][0] for n in own} | {pools[n][1] for n in readers | own}
+        wanted |= {self.session.bell_fds[i] for i in needed_bells(self.plan, child.nodes, child.index)}
         return [fd for fd in wanted if fd >= 0]
 
     # -- talking --------------------------------------------------------------------------------------------------

@@ -21,9 +21,10 @@ from pipeline.options import Outcome
 from pipeline.runtime import memory, threads
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.observer import Observer
+from pipeline.runtime.operator_runner import OperatorRunner
 from pipeline.runtime.report import Life
-from pipeline.runtime.runner import OperatorRunner, SourceRunner
 from pipeline.runtime.session import Session
+from pipeline.runtime.source_runner import SourceRunner
 from pipeline.runtime.stuck import keeps_all, stuck_text
 
 DRAIN_S = 0.1
@@ -37,7 +38,7 @@ class Inline:
         project.use(session.graph.project)
         plan = session.plan
         process = session.process_plan(session.graph.order(), 0, {e.id: (0, 0) for e in plan.edges}, {})
-        self.built: Built = build(process, on_full=self._drain, on_room=lambda: None, inline=True)
+        self.built: Built = build(process, on_full=self._drain, inline=True)
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
         self._drain_at = 0.0
@@ -132,7 +133,7 @@ class Inline:
                 clock.anchor_stamp_ns = best[0]
             due = clock.due_mono_ns(best[0])
             if due is not None and due > monotonic_ns():
-                deadlines = [d for r in built.runners if not r.finished and (d := r.next_deadline()) is not None]
+                deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
                 time.sleep(max(0.0, (min([due, *deadlines]) - monotonic_ns()) * 1e-9))
                 if min([due, *deadlines]) < due:
                     return None
@@ -140,7 +141,7 @@ class Inline:
 
     def _wait(self, built: Built) -> None:
         """Nothing could be done: a join waits for its timeout, or nothing ever will."""
-        deadlines = [d for r in built.runners if not r.finished and (d := r.next_deadline()) is not None]
+        deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
         if deadlines:
             time.sleep(max(0.0, (min(deadlines) - monotonic_ns()) * 1e-9))
             return

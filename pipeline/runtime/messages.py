@@ -8,7 +8,7 @@
     NodeDone, for each node ->
                             <-   Exit            (when all nodes of all processes are done)
 
-The death of a process is told to the process at the other end of each of its edges: EdgeDown, answered by EdgeDownOk; then
+The death of a process is told to the process at the other end of each of its edges: answered by EdgeDownOk; then
 EdgeUp when there is a successor, EdgeGone (to a writer) or EdgeEnd (to a reader) when there will be none.
 """
 
@@ -45,13 +45,16 @@ class PortPlan:
 
 @dataclass(frozen=True, slots=True)
 class EdgePlan:
-    """An edge with an end in this process."""
+    """An edge with an end in this process, and the bells of the threads at its ends."""
 
     src_node: str
     src_port: str
     dst_node: str
     dst_port: str
     spec: EdgeSpec
+    writer_bell: int
+    writer_io_bell: int
+    reader_bell: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class SyncPlan:
 class NodePlan:
     """One node of this process.
 
-    index   of the node on the board
+    index   of the node on the board; bell: of the thread that runs it
     cls     `module:Class`, which lies in file (None: no matter); config: its configuration as plain data
     streams connected inputs that are not static, in file order; kinds: connected input -> kind of its frames
     sync    None where nothing is joined
@@ -78,6 +81,7 @@ class NodePlan:
 
     name: str
     index: int
+    bell: int
     cls: str
     file: str | None
     config: dict[str, Any]
@@ -97,6 +101,7 @@ class ProcessPlan:
     """All that one process needs to build its nodes, and nothing else.
 
     process  index of the process on the board
+    bells    index -> descriptor, of this process's threads and of those at the other ends of its edges
     pools    node -> its frame memory, for the nodes of this process and those it reads from
     sources  names of all sources of the graph, in the order of their indices
     inject   `--inject` as given: for all processes
@@ -105,6 +110,9 @@ class ProcessPlan:
     graph: str
     out: str
     process: int
+    main_bell: int
+    io_bell: int
+    bells: dict[int, int]
     live: bool
     verify: bool
     digests: bool
@@ -133,16 +141,8 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeDown:
-    """The process at the other end of an edge is dead. number: of this death, 0 where no answer is waited for."""
-
-    edge: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class EdgeUp:
-    """The other end of an edge has a successor: connect at the address of these epochs."""
+    """The other end of a static edge has a successor: connect at the address of these epochs."""
 
     edge: int
     writer_epoch: int
@@ -209,14 +209,6 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeDownOk:
-    """This end of the edge is closed; repeats the EdgeDown."""
-
-    edge: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
 class AtHorizon:
     """`--rate step`: the next reading of a source lies after the horizon."""
 
@@ -237,11 +229,11 @@ class Nudge:
     """The ring of events is full: read it."""
 
 
-ToWorker = ProcessPlan | Start | EdgeDown | EdgeUp | EdgeGone | EdgeEnd | Horizon | End | Exit
-FromWorker = Hello | Ready | Failed | EdgeDownOk | AtHorizon | NodeDone | Nudge
+ToWorker = ProcessPlan | Start | EdgeUp | EdgeGone | EdgeEnd | Horizon | End | Exit
+FromWorker = Hello | Ready | Failed | AtHorizon | NodeDone | Nudge
 
-_TO_WORKER = {kind.__name__: kind for kind in (ProcessPlan, Start, EdgeDown, EdgeUp, EdgeGone, EdgeEnd, Horizon, End, Exit)}
-_FROM_WORKER = {kind.__name__: kind for kind in (Hello, Ready, Failed, EdgeDownOk, AtHorizon, NodeDone, Nudge)}
+_TO_WORKER = {kind.__name__: kind for kind in (ProcessPlan, Start, EdgeUp, EdgeGone, EdgeEnd, Horizon, End, Exit)}
+_FROM_WORKER = {kind.__name__: kind for kind in (Hello, Ready, Failed, AtHorizon, NodeDone, Nudge)}
 
 
 def pack(message: ToWorker | FromWorker) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline import settings
 from pipeline.graph import lookup, sizing
+from pipeline.graph.layout import EdgeSpec
 from pipeline.graph.plan import Plan
-from pipeline.graph.spec import NodeSpec
+from pipeline.graph.spec import Edge, NodeSpec
 from pipeline.operator import Resume
 from pipeline.runtime.messages import EdgePlan, NodePlan, PoolPlan, PortPlan, ProcessPlan, SyncPlan
 
@@ -21,6 +22,7 @@ def process_plan(
     nodes: list[str],
     process: int,
     board_fd: int,
+    bell_fds: Sequence[int],
     pool_fds: Mapping[str, tuple[int, int]],
     epochs: Epochs,
     resume: Mapping[str, Resume],
@@ -30,10 +32,15 @@ def process_plan(
     edges = [e for e in plan.edges if e.src_node in own or e.dst_node in own]
     needed = own | {e.src_node for e in edges}
     specs = {e.id: replace(plan.edge_specs[e.id], writer_epoch=epochs[e.id][0], reader_epoch=epochs[e.id][1]) for e in edges}
+    edge_plans = tuple(_edge_plan(plan, e, specs[e.id]) for e in edges)
+    bells = needed_bells(plan, nodes, process)
     return ProcessPlan(
         graph=graph.name,
         out=str(options.out),
         process=process,
+        main_bell=plan.main_bell(process),
+        io_bell=plan.io_bell(process),
+        bells={index: bell_fds[index] for index in sorted(bells)},
         live=graph.live,
         verify=options.verify,
         digests=options.digests,
@@ -43,9 +50,29 @@ def process_plan(
         sources=tuple(plan.sources),
         pools={n: PoolPlan(*pool_fds[n], plan.pool_size[n]) for n in needed if plan.pool_size[n]},
         ports=tuple(PortPlan(p.index, p.node, p.port, p.layout, tuple(p.edges)) for p in plan.ports if p.node in needed),
-        edges=tuple(EdgePlan(e.src_node, e.src_port, e.dst_node, e.dst_port, specs[e.id]) for e in edges),
+        edges=edge_plans,
         nodes=tuple(_node_plan(plan, graph.nodes[n], resume.get(n)) for n in nodes),
     )
+
+
+def needed_bells(plan: Plan, nodes: Sequence[str], process: int) -> set[int]:
+    """Bells of the threads of a process and of those at the other ends of its edges."""
+    own = set(nodes)
+    bells = {plan.main_bell(process), plan.io_bell(process), *(plan.node_bell(n) for n in nodes)}
+    for e in plan.edges:
+        if e.src_node in own or e.dst_node in own:
+            bells |= set(_bells_of(plan, e))
+    return bells
+
+
+def _bells_of(plan: Plan, e: Edge) -> tuple[int, int, int]:
+    """Of an edge's writer, its process's I/O thread, the reader."""
+    writer_io = plan.io_bell(plan.process_index[plan.place_of(e.src_node)])
+    return plan.node_bell(e.src_node), writer_io, plan.node_bell(e.dst_node)
+
+
+def _edge_plan(plan: Plan, e: Edge, spec: EdgeSpec) -> EdgePlan:
+    return EdgePlan(e.src_node, e.src_port, e.dst_node, e.dst_port, spec, *_bells_of(plan, e))
 
 
 def _node_plan(plan: Plan, node: NodeSpec, resume: Resume | None) -> NodePlan:
@@ -53,6 +80,7 @@ def _node_plan(plan: Plan, node: NodeSpec, resume: Resume | None) -> NodePlan:
     return NodePlan(
         name=node.name,
         index=plan.node_index[node.name],
+        bell=plan.node_bell(node.name),
         cls=lookup.class_ref(node.cls),
         file=lookup.class_file(node.cls),
         config=settings.plain(node.config),

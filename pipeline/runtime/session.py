@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import GraphError, RunError
-from pipeline.flow import shm
+from pipeline.flow import bell, shm
+from pipeline.flow.board import Board
 from pipeline.flow.transport import runtime_root
 from pipeline.frame import NEVER
+from pipeline.graph.layout import BOUND
 from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Resume
@@ -40,11 +42,15 @@ class Session:
         self.logs.mkdir(exist_ok=True)
         self.folder, self._lock = _make_folder(self.run_id)
         self.board_fd = -1
+        self.bell_fds: list[int] = []
         self.pool_fds: dict[str, tuple[int, int]] = {}  # node -> (writeable, read-only)
         try:
             shape = self.plan.board_shape
             self.board_fd = shm.create(f"{self.run_id}:board", shape.size)
-            self.board = shm.Board(self.board_fd, shape)
+            self.board = Board(self.board_fd, shape)
+            for edge in range(len(shape.edge_slots)):
+                self.board.words[self.board.edge(edge) + BOUND] = NEVER
+            self.bell_fds = [bell.make() for _ in range(shape.bells)]
             for name, size in self.plan.pool_size.items():
                 if size:
                     fd = shm.create(f"{self.run_id}:{name}", size)
@@ -70,11 +76,11 @@ class Session:
         )
 
     def all_fds(self) -> list[int]:
-        return [fd for fd in (self.board_fd, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
+        return [fd for fd in (self.board_fd, *self.bell_fds, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
 
     def process_plan(self, nodes: list[str], process: int, epochs: Epochs, resume: Mapping[str, Resume]) -> ProcessPlan:
         """What the process of `nodes` needs; see `process_plan`."""
-        return process_plan(self.plan, nodes, process, self.board_fd, self.pool_fds, epochs, resume)
+        return process_plan(self.plan, nodes, process, self.board_fd, self.bell_fds, self.pool_fds, epochs, resume)
 
     def start(self) -> Start:
         """The graph clock, which begins now, and where sources end."""
@@ -98,6 +104,11 @@ class Session:
             last_stamp_ns=last_stamp,
             horizon_ns=NEVER if options.rate == "step" else None,
         )
+
+    def ring_all(self) -> None:
+        """Every thread of the run looks at its rings and its credit again: somebody died between a store and its bell."""
+        for fd in self.bell_fds:
+            os.eventfd_write(fd, 1)
 
     def settle_rest(self, reason: str) -> None:
         """After the last process has ended: whatever is still open ends here, by name."""
@@ -125,7 +136,7 @@ class Session:
             self.accountant.close()
         for fd in self.all_fds():
             os.close(fd)
-        self.board_fd, self.pool_fds = -1, {}
+        self.board_fd, self.bell_fds, self.pool_fds = -1, [], {}
         shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
 

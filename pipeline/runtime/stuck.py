@@ -7,8 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from time import monotonic_ns
 
-from pipeline.flow.shm import IDLE, OPENING, PROCESSING, READING, WAITING
-from pipeline.graph.layout import BUSY_SINCE, STATE, WAITING_EDGE
+from pipeline.graph.layout import (
+    BUSY_SINCE,
+    IDLE,
+    OPENING,
+    PROCESSING,
+    READING,
+    STATE,
+    WAITING,
+    WAITING_EDGE,
+)
 from pipeline.runtime.children import Child
 from pipeline.runtime.session import Session
 
@@ -107,8 +115,8 @@ def _edge_text(session: Session, edge: int) -> str:
 
 def kept_views(session: Session, edge: int) -> int:
     """Frames of an edge that were processed and are still held."""
-    book, leases = session.edge_books[edge], session.board.leases(edge, session.plan.edge_specs[edge].slots)
-    return sum(1 for sent, _, released in leases.tolist() if sent != released and sent not in book.open)
+    book, leases = session.edge_books[edge], session.board.leases(edge)
+    return sum(1 for sent, released, _ in leases.tolist() if sent != released and sent not in book.open)
 
 
 def keeps_all(session: Session, edge: int) -> bool:

@@ -18,10 +18,10 @@ from pipeline.frame import NEVER
 from pipeline.graph.spec import Edge
 from pipeline.operator import Resume
 from pipeline.options import Outcome
+from pipeline.runtime import settling
 from pipeline.runtime.children import Child, Children, other_end
 from pipeline.runtime.messages import (
     AtHorizon,
-    EdgeDownOk,
     EdgeEnd,
     EdgeGone,
     EdgeUp,
@@ -39,7 +39,6 @@ from pipeline.runtime.observer import Observer
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.report import Life
 from pipeline.runtime.session import Session
-from pipeline.runtime.settling import Settling
 from pipeline.runtime.stuck import Stuck
 
 GRACE_S = 1.5
@@ -58,9 +57,8 @@ class Supervisor:
         self.accountant = session.accountant
         self.poll = Poll()
         self.children = Children(session, self.poll, self._heard, self._died, self._fail)
-        by_place = self.children.by_place
-        self.settling = Settling(self.plan, session.board, self.accountant, by_place, self.children.tell, self._tell_plan)
-        self.stuck = Stuck(session, by_place)
+        self.stuck = Stuck(session, self.children.by_place)
+        self._gone: set[int] = set()  # edges whose reader was given up
         self.done: set[str] = set()
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
@@ -102,6 +100,8 @@ class Supervisor:
     def _tick(self) -> None:
         now = monotonic_ns()
         self.accountant.drain()
+        for edge in self._gone:
+            settling.settle_sent(self.session.board, self.accountant, edge)
         for child in self.children:
             if child.respawn_at_ns and now >= child.respawn_at_ns and not self._ending:
                 child.respawn_at_ns = 0
@@ -158,8 +158,6 @@ class Supervisor:
             child.ready = True
             child.times |= {"imported": message.imported_ns, "ready": message.opened_ns}
             self._ready(child)
-        elif isinstance(message, EdgeDownOk):
-            self.settling.acknowledged(message.edge, message.number)
         elif isinstance(message, Failed):
             own_name = message.text.startswith(message.node)
             self._fail(message.text if own_name else f"{message.node}: {message.text}")
@@ -171,8 +169,8 @@ class Supervisor:
                 self._step()
 
     def _tell_plan(self, child: Child) -> None:
-        """Once it is there and everything of its predecessor is settled."""
-        if not child.said_hello or child.has_plan or child.waits_for or self._ending:
+        """Once it is there."""
+        if not child.said_hello or child.has_plan or self._ending:
             return
         epochs = self.children.epochs()
         resume = {name: self._resume(child, name) for name in child.nodes} if child.epoch else {}
@@ -180,7 +178,7 @@ class Supervisor:
         self.children.tell(child, self.session.process_plan(child.nodes, child.index, epochs, resume))
         for edge in self.plan.edges_of(child.place):
             other = self._other(edge, child)
-            if child.epoch and other is not None and other.has_plan and other.alive:
+            if edge.static and child.epoch and other is not None and other.has_plan and other.alive:
                 self.children.tell(other, EdgeUp(edge.id, *epochs[edge.id]))
 
     def _resume(self, child: Child, name: str) -> Resume:
@@ -234,7 +232,8 @@ class Supervisor:
         child.epoch += 1
         self.done.difference_update(child.nodes)
         self.children.unlink_addresses(child)
-        self.settling.died(child)
+        settling.bury(self.plan, self.session.board, self.accountant, child.place)
+        self.session.ring_all()
         now = monotonic_ns()
         child.times["detect"] = now - woke_ns
         self._restart_or_give_up(child, code, how, now)
@@ -270,6 +269,8 @@ class Supervisor:
             other = self._other(edge, child)
             if other is not None and other.has_plan:
                 self._cut(other, edge)
+            if not edge.static and self.plan.place_of(edge.dst_node) == child.place:
+                self._gone.add(edge.id)
         self.done |= set(child.nodes)
         if self.start is None:
             self._start_if_ready()  # it was the last one waited for

@@ -6,8 +6,7 @@ import sys
 import time
 from typing import Any
 
-from pipeline.flow.shm import OPENING, PROCESSING, READING, WAITING
-from pipeline.graph.layout import STATE
+from pipeline.graph.layout import OPENING, PROCESSING, READING, STATE, WAITING
 from pipeline.graph.spec import GraphSpec
 from pipeline.runtime.observer import Observer, Pids
 from pipeline.runtime.session import Session

@@ -23,10 +23,11 @@ SMALL = 60_000
 """Bytes of a frame where it is the steps that matter."""
 PER_LIFE = 40
 """Frames from one kill at a step to the next: FRESH reach every sink, though some die and some are ahead of others."""
-_OP = ("received", "processing", "allocated", "written", "processed", "committed", "released", "sent")
+_SENDS = ("recorded", "sent", "rung")
+_OP = ("received", "processing", "allocated", "written", "processed", "committed", "released", *_SENDS)
 _SINK = ("received", "processing", "processed", "committed", "released")
 STEPS: dict[str, dict[str, int]] = {
-    "src": {**dict.fromkeys(("reading", "allocated", "written", "committed"), 1), "sent": 3},
+    "src": {**dict.fromkeys(("reading", "allocated", "written", "committed"), 1), **dict.fromkeys(_SENDS, 3)},
     "left": dict.fromkeys(_OP, 1),
     "right": {**dict.fromkeys(_OP, 2), "allocated": 1, "written": 1},
     "join": {**dict.fromkeys(_OP, 1), "received": 2, "released": 2},

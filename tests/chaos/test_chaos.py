@@ -13,7 +13,8 @@ from chaos.__main__ import main
 from chaos.rig import Rig
 from chaos.tally import Tally
 from pipeline.flow import shm
-from pipeline.graph.layout import BoardShape, layout, pool_bytes
+from pipeline.flow.board import Board
+from pipeline.graph.layout import DONE, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT, BoardShape, layout, pool_bytes
 
 NODES = """
 nodes:
@@ -107,12 +108,12 @@ def test_each_wrong_is_found(tmp_path, change, found):
 def memory():
     """The board and the pools of NODES, made and written as the engine does, in this process."""
     nodes = yaml.safe_load(NODES)["nodes"]
-    shape = BoardShape([4, 3, 0, 4, 2], nodes=4, processes=4)
+    shape = BoardShape((4, 3, 0, 4, 2), nodes=4, processes=4, bells=9)
     fds = [shm.create(f"run-{os.getpid()}-1:board", shape.size)]
     places = {name: layout([("out", slots, 1000)]) for name, slots in (("src", 4), ("left", 3), ("join", 2))}
     fds += [shm.create(f"run-{os.getpid()}-1:{name}", pool_bytes(ports)) for name, ports in places.items()]
     try:
-        yield nodes, shm.Board(fds[0], shape), dict(zip(places, fds[1:], strict=True)), places
+        yield nodes, Board(fds[0], shape), dict(zip(places, fds[1:], strict=True)), places
     finally:
         for fd in fds:
             os.close(fd)
@@ -128,10 +129,14 @@ def test_words_are_read_where_the_engine_writes_them():
         ]  # fmt: skip
         for edge, slots in ((0, 4), (1, 3), (3, 4)):
             at = board.lease(edge, slots - 1)
-            board.words[at] = 7
+            board.words[at + SENT] = 7
             (text,) = found.taken()
-            assert text == f"{found.edges[edge].name}: slot {slots - 1}: sent 0x7, received 0x0, done 0x0, not released"
-            board.words[at + 2] = 7
+            assert text == f"{found.edges[edge].name}: slot {slots - 1}: sent 0x7, done 0x0, not released"
+            board.words[at + RELEASED] = 7
+            assert found.taken() == []
+            board.words[board.edge(edge) + EDGE_HEAD] = 3
+            assert found.taken() == [f"{found.edges[edge].name}: 3 frames in its ring"]
+            board.words[board.edge(edge) + EDGE_TAIL] = 3
             assert found.taken() == []
         found.close()
 
@@ -141,11 +146,11 @@ def test_a_kept_view_is_a_right_and_two_are_not():
         found = words.Words(os.getpid(), nodes, {"snk": 1})
         for slot in range(2):
             at = board.lease(4, slot)
-            board.words[at] = board.words[at + 1] = board.words[at + 3] = 9 + slot
+            board.words[at + SENT] = board.words[at + DONE] = 9 + slot
             assert len(found.taken()) == 2 * slot
-        board.words[board.lease(4, 1) + 2] = 10
+        board.words[board.lease(4, 1) + RELEASED] = 10
         assert found.taken() == []
-        board.words[board.lease(4, 0) + 3] = 0
+        board.words[board.lease(4, 0) + DONE] = 0
         assert len(found.taken()) == 1, "kept, but not done with"
         found.close()
 

@@ -1,11 +1,12 @@
 """The words that say who holds which slot, read from the supervisor's memfds by their layout. Knows nothing of the engine.
 
-The layout is that of the docstring of pipeline/flow/shm.py and of docs/decisions/001-frame-life.md. A change of the board there
-is repeated here, in the constants below and in `Words.taken`; tests/chaos/test_chaos.py compares the two.
+The layout is that of docs/decisions/001-frame-life.md and of pipeline/graph/layout.py. A change of the board there is repeated
+here, in the constants below and in `Words.taken`; tests/chaos/test_chaos.py compares the two.
 
-Board: u64 words. FIRST_LEASE words of header; then per edge, in the order of the readers in the graph file: per slot
-`sent | received | released | done`, then `armed`, then padding up to a multiple of EDGE_ALIGN words.
-Pool of a node with one port: per slot SLOT_HEADER bytes (generation u64, crc u64, padding) and the payload, padded to SLOT_ALIGN.
+Board: words of 8 bytes. FIRST_EDGE words of header; then per edge, in the order of the readers in the graph file: EDGE_WORDS,
+of which the first is `head` (frames sent) and word TAIL is `tail` (frames received); per slot `sent | released | done`; a ring of
+descriptors (slot, generation), a power of two that holds at least two more than there are slots; padding up to EDGE_ALIGN words.
+Pool of a node with one port: per slot SLOT_HEADER bytes (generation first) and the payload, padded to SLOT_ALIGN.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from typing import Any
 
 WORD = 8
 """Bytes of a word."""
-FIRST_LEASE = 8
+FIRST_EDGE = 8
 """Words before the first edge."""
-LEASE = struct.Struct("<4Q")
-"""sent, received, released, done: generations, one writer each."""
+EDGE_WORDS, TAIL = 16, 8
+"""Words of an edge before its leases; where `tail` stands."""
+LEASE = struct.Struct("<3Q")
+"""sent, released, done: generations."""
 LEASE_WORDS = LEASE.size // WORD
-AFTER_LEASES = 1
-"""`armed`."""
+DESCRIPTOR_WORDS = 2
 EDGE_ALIGN = 8
-SLOT_HEADER = SLOT_ALIGN = 64
+SLOT_HEADER, SLOT_ALIGN = 512, 64
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,25 @@ class Words:
 
     def taken(self) -> list[str]:
         """Every slot that a reader has not given back, in words; as many as a reader declares to keep are its right."""
-        out, word = [], FIRST_LEASE
+        out, word = [], FIRST_EDGE
         for edge in self.edges:
+            head, tail = self._word(word), self._word(word + TAIL)
+            if head != tail:
+                out.append(f"{edge.name}: {head - tail} frames in its ring")
             held = []
             for slot in range(edge.slots):
-                sent, received, released, done = LEASE.unpack_from(self._board, (word + LEASE_WORDS * slot) * WORD)
+                sent, released, done = LEASE.unpack_from(self._board, (word + EDGE_WORDS + LEASE_WORDS * slot) * WORD)
                 if sent != released:
-                    held.append((slot, sent, received, done))
-            # what is kept rightly was received and is done with
-            if len(held) > edge.holds or any(received != sent or done != sent for _, sent, received, done in held):
-                out += [f"{edge.name}: slot {s}: sent {g:#x}, received {r:#x}, done {d:#x}, not released" for s, g, r, d in held]
-            word += _padded(edge.slots * LEASE_WORDS + AFTER_LEASES, EDGE_ALIGN)
+                    held.append((slot, sent, done))
+            # what is kept rightly is done with
+            if len(held) > edge.holds or any(done != sent for _, sent, done in held):
+                out += [f"{edge.name}: slot {s}: sent {g:#x}, done {d:#x}, not released" for s, g, d in held]
+            ring = 1 << (edge.slots + 1).bit_length() if edge.slots else 0
+            word += _padded(EDGE_WORDS + edge.slots * LEASE_WORDS + ring * DESCRIPTOR_WORDS, EDGE_ALIGN)
         return out
+
+    def _word(self, index: int) -> int:
+        return int(struct.unpack_from("<Q", self._board, index * WORD)[0])
 
     def generations(self) -> dict[str, list[int]]:
         """Node -> generation in each slot of its pool."""

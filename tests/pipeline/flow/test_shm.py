@@ -1,4 +1,4 @@
-"""Pools and the board: where things lie, who may write, when a view's slot comes back."""
+"""Pools: who may write, when a view's slot comes back."""
 
 import errno
 import gc
@@ -11,56 +11,7 @@ import pytest
 
 from pipeline.errors import RunError
 from pipeline.flow import shm
-from pipeline.flow.shm import Board, Delivery, Mapping, view
-from pipeline.graph.layout import BoardShape
-
-# -- board ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def board():
-    shape = BoardShape([2], nodes=1, processes=1)
-    fd = shm.create("test:board", shape.size)
-    made = Board(fd, shape)
-    os.close(fd)
-    return made
-
-
-def test_leases(board):
-    board.words[board.lease(0, 1)] = 7
-    board.words[board.lease(0, 1) + 2] = 5
-    assert board.leases(0, 2).tolist() == [[0, 0, 0], [7, 0, 5]]
-
-
-def test_item_of_the_last_committed_step_is_whole(board):
-    """Two places take turns: naming step 3 leaves the name of step 2."""
-    board.set_item(0, 2, "0000/000017")
-    board.set_item(0, 3, "0000/0")
-    assert (board.item(0, 2), board.item(0, 3)) == ("0000/000017", "0000/0")
-    board.set_item(0, 4, "")
-    assert board.item(0, 4) == ""
-
-
-@pytest.mark.parametrize(("item", "kept"), [("x" * 500, "x" * 127), ("é", "é")])
-def test_long_items_are_cut(board, item, kept):
-    board.set_item(0, 0, item)
-    assert board.item(0, 0) == kept
-    assert board.words[board.node(0)] == 0, "the words beside it are untouched"
-    assert board.words[board.ring(0)] == 0
-
-
-def test_the_latest_status(board):
-    assert board.status(0) == ""
-    for text in ("one", "a longer one", "2", ""):
-        board.set_status(0, text)
-        assert board.status(0) == text
-    board.set_status(0, "x" * 500)
-    board.set_item(0, 1, "0000/000017")
-    assert board.status(0) == "x" * 255
-    board.set_status(0, "y" * 500)
-    assert (board.status(0), board.item(0, 1)) == ("y" * 255, "0000/000017")
-    assert board.words[board.ring(0)] == 0, "the words beside it are untouched"
-
+from pipeline.flow.shm import Delivery, Mapping, only_view, view
 
 # -- memory ---------------------------------------------------------------------------------------------------------------
 
@@ -120,7 +71,7 @@ class Pool:
         self.released = deque()
 
     def view(self, shape=(4, 4), token=("slot", 1)):
-        return view(self.memory.address, "<f4", shape, Delivery(self.released, token))
+        return only_view(self.memory.address, "<f4", shape, self.released, token)
 
 
 def keep_in_exception(array):

@@ -9,7 +9,7 @@ import pytest
 from pipe_runs import wait_for
 
 from pipeline.errors import RunError
-from pipeline.flow.transport import BOUND, CREDIT, HEAD, Sockets, body_of, head, runtime_root
+from pipeline.flow.transport import HEAD, HELLO, STATIC, Sockets, body_of, head, runtime_root
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def sockets():
 
 
 def message(body):
-    return head(BOUND) + msgpack.packb(body)
+    return head(STATIC) + msgpack.packb(body)
 
 
 def received(channel, count):
@@ -72,8 +72,8 @@ def test_the_descriptor_wakes(sockets, runtime):
 
 
 def test_head():
-    data = head(CREDIT, 3, 7, 1, 2) + b"x"
-    assert HEAD.unpack_from(data) == (CREDIT, 3, 7, 1, 2)
+    data = head(HELLO, 3, 7, 1, 2) + b"x"
+    assert HEAD.unpack_from(data) == (HELLO, 3, 7, 1, 2)
 
 
 def test_a_path_too_long_for_a_socket(sockets, runtime):

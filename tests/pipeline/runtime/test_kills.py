@@ -23,8 +23,8 @@ PACED = """
   snk:  {op: test.null, inputs: {in: join.out}, config: {write: true}}
   tap:  {op: test.null, inputs: {in: src.out}, config: {write: true}}
 """
-SRC_STEPS = ["reading", "allocated", "written", "committed", "sent"]
-OP_STEPS = ["received", "processing", "allocated", "written", "processed", "committed", "released", "sent"]
+SRC_STEPS = ["reading", "allocated", "written", "committed", "recorded", "sent", "rung"]
+OP_STEPS = ["received", "processing", "allocated", "written", "processed", "committed", "released", "recorded", "sent", "rung"]
 SINK_STEPS = ["received", "processing", "processed", "committed", "released"]
 
 

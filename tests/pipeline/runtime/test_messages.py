@@ -12,8 +12,6 @@ from pipeline.graph.layout import BoardShape, EdgeSpec, PortLayout
 from pipeline.operator import Resume
 from pipeline.runtime.messages import (
     AtHorizon,
-    EdgeDown,
-    EdgeDownOk,
     EdgeEnd,
     EdgeGone,
     EdgePlan,
@@ -39,32 +37,38 @@ from pipeline.runtime.messages import (
 
 SYNC = SyncPlan("nearest", 25, {"b": -8}, None, ("b",))
 NODE = NodePlan(
-    "n", 1, "m:C", "/m.py", {"k": [1, {2: "x"}]}, 1, "stop", (0, 2), None, ("a", "b"), {"a": "logit"}, "a", SYNC, None
+    "n", 1, 2, "m:C", "/m.py", {"k": [1, {2: "x"}]}, 1, "stop", (0, 2), None, ("a", "b"), {"a": "logit"}, "a", SYNC, None
 )
+SPEC = EdgeSpec(0, "src.out->n.a", False, "block", 4, 5, 0, None, 6, writer_epoch=2)
 PLAN = ProcessPlan(
     graph="g",
     out="/out",
     process=1,
+    main_bell=2,
+    io_bell=3,
+    bells={2: 10, 3: 11, 4: 12},
     live=False,
     verify=True,
     digests=False,
     inject=("n:sent@3",),
     board_fd=5,
-    board=BoardShape((4, 0), 2, 2),
+    board=BoardShape((4, 0), 2, 2, 5),
     sources=("src",),
     pools={"src": PoolPlan(-1, 7, 4096)},
     ports=(PortPlan(0, "src", "out", PortLayout("out", 0, 4, 64), (0,)),),
-    edges=(EdgePlan("src", "out", "n", "a", EdgeSpec(0, "src.out->n.a", False, "block", 4, 5, 0, None, 6, writer_epoch=2)),),
+    edges=(
+        EdgePlan("src", "out", "n", "a", EdgeSpec(0, "src.out->n.a", False, "block", 4, 5, 0, None, 6, writer_epoch=2), 4, 1, 2),
+    ),
     nodes=(NODE, dataclasses.replace(NODE, sync=None, cpus=None, nice=3, resume=Resume(1, 9, "0009", 10))),
 )
 EMPTY = dataclasses.replace(PLAN, inject=(), sources=(), pools={}, ports=(), edges=(), nodes=())
 START = Start(1, None, 2.5, True, {"src": 10}, 99, None)
 TO_WORKER = [
-    PLAN, EMPTY, START, dataclasses.replace(START, rate=None, limits={}), EdgeDown(1, 2), EdgeUp(1, 2, 3),
+    PLAN, EMPTY, START, dataclasses.replace(START, rate=None, limits={}), EdgeUp(1, 2, 3),
     EdgeGone(4), EdgeEnd(0), Horizon(-5), End(-(2**62)), Exit(),
 ]  # fmt: skip
 FROM_WORKER = [
-    Hello(7, 8), Ready(1, 2), Failed("n", "n: text", "trace\nback"), EdgeDownOk(1, 0), AtHorizon("src", 5), NodeDone("n", None),
+    Hello(7, 8), Ready(1, 2), Failed("n", "n: text", "trace\nback"), AtHorizon("src", 5), NodeDone("n", None),
     NodeDone("n", "ab"), Nudge(),
 ]  # fmt: skip
 
@@ -101,10 +105,10 @@ def packed(name, fields):
         (pack(Nudge()), "got 'Nudge'"),
         (packed("Exit", None), "Exit: needs its fields, got none"),
         (packed("Exit", {"now": True}), "Exit: has no field 'now'"),
-        (packed("EdgeDown", {"edge": 1}), "EdgeDown: lacks number"),
-        (packed("EdgeDown", {"edge": 1, "number": "2"}), "EdgeDown.number: needs int, got '2'"),
-        (packed("EdgeDown", {"edge": True, "number": 2}), "EdgeDown.edge: needs int, got true"),
-        (packed("EdgeDown", {"edge": 1, "number": 2.0}), "EdgeDown.number: needs int, got 2.0"),
+        (packed("EdgeUp", {"edge": 1, "writer_epoch": 0}), "EdgeUp: lacks reader_epoch"),
+        (packed("EdgeUp", {"edge": 1, "writer_epoch": "2", "reader_epoch": 0}), "EdgeUp.writer_epoch: needs int, got '2'"),
+        (packed("EdgeGone", {"edge": True}), "EdgeGone.edge: needs int, got true"),
+        (packed("EdgeGone", {"edge": 1.0}), "EdgeGone.edge: needs int, got 1.0"),
         (packed("Start", {**dataclasses.asdict(START), "limits": {"a": None}}), "Start.limits['a']: needs int, got none"),
         (packed("Start", {**dataclasses.asdict(START), "limits": {1: 1}}), "key of Start.limits: needs text, got 1"),
         (packed("Start", {**dataclasses.asdict(START), "limits": []}), "Start.limits: needs a mapping, got []"),
@@ -137,4 +141,4 @@ def test_noise_never_passes_for_another_error():
 
 def test_messages_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        EdgeDown(1, 2).edge = 3
+        EdgeUp(1, 2, 3).edge = 3

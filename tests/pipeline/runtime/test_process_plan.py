@@ -20,6 +20,8 @@ nodes:
   end: {op: test.null, inputs: {in: two.out}}
 """
 POOLS = {"a": (10, 11), "b": (20, 21), "one": (-1, -1), "two": (30, 31), "end": (-1, -1)}
+BELLS = list(range(100, 112))
+"""Descriptors: of two threads in each of five processes, and of two sources."""
 
 
 @pytest.fixture
@@ -28,7 +30,16 @@ def plan(tmp_path):
 
 
 def of(plan, *nodes, epochs=None, resume=None):
-    return process_plan(plan, list(nodes), 3, 5, POOLS, epochs or {e.id: (0, 0) for e in plan.edges}, resume or {})
+    return process_plan(
+        plan,
+        list(nodes),
+        plan.process_index[nodes[0]],
+        5,
+        BELLS,
+        POOLS,
+        epochs or {e.id: (0, 0) for e in plan.edges},
+        resume or {},
+    )
 
 
 def test_a_source(plan):
@@ -37,7 +48,7 @@ def test_a_source(plan):
     assert {(e.src_node, e.dst_node) for e in process.edges} == {("a", "one"), ("a", "two")}
     assert set(process.pools) == {"a"} and process.pools["a"].write_fd == 10
     assert [(p.node, len(p.edges)) for p in process.ports] == [("a", 2)]
-    assert (process.process, process.board_fd, process.verify, process.inject) == (3, 5, True, ("two:sent",))
+    assert (process.process, process.board_fd, process.verify, process.inject) == (0, 5, True, ("two:sent",))
     assert process.nodes[0].sync is None and process.nodes[0].trigger is None
 
 
@@ -66,3 +77,18 @@ def test_it_travels(plan):
     process = of(plan, "a", "b", "one", "two", "end")
     assert to_worker(pack(process)) == process
     assert Path(process.out) == plan.options.out
+
+
+def test_bells_of_its_threads_and_of_its_neighbours(plan):
+    """Main and I/O thread of each process, in the order of the processes, then the sources' own threads."""
+    process = of(plan, "two")
+    number = plan.process_index["two"]
+    assert (process.main_bell, process.io_bell) == (2 * number, 2 * number + 1)
+    assert process.bells == {index: BELLS[index] for index in process.bells}
+    edges = {e.dst_node if e.src_node == "two" else e.src_node: e for e in process.edges}
+    assert (edges["a"].writer_bell, edges["b"].writer_bell) == (10, 11), "a source reads on its own thread"
+    assert edges["a"].reader_bell == edges["b"].reader_bell == process.main_bell == process.nodes[0].bell
+    assert edges["end"].reader_bell == 2 * plan.process_index["end"]
+    assert edges["end"].writer_io_bell == process.io_bell
+    needed = {b for e in process.edges for b in (e.writer_bell, e.writer_io_bell, e.reader_bell)}
+    assert set(process.bells) == needed | {process.main_bell, process.io_bell}

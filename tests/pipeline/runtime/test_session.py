@@ -45,7 +45,7 @@ def test_it_leaves_nothing(make, runtime):
     assert folders(runtime) == [session.run_id]
     assert (runtime / "pipe" / session.run_id).stat().st_mode & 0o777 == 0o700
     fds = session.all_fds()
-    assert len(fds) == 1 + 2 * 2, "the board, and two descriptors of each producer's pool"
+    assert len(fds) == 1 + 2 * 2 + 2 * 4 + 2, "the board; two of each producer's pool; two bells a process, one a source"
     session.close()
     assert folders(runtime) == []
 
@@ -134,7 +134,8 @@ def test_prepare_out(tmp_path):
 
 def test_events_reach_the_books(make):
     """One frame by hand, through the very memory that the processes share."""
-    from pipeline.flow.log import DELIVERED, PUBLISHED, Log, who
+    from pipeline.flow.log import DELIVERED, PUBLISHED, Log
+    from pipeline.flow.slot import who
 
     session = make()
     writer = Log(session.board, session.plan.process_index["a"], lambda: None)
@@ -149,4 +150,4 @@ def test_events_reach_the_books(make):
     session.settle_rest("shutdown")
     book = session.edge_books[edge]
     assert (book.produced, book.delivered, book.dropped, book.in_flight) == (3, 1, {"shutdown": 2}, 0)
-    assert np.count_nonzero(session.board.leases(edge, 6)) == 0
+    assert np.count_nonzero(session.board.leases(edge)) == 0

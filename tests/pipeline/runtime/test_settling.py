@@ -1,146 +1,171 @@
-"""Who settles what when a process dies, on a board without processes: rows 3 to 12 of docs/decisions/001-frame-life.md."""
+"""Who settles what when a process dies, on a board without processes: rows 3 to 15 of docs/decisions/001-frame-life.md."""
 
 import os
 
 import pytest
 
 from pipeline.flow import shm
-from pipeline.flow.shm import Board
-from pipeline.graph.layout import RECEIVED, RELEASED, SENT, BoardShape
+from pipeline.flow.board import Board
+from pipeline.graph.layout import ARMED, DONE, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT, BoardShape
 from pipeline.graph.load import parse
 from pipeline.graph.plan import Plan
 from pipeline.options import RunOptions
+from pipeline.runtime import settling
 from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
-from pipeline.runtime.children import children_of
-from pipeline.runtime.messages import EdgeDown
-from pipeline.runtime.settling import Settling, settle_edge
 
 GRAPH = """
 version: 1
 nodes:
   src: {driver: test.counter}
-  snk: {op: test.null, inputs: {in: src.out}}
+  op:  {op: test.fault, inputs: {data: src.out}}
+  snk: {op: test.null, inputs: {in: op.out}}
 """
-SLOTS = 4
+SLOTS = 6
 
 
-def board_of(shape):
+class Edge:
+    """One edge, by hand: every generation from 1 is published, its slot is its place in `SLOTS`."""
+
+    def __init__(self, board, index=0):
+        self.board, self.index = board, index
+        self.book = EdgeBook(f"e{index}")
+        self.leases = board.leases(index)
+        self.ring, self.mask = board.ring_of(index)
+        self.at = board.edge(index)
+        self.sent = self.received = 0
+
+    def record(self, gen):
+        self.board.words[self.ring + 2 * (self.sent & self.mask)] = gen % SLOTS
+        self.board.words[self.ring + 2 * (self.sent & self.mask) + 1] = gen
+        self.leases[gen % SLOTS, SENT] = gen
+
+    def publish(self, *gens):
+        for gen in gens:
+            self.book.open[gen] = (gen, 0)
+            self.book.produced += 1
+
+    def send(self, *gens):
+        for gen in gens:
+            self.publish(gen)
+            self.record(gen)
+            self.sent += 1
+            self.board.words[self.at + EDGE_HEAD] = self.sent
+
+    def receive(self, count=1):
+        self.received += count
+        self.board.words[self.at + EDGE_TAIL] = self.received
+
+    def deliver(self, *gens, release=True):
+        for gen in gens:
+            del self.book.open[gen]
+            self.leases[gen % SLOTS, DONE] = gen
+            if release:
+                self.leases[gen % SLOTS, RELEASED] = gen
+
+    def leased(self):
+        return sorted(int(sent) for sent, released, _ in self.leases if sent != released)
+
+
+@pytest.fixture
+def board():
+    shape = BoardShape((SLOTS,), 2, 2, 4)
+    fd = shm.create("test:board", shape.size)
+    made = Board(fd, shape)
+    os.close(fd)
+    return made
+
+
+@pytest.fixture
+def edge(board):
+    """1 delivered, 2 delivered and kept as a view, 3 received, 4 in the ring, 5 in the sender's queue."""
+    made = Edge(board)
+    made.send(1, 2, 3, 4)
+    made.publish(5)
+    made.receive(3)
+    made.deliver(1)
+    made.deliver(2, release=False)
+    return made
+
+
+def accountant_of(*edges):
+    return Accountant(edges[0].board, [e.book for e in edges], [NodeBook(), NodeBook()], [(0, [0])], ["src"])
+
+
+def test_the_writer_died(board, edge):
+    """What it sent is the reader's; what it did not send is lost."""
+    board.words[edge.at + ARMED] = 2
+    settling.bury_writer(board, accountant_of(edge), 0)
+    assert (sorted(edge.book.open), edge.book.dropped) == ([3, 4], {"restart": 1})
+    assert edge.leased() == [2, 3, 4]
+    assert board.words[edge.at + ARMED] == 0, "nobody waits for credit"
+
+
+def test_the_writer_died_between_the_descriptor_and_the_head(board, edge):
+    edge.record(5)
+    assert edge.leased() == [2, 3, 4, 5]
+    settling.bury_writer(board, accountant_of(edge), 0)
+    assert (sorted(edge.book.open), edge.leased()) == ([3, 4], [2, 3, 4])
+
+
+def test_the_reader_died(board, edge):
+    """What it had received is lost, and its views are gone; the ring and the queue wait for its successor."""
+    settling.bury_reader(board, accountant_of(edge), 0)
+    assert (sorted(edge.book.open), edge.book.dropped) == ([4, 5], {"restart": 1})
+    assert edge.leased() == [4]
+    assert edge.leases[3, DONE] == 3
+
+
+@pytest.mark.parametrize("order", [(settling.bury_writer, settling.bury_reader), (settling.bury_reader, settling.bury_writer)])
+def test_both_died(board, edge, order):
+    """Whoever dies first: the frame in the ring waits for the reader's successor."""
+    accountant = accountant_of(edge)
+    for bury in order:
+        bury(board, accountant, 0)
+    assert (sorted(edge.book.open), edge.book.dropped, edge.leased()) == ([4], {"restart": 2}, [4])
+
+
+@pytest.mark.parametrize("bury", [settling.bury_writer, settling.bury_reader, settling.settle_sent])
+def test_an_edge_without_frames(board, bury):
+    edge = Edge(board)
+    bury(board, accountant_of(edge), 0)
+    assert (edge.book.dropped, edge.leases.any()) == ({}, False)
+
+
+def test_a_successor_of_the_writer_dies_too(board, edge):
+    """Generations of a later life are larger: what it published and did not send is lost, the predecessor's frames are not."""
+    later = 1 << 40
+    edge.publish(later + 1)
+    settling.bury_writer(board, accountant_of(edge), 0)
+    assert sorted(edge.book.open) == [3, 4]
+
+
+def test_nobody_will_read_what_was_sent(board, edge):
+    """The reader was given up: the sender drops its own queue."""
+    accountant = accountant_of(edge)
+    settling.bury_reader(board, accountant, 0)
+    settling.settle_sent(board, accountant, 0)
+    assert (sorted(edge.book.open), edge.book.dropped) == ([5], {"restart": 2})
+    edge.book.open.clear()
+    edge.send(6)  # before it was told
+    settling.settle_sent(board, accountant, 0)
+    assert (edge.book.open, edge.book.dropped) == ({}, {"restart": 3})
+
+
+def test_all_edges_of_a_dead_process(tmp_path):
+    """An operator is the reader of one edge and the writer of another."""
+    plan = Plan(parse(GRAPH, "g.yaml", ()), RunOptions(tmp_path), "run")
+    shape = plan.board_shape
     fd = shm.create("test:board", shape.size)
     board = Board(fd, shape)
     os.close(fd)
-    return board
-
-
-class Run:
-    """A source and a sink in processes of their own, which have their plans; nothing runs, and what is told is kept."""
-
-    def __init__(self, tmp_path):
-        self.plan = Plan(parse(GRAPH, "g.yaml", ()), RunOptions(tmp_path), "run")
-        self.board = board_of(self.plan.board_shape)
-        self.book = EdgeBook(self.plan.edges[0].name)
-        ports = [(0, p.edges) for p in self.plan.ports]
-        self.accountant = Accountant(self.board, [self.book], [NodeBook(), NodeBook()], ports, ["src"])
-        self.children = children_of(self.plan)
-        for child in self.children.values():
-            child.has_plan = True
-        self.told, self.settled = [], []
-        self.settling = Settling(
-            self.plan, self.board, self.accountant, self.children,
-            lambda child, message: self.told.append((child.place, message)), lambda child: self.settled.append(child.place),
-        )  # fmt: skip
-        self.leases = self.board.leases(0, self.plan.edge_specs[0].slots)
-
-    def publish(self, gen):
-        """A frame that the source sent and nobody received."""
-        self.book.open[gen] = (gen, 0)
-        self.book.produced += 1
-        self.leases[0, SENT] = gen
-
-    def die(self, place):
-        self.children[place].has_plan = False
-        self.settling.died(self.children[place])
-
-
-def test_a_late_answer_is_not_taken_for_the_next(tmp_path):
-    """The writer dies twice, is started, sends and dies again while the reader's second answer is on its way."""
-    run = Run(tmp_path)
-    src, book = run.children["src"], run.book
-    for _ in range(2):
-        run.die("src")
-    assert run.told == [("snk", EdgeDown(0, 1)), ("snk", EdgeDown(0, 2))] and src.waits_for == {0}
-    run.settling.acknowledged(0, 1)
-    assert src.waits_for == {0}, "the reader has not closed the second edge yet"
-    assert run.settled == []
-    run.settling.acknowledged(0, 2)
-    assert (src.waits_for, run.settled) == (set(), ["src"])
-    run.publish(7)
-    run.settling.died(src)
-    run.settling.acknowledged(0, 2)
-    assert list(book.open) == [7], "the reader may still receive it"
-    run.settling.acknowledged(0, 3)
-    assert (list(book.open), book.dropped) == ([], {"restart": 1})
-    run.settling.acknowledged(0, 3)
-    assert book.dropped == {"restart": 1}
-
-
-def test_both_ends_dead_need_no_answer(tmp_path):
-    run = Run(tmp_path)
-    run.publish(7)
-    run.die("src")
-    assert list(run.book.open) == [7]
-    run.die("snk")
-    assert (list(run.book.open), run.children["src"].waits_for, run.children["snk"].waits_for) == ([], set(), set())
-    assert run.leases[0, SENT] == run.leases[0, RELEASED]
-    assert run.settled == ["src"]
-
-
-def test_a_process_without_its_plan_is_not_asked(tmp_path):
-    run = Run(tmp_path)
-    run.children["snk"].has_plan = False
-    run.publish(7)
-    run.die("src")
-    assert (run.told, list(run.book.open)) == ([], [])
-
-
-def test_an_answer_nobody_waits_for(tmp_path):
-    run = Run(tmp_path)
-    run.settling.acknowledged(0, 1)
-    assert run.settled == []
-
-
-def test_a_static_edge_is_closed_without_an_answer(tmp_path):
-    run = Run(tmp_path)
-    run.plan.edges = [type(e)(e.id, e.name, e.src_node, e.src_port, e.dst_node, e.dst_port, True) for e in run.plan.edges]
-    run.die("src")
-    assert run.told == [("snk", EdgeDown(0, 0))] and run.children["src"].waits_for == set()
-
-
-@pytest.mark.parametrize(
-    ("writer_dead", "reader_dead", "lost", "leased"),
-    [
-        # generations: 1 processed and given back; 2 processed, a view is kept; 3 received; 4 on its way; 5 in the writer's queue
-        (True, False, [4, 5], [2, 3]),  # the reader accounts for what it has received, and keeps its views
-        (False, True, [3, 4], []),  # the queue waits for the successor
-        (True, True, [3, 4, 5], []),
-    ],
-)
-def test_settle_edge(tmp_path, writer_dead, reader_dead, lost, leased):
-    board = board_of(BoardShape((SLOTS,), 2, 2))
-    book = EdgeBook("src.out->snk.in", open={3: (3, 0), 4: (4, 0), 5: (5, 0)}, produced=5, delivered=2)
-    accountant = Accountant(board, [book], [NodeBook(), NodeBook()], [(0, [0])], ["src"])
-    leases = board.leases(0, SLOTS)
-    for slot, (sent, received, released) in enumerate([(1, 1, 1), (2, 2, 0), (3, 3, 0), (4, 0, 0)]):
-        leases[slot, [SENT, RECEIVED, RELEASED]] = sent, received, released
-    settle_edge(board, SLOTS, accountant, 0, writer_dead, reader_dead)
-    assert sorted({3, 4, 5} - set(book.open)) == lost
-    assert book.dropped == {"restart": len(lost)}
-    assert [int(sent) for sent, _, released in leases if sent != released] == leased
-
-
-def test_settle_an_edge_without_frames():
-    board = board_of(BoardShape((SLOTS,), 2, 2))
-    book = EdgeBook("e")
-    accountant = Accountant(board, [book], [], [], [])
-    for dead in ((True, False), (False, True), (True, True)):
-        settle_edge(board, SLOTS, accountant, 0, *dead)
-    assert (book.dropped, board.leases(0, SLOTS).any()) == ({}, False)
+    to_op, to_snk = Edge(board, 0), Edge(board, 1)
+    to_op.send(1, 2)
+    to_op.receive()
+    to_snk.send(1)
+    to_snk.publish(2)
+    accountant = Accountant(board, [to_op.book, to_snk.book], [NodeBook()] * 3, [(0, [0]), (1, [1])], ["src"])
+    settling.bury(plan, board, accountant, "op")
+    assert (sorted(to_op.book.open), sorted(to_snk.book.open)) == ([2], [1])
+    settling.bury(plan, board, accountant, "src")
+    settling.bury(plan, board, accountant, "snk")
+    assert (sorted(to_op.book.open), sorted(to_snk.book.open)) == ([2], [1]), "the rings outlive both"

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import pytest
 from pipe_runs import wait_for
 
-from pipeline.flow.shm import IDLE, OPENING, PROCESSING, READING, WAITING
-from pipeline.graph.layout import BUSY_SINCE, RELEASED, SENT, STATE, WAITING_EDGE
+from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, PROCESSING, READING, RELEASED, SENT, STATE, WAITING, WAITING_EDGE
 from pipeline.graph.load import parse
 from pipeline.options import RunOptions
 from pipeline.runtime.children import children_of
@@ -106,7 +105,7 @@ def test_a_reader_that_keeps_everything(tmp_path):
     """Its frames are processed, but their leases stay: even a live graph will never move again."""
     with standing(tmp_path, GRAPH.replace("{driver: test.counter}", "{driver: test.counter, live: true}")) as (stuck, at):
         session = stuck.session
-        spec, leases = session.plan.edge_specs[0], session.board.leases(0, session.plan.edge_specs[0].slots)
+        spec, leases = session.plan.edge_specs[0], session.board.leases(0)
         words, src = stuck.board.words, at("src")
         words[src + STATE], words[src + WAITING_EDGE] = WAITING, 1
         assert (kept_views(session, 0), keeps_all(session, 0)) == (0, False)

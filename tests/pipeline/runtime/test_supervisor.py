@@ -6,8 +6,7 @@ from time import monotonic_ns
 
 import pytest
 
-from pipeline.flow.shm import WAITING
-from pipeline.graph.layout import STATE, WAITING_EDGE
+from pipeline.graph.layout import STATE, WAITING, WAITING_EDGE
 from pipeline.graph.load import parse
 from pipeline.graph.spec import MAX_BACKOFF_S, Restart
 from pipeline.options import RunOptions

@@ -1,0 +1,73 @@
+"""How a thread sleeps until another process has something for it: an eventfd and a word that says "asleep".
+
+Each thread that runs nodes has a bell. The supervisor makes the eventfds, so a bell outlives the process that listens to it.
+Whoever stores something for the sleeper calls `wake()`: it costs a system call only when the sleeper sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.flow.fence import LOOK_S, SURE, fence
+
+_MAX_SELECT = 1024
+"""select() counts microseconds where epoll counts milliseconds, but it only knows small descriptors."""
+
+
+def make() -> int:
+    """An eventfd for one bell. Reading it blocks: a thread that sleeps without a limit needs one system call."""
+    return os.eventfd(0, os.EFD_CLOEXEC)
+
+
+class Bell:
+    """`words[asleep]` is written by the thread that sleeps here, and by nobody else."""
+
+    __slots__ = ("_asleep", "_fd", "_words")
+
+    def __init__(self, fd: int, words: Any, asleep: int) -> None:
+        self._fd, self._words, self._asleep = fd, words, asleep
+
+    def wake(self) -> None:
+        """Ring if the thread sleeps. What it is to find must be stored already."""
+        fence()
+        if self._words[self._asleep]:
+            os.eventfd_write(self._fd, 1)
+
+    def ring(self) -> None:
+        """End the present sleep, or the next one: for what is in no word."""
+        os.eventfd_write(self._fd, 1)
+
+    def sleep(self, is_work: Callable[[], bool], timeout_s: float | None) -> None:
+        """Wait until somebody rings, or for `timeout_s` (None = without limit); not at all if there is work."""
+        self._words[self._asleep] = 1
+        fence()
+        # The order matters: whoever stores after this look sees the word.
+        if not is_work():
+            if not SURE:
+                timeout_s = LOOK_S if timeout_s is None else min(timeout_s, LOOK_S)
+            if timeout_s is None or self._waits(timeout_s):
+                os.read(self._fd, 8)
+        self._words[self._asleep] = 0
+
+    def _waits(self, timeout_s: float) -> bool:
+        """Has the bell been rung within the limit?"""
+        if self._fd < _MAX_SELECT:
+            return bool(select.select((self._fd,), (), (), timeout_s)[0])
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1e3))
+
+
+class Silent:
+    """The bell of a thread that never sleeps: of a run inline."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        pass
+
+    def ring(self) -> None:
+        pass

@@ -1,0 +1,213 @@
+"""The sender's end of an edge: ring, queue, credit, policy.
+
+The queue stands at the sender: without credit a frame waits here, or is replaced here, and its slot returns at once. What may
+be sent goes into the edge's ring on the board; the reader takes it from there. Everything here is guarded by the lock of
+the process's event log: the node's thread offers frames, the I/O thread flushes the queue while the node computes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.flow import faults
+from pipeline.flow.bell import Bell, Silent
+from pipeline.flow.board import Board
+from pipeline.flow.clock import Clock
+from pipeline.flow.fence import ORDERED, fence
+from pipeline.flow.log import Log
+from pipeline.frame import NEVER
+from pipeline.graph.layout import ARMED, BOUND, DONE, EDGE_HEAD, LEASE_WORDS, RELEASED, SENT, EdgeSpec
+
+ASKED, NEWER = 1, 2
+"""Of the word ARMED: the writer waits for credit; and, under `latest`, with a frame newer than all it has sent."""
+
+
+class Port(Protocol):
+    """What an edge knows of the port that it leaves, `writer.OutPort`."""
+
+    index: int
+
+    def unref(self, slot: int) -> None: ...
+    def flushed(self) -> None: ...
+    def send(self, frame: Sent) -> None: ...
+    def discard(self, frame: Sent) -> None: ...
+
+
+@dataclass(slots=True)
+class Sent:
+    """One frame that is whole in its slot; it exists once its step is committed. copied: bytes that were no loan."""
+
+    port: Port
+    slot: int
+    gen: int
+    who: int
+    stamp_ns: int
+    bound: int
+    nbytes: int
+    copied: int
+
+
+class OutEdge:
+    """bell: wakes the reader's thread."""
+
+    def __init__(self, spec: EdgeSpec, port: Port, board: Board, log: Log, clock: Clock, bell: Bell | Silent) -> None:
+        self.spec, self.port = spec, port
+        self._words, self._log, self._clock, self._bell = board.words, log, clock, bell
+        at = board.edge(spec.index)
+        self._head, self._bound_word, self._armed = at + EDGE_HEAD, at + BOUND, at + ARMED
+        self._leases = board.lease(spec.index, 0)
+        self._ring, self._mask = board.ring_of(spec.index)
+        self._most = spec.window + spec.holds
+        self.gone = False
+        self.queue: deque[Sent] = deque()
+        self.undone: set[int] = set()
+        self.leased: dict[int, int] = {}
+        self._bound = NEVER
+        self._seq = self._words[self._head]
+        self._words[self._armed] = self._asked = 0
+        # A predecessor's frames are still in the ring, or held by the reader.
+        for slot in range(spec.slots):
+            lease = self._leases + LEASE_WORDS * slot
+            gen = self._words[lease + SENT]
+            if gen != self._words[lease + RELEASED]:
+                self.leased[slot] = gen
+                if gen != self._words[lease + DONE]:
+                    self.undone.add(gen)
+
+    # -- credit ---------------------------------------------------------------------------------------------------
+    def credit(self) -> bool:
+        return len(self.undone) < self.spec.window and len(self.leased) < self._most
+
+    def room(self) -> bool:
+        """May the node start a step that publishes here? `block` waits for credit; the others make room themselves."""
+        if self.spec.policy != "block" or self.gone:
+            return True
+        return not self.queue and self.find_credit()
+
+    def find_credit(self) -> bool:
+        """`credit()`, after a look at what the reader has given back; without, ask the reader to ring."""
+        if not self.credit():
+            self.fetch()
+            if not self.credit():
+                self.ask_for_credit()
+                if not self.credit():
+                    return False
+        if self._asked and not self.queue:
+            self._words[self._armed] = self._asked = 0
+        return True
+
+    def fetch(self) -> None:
+        """Read the reader's words: frames it is done with, slots it has released."""
+        words, leases = self._words, self._leases
+        for slot, gen in list(self.leased.items()):
+            at = leases + LEASE_WORDS * slot
+            if words[at + RELEASED] == gen:  # released implies done, whatever the other word said a moment ago
+                self.undone.discard(gen)
+                del self.leased[slot]
+                self.port.unref(slot)
+            elif words[at + DONE] == gen:
+                self.undone.discard(gen)
+
+    def ask_for_credit(self) -> None:
+        """Have the reader ring at its next release. It may have released just before, so look once more."""
+        self._asked = NEWER if self.queue and self.spec.policy == "latest" else ASKED
+        self._words[self._armed] = self._asked
+        fence()
+        self.fetch()
+
+    # -- frames ---------------------------------------------------------------------------------------------------
+    def offer(self, frame: Sent) -> None:
+        """Take a published frame: send it, queue it, or drop what the policy says."""
+        if self.gone:
+            self._drop(frame, "restart")
+        elif not self.queue and (self.credit() or self.find_credit()):
+            self._send(frame)
+        elif self.spec.tap and self.spec.policy != "block":
+            self._drop(frame, "queue_full")
+        else:
+            policy = self.spec.policy
+            if policy != "block":
+                while len(self.queue) >= (1 if policy == "latest" else self.spec.size):
+                    self._drop(self.queue.popleft(), "queue_full")
+            self.queue.append(frame)
+            self.ask_for_credit()
+            self.flush()
+        if frame.bound > self._bound:
+            self._bound = frame.bound  # the frame carries it
+
+    def flush(self) -> None:
+        """Send what waits, as far as the credit goes; then the bound, if no frame carried it."""
+        while self.queue and self.credit():
+            frame = self.queue.popleft()
+            if self._asked == NEWER:
+                self._words[self._armed] = self._asked = ASKED  # before it is there: it is not older than itself
+            if self._clock.too_old(frame.stamp_ns, self.spec.max_age_ns):
+                self._drop(frame, "too_old")
+            else:
+                self._send(frame)
+        if self.queue:
+            if not self._asked:
+                self._asked = NEWER if self.spec.policy == "latest" else ASKED
+                self._words[self._armed] = self._asked
+        elif self._bound > self._words[self._bound_word]:
+            if not ORDERED:
+                fence()
+            self._words[self._bound_word] = self._bound
+            self._bell.wake()
+
+    def advance(self, bound: int) -> None:
+        """Nothing older than `bound` will come."""
+        if bound > self._bound:
+            self._bound = bound
+            if not self.gone:
+                self.flush()
+
+    def _send(self, frame: Sent) -> None:
+        words, slot, gen, seq = self._words, frame.slot, frame.gen, self._seq
+        at = self._ring + 2 * (seq & self._mask)
+        words[at] = slot
+        words[at + 1] = gen
+        words[self._leases + LEASE_WORDS * slot] = gen
+        self.leased[slot] = gen
+        self.undone.add(gen)
+        if faults.armed:
+            faults.point("recorded")
+        if not ORDERED:
+            fence()
+        self._seq = words[self._head] = seq + 1
+        if faults.armed:
+            faults.point("sent")
+        self._bell.wake()
+        if faults.armed:
+            faults.point("rung")
+
+    def _drop(self, frame: Sent, reason: str) -> None:
+        self._log.drop(self.spec.index, frame.gen, frame.who, frame.stamp_ns, reason, frame.slot)
+        self._log.commit()
+        self.port.unref(frame.slot)
+
+    # -- what the reader or the supervisor says -------------------------------------------------------------------
+    def rung(self) -> None:
+        """The reader gave something back after we had asked."""
+        if self._asked:
+            self._words[self._armed] = self._asked = 0
+            fence()
+            self.fetch()
+            self.port.flushed()
+
+    def give_up(self) -> None:
+        """There will be no reader any more: nothing waits for it. The supervisor settles what it was sent."""
+        self.gone = True
+        for slot in list(self.leased):
+            del self.leased[slot]
+            self.port.unref(slot)
+        self.undone.clear()
+        while self.queue:
+            self._drop(self.queue.popleft(), "restart")
+        self.port.flushed()
+
+    def describe(self) -> str:
+        kept = len(self.leased) - len(self.undone)
+        return f"{self.spec.name}: {len(self.undone)} in work, {kept} kept as views, {len(self.queue)} queued"

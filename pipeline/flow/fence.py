@@ -1,0 +1,50 @@
+"""The full memory fence between two processes: our store is visible before our next load. And, on weakly ordered CPUs, order.
+
+`fence()` stands where one side stores a word and then loads the other side's: without it each could miss the other's store, and
+a sleeper would not be woken. On x86-64 a lock is such a fence. Elsewhere the kernel makes one (membarrier), where it can.
+
+ORDERED  stores become visible in program order (x86-64); elsewhere the code passes `fence()` before it stores a head
+SURE     `fence()` is a full one here; if not, a thread that sleeps looks again after LOOK_S
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Callable
+from threading import Lock
+
+LOOK_S = 0.1
+
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
+_GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 2, 4
+
+ORDERED = platform.machine() in ("x86_64", "AMD64")
+
+_lock = Lock()
+
+
+def by_lock() -> None:
+    """Taking a lock is a full fence on x86-64, and nearly one elsewhere."""
+    with _lock:
+        pass
+
+
+def by_kernel(machine: str = platform.machine()) -> Callable[[], None] | None:
+    """Linux's membarrier: a fence in every thread of every process that registered for it. None where there is none."""
+    number = _MEMBARRIER.get(machine)
+    if number is None:
+        return None
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    if syscall(number, _REGISTER_GLOBAL_EXPEDITED, 0, 0) != 0 or syscall(number, _GLOBAL_EXPEDITED, 0, 0) != 0:
+        return None
+
+    def fence() -> None:
+        syscall(number, _GLOBAL_EXPEDITED, 0, 0)
+
+    return fence
+
+
+_kernel = None if ORDERED else by_kernel()
+SURE = ORDERED or _kernel is not None
+fence: Callable[[], None] = _kernel or by_lock

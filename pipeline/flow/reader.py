@@ -1,0 +1,208 @@
+"""Where frames enter a node: descriptors out of the edge's ring, read-only views over the slot, slots given back."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from pipeline.checksum import crc32
+from pipeline.errors import FrameError
+from pipeline.flow import faults
+from pipeline.flow.board import Board
+from pipeline.flow.edge import NEWER
+from pipeline.flow.fence import ORDERED, fence
+from pipeline.flow.shm import Delivery, only_view, view
+from pipeline.flow.shm import Mapping as Memory
+from pipeline.flow.slot import GENERATION_CRC, ID_BITS, ID_MASK, MAX_TEXT, WORDS, whose
+from pipeline.frame import Header
+from pipeline.graph.layout import (
+    ARMED,
+    BOUND,
+    DONE,
+    EDGE_HEAD,
+    EDGE_TAIL,
+    LEASE_WORDS,
+    RELEASED,
+    SLOT_HEADER,
+    EdgeSpec,
+    PortLayout,
+)
+
+_new = tuple.__new__  # of a NamedTuple: half the time of its own constructor
+
+
+@dataclass(slots=True, eq=False)
+class Arrived:
+    """A frame at its reader.
+
+    accounted  it has its end in the event log
+    lost       drop reason if none of the sets containing this frame is processed
+    """
+
+    edge: InEdge
+    slot: int
+    gen: int
+    who: int
+    header: Header
+    bound: int
+    made_ns: int
+    used: int
+    described: Sequence[tuple[str, str, tuple[int, ...], int]]
+    meta: dict[str, Any]
+    accounted: bool = False
+    lost: str = "too_old"
+    arrays: dict[str, np.ndarray] | None = None
+
+
+class InEdge:
+    """The reader's end of one edge. Only the node's thread uses it, but for `cut`."""
+
+    def __init__(
+        self, spec: EdgeSpec, port: str, layout: PortLayout, memory: Memory, board: Board, sources: Sequence[str], verify: bool
+    ) -> None:
+        self.spec, self.port, self.index = spec, port, spec.index
+        self.released: deque[tuple[int, int]] = deque()
+        self.kept = 0
+        self.cut = False  # nothing more will come: the writer was given up
+        self.give_credit: Callable[[], None] = lambda: None
+        """Tells the writer that has armed the edge to look at our words. Set when both ends are wired."""
+        self._memory, self._words, self._sources, self._verify = memory, board.words, sources, verify
+        self._headers = [layout.offset + slot * layout.stride for slot in range(layout.slots)]
+        at = board.edge(spec.index)
+        self._head, self._bound, self._armed, self._tail_word = at + EDGE_HEAD, at + BOUND, at + ARMED, at + EDGE_TAIL
+        self._leases = board.lease(spec.index, 0)
+        self._ring, self._mask = board.ring_of(spec.index)
+        self._tail = self._words[self._tail_word]
+        self._given = 0
+        # `latest` wants the next frame at once; a `block` reader has more in its window, so half a queue of credit may gather.
+        self._batch = max(1, spec.size // 2) if spec.policy == "block" else 1
+        self._text = b""
+        self._described: list[tuple[str, str, tuple[int, ...], int]] = []
+
+    # -- arriving -------------------------------------------------------------------------------------------------
+    def waiting(self) -> bool:
+        """Is there a frame in the ring?"""
+        return bool(self._words[self._head] != self._tail)
+
+    @property
+    def bound(self) -> int:
+        """No frame older than this follows those that were in the ring *after* this was read."""
+        return int(self._words[self._bound])
+
+    def take(self) -> Arrived | None:
+        """The next frame, None where there is none. Raises FrameError when its slot holds another one."""
+        words, tail = self._words, self._tail
+        if words[self._head] == tail:
+            return None
+        if not ORDERED:
+            fence()
+        at = self._ring + 2 * (tail & self._mask)
+        slot, gen = words[at], words[at + 1]
+        memory, start = self._memory.view, self._headers[slot]
+        got, _, who, stamp_ns, recv_ns, bound, made_ns, used, text_at, lengths = WORDS.unpack_from(memory, start)
+        if got != gen:
+            source, frame_id = whose(who)
+            raise self._torn(f"{self._sources[source]}:{frame_id}", slot, gen, got)
+        item_end = start + text_at + (lengths & MAX_TEXT)
+        described_end = item_end + (lengths >> 20 & MAX_TEXT)
+        text = bytes(memory[item_end:described_end])
+        if text != self._text:
+            self._text = text
+            self._described = [(name, dtype, tuple(shape), at) for name, dtype, shape, at in msgpack.unpackb(text)]
+        meta_bytes = lengths >> 40
+        meta = msgpack.unpackb(memory[described_end : described_end + meta_bytes], strict_map_key=False) if meta_bytes else {}
+        item = str(memory[start + text_at : item_end], "utf-8")
+        header = _new(Header, (self._sources[who >> ID_BITS], who & ID_MASK, item, stamp_ns, recv_ns))
+        self._tail = words[self._tail_word] = tail + 1
+        if faults.armed:
+            faults.point("received")
+        return Arrived(self, slot, gen, who, header, bound, made_ns, used, self._described, meta)
+
+    def overtaken(self) -> int:
+        """Generation up to which frames of this edge are superseded: under `latest`, a newer one than all that were sent waits
+        at the sender. -1: none."""
+        words = self._words
+        if words[self._armed] != NEWER:
+            return -1
+        last = words[self._ring + 2 * ((words[self._head] - 1) & self._mask) + 1]
+        return int(last) if words[self._armed] == NEWER else -1  # else it is being sent, and may be what was just read
+
+    # -- reading --------------------------------------------------------------------------------------------------
+    def views(self, frame: Arrived) -> dict[str, np.ndarray]:
+        """Read-only arrays over the slot. Raises FrameError when the slot holds another frame by now."""
+        if frame.arrays is None:
+            if self._verify:
+                self.verify(frame)
+            base, token = self._memory.address + self._headers[frame.slot] + SLOT_HEADER, (frame.slot, frame.gen)
+            self.kept += 1
+            if len(frame.described) == 1:
+                name, dtype, shape, at = frame.described[0]
+                frame.arrays = {name: only_view(base + at, dtype, shape, self.released, token)}
+            else:
+                owner = Delivery(self.released, token)
+                frame.arrays = {name: view(base + at, dtype, shape, owner) for name, dtype, shape, at in frame.described}
+        return frame.arrays
+
+    def verify(self, frame: Arrived) -> None:
+        """The slot still holds this frame: its generation, and with --verify-frames its checksum."""
+        at = self._headers[frame.slot]
+        gen, crc = GENERATION_CRC.unpack_from(self._memory.view, at)
+        if gen != frame.gen:
+            raise self._torn(str(frame.header), frame.slot, frame.gen, gen)
+        if self._verify:
+            got = crc32(self._memory.view[at + SLOT_HEADER : at + SLOT_HEADER + frame.used])
+            if got != crc:
+                raise FrameError(
+                    f"{self.spec.name}: frame {frame.header} changed after it was published: checksum {crc:08x}, got {got:08x}; "
+                    "who still writes to it?"
+                )
+
+    def _torn(self, name: str, slot: int, gen: int, got: int) -> FrameError:
+        return FrameError(
+            f"{self.spec.name}: torn frame {name}: slot {slot} needs generation {gen}, got {got}; please report this"
+        )
+
+    # -- giving back ----------------------------------------------------------------------------------------------
+    def done(self, frame: Arrived) -> None:
+        """Processed or dropped: one more may come. The slot goes back when the last view is gone (now, if there is none)."""
+        at = self._leases + LEASE_WORDS * frame.slot
+        words, gen = self._words, frame.gen
+        if frame.arrays is not None:
+            frame.arrays = None
+            if not (self.released and self.released[-1] == (frame.slot, gen)):
+                words[at + DONE] = gen
+                self._give()
+                return
+            self.released.pop()
+            self.kept -= 1
+        words[at + DONE] = gen
+        words[at + RELEASED] = gen
+        if faults.armed:
+            faults.point("released")
+        self._give()
+
+    def collect(self) -> None:
+        """Give back slots whose last view went away after `done`."""
+        while self.released:
+            slot, gen = self.released.popleft()
+            self.kept -= 1
+            self._words[self._leases + LEASE_WORDS * slot + RELEASED] = gen
+            self._give()
+
+    def _give(self) -> None:
+        self._given += 1
+        if self._given >= self._batch:
+            self.ring()
+
+    def ring(self) -> None:
+        """If the writer waits for what was given back, tell it; else it looks by itself when it needs credit."""
+        if self._given:
+            fence()
+            if self._words[self._armed]:
+                self._given = 0
+                self.give_credit()

@@ -1,0 +1,152 @@
+"""The thread of a worker that listens while operators compute: to the supervisor, to readers that give credit, to SIGTERM.
+
+It flushes queues when credit comes, delivers static values, and obeys the supervisor. It touches no frame's content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.flow.fence import LOOK_S, SURE
+from pipeline.flow.latched import StaticIn, StaticOut
+from pipeline.flow.transport import Channel, Sockets
+from pipeline.runtime.build import Built
+from pipeline.runtime.messages import EdgeEnd, EdgeGone, EdgeUp, Exit, ProcessPlan, ToWorker, to_worker
+
+
+class IoThread:
+    """obey: what to do with a message that is not about an edge; stop: at SIGTERM; wake: the nodes' threads must look again."""
+
+    def __init__(
+        self, folder: Path, control: Path, obey: Callable[[ToWorker], None], stop: Callable[[], None], wake: Callable[[], None]
+    ) -> None:
+        self._folder, self._obey, self._stop, self._wake = folder, obey, stop, wake
+        self._sockets = Sockets()
+        self._poll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._built: Built | None = None
+        self._backlog: list[ToWorker] = []
+        self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._watch(self._kick, lambda: _clear(self._kick))
+        term_read, term_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # The C-level handler writes here at once, even while the main thread is deep inside a library.
+        signal.set_wakeup_fd(term_write)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._watch(term_read, lambda: self._terminated(term_read))
+        self._control = self._sockets.channel(control, bind=False)
+        self._watch(self._control.fd, self._control.drain)
+
+    def say(self, data: bytes) -> None:
+        """To the supervisor, from any thread."""
+        self._control.send(data)
+        os.eventfd_write(self._kick, 1)  # the send may have moved messages to the inbox
+
+    # -- edges ----------------------------------------------------------------------------------------------------
+    def connect(self, built: Built, io_bell: int | None) -> None:
+        """Make the channels of static edges to other processes, and listen to the readers from now on.
+
+        io_bell  descriptor that readers ring when they give credit to a queue of this process
+        """
+        edges: list[StaticOut | StaticIn] = [*built.static_outs.values(), *built.static_ins.values()]
+        here = set(built.static_outs) & set(built.static_ins)
+        for edge in edges:
+            if edge.spec.index not in here:
+                self._channel(edge, edge.spec.writer_epoch, edge.spec.reader_epoch)
+        if io_bell is not None:
+            self._watch(io_bell, lambda: self._take_credit(built, io_bell))
+        self._built = built
+        os.eventfd_write(self._kick, 1)
+
+    def _channel(self, edge: StaticOut | StaticIn, writer_epoch: int, reader_epoch: int) -> None:
+        """A channel of its own for an edge between these two lives; the one of earlier lives is closed."""
+        address = self._folder / f"e{edge.spec.index}.{writer_epoch}.{reader_epoch}"
+        channel = self._sockets.channel(address, bind=isinstance(edge, StaticOut))
+        before = edge.connect(channel, writer_epoch, reader_epoch)
+        if before is not None:
+            self._unwatch(before)
+        self._watch(channel.fd, lambda: self._heard(edge, channel))
+
+    def _heard(self, edge: StaticOut | StaticIn, channel: Channel) -> None:
+        channel.drain()
+        edge.work_off()
+        self._wake()
+
+    def _take_credit(self, built: Built, bell: int) -> None:
+        os.read(bell, 8)
+        self._look(built)
+
+    @staticmethod
+    def _look(built: Built) -> None:
+        with built.log.lock:
+            for edge in built.out_edges.values():
+                edge.rung()
+
+    # -- the loop -------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        try:
+            while True:
+                self._once()
+        except BaseException:
+            # Without this thread no credit, no stop: better dead, named in the log, and restarted.
+            logging.exception("the I/O thread failed")
+            os._exit(70)
+
+    def _once(self) -> None:
+        ready = self._poll.poll(-1 if SURE else LOOK_S)
+        for fd, _ in ready:
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                handler()
+        if not ready and self._built is not None:
+            self._look(self._built)  # in case a ring was missed
+        self._control.drain()
+        while self._built is not None and self._backlog:
+            self._take(self._built, self._backlog.pop(0))
+        while self._control.inbox:
+            message = to_worker(self._control.inbox.popleft())
+            if isinstance(message, (ProcessPlan, Exit)):
+                self._obey(message)
+            elif self._built is not None:
+                self._take(self._built, message)
+            else:
+                self._backlog.append(message)  # concerns edges that the main thread is just making
+
+    def _take(self, built: Built, message: ToWorker) -> None:
+        if isinstance(message, EdgeUp):
+            edge = built.static_outs.get(message.edge) or built.static_ins[message.edge]
+            epochs = (message.writer_epoch, message.reader_epoch)
+            if (edge.spec.writer_epoch, edge.spec.reader_epoch) != epochs:  # else its plan told it already
+                self._channel(edge, *epochs)
+        elif isinstance(message, EdgeGone):
+            if message.edge in built.out_edges:
+                with built.log.lock:
+                    built.out_edges[message.edge].give_up()
+        elif isinstance(message, EdgeEnd):
+            (built.in_edges.get(message.edge) or built.static_ins[message.edge]).cut = True
+            self._wake()
+        else:
+            self._obey(message)
+
+    def _terminated(self, pipe: int) -> None:
+        os.read(pipe, 64)
+        self._stop()
+
+    def _watch(self, fd: int, handler: Callable[[], None]) -> None:
+        self._handlers[fd] = handler
+        self._poll.register(fd, select.EPOLLIN)
+
+    def _unwatch(self, channel: Channel) -> None:
+        """The channel is closed; its descriptor left the epoll with it."""
+        self._handlers.pop(channel.fd, None)
+
+
+def _clear(fd: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.eventfd_read(fd)

@@ -1,0 +1,309 @@
+"""A node's frames from their arrival to the set that is processed next.
+
+OneLine   one stream input: a frame leaves the ring when the node is about to process it; what waits in the ring survives the node
+JoinLine  several, paired by the joiner, which takes all that has come into its buffer
+TapLine   of a node that only watches: each frame of any input for itself
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import monotonic_ns
+
+from pipeline.flow.clock import Clock
+from pipeline.flow.log import Log
+from pipeline.flow.reader import Arrived, InEdge
+from pipeline.flow.sync import Joiner, Match, Miss, Release
+from pipeline.frame import FOREVER, NEVER
+
+Item = Match | Arrived
+"""What is processed next: a set, or the frame of an only input."""
+
+
+class Line:
+    """inputs: stream edges by port; trigger: the port whose header the outputs carry."""
+
+    joins = False
+
+    def __init__(self, inputs: Mapping[str, InEdge], trigger: str, log: Log, clock: Clock) -> None:
+        self.inputs, self.trigger = inputs, trigger
+        self._log, self._clock = log, clock
+        self._edges = list(inputs.values())
+        self._bounds = dict.fromkeys(inputs, NEVER)
+        self._ages = any(edge.spec.max_age_ns is not None for edge in self._edges)
+        self._latest = any(edge.spec.policy == "latest" for edge in self._edges)
+        # Once per process(), and at the start of a life: a node that is always too slow must process something, too.
+        self._may_skip = True
+        self._overtaken = -1  # frames of the trigger up to this generation are not processed any more
+
+    def next(self) -> Item | None:
+        """What is to be processed next, left in the line; None when there is nothing for now."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """What `next` said is being processed, or was discarded."""
+        raise NotImplementedError
+
+    def is_work(self, has_room: Callable[[], bool]) -> bool:
+        """Would `next` have something new that can be processed? Asked when the thread counts as asleep, so it looks at words."""
+        raise NotImplementedError
+
+    def is_empty(self) -> bool:
+        raise NotImplementedError
+
+    def output_bound(self) -> int:
+        """No set still to come is older."""
+        return self._bounds[self.trigger]
+
+    def next_deadline(self) -> int | None:
+        """When a join has something to decide although nothing comes (CLOCK_MONOTONIC)."""
+        return None
+
+    def ended(self) -> bool:
+        return self.is_empty() and all(bound == FOREVER for bound in self._bounds.values())
+
+    def keeps_views(self) -> bool:
+        """Does somebody hold views of processed frames? They end in any thread, and ring no bell."""
+        for edge in self._edges:
+            if edge.kept:
+                return True
+        return False
+
+    def _has_news(self, bounds_count: bool) -> bool:
+        """Has something come that was not taken yet: a frame, a view's end, a bound?"""
+        for edge in self._edges:
+            if edge.waiting() or edge.released or (edge.cut and self._bounds[edge.port] != FOREVER):
+                return True
+            if bounds_count and edge.bound > self._bounds[edge.port]:
+                return True
+        return False
+
+    # -- endings --------------------------------------------------------------------------------------------------
+    def processed(self, trigger: Arrived) -> None:
+        """A set was processed, and nothing of it given back yet. A newer frame may wait at the sender now."""
+        if self._latest:
+            self._overtaken = max(self._overtaken, trigger.edge.overtaken())
+            self._may_skip = True
+
+    def _is_overtaken(self, trigger: Arrived) -> bool:
+        """`latest` holds for what waits here, too: while this node, or another one of its process, stood still."""
+        if self._may_skip:
+            self._may_skip = False
+            self._overtaken = max(self._overtaken, trigger.edge.overtaken())
+        return trigger.gen <= self._overtaken
+
+    def discard(self, item: Item, reason: str) -> None:
+        """A set that is not processed: its trigger ends here, its other frames after their last set."""
+        if isinstance(item, Arrived):
+            self.drop(item, reason)
+        else:
+            self.drop(item.frames[self.trigger], reason)
+            for frame in item.frames.values():
+                if frame is not None:
+                    frame.lost = reason
+
+    def drop_if_old(self, trigger: Arrived, frames: Mapping[str, Arrived | None]) -> bool:
+        """Drop a set whose trigger is older than its reader wants it."""
+        if not self._ages or not self._clock.too_old(trigger.header.stamp_ns, trigger.edge.spec.max_age_ns):
+            return False
+        for frame in frames.values():
+            if frame is not None and not frame.accounted and (frame is trigger or not self.joins):
+                self.drop(frame, "too_old")
+        return True
+
+    def drop(self, frame: Arrived, reason: str) -> None:
+        """End a frame in the ledger under this reason, and give its slot back."""
+        frame.accounted = True
+        with self._log.lock:
+            self._log.drop(frame.edge.spec.index, frame.gen, frame.who, frame.header.stamp_ns, reason, frame.slot)
+            self._log.commit()
+        frame.edge.done(frame)
+
+    def ring(self) -> None:
+        """Nothing to do for now: whoever waits for what we gave back must know."""
+        for edge in self._edges:
+            edge.ring()
+
+
+class OneLine(Line):
+    def __init__(self, inputs: Mapping[str, InEdge], trigger: str, log: Log, clock: Clock) -> None:
+        super().__init__(inputs, trigger, log, clock)
+        self._edge = inputs[trigger]
+        self._bound = NEVER
+        self._recent: set[int] = set()  # stamps at or above the bound that were seen
+        self._waiting: Arrived | None = None
+
+    def next(self) -> Arrived | None:
+        edge, frame = self._edge, self._waiting
+        if edge.released:
+            edge.collect()
+        while True:
+            if frame is None:
+                frame = edge.take() or self._look_at_bound()
+                if frame is None:
+                    return None
+                stamp, was, self._bound = frame.header.stamp_ns, self._bound, max(self._bound, frame.bound)
+                if stamp < was or stamp in self._recent:
+                    self.drop(frame, "stale")
+                    frame = None
+                    continue
+                if frame.bound <= stamp:
+                    self._recent.add(stamp)
+                if self._recent and self._bound > was:
+                    self._recent = {s for s in self._recent if s >= self._bound}
+            if self._latest and self._is_overtaken(frame):
+                self.drop(frame, "queue_full")
+                frame = self._waiting = None
+                continue
+            self._waiting = frame
+            return frame
+
+    def _look_at_bound(self) -> Arrived | None:
+        """The ring is empty: has the bound moved? What came into the ring before it moved is taken first."""
+        edge = self._edge
+        bound = FOREVER if edge.cut else edge.bound
+        if bound > self._bound:
+            frame = edge.take()
+            if frame is not None:
+                return frame
+            self._bound = bound
+            if self._recent:
+                self._recent = {s for s in self._recent if s >= bound}
+        return None
+
+    def remove(self) -> None:
+        self._waiting = None
+
+    def is_empty(self) -> bool:
+        return self._waiting is None
+
+    def output_bound(self) -> int:
+        return self._bound
+
+    def ended(self) -> bool:
+        return self._waiting is None and self._bound == FOREVER
+
+    def is_work(self, has_room: Callable[[], bool]) -> bool:
+        if self._waiting is not None:
+            return has_room()
+        edge = self._edge
+        return edge.waiting() or bool(edge.released) or edge.bound > self._bound or (edge.cut and self._bound != FOREVER)
+
+
+class JoinLine(Line):
+    joins = True
+
+    def __init__(self, inputs: Mapping[str, InEdge], trigger: str, log: Log, clock: Clock, joiner: Joiner) -> None:
+        super().__init__(inputs, trigger, log, clock)
+        self._joiner = joiner
+        self._pending: deque[Match | Release] = deque()
+
+    def next(self) -> Match | None:
+        self._take()
+        while self._pending:
+            item = self._pending[0]
+            if isinstance(item, Release):
+                self._release(item.frame)
+            elif self._latest and self._is_overtaken(item.frames[self.trigger]):
+                self.discard(item, "queue_full")
+            else:
+                return item
+            self._pending.popleft()
+        return None
+
+    def _take(self) -> None:
+        """Move what has arrived into the joiner, and what it has decided into the line."""
+        joiner, now = self._joiner, monotonic_ns()
+        for port, edge in self.inputs.items():
+            if edge.released:
+                edge.collect()
+            while True:
+                bound = FOREVER if edge.cut else edge.bound  # before the look at the ring: what follows there is not older
+                frame = edge.take()
+                if frame is not None:
+                    bound = frame.bound
+                    joiner.push(port, frame.header.stamp_ns, frame, now)
+                if bound > self._bounds[port]:
+                    self._bounds[port] = bound
+                    joiner.bound(port, bound)
+                if frame is None:
+                    break
+        for event in joiner.pop(monotonic_ns()):
+            if isinstance(event, Miss):
+                self.drop(event.frame, event.reason)
+            else:
+                self._pending.append(event)  # the matches of a released frame stand before it
+
+    def _release(self, frame: Arrived) -> None:
+        """A frame whose sets are all processed."""
+        if frame.accounted:
+            frame.edge.done(frame)
+        else:
+            self.drop(frame, frame.lost)  # as every trigger it served
+        frame.edge.ring()
+
+    def remove(self) -> None:
+        self._pending.popleft()
+
+    def is_empty(self) -> bool:
+        return not self._pending
+
+    def output_bound(self) -> int:
+        return self._joiner.output_bound()
+
+    def next_deadline(self) -> int | None:
+        return self._joiner.next_deadline(monotonic_ns())
+
+    def is_work(self, has_room: Callable[[], bool]) -> bool:
+        return self._has_news(not self._pending) or (bool(self._pending) and has_room())
+
+
+class TapLine(Line):
+    """Late and repeated frames, too."""
+
+    def __init__(self, inputs: Mapping[str, InEdge], log: Log, clock: Clock) -> None:
+        super().__init__(inputs, next(iter(inputs), ""), log, clock)
+        self._pending: deque[Arrived] = deque()
+
+    def next(self) -> Arrived | None:
+        for port, edge in self.inputs.items():
+            if edge.released:
+                edge.collect()
+            while True:
+                bound = FOREVER if edge.cut else edge.bound
+                frame = edge.take()
+                if frame is None:
+                    self._bounds[port] = max(self._bounds[port], bound)
+                    break
+                self._pending.append(frame)
+        return self._pending[0] if self._pending else None
+
+    def remove(self) -> None:
+        self._pending.popleft()
+
+    def is_empty(self) -> bool:
+        return not self._pending
+
+    def output_bound(self) -> int:
+        return NEVER  # it has no outputs
+
+    def is_work(self, has_room: Callable[[], bool]) -> bool:
+        return bool(self._pending) or self._has_news(True)
+
+    def batch(self, first: Arrived, most: int, max_bytes: int) -> list[Arrived]:
+        """`first` and the frames behind it, taken out of the line: at most `most`, of `max_bytes` together."""
+        frames, nbytes = [first], first.used
+        while self._pending and len(frames) < most:
+            nbytes += self._pending[0].used
+            if nbytes > max_bytes:
+                break
+            frames.append(self._pending.popleft())
+        return frames
+
+
+def line(inputs: Mapping[str, InEdge], trigger: str, log: Log, clock: Clock, joiner: Joiner | None) -> Line:
+    """The line of a node that is no tap."""
+    if joiner is not None:
+        return JoinLine(inputs, trigger, log, clock, joiner)
+    return OneLine(inputs, trigger, log, clock) if inputs else TapLine(inputs, log, clock)

@@ -1,0 +1,312 @@
+"""One operator at work: take a set of inputs, call it, commit what happened, send what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import hashlib
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import monotonic_ns, time_ns
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import FrameError, PipeError
+from pipeline.flow import faults
+from pipeline.flow.edge import Sent
+from pipeline.flow.latched import StaticIn
+from pipeline.flow.log import ERROR, Step
+from pipeline.flow.reader import Arrived
+from pipeline.flow.writer import OutPort
+from pipeline.frame import FOREVER, NEVER, Header
+from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, PROCESSING, STATE, WAITING
+from pipeline.operator import Operator
+from pipeline.outputs import by_port
+from pipeline.runtime import poison, threads
+from pipeline.runtime.digests import digest_frame
+from pipeline.runtime.line import Line
+from pipeline.runtime.runner import Failure, Runner, Shared
+from pipeline.schema import Port
+
+MAX_POISON = 20
+"""Frames saved per node when its operator raises; the rest is only counted."""
+
+
+class OperatorRunner(Runner):
+    """line: its stream inputs; statics: its latched ones; ports: all input ports, connected or not.
+
+    poison_dir  where frames are saved that make it raise, None = nowhere
+    digest      of all a sink is given, for runs whose result depends on their input alone
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        index: int,
+        line: Line,
+        statics: Mapping[str, StaticIn],
+        ports: Mapping[str, Port],
+        outputs: dict[str, OutPort],
+        shared: Shared,
+        on_error: str,
+        poison_dir: Path | None,
+        deterministic: bool,
+    ) -> None:
+        super().__init__(operator, index, outputs, shared, on_error)
+        self.operator, self.line, self.statics, self.ports = operator, line, statics, ports
+        self._inputs = line.inputs
+        self._poison_dir, self._poisoned = poison_dir, 0
+        self._advanced = NEVER
+        self._unconnected = {p: None for p in ports if p not in line.inputs and p not in statics}
+        self._one_input = next(iter(line.inputs)) if len(line.inputs) == 1 and len(ports) == 1 else None
+        self._digest = hashlib.sha256() if deterministic and not outputs else None
+        self._unlatched = dict(statics)
+        self._collected = 0
+        self._value_missing = False
+
+    def open(self) -> None:
+        self.state(OPENING, monotonic_ns())
+        try:
+            with threads.limit(self.node.threads):
+                self.operator.open()
+        finally:
+            self.state(IDLE)
+
+    # -- one step -------------------------------------------------------------------------------------------------
+    def step(self) -> bool:
+        """Take arrivals and run at most one set; True when something was done."""
+        if self.finished:
+            return False
+        line = self.line
+        item = line.next()
+        if item is None:
+            return self._idle()
+        if self._unlatched and not self._latched():
+            if self._never_latched():
+                line.remove()
+                line.discard(item, "error")
+                return True
+            line.ring()
+            return False
+        if self.outputs and not (self.has_credit() or self.room()):
+            line.ring()
+            return False
+        line.remove()
+        if isinstance(item, Arrived):
+            self._run(item, {item.edge.port: item}, (), item.bound)
+        else:
+            self._run(item.frames[line.trigger], item.frames, item.missing, item.stamp_ns + 1)
+        return True
+
+    def _idle(self) -> bool:
+        """Nothing to process: pass the bound on, or end."""
+        self.line.ring()
+        if self.outputs:
+            bound = self.line.output_bound()
+            if self._advanced < bound < FOREVER:
+                self._advanced = bound
+                self.advance(bound)
+        if self.line.ended():
+            self.end()
+            return True
+        if self._words[self._at + STATE] == WAITING:
+            self.state(IDLE)
+        return self._collect_cycles()
+
+    def is_work(self) -> bool:
+        """Asked by a thread that is about to sleep."""
+        return not self.finished and not self._unlatched and self.line.is_work(self.room)
+
+    def _latched(self) -> bool:
+        """Are the values of all static inputs here? Raises FrameError where one has none and needs one."""
+        for port, edge in list(self._unlatched.items()):
+            if not edge.latched.complete and (not edge.cut or not self.ports[port].optional):
+                return False
+            if not edge.latched.values and not self.ports[port].optional:
+                origin = edge.spec.name.partition("->")[0]
+                raise FrameError(f"{self.node.name}.{port}: needs a value, got none: statics() of {origin} named none")
+            del self._unlatched[port]
+        return True
+
+    def _never_latched(self) -> bool:
+        """Was the source of a value given up before it sent one (where that does not stop the run)? Said once."""
+        cut = next((edge for edge in self._unlatched.values() if edge.cut and not edge.latched.complete), None)
+        if cut is None:
+            return False
+        if not self._value_missing:
+            self._value_missing = True
+            origin = cut.spec.name.partition(".")[0]
+            text = f"{self.node.name}.{cut.port}: needs a value, got none: {origin} was given up; all that needs it is dropped"
+            self.node.log.error("%s", text)
+        return True
+
+    def _collect_cycles(self) -> bool:
+        """Views in reference cycles come back only by the collector: run it when they take all the credit. True when some did."""
+        if not self.line.keeps_views():
+            return False
+        edges = self._inputs.values()
+        kept = sum(edge.kept for edge in edges)
+        if kept == self._collected or not any(e.kept >= e.spec.window + e.spec.holds for e in edges):
+            return False
+        gc.collect()
+        freed = any(edge.released for edge in edges)
+        self._collected = 0 if freed else kept  # a hoarder's views are not looked for again and again
+        return freed
+
+    # -- one call -------------------------------------------------------------------------------------------------
+    def _run(self, trigger: Arrived, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
+        self._advanced = bound
+        if self.line.drop_if_old(trigger, frames):
+            self.advance(bound)
+            return
+        operator, header = self.operator, trigger.header
+        operator.header, operator.missing = header, missing
+        operator._take(frames)
+        taken = [trigger] if len(frames) == 1 else [frame for frame in frames.values() if frame is not None]
+        words, at = self._words, self._at
+        written: list[Sent] = []
+        started = monotonic_ns()
+        error: BaseException | None = None
+        values: dict[str, Any] | None = None
+        result: Any = None
+        try:
+            values = self._values(frames, header.stamp_ns)
+            threads.apply(operator.threads)
+            started = words[at + BUSY_SINCE] = monotonic_ns()
+            words[at + STATE] = PROCESSING
+            if faults.armed:
+                faults.point("processing")
+            result = operator.process(**values)
+            finished = monotonic_ns()
+            for frame in taken:
+                frame.edge.verify(frame)
+            if result is not None:
+                written = self.write(by_port(result, self.outputs, self.node.name), header, trigger.who, bound, finished)
+            elif self.outputs:
+                self.abort()
+            if self._digest is not None or self.trace is not None:
+                self._digest_set(header, frames)
+        except Exception as raised:
+            error = raised
+            finished = monotonic_ns()
+            self.abort()
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self.state(IDLE)
+        if faults.armed:
+            faults.point("processed")
+        self.line.processed(trigger)
+        if error is None:
+            latency_ns = -1
+            if not self.outputs:
+                latency_ns = self._latency_ns(header)
+                self.board.set_item(self.index, self._steps, header.item)
+            step = Step(self.index, self._steps, trigger.who, header.stamp_ns, finished - started, latency_ns, started)
+            self.publish(step, taken, written, bound)
+        else:
+            self._save_poison(frames, trigger, self._text(error))
+            self._raised(error, taken, trigger)
+            self.advance(bound)
+        # Views end here unless the operator kept some: nothing of ours may outlive this line.
+        values = result = error = None
+        for frame in taken:
+            if frame is trigger or not self.line.joins:
+                frame.edge.done(frame)  # the other frames of a join are given back after their last set
+            if frame.edge.released:
+                frame.edge.collect()
+
+    def _values(self, frames: Mapping[str, Arrived | None], stamp_ns: int) -> dict[str, Any]:
+        if self._one_input is not None:
+            frame = frames[self._one_input]
+            assert frame is not None
+            return {self._one_input: self.ports[self._one_input].schema.pack(frame.edge.views(frame))}
+        values: dict[str, Any] = dict(self._unconnected)
+        for port, frame in frames.items():
+            values[port] = None if frame is None else self.ports[port].schema.pack(frame.edge.views(frame))
+        if len(frames) < len(self._inputs):
+            for port in self._inputs:
+                values.setdefault(port, None)
+        for port, edge in self.statics.items():
+            arrays = edge.latched.at(stamp_ns)
+            values[port] = None if arrays is None else self.ports[port].schema.pack(arrays)
+        return values
+
+    def _latency_ns(self, header: Header) -> int:
+        """From its capture (or, without a clock, its arrival) to now."""
+        now = self.clock.stamp_now()
+        return max(0, now - header.stamp_ns if now is not None else time_ns() - header.recv_ns)
+
+    # -- errors ---------------------------------------------------------------------------------------------------
+    def _raised(self, error: BaseException, frames: Sequence[Arrived], trigger: Arrived) -> None:
+        """Count it, say it: once. The traceback becomes text here, or it would keep the frame's memory."""
+        details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        message = f"{self.node.name}: frame {trigger.header} ({trigger.header.item}): {self._text(error)}"
+        with self.log.lock:
+            for frame in frames:
+                if not frame.accounted:
+                    frame.accounted = True
+                    self.log.drop(frame.edge.index, frame.gen, frame.who, frame.header.stamp_ns, "error", frame.slot)
+            self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns)
+            self.log.commit()
+        if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
+            raise error
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        self.node.log.error("%s\n%s", message, details)
+        if self.on_error == "stop":
+            raise Failure(message, details) from None
+        self.errors.append(message)
+
+    def _text(self, error: BaseException) -> str:
+        if isinstance(error, PipeError):
+            return str(error)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return f"needs room to write {error.filename or self.node.out_dir}, got a full disk; free some or use another --out"
+        return f"{type(error).__name__}: {error}"
+
+    def _save_poison(self, frames: Mapping[str, Arrived | None], trigger: Arrived, text: str) -> None:
+        if self._poison_dir is None or self._poisoned >= MAX_POISON:
+            return
+        self._poisoned += 1
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        taken = {port: frame for port, frame in frames.items() if frame is not None}
+        for port, frame in taken.items():
+            with contextlib.suppress(FrameError):
+                arrays[port] = dict(frame.edge.views(frame))
+        for port, edge in self.statics.items():
+            arrays[port] = dict(edge.latched.at(trigger.header.stamp_ns) or {})
+        saved = poison.Poison(
+            self.node.name,
+            self.line.trigger,
+            {port: frame.header for port, frame in taken.items()},
+            {port: frame.meta for port, frame in taken.items()},
+            self.operator.missing,
+            poison.as_config(self.node.config),
+            text,
+            arrays,
+        )
+        try:
+            saved.save(self._poison_dir)
+        except OSError as failed:
+            self.node.log.error("cannot save the frame that failed: %s", failed)
+
+    # -- digest ---------------------------------------------------------------------------------------------------
+    def _digest_set(self, trigger: Header, frames: Mapping[str, Arrived | None]) -> None:
+        for port in sorted(frames):
+            frame = frames[port]
+            if frame is not None:
+                arrays = frame.edge.views(frame)
+                if self._digest is not None:
+                    digest_frame(self._digest, frame.header, port, arrays, frame.meta)
+                if self.trace is not None:
+                    self.trace.add("in", port, trigger, frame.header, arrays, frame.meta)
+
+    @property
+    def digest(self) -> str | None:
+        """sha256 over everything this sink was given, in order; None for live runs and for nodes with outputs."""
+        return None if self._digest is None else self._digest.hexdigest()

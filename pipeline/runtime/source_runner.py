@@ -1,0 +1,147 @@
+"""One source at work: read, give the reading its number, publish."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from time import monotonic_ns, time_ns
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import PipeError
+from pipeline.flow import faults
+from pipeline.flow.latched import StaticPort
+from pipeline.flow.log import ERROR, Step
+from pipeline.flow.slot import who
+from pipeline.flow.writer import OutPort
+from pipeline.frame import NEVER, Header, Reading
+from pipeline.graph.layout import IDLE, OPENING, READING
+from pipeline.operator import Source
+from pipeline.runtime import threads
+from pipeline.runtime.runner import Failure, Runner, Shared
+
+
+class SourceRunner(Runner):
+    """limit: how many readings (`--frames`); last_stamp_ns: nothing after it; horizon_ns: nothing after it for now (`step`)."""
+
+    def __init__(
+        self,
+        source: Source,
+        index: int,
+        source_index: int,
+        outputs: dict[str, OutPort],
+        statics: Mapping[str, StaticPort],
+        shared: Shared,
+        on_error: str,
+    ) -> None:
+        super().__init__(source, index, outputs, shared, on_error)
+        self.source, self.source_index = source, source_index
+        self.limit: int | None = None
+        self.last_stamp_ns: int | None = None
+        self.horizon_ns: int | None = None
+        self.next_id = 0 if source.resume is None else source.resume.frame_id + 1
+        self.last_emitted_ns = NEVER
+        self.held: Reading | None = None
+        self._failed: Exception | None = None
+        self._statics = statics
+        self._max_stamp = NEVER
+        self._read_ns = self._made_ns = 0
+        self._disorder_ns = round(source.max_disorder_ms * 1e6)
+        edges: dict[str, list[Any]] = {name: list(port.edges) for name, port in outputs.items()}
+        edges |= {name: list(port.edges) for name, port in statics.items()}
+        source.wanted = frozenset(name for name, to in edges.items() if to)
+        source.needed = frozenset(name for name, to in edges.items() if any(not (e.spec.tap or e.spec.spare) for e in to))
+
+    def open(self) -> None:
+        self.state(OPENING, monotonic_ns())
+        try:
+            with threads.limit(self.node.threads):
+                self.source.open(self.next_id)
+            self._disorder_ns = round(self.source.max_disorder_ms * 1e6)
+            latched: dict[str, list[tuple[int, Mapping[str, np.ndarray]]]] = {name: [] for name in self._statics}
+            for value in self.source.statics():
+                port = self._statics[value.port]
+                latched[value.port].append((value.from_ns, port.schema.accept(value.value, port.label)))
+            for name, values in latched.items():
+                self._statics[name].latch(values)
+        finally:
+            self.state(IDLE)
+
+    def peek(self) -> Reading | None:
+        """The next reading, kept until `step` emits it; None at the end. A reading that fails is kept, too: as its exception."""
+        if self._failed is not None:
+            raise self._failed
+        if self.held is None and not self.finished:
+            if self.limit is not None and self.next_id >= self.limit:
+                return None
+            started = monotonic_ns()
+            self.state(READING, started)
+            try:
+                threads.apply(self.node.threads)
+                self.held = self.source.read()
+                self._made_ns = monotonic_ns()
+                self._read_ns = self._made_ns - started
+                if faults.armed:
+                    faults.point("reading")
+            except Exception as error:
+                self._failed = error
+                self.abort()
+                raise
+            finally:
+                self.state(IDLE)
+        if self.held is not None and self.last_stamp_ns is not None and self.held.stamp_ns > self.last_stamp_ns:
+            self.held = None
+            self.abort()
+            self.limit = self.next_id  # nothing more
+        return self.held
+
+    def step(self) -> bool:
+        """Read and publish one reading; False when the stream has ended (the caller has checked `room()`)."""
+        try:
+            reading = self.peek()
+        except PipeError as error:
+            return self._raised(error, str(error))
+        except Exception as error:
+            return self._raised(error, f"{type(error).__name__}: {error}")
+        if reading is None:
+            return False
+        self.held = None
+        if self.clock.rate is not None:
+            self._made_ns = monotonic_ns()  # it was read ahead and has waited for its time
+        frame_id = self.next_id if reading.frame_id is None else reading.frame_id
+        self.next_id = frame_id + 1
+        header = Header(self.node.name, frame_id, reading.item, reading.stamp_ns, reading.recv_ns or time_ns())
+        self._max_stamp = max(self._max_stamp, reading.stamp_ns)
+        bound = self._max_stamp - self._disorder_ns if self._disorder_ns else self._max_stamp + 1
+        for name, meta in reading.meta.items():
+            self._meta[name] = meta
+        number = who(self.source_index, frame_id)
+        try:
+            written = self.write(reading.values, header, number, bound, self._made_ns)
+        except PipeError as error:
+            return self._raised(error, str(error))
+        reading = None
+        self.board.set_item(self.index, self._steps, header.item)
+        step = Step(self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, monotonic_ns())
+        self.last_emitted_ns = header.stamp_ns
+        self.publish(step, (), written, bound)
+        return True
+
+    def _raised(self, error: Exception, text: str) -> bool:
+        """A reading that could not be made: its number is skipped, or the run stops."""
+        details = traceback.format_exc()
+        self.held = self._failed = None
+        self.abort()
+        frame_id, self.next_id = self.next_id, self.next_id + 1
+        message = f"{self.node.name}: reading {frame_id}: {text}"
+        with self.log.lock:
+            self.log.add(ERROR, self.index, 0, who(self.source_index, frame_id), 0)
+            self.log.commit()
+        if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
+            raise error
+        if self.on_error == "stop":
+            raise Failure(message, details) from None
+        self.node.log.error("%s", message)
+        self.errors.append(message)
+        return True

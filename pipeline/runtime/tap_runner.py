@@ -1,0 +1,112 @@
+"""A tap at work: an operator that only watches. Every frame of any input is a step of its own, late and repeated ones, too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic_ns
+from typing import Any
+
+from pipeline.flow import faults
+from pipeline.flow.log import DELIVERED, STEP
+from pipeline.flow.reader import Arrived
+from pipeline.graph.layout import IDLE, PROCESSING
+from pipeline.operator import Taken
+from pipeline.runtime import threads
+from pipeline.runtime.line import TapLine
+from pipeline.runtime.operator_runner import OperatorRunner
+
+BATCH_BYTES = 1 << 20
+"""What is not small is not worth a batch: while one frame is looked at, the next one is being made."""
+
+
+class TapRunner(OperatorRunner):
+    """Calls `process` per frame, or `process_all` per batch where the operator asks for batches."""
+
+    line: TapLine
+
+    def _run(self, trigger: Arrived, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
+        if self.operator.batch > 1:
+            self._run_all(trigger)
+        else:
+            self.operator.bound = bound
+            super()._run(trigger, frames, missing, bound)
+
+    def _run_all(self, first: Arrived) -> None:
+        """The frames that have come, up to a batch: one call, one commit, and for the books as many steps."""
+        operator = self.operator
+        frames = [
+            f
+            for f in self.line.batch(first, operator.batch, BATCH_BYTES)
+            if not self.line.drop_if_old(f, {f.edge.port: f})
+        ]  # fmt: skip
+        if not frames:
+            return
+        given: list[Taken] = []
+        error: Exception | None = None
+        started = monotonic_ns()
+        try:
+            for f in frames:
+                port = f.edge.port
+                given.append(Taken(port, f.header, f.bound, f.meta, self.ports[port].schema.pack(f.edge.views(f))))
+            threads.apply(operator.threads)
+            started = monotonic_ns()
+            self.state(PROCESSING, started)
+            self._points("processing", len(frames))
+            operator.process_all(given)
+            for f in frames:
+                f.edge.verify(f)
+        except Exception as raised:
+            error = raised
+        finally:
+            self.state(IDLE)
+        finished = monotonic_ns()
+        self._points("processed", len(frames))
+        if error is None:
+            self._commit_all(frames, started, finished)
+        else:
+            self._raised(error, frames, frames[0])
+        error = None
+        given.clear()
+        for f in frames:
+            f.edge.done(f)
+        for edge in self._inputs.values():
+            if edge.released:
+                edge.collect()
+
+    def _commit_all(self, frames: Sequence[Arrived], started: int, finished: int) -> None:
+        """One store makes all of them delivered. They share one step number: it tells where the item's name stands."""
+        each_ns = (finished - started) // len(frames)
+        self.board.set_item(self.index, self._steps, frames[-1].header.item)
+        with self.log.lock:
+            for f in frames:
+                f.accounted = True
+                stamp_ns, latency_ns = f.header.stamp_ns, self._latency_ns(f.header)
+                self.log.add(DELIVERED, f.edge.index, f.gen, f.who, stamp_ns, started - f.made_ns, 0, 0, 0, f.slot)
+                self.log.add(STEP, self.index, self._steps, f.who, stamp_ns, each_ns, latency_ns, started)
+            self.log.commit()
+        self._steps += 1
+        self._points("committed", len(frames))
+
+    def _points(self, step: str, count: int) -> None:
+        if faults.armed:
+            for _ in range(count):
+                faults.point(step)
+
+    def _latched(self) -> bool:
+        """A tap waits for no value; it is given all values of a port as soon as they are there."""
+        for port, edge in list(self._unlatched.items()):
+            if edge.latched.complete:
+                del self._unlatched[port]
+                schema = self.ports[port].schema
+                self.operator.latched(port, [(from_ns, schema.pack(arrays)) for from_ns, arrays in edge.latched.ordered()])
+        return True
+
+    def is_work(self) -> bool:
+        return not self.finished and self.line.is_work(self.room)
+
+    def _values(self, frames: Mapping[str, Arrived | None], stamp_ns: int) -> dict[str, Any]:
+        return {port: self.ports[port].schema.pack(f.edge.views(f)) for port, f in frames.items() if f is not None}
+
+    def end(self) -> None:
+        self._latched()
+        super().end()

@@ -1,0 +1,72 @@
+"""The board: words of edges, nodes and bells are where the layout says, and touch no others."""
+
+import os
+
+import pytest
+
+from pipeline.flow import shm
+from pipeline.flow.board import Board
+from pipeline.frame import NEVER
+from pipeline.graph.layout import BOUND, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT, BoardShape
+
+
+@pytest.fixture
+def board():
+    shape = BoardShape((2,), nodes=1, processes=1, bells=2)
+    fd = shm.create("test:board", shape.size)
+    made = Board(fd, shape)
+    os.close(fd)
+    return made
+
+
+def test_leases(board):
+    board.words[board.lease(0, 1) + SENT] = 7
+    board.words[board.lease(0, 1) + RELEASED] = 5
+    assert board.leases(0).tolist() == [[0, 0, 0], [7, 5, 0]]
+
+
+def test_what_was_sent_and_received_last(board):
+    """By the descriptors before the head and before the tail; the ring is a lap on."""
+    assert (board.last_sent(0), board.last_received(0)) == (0, 0)
+    ring, mask = board.ring_of(0)
+    for number in range(9):
+        board.words[ring + 2 * (number & mask)], board.words[ring + 2 * (number & mask) + 1] = number % 2, 100 + number
+        board.words[board.edge(0) + EDGE_HEAD] = number + 1
+    board.words[board.edge(0) + EDGE_TAIL] = 8
+    assert (board.last_sent(0), board.last_received(0)) == (108, 107)
+    assert mask + 1 >= 2 + 2, "two slots, and the descriptors before head and tail"
+
+
+def test_words_are_signed(board):
+    board.words[board.edge(0) + BOUND] = NEVER
+    assert board.words[board.edge(0) + BOUND] == NEVER < 0
+
+
+def test_item_of_the_last_committed_step_is_whole(board):
+    """Two places take turns: naming step 3 leaves the name of step 2."""
+    board.set_item(0, 2, "0000/000017")
+    board.set_item(0, 3, "0000/0")
+    assert (board.item(0, 2), board.item(0, 3)) == ("0000/000017", "0000/0")
+    board.set_item(0, 4, "")
+    assert board.item(0, 4) == ""
+
+
+@pytest.mark.parametrize(("item", "kept"), [("x" * 500, "x" * 127), ("é", "é")])
+def test_long_items_are_cut(board, item, kept):
+    board.set_item(0, 0, item)
+    assert board.item(0, 0) == kept
+    assert board.words[board.node(0)] == 0, "the words beside it are untouched"
+    assert board.words[board.ring(0)] == 0
+
+
+def test_the_latest_status(board):
+    assert board.status(0) == ""
+    for text in ("one", "a longer one", "2", ""):
+        board.set_status(0, text)
+        assert board.status(0) == text
+    board.set_status(0, "x" * 500)
+    board.set_item(0, 1, "0000/000017")
+    assert board.status(0) == "x" * 255
+    board.set_status(0, "y" * 500)
+    assert (board.status(0), board.item(0, 1)) == ("y" * 255, "0000/000017")
+    assert board.words[board.ring(0)] == 0, "the words beside it are untouched"
