@@ -22,7 +22,9 @@ import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.transforms import invert
-from operators.kernels import best as kernel
+from operators.kernels.best import state as kernel
+from operators.kernels.best.state import Detections, Ego, Tracks
+from operators.kernels.best.step import step
 from operators.kernels.picture import rectangles
 from operators.streams import CLASSES, Calibration
 from operators.track import models
@@ -96,8 +98,8 @@ class Best:
         self.params = np.stack([models.row(model(label, config)) for label in labels])
         self.worth = np.array([worth(label, kind, config) for label in labels])
         self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
-        self.motion, self.motion_cov, self.height, self.yaw = (np.zeros((0, *s)) for s in ((4,), (4, 4), (2,), (2,)))
-        self.size, self.belief, self.info = np.zeros((0, 6)), np.zeros((0, 3)), np.zeros((0, 7), np.int64)
+        shapes = (4,), (4, 4), (2,), (2,), (6,), (3,)
+        self.tracks = Tracks(*(np.zeros((0, *shape)) for shape in shapes), np.zeros((0, 7), np.int64))
         self.boxes = np.zeros((0, 7))
         self.restart()
 
@@ -108,54 +110,37 @@ class Best:
 
     def step(self, seen: Seen) -> Shown:
         self.advance(seen)
-        rows = np.flatnonzero(self.info[: self.num, kernel.STATE])
-        boxes3d, labels = self.boxes[rows], self.info[rows, kernel.LABEL]
+        rows = np.flatnonzero(self.tracks.info[: self.num, kernel.STATE])
+        boxes3d, labels = self.boxes[rows], self.tracks.info[rows, kernel.LABEL]
         if seen.calibration is None:
             boxes2d = np.full((len(rows), 4), np.nan, np.float32)
         else:
             boxes2d, visible = in_picture(boxes3d, labels, seen.calibration)
             last_px = seen.calibration.image_size[0] - 1 - BORDER_PX
             leaves = ~visible | (boxes2d[:, 0] < BORDER_PX) | (boxes2d[:, 2] > last_px)
-            leaves &= self.info[rows, kernel.STATE] == kernel.COASTING
+            leaves &= self.tracks.info[rows, kernel.STATE] == kernel.COASTING
             if leaves.any():
                 rows, boxes3d, labels, boxes2d = rows[~leaves], boxes3d[~leaves], labels[~leaves], boxes2d[~leaves]
-        boxes3d, scores = boxes3d.astype(np.float32), self.belief[rows, kernel.SCORE].astype(np.float32)
+        boxes3d, scores = boxes3d.astype(np.float32), self.tracks.belief[rows, kernel.SCORE].astype(np.float32)
         boxes3d[:, 6] = wrap_angle(boxes3d[:, 6])
-        return Shown(boxes3d, scores, labels.astype(np.int32), self.info[rows, kernel.ID], boxes2d)
+        return Shown(boxes3d, scores, labels.astype(np.int32), self.tracks.info[rows, kernel.ID], boxes2d)
 
     def advance(self, seen: Seen) -> None:
         """The tracks, one frame on; nothing is shown."""
         enough = seen.scores >= self.min_score[seen.labels]
         boxes, scores, labels = (a[enough] for a in seen[:3])
-        if self.num + len(labels) > len(self.motion):
+        if self.num + len(labels) > len(self.boxes):
             self._room(2 * (self.num + len(labels)))
         self.frame += 1
         before, self.T_world_velo = self.T_world_velo, None if seen.T_world_velo is None else seen.T_world_velo.copy()
         T_before_now = None if before is None or self.T_world_velo is None else invert(before) @ self.T_world_velo
+        T_before_now, is_known = (np.eye(4), False) if T_before_now is None else (T_before_now, True)
         scores = scores.astype(np.float64)
-        self.num, self.next_id = kernel.step(
-            boxes.astype(np.float64),
-            labels,
-            self.evidence(scores, labels),
-            scores,
-            self.motion,
-            self.motion_cov,
-            self.height,
-            self.yaw,
-            self.size,
-            self.belief,
-            self.info,
-            self.num,
-            seen.steps,
-            self.T,
-            np.eye(4) if T_before_now is None else T_before_now,
-            T_before_now is not None,
-            self.drive,
-            _EGO,
-            self.params,
-            self.frame,
-            self.next_id,
-            self.boxes,
+        world = np.empty((len(labels), 8))
+        dets = Detections(boxes.astype(np.float64), labels, self.evidence(scores, labels), scores, world)
+        ego = Ego(self.T, T_before_now, is_known, self.drive, _EGO)
+        self.num, self.next_id = step(
+            dets, self.tracks, self.num, seen.steps, ego, self.params, self.frame, self.next_id, self.boxes
         )
 
     def evidence(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -163,10 +148,9 @@ class Best:
         return slope * (as_logit(scores, self.kind) - middle)
 
     def _room(self, size: int) -> None:
-        """Arrays for this many tracks; the rows that count are kept."""
-        self.motion, self.motion_cov = longer(self.motion, size), longer(self.motion_cov, size)
-        self.height, self.yaw, self.size = longer(self.height, size), longer(self.yaw, size), longer(self.size, size)
-        self.belief, self.info, self.boxes = longer(self.belief, size), longer(self.info, size), longer(self.boxes, size)
+        """Enlarges the arrays to this many rows."""
+        self.tracks = Tracks(*(longer(array, size) for array in self.tracks))
+        self.boxes = longer(self.boxes, size)
 
 
 def in_picture(boxes3d: np.ndarray, labels: np.ndarray, calibration: Calibration) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
-from operators.kernels import best as kernel
+from operators.kernels.best import state as kernel
+from operators.kernels.best.life import farness, oddity
+from operators.kernels.best.state import Tracks
 from operators.kernels.smooth import look_back
 from operators.streams import Calibration, History
 from operators.track.best import BORDER_PX, Best, in_picture
@@ -21,8 +23,6 @@ MEAN_EVIDENCE = 0.2
 MIN_HITS = 4
 MAX_GAP = 15
 
-_PARTS = ("motion", "motion_cov", "height", "yaw", "size", "belief", "info")
-
 
 class BestOffline(Best):
     def restart(self) -> None:
@@ -30,7 +30,7 @@ class BestOffline(Best):
         self.numbers: list[int] = []
         self.steps: list[int] = []
         self.poses: list[np.ndarray] = []
-        self.kept: list[tuple[np.ndarray, ...]] = []  # of each frame, the rows of all tracks
+        self.kept: list[Tracks] = []  # the tracks of each frame
         self.calibration: Calibration | None = None
 
     def step(self, seen: Seen) -> Shown:
@@ -38,37 +38,38 @@ class BestOffline(Best):
         self.numbers.append(seen.number)
         self.steps.append(seen.steps)
         self.poses.append(self.T.copy())
-        self.kept.append(tuple(getattr(self, name)[: self.num].copy() for name in _PARTS))
+        self.kept.append(Tracks(*(array[: self.num].copy() for array in self.tracks)))
         self.calibration = seen.calibration
         return shown
 
     def history(self) -> History:
         """All rows from the first frame of the recording to this one, by frame, then in order of birth."""
-        of_frame = np.repeat(np.arange(len(self.kept)), [len(rows[-1]) for rows in self.kept])
-        motion, motion_cov, height, yaw, size, belief, info = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
+        of_frame = np.repeat(np.arange(len(self.kept)), [len(tracks.info) for tracks in self.kept])
+        all_rows = Tracks(*(np.concatenate(arrays) for arrays in zip(*self.kept, strict=True)))
         steps, poses, numbers = np.array(self.steps), np.stack(self.poses), np.array(self.numbers)
         parts: list[tuple[np.ndarray, ...]] = []
-        order = np.lexsort((of_frame, info[:, kernel.ID]))
-        for rows in np.split(order, np.flatnonzero(np.diff(info[order, kernel.ID])) + 1):
-            hits = np.flatnonzero(info[rows, kernel.TIME_SINCE_UPDATE] == 0)
+        ids = all_rows.info[:, kernel.ID]
+        order = np.lexsort((of_frame, ids))
+        for rows in np.split(order, np.flatnonzero(np.diff(ids[order])) + 1):
+            hits = np.flatnonzero(all_rows.info[rows, kernel.TIME_SINCE_UPDATE] == 0)
             if len(hits) < MIN_HITS:
                 continue
             rows = rows[: hits[-1] + 1]
-            params = self.params[info[rows[0], kernel.LABEL]]
-            path, up, turned, sizes = motion[rows], height[rows], yaw[rows], size[rows]
-            look_back(path, motion_cov[rows], up, turned, sizes, info[rows], steps[of_frame[rows]], self.params)
-            boxes3d = _boxes(path, up, turned, sizes, poses[of_frame[rows]])
-            less = np.array([kernel.farness(box, params) for box in boxes3d])
-            asked = MEAN_EVIDENCE + kernel.oddity(boxes3d[-1], params) - less
-            real = belief[rows[hits], kernel.LATEST].mean() >= asked
+            track = Tracks(*(array[rows] for array in all_rows))
+            params = self.params[track.info[0, kernel.LABEL]]
+            look_back(track, steps[of_frame[rows]], self.params)
+            boxes3d = _boxes(track, poses[of_frame[rows]])
+            less = np.array([farness(box, params) for box in boxes3d])
+            needed = MEAN_EVIDENCE + oddity(boxes3d[-1], params) - less
+            real = track.belief[hits, kernel.LATEST].mean() >= needed
             real &= _gaps(hits, len(rows)) <= MAX_GAP
-            score = np.float32(belief[rows[-1], kernel.SCORE])
+            score = np.float32(track.belief[-1, kernel.SCORE])
             seen = np.zeros(len(rows), bool)
             seen[hits] = True
-            parts.append((of_frame[rows][real], boxes3d[real], info[rows][real], np.full(real.sum(), score), seen[real]))
-        return self._told(parts, numbers)
+            parts.append((of_frame[rows][real], boxes3d[real], track.info[real], np.full(real.sum(), score), seen[real]))
+        return self._by_frame(parts, numbers)
 
-    def _told(self, parts: list[tuple[np.ndarray, ...]], numbers: np.ndarray) -> History:
+    def _by_frame(self, parts: list[tuple[np.ndarray, ...]], numbers: np.ndarray) -> History:
         """The rows of all tracks -> by frame; what coasts out of the picture is left out."""
         none = (np.empty(0, np.int64), np.empty((0, 7)), np.empty((0, 7), np.int64), np.empty(0, np.float32), np.empty(0, bool))
         of_frame, boxes3d, info, scores, seen = (np.concatenate(p) for p in zip(none, *parts, strict=True))
@@ -86,12 +87,12 @@ class BestOffline(Best):
         return History(numbers[of_frame[rows]], boxes3d, scores[rows], labels, ids, boxes2d[rows])
 
 
-def _boxes(motion: np.ndarray, height: np.ndarray, yaw: np.ndarray, size: np.ndarray, T: np.ndarray) -> np.ndarray:
+def _boxes(track: Tracks, T: np.ndarray) -> np.ndarray:
     """Rows in the world, T (N, 4, 4) T_world_velo -> (N, 7) in the velodyne frame."""
-    out = np.empty((len(motion), 7))
-    out[:, :3] = np.einsum("nij,ni->nj", T[:, :3, :3], np.column_stack([motion[:, :2], height[:, 0]]) - T[:, :3, 3])
-    out[:, 3:6] = size[:, :3]
-    c, s = np.cos(yaw[:, 0]), np.sin(yaw[:, 0])
+    out = np.empty((len(track.motion), 7))
+    out[:, :3] = np.einsum("nij,ni->nj", T[:, :3, :3], np.column_stack([track.motion[:, :2], track.height[:, 0]]) - T[:, :3, 3])
+    out[:, 3:6] = track.size[:, :3]
+    c, s = np.cos(track.yaw[:, 0]), np.sin(track.yaw[:, 0])
     out[:, 6] = np.arctan2(T[:, 0, 1] * c + T[:, 1, 1] * s, T[:, 0, 0] * c + T[:, 1, 0] * s)
     return out
 

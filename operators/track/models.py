@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from operators.kernels import best as kernel
+from operators.kernels.best import state as kernel
 from operators.streams import CLASSES
 
 
