@@ -10,28 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
 from drivers.synthetic.materials import MATERIALS
 from operators.geometry.project import project_points
 from operators.kernels import raster, shade
+from operators.kernels.shade import Picture
 from operators.streams import Calibration
 
 NEAR_M = 0.2
 _SHADOW_CELLS, _SHADOW_CELL_M, _SHADOW_AHEAD_M = 768, 0.08, 26.0
 LOWEST_SUN = 0.15
 """z of the unit vector towards the sun: lower, shadows would be longer than their map."""
-
-
-class Picture(NamedTuple):
-    image: np.ndarray
-    """(H, W, 3) uint8 RGB."""
-    depth_m: np.ndarray
-    """(H, W) float32 along the optical axis, inf for sky."""
-    pixel_ids: np.ndarray
-    """(H, W) int64 owner of the nearest triangle, -1 for sky."""
 
 
 def kitti_like_calibration(width: int, height: int) -> Calibration:
@@ -106,14 +97,14 @@ class Camera:
         rays, eye = T_world_velo[:3, :3] @ self._velo_of_uvd, T_world_velo[:3, :3] @ self._eye_velo + T_world_velo[:3, 3]
         shade.light(triangles, colors, kinds, MATERIALS.pattern, T_world_velo, eye, sun, boxes, faces)
 
+        surfaces = shade.Faces(owners, kinds, MATERIALS.pattern, faces)
+        seen_from, light = shade.View(rays, eye, self._px_rad), shade.Sun(sun, self._heights, corner, _SHADOW_CELL_M)
+
         def draw(first: int, end: int) -> None:
             self._values[first:end] = 0
             self._index[first:end] = raster.NOTHING
             raster.fill(planes, limits, boxes, first, end, self._values, self._index)
-            shade.shade(
-                self._values, self._index, owners, kinds, MATERIALS.pattern, faces, rays, eye, self._px_rad,
-                self._heights, corner, _SHADOW_CELL_M, sun, first, end, *out,
-            )  # fmt: skip
+            shade.shade(self._values, self._index, surfaces, seen_from, light, first, end, out)
 
         self._in_bands(rows, draw)
         return out

@@ -185,9 +185,9 @@ class SyntheticMeshes(Source):
         triangles = self.corners[self.triangles[used]] @ self.pose(t_s)[:3, :3]
         owners = self.owners[used]
         nothing = np.zeros(len(used), np.float32)
-        surfaces = Surfaces(self.reflectance[owners], nothing, nothing, np.zeros(len(used), np.bool_), nothing)
+        surfaces = Surfaces(self.reflectance[owners], nothing, nothing, np.zeros(len(used), np.bool_), nothing, owners)
         seed = int(np.random.SeedSequence([self.config.seed, number]).generate_state(1, np.uint64)[0] >> np.uint64(2))
-        num = lidar.report(triangles, surfaces, owners, seed)
+        num = lidar.report(triangles, surfaces, seed)
         return lidar.points[:num], lidar.ids[:num]
 
     def picture(self, t_s: float) -> tuple[np.ndarray, np.ndarray]:

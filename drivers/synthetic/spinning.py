@@ -17,6 +17,7 @@ import numpy as np
 from drivers.synthetic import materials
 from drivers.synthetic.scene import Scene
 from operators.kernels import raycast
+from operators.kernels.returns import Directions, Surfaces, returns
 
 Beams = Literal["hdl64e", "hdl32e", "vlp16", "os1_64", "os0_128"]
 BEAMS: dict[str, tuple[tuple[float, float, int, float], ...]] = {  # blocks: highest, lowest elevation [deg], beams, height [m]
@@ -68,16 +69,6 @@ class Scan(NamedTuple):
     hidden: np.ndarray
 
 
-class Surfaces(NamedTuple):
-    """(T,) each, of triangles: what `raycast.returns` asks of a surface."""
-
-    reflectance: np.ndarray
-    drop: np.ndarray
-    gloss: np.ndarray
-    retro: np.ndarray
-    rough: np.ndarray
-
-
 class SpinningLidar:
     def __init__(self, config: LidarConfig, rate_hz: float, threads: int) -> None:
         self.config, self.threads = config, max(threads, 1)
@@ -102,8 +93,8 @@ class SpinningLidar:
         """The arrays are overwritten by the next scan."""
         table, of = materials.MATERIALS, scene.materials
         covered = self.cast(scene, seed)
-        surfaces = Surfaces(scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of])
-        num = self.report(scene.triangles, surfaces, scene.owners, seed)
+        surfaces = Surfaces(scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of], scene.owners)
+        num = self.report(scene.triangles, surfaces, seed)
         objects = scene.objects
         hit = scene.owners[self.hits[self.hits != raycast.NOTHING]]
         met = np.bincount(hit[hit >= 0], minlength=len(objects.labels))
@@ -117,22 +108,19 @@ class SpinningLidar:
         covered = np.zeros((self.threads, len(objects.labels)), np.int64)
         self.ranges.fill(np.inf)
         self.hits.fill(raycast.NOTHING)
-        raycast.cast(
-            scene.triangles, scene.ego_velocity - moving, np.where(scene.materials == materials.FOLIAGE, config.leaves, 0.0),
-            scene.keys, scene.owners,
-            np.tan(self.elevations), self.groups, self.heights, self.azimuths * (1 + self._turn(scene)), self.times,
-            config.range_m, seed, self.ranges, self.hits, covered,
-        )  # fmt: skip
+        porosity = np.where(scene.materials == materials.FOLIAGE, config.leaves, 0.0)
+        mesh = raycast.Mesh(scene.triangles, scene.ego_velocity - moving, porosity, scene.keys, scene.owners)
+        azimuths = self.azimuths * (1 + self._turn(scene))
+        beams = raycast.Beams(np.tan(self.elevations), self.groups, self.heights, azimuths, self.times)
+        raycast.cast(mesh, beams, config.range_m, seed, raycast.Hits(self.ranges, self.hits, covered))
         return covered
 
-    def report(self, triangles: np.ndarray, surfaces: Surfaces, owners: np.ndarray, seed: int) -> int:
-        """`ranges` and `hits` -> `points` and `ids`; how many. triangles (T, 3, 3) float64, sensor frame; owners (T,) int64."""
+    def report(self, triangles: np.ndarray, surfaces: Surfaces, seed: int) -> int:
+        """`ranges` and `hits` -> `points` and `ids`; returns their number. triangles (T, 3, 3) float64, sensor frame."""
         config = self.config
         limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost])
-        return raycast.returns(
-            self.ranges, self.hits, triangles, *surfaces, owners, self.elevations, self.heights, self.azimuths, limits, seed,
-            self.points, self.ids,
-        )  # fmt: skip
+        directions = Directions(self.elevations, self.heights, self.azimuths)
+        return returns(self.ranges, self.hits, triangles, surfaces, directions, limits, seed, self.points, self.ids)
 
     def _turn(self, scene: Scene) -> float:
         """How much more than its own the sensor turns, because the ego does."""

@@ -1,9 +1,11 @@
-"""The passes of AB3DMOT's evaluation over all frames (Weng 2020; after KITTI's evaluate_tracking.py), on flat arrays.
+"""The passes of AB3DMOT's evaluation over all frames (Weng et al. 2020; after KITTI's evaluate_tracking.py), on flat arrays.
 
-Frames of all sequences one after another, rows as in overlaps.py. Objects (truth) and tracks are numbered over all sequences.
+The frames of all sequences follow one another, rows as in overlaps.py; objects (truth) and tracks are numbered over all of them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -11,8 +13,24 @@ from numba import njit
 from operators.kernels.lsap import best_pairs
 from operators.kernels.overlaps import mostly_within
 
-TP, IGNORED_TP, FP, FN, IGNORED_FN, N_GT, N_IGNORED_GT, N_TRACKER, N_IGNORED_TRACKER = 0, 1, 2, 3, 4, 5, 6, 7, 8
-IDS, FRAG, MT, PT, ML, IGNORED_OBJECTS = 0, 1, 2, 3, 4, 5
+
+class Frames(NamedTuple):
+    truth_starts: np.ndarray
+    """(F + 1,) int64: first truth row of each frame."""
+    aside: np.ndarray
+    """(NG,) bool: truth that counts neither way."""
+    starts: np.ndarray
+    """(F + 1,) int64: first track row of each frame."""
+    tracks: np.ndarray
+    """(NT,) int64: track of each row."""
+    iou: np.ndarray
+    """float64: overlap of all pairs, a matrix per frame."""
+    forgivable: np.ndarray
+    """(NT,) bool, of `pardoned`."""
+
+
+TP, IGNORED_TP, FP, FN, IGNORED_FN, N_GT, N_IGNORED_GT, N_TRACKER, N_IGNORED_TRACKER = range(9)
+IDS, FRAG, MT, PT, ML, IGNORED_OBJECTS = range(6)
 NOBODY = -1
 
 
@@ -20,7 +38,7 @@ NOBODY = -1
 def pardoned(
     boxes2d: np.ndarray, starts: np.ndarray, regions: np.ndarray, region_starts: np.ndarray, min_height: float, out: np.ndarray
 ) -> None:
-    """out (NT,) bool is set where a box of a track that matches nothing is no mistake: at most so high, or mostly in a region."""
+    """Sets out (NT,) bool where an unmatched box is no false positive: at most min_height high, or mostly within a region."""
     for f in range(starts.shape[0] - 1):
         of_frame = regions[region_starts[f] : region_starts[f + 1]]
         for j in range(starts[f], starts[f + 1]):
@@ -30,9 +48,9 @@ def pardoned(
 
 @njit(nogil=True, cache=True)
 def average(rows_of_tracks: np.ndarray, track_starts: np.ndarray, scores: np.ndarray, out: np.ndarray) -> None:
-    """scores (NT,) float64 of a track's rows become their mean, out (T,).
+    """Replaces scores (NT,) float64 of each track's rows by their mean; out (T,) is that mean.
 
-    Added from left to right: the drift of that sum from pass to pass is part of the published numbers."""
+    The sum runs from left to right: its rounding errors, which grow from pass to pass, are part of the published numbers."""
     for t in range(track_starts.shape[0] - 1):
         total = 0.0
         for k in range(track_starts[t], track_starts[t + 1]):
@@ -44,13 +62,8 @@ def average(rows_of_tracks: np.ndarray, track_starts: np.ndarray, scores: np.nda
 
 @njit(nogil=True, cache=True)
 def count(
-    truth_starts: np.ndarray,
-    aside: np.ndarray,
-    tracks: np.ndarray,
-    starts: np.ndarray,
-    iou: np.ndarray,
+    frames: Frames,
     limit: float,
-    forgivable: np.ndarray,
     mean: np.ndarray,
     threshold: float,
     was_matched: np.ndarray,
@@ -58,14 +71,15 @@ def count(
     counts: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """One pass: every truth row gets a track of its frame, as many as can, then those of the largest summed overlap.
+    """One pass: the assignment with the most pairs in each frame, and among these with the largest summed overlap.
 
-    in       aside (NG,) bool: truth that counts neither way; tracks (NT,) int64; iou: all pairs; forgivable (NT,) bool, of
-             `pardoned`; mean (T,) float64: a track below the threshold is not there
-    in, out  was_matched (NT,) bool: never cleared, a row once matched is not pardoned in any later pass
+    in       limit: least overlap of a pair; mean (T,) float64: tracks below the threshold are left out
+    in, out  was_matched (NT,) bool: never cleared, a row matched in one pass is not pardoned in a later one
     out      matched (NG,) int64: the track, or NOBODY
     adds to  counts (9,) int64; sums (2,) float64: overlap of all pairs; per frame, the mean overlap of those that count, or 1
     """
+    truth_starts, starts, tracks, aside = frames.truth_starts, frames.starts, frames.tracks, frames.aside
+    iou, forgivable = frames.iou, frames.forgivable
     at = 0
     for f in range(truth_starts.shape[0] - 1):
         g0, t0 = truth_starts[f], starts[f]
@@ -123,9 +137,9 @@ def count(
 def follow(
     rows_of_objects: np.ndarray, object_starts: np.ndarray, aside: np.ndarray, matched: np.ndarray, out: np.ndarray
 ) -> None:
-    """adds to  out (6,) int64 [IDS, FRAG, MT, PT, ML, IGNORED_OBJECTS]: what became of every object over its frames.
+    """Adds to out (6,) int64 [IDS, FRAG, MT, PT, ML, IGNORED_OBJECTS] over the frames of every object.
 
-    A switch needs a match in the frame before, too; a fragmentation, one in the frame after.
+    An id switch needs a match in the frame before; a fragmentation needs one in the frame after.
     """
     for o in range(object_starts.shape[0] - 1):
         rows = rows_of_objects[object_starts[o] : object_starts[o + 1]]

@@ -1,27 +1,63 @@
-"""A spinning LiDAR against triangles: which triangle each ray hits first, and how far away.
+"""A spinning LiDAR against triangles: which triangle each ray hits first, and at which range.
 
-Rays stand in columns, all of one column in one vertical plane, so a triangle is scan-converted: the plane of a column
-cuts it in a segment, and the beams between the segment's two ends hit it. No ray is tested in vain, nothing is built
-beforehand. Limits: a column's beams share one origin per group of equal height; triangles move without turning.
+Rays are arranged in columns; the rays of a column lie in one vertical plane. A triangle is scan-converted: the plane of a column
+cuts it in a segment, and the beams between the two ends of the segment hit it. No ray is tested without a hit; nothing is built
+beforehand. Limits: the beams of a column have one origin per group of equal height; triangles move without turning.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from operators.kernels.chance import normal, uniform
+from operators.kernels.chance import uniform
 
 NOTHING = -1
 _TURN = 2 * np.pi
 
 
+class Mesh(NamedTuple):
+    triangles: np.ndarray
+    """(T, 3, 3) float64 [m], at time 0. The triangles of an object follow each other."""
+    drift: np.ndarray
+    """(T, 3) float64 [m/s]: velocity of the sensor relative to the triangle."""
+    porosity: np.ndarray
+    """(T,) float64: share of rays that pass through at random (foliage)."""
+    keys: np.ndarray
+    """(T,) int64: random key of each triangle; keys 2k and 2k + 1 give the same numbers."""
+    owners: np.ndarray
+    """(T,) int64: object of each triangle, -1 = none."""
+
+
+class Beams(NamedTuple):
+    tangents: np.ndarray
+    """(B,) float64 of the elevations, falling within each group."""
+    groups: np.ndarray
+    """(G + 1,) int64: beams groups[g] .. groups[g + 1] - 1 have one origin."""
+    heights: np.ndarray
+    """(B,) float64 [m] of the origins, equal within a group."""
+    azimuths: np.ndarray
+    """(C,) float64 [rad], evenly spaced, in either direction, at most one turn."""
+    times: np.ndarray
+    """(C,) float64 [s] at which each column fires."""
+
+
+class Hits(NamedTuple):
+    ranges: np.ndarray
+    """(C, B) float64 [m]. Filled with inf by the caller."""
+    hits: np.ndarray
+    """(C, B) int32: index of the triangle. Filled with NOTHING by the caller."""
+    covered: np.ndarray
+    """(threads, M) int64: rays that meet each object, occluded or not; sum over the first axis. Zeroed by the caller."""
+
+
 @njit(nogil=True, cache=True)
 def _window(triangle: np.ndarray, ox: float, oy: float, reach: float) -> tuple[float, float]:
-    """Azimuths [first, last] that may see the triangle from anywhere within `reach` [m] of (ox, oy); last - first may be
-    a full turn. first in [-pi, pi)."""
+    """Azimuths [first, last] at which the triangle may be seen from anywhere within `reach` [m] of (ox, oy). first is in
+    [-pi, pi), last - first at most a full turn."""
     x0, y0 = triangle[0, 0] - ox, triangle[0, 1] - oy
     x1, y1 = triangle[1, 0] - ox, triangle[1, 1] - oy
     x2, y2 = triangle[2, 0] - ox, triangle[2, 1] - oy
@@ -41,8 +77,8 @@ def _window(triangle: np.ndarray, ox: float, oy: float, reach: float) -> tuple[f
     if nearest <= reach:
         return -np.pi, np.pi
     a0 = np.arctan2(y0, x0)
-    # seen from outside, a triangle spans less than half a turn: the other corners lie within +-pi of the first;
-    # from inside its footprint the three differences add up to a whole turn
+    # from outside, a triangle spans less than half a turn: the other corners lie within +-pi of the first;
+    # from inside its footprint, the three differences add up to a whole turn
     d1 = np.arctan2(x0 * y1 - y0 * x1, x0 * x1 + y0 * y1)
     d12 = np.arctan2(x1 * y2 - y1 * x2, x1 * x2 + y1 * y2)
     d20 = np.arctan2(x2 * y0 - y2 * x0, x2 * x0 + y2 * y0)
@@ -65,7 +101,7 @@ def _window(triangle: np.ndarray, ox: float, oy: float, reach: float) -> tuple[f
 
 @njit(nogil=True, cache=True)
 def _around(triangle: np.ndarray, reach: float) -> tuple[float, float]:
-    """`_window` from the origin, wider but quicker, for what is small against its distance."""
+    """As `_window` from the origin, wider but faster, for triangles that are small compared to their distance."""
     x = (triangle[0, 0] + triangle[1, 0] + triangle[2, 0]) / 3
     y = (triangle[0, 1] + triangle[1, 1] + triangle[2, 1]) / 3
     radius2 = 0.0
@@ -80,7 +116,7 @@ def _around(triangle: np.ndarray, reach: float) -> tuple[float, float]:
 
 @njit(nogil=True, cache=True)
 def _cut(triangle: np.ndarray, ca: float, sa: float, ox: float, oy: float) -> tuple[bool, float, float, float, float]:
-    """Where the half plane of a column cuts the triangle: a segment from (ahead, z) to (ahead, z) [m]."""
+    """Intersection of the triangle and the half plane of a column -> is there one, its ends (ahead, z), (ahead, z) [m]."""
     count, f0, z0, f1, z1 = 0, 0.0, 0.0, 0.0, 0.0
     for k in range(3):
         j = (k + 1) % 3
@@ -103,10 +139,10 @@ def _cut(triangle: np.ndarray, ca: float, sa: float, ox: float, oy: float) -> tu
 
 @njit(nogil=True, cache=True)
 def _span(f0: float, z0: float, f1: float, z1: float) -> tuple[float, float]:
-    """The least and the largest tangent of elevation at which the segment is seen from (0, 0)."""
+    """Smallest and largest tangent of elevation at which the segment is seen from (0, 0)."""
     if f0 > 0 and f1 > 0:
         t0, t1 = z0 / f0, z1 / f1
-    else:  # it passes over or under the sensor: from where it comes into view, straight up or down
+    else:  # it passes over or under the sensor: one end is straight up or down
         over = z0 + (z1 - z0) * f0 / (f0 - f1)
         t0 = np.inf if over > 0 else -np.inf
         t1 = z0 / f0 if f0 > 0 else z1 / f1
@@ -115,7 +151,7 @@ def _span(f0: float, z0: float, f1: float, z1: float) -> tuple[float, float]:
 
 @njit(nogil=True, cache=True)
 def _first_at_most(tangents: np.ndarray, start: int, stop: int, value: float) -> int:
-    """The first beam of start..stop (tangents fall) whose tangent is <= value."""
+    """First beam of start .. stop (tangents fall) whose tangent is <= value."""
     low, high = start, stop
     while low < high:
         middle = (low + high) // 2
@@ -126,36 +162,47 @@ def _first_at_most(tangents: np.ndarray, start: int, stop: int, value: float) ->
     return low
 
 
+class _Tables(NamedTuple):
+    cosines: np.ndarray
+    """(C,) of the azimuths, as sines."""
+    sines: np.ndarray
+    secants: np.ndarray
+    """(B,): length of the ray (1, tangent)."""
+
+
+@njit(nogil=True, cache=True)
+def _tables(azimuths: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays of _Tables."""
+    return np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents)
+
+
 @njit(nogil=True, cache=True)
 def _cast_columns(
     first_column: int,
     last_column: int,
-    triangles: np.ndarray,
-    drift: np.ndarray,
-    porosity: np.ndarray,
-    keys: np.ndarray,
-    owners: np.ndarray,
-    tangents: np.ndarray,
-    secants: np.ndarray,
-    groups: np.ndarray,
-    heights: np.ndarray,
-    azimuths: np.ndarray,
-    cosines: np.ndarray,
-    sines: np.ndarray,
-    times: np.ndarray,
+    mesh: Mesh,
+    beams: Beams,
+    tables: _Tables,
     max_range: float,
     seed: int,
     ranges: np.ndarray,
     hits: np.ndarray,
     covered: np.ndarray,
 ) -> None:
+    """`cast` for columns first_column .. last_column - 1; covered (M,)."""
+    # locals, because an array taken from a tuple inside the loops is reference-counted each time
+    triangles, drift, porosity, keys, owners = mesh
+    tangents, groups, heights, azimuths, times = beams
+    cosines, sines, secants = tables
     num_columns, first_azimuth = len(azimuths), azimuths[0]
     step = azimuths[1] - azimuths[0] if num_columns > 1 else _TURN
-    counted = np.full((last_column - first_column, len(tangents)), NOTHING, np.int64)  # owner each ray was counted for last
+    counted = np.full((last_column - first_column, len(tangents)), NOTHING, np.int64)  # last owner each ray was counted for
     latest = 0.0
     for c in range(num_columns):
         latest = max(latest, abs(times[c]))
+    whole = round(_TURN / abs(step))  # columns of a full turn; the table may be a part of it
     for i in range(len(triangles)):
+        # 1. the triangle's plane, and the columns that may see it
         triangle = triangles[i]
         ax, ay, az = triangle[0, 0], triangle[0, 1], triangle[0, 2]
         ux, uy, uz = triangle[1, 0] - ax, triangle[1, 1] - ay, triangle[1, 2] - az
@@ -163,7 +210,6 @@ def _cast_columns(
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         dx, dy, dz = drift[i, 0], drift[i, 1], drift[i, 2]
         first, last = _around(triangle, np.sqrt(dx * dx + dy * dy) * latest + 1e-6)
-        whole = round(_TURN / abs(step))  # columns of a full turn, which the table may be a part of
         if step > 0:
             begin, end = int(np.ceil((first - first_azimuth) / step)), int(np.floor((last - first_azimuth) / step))
         else:
@@ -176,19 +222,21 @@ def _cast_columns(
             if low > high:
                 continue
             for c in range(low, high + 1):
+                # 2. the segment in the column's plane
                 ca, sa = cosines[c], sines[c]
                 ox, oy, oz = dx * times[c], dy * times[c], dz * times[c]
                 across = nx * ca + ny * sa
                 met, f0, z0, f1, z1 = _cut(triangle, ca, sa, ox, oy)
                 if not met:
                     continue
+                # 3. the beams between its ends
                 for g in range(len(groups) - 1):
                     height = oz + heights[groups[g]]
                     low_tangent, high_tangent = _span(f0, z0 - height, f1, z1 - height)
                     numerator = nx * (ax - ox) + ny * (ay - oy) + nz * (az - height)
                     b = _first_at_most(tangents, groups[g], groups[g + 1], high_tangent)
                     while b < groups[g + 1] and tangents[b] >= low_tangent:
-                        # along the ray (1, tangent) of the column's plane
+                        # ray (1, tangent) of the column's plane: distance = n (a - o) / n (ca, sa, tangent)
                         denominator = across + nz * tangents[b]
                         if denominator != 0:
                             distance = numerator / denominator * secants[b]
@@ -204,56 +252,19 @@ def _cast_columns(
                         b += 1
 
 
-@njit(nogil=True, cache=True)
-def _tables(azimuths: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cosine and sine of each column, length of a ray (1, tangent)."""
-    return np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents)
+def cast(mesh: Mesh, beams: Beams, max_range: float, seed: int, out: Hits) -> None:
+    """Fills `out` with the nearest hit of every ray within max_range [m]. `seed` is that of the porosity.
 
-
-def cast(
-    triangles: np.ndarray,
-    drift: np.ndarray,
-    porosity: np.ndarray,
-    keys: np.ndarray,
-    owners: np.ndarray,
-    tangents: np.ndarray,
-    groups: np.ndarray,
-    heights: np.ndarray,
-    azimuths: np.ndarray,
-    times: np.ndarray,
-    max_range: float,
-    seed: int,
-    ranges: np.ndarray,
-    hits: np.ndarray,
-    covered: np.ndarray,
-) -> None:
-    """Every ray's nearest hit. The columns are cut in as many bands as `covered` has rows, a thread for each; what is hit does
-    not depend on it. (Threads of Python, not of numba: those must not be asked for from two threads at a time.)
-
-    in   triangles (T, 3, 3) float64 [m]          at time 0
-         drift     (T, 3) float64 [m/s]           velocity of the sensor as seen from the triangle
-         porosity  (T,) float64                   share of rays that pass through (foliage), by chance from `seed`
-         keys      (T,) int64                     of that chance: two neighbouring ones share theirs
-         owners    (T,) int64                     object of each triangle, counts into `covered`; -1 = none
-         tangents  (B,) float64                   of the beams' elevations, falling within each group
-         groups    (G + 1,) int64                 beams groups[g]..groups[g + 1] leave from one height
-         heights   (B,) float64 [m]               of the beams' origins, equal within a group
-         azimuths  (C,) float64 [rad]             evenly spaced, either way round, at most one turn
-         times     (C,) float64 [s]               when each column fires
-    out  ranges    (C, B) float64 [m]             to be filled with inf before
-         hits      (C, B) int32                   index of the triangle, to be filled with NOTHING before
-         covered   (threads, M) int64             rays that meet each object, whatever stands before it; to be zeroed; sum
-                                                  over the first axis. The triangles of an object must follow each other
+    Each row of `out.covered` gets a band of columns and a thread; the hits do not depend on their number. The threads are
+    Python's: two threads must not start numba's parallel loops at the same time.
     """
+    ranges, hits, covered = out
     bands = len(covered)
-    cosines, sines, secants = _tables(azimuths, tangents)
+    tables, columns = _Tables(*_tables(beams.azimuths, beams.tangents)), len(beams.azimuths)
 
     def run(band: int) -> None:
-        low, high = band * len(azimuths) // bands, (band + 1) * len(azimuths) // bands
-        _cast_columns(
-            low, high, triangles, drift, porosity, keys, owners, tangents, secants, groups, heights, azimuths, cosines, sines,
-            times, max_range, seed, ranges, hits, covered[band],
-        )  # fmt: skip
+        low, high = band * columns // bands, (band + 1) * columns // bands
+        _cast_columns(low, high, mesh, beams, tables, max_range, seed, ranges, hits, covered[band])
 
     if bands == 1:
         run(0)
@@ -263,88 +274,3 @@ def cast(
         run(0)
         for other in others:
             other.result()
-
-
-@njit(nogil=True, cache=True)
-def returns(
-    ranges: np.ndarray,
-    hits: np.ndarray,
-    triangles: np.ndarray,
-    reflectance: np.ndarray,
-    drop: np.ndarray,
-    gloss: np.ndarray,
-    retro: np.ndarray,
-    rough: np.ndarray,
-    owners: np.ndarray,
-    elevations: np.ndarray,
-    heights: np.ndarray,
-    azimuths: np.ndarray,
-    limits: np.ndarray,
-    seed: int,
-    points: np.ndarray,
-    ids: np.ndarray,
-) -> int:
-    """Hits -> what the sensor reports; how many points were written, beam by beam, each along its columns.
-
-    in   ranges (C, B) [m], hits (C, B)          of `cast`; azimuths (C,) as the sensor counts them, without its own motion
-         reflectance (T,) float32 0..1           diffuse, of each triangle, at normal incidence
-         drop, gloss (T,) float32 0..1           returns that get lost in any case; share that meets a mirror (paint, leaves)
-         retro (T,) bool                         as bright from any side, at any distance
-         rough (T,) float32 [m]                  depth of the surface (leaves, grass)
-         limits (5,) float64                     nearest, farthest [m]; noise of a range [m]; weakest signal that is seen
-                                                 (reflectance x cosine at 10 m); share lost for no reason
-    out  points (>= C * B, 4) float32            x y z [m] from where the velodyne frame is when each column fires; intensity
-         ids    (>= C * B,) int64                owner of each point's triangle
-    A return is lost the more surely, the weaker it is: signal = reflectance x cosine of incidence x (10 m / range)^2.
-    """
-    nearest, farthest, noise, weakest, lost = limits[0], limits[1], limits[2], limits[3], limits[4]
-    num = 0
-    cosines, sines = np.cos(azimuths), np.sin(azimuths)
-    for b in range(len(elevations)):
-        ce, se = np.cos(elevations[b]), np.sin(elevations[b])
-        for c in range(len(azimuths)):
-            i = hits[c, b]
-            r = ranges[c, b]
-            if i < 0 or r < nearest or r > farthest:
-                continue
-            ray = c * 1024 + b
-            if uniform(seed, ray, 1) < lost:
-                continue
-            dx, dy, dz = ce * cosines[c], ce * sines[c], se
-            ux, uy, uz = (
-                triangles[i, 1, 0] - triangles[i, 0, 0],
-                triangles[i, 1, 1] - triangles[i, 0, 1],
-                triangles[i, 1, 2] - triangles[i, 0, 2],
-            )
-            vx, vy, vz = (
-                triangles[i, 2, 0] - triangles[i, 0, 0],
-                triangles[i, 2, 1] - triangles[i, 0, 1],
-                triangles[i, 2, 2] - triangles[i, 0, 2],
-            )
-            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-            length = np.sqrt(nx * nx + ny * ny + nz * nz)
-            cosine = abs(nx * dx + ny * dy + nz * dz) / length if length > 0 else 0.0
-            u = uniform(seed, ray, 2)
-            intensity = 1.0
-            if not retro[i]:
-                signal = reflectance[i] * cosine * (10.0 / r) ** 2
-                chance = 1.0 - np.exp(-signal / weakest) if weakest > 0 else 1.0
-                if uniform(seed, ray, 3) >= chance * (1.0 - drop[i]):
-                    continue
-                # the sensor corrects for distance and incidence: what is left is the material, now and then nothing
-                if uniform(seed, ray, 6) < gloss[i]:
-                    intensity = reflectance[i] * cosine * (0.35 + 1.1 * u) - 0.09
-                else:
-                    intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (uniform(seed, ray, 7) - 0.5)
-            elif uniform(seed, ray, 3) < drop[i]:
-                continue
-            r += noise * normal(seed, ray, 4)
-            if rough[i] > 0:
-                r -= rough[i] * np.log(1.0 - 0.999 * uniform(seed, ray, 5))
-            points[num, 0] = np.rint(r * dx * 1000.0) / 1000.0
-            points[num, 1] = np.rint(r * dy * 1000.0) / 1000.0
-            points[num, 2] = np.rint((r * dz + heights[b]) * 1000.0) / 1000.0
-            points[num, 3] = np.rint(min(max(intensity, 0.0), 0.99) * 100.0) / 100.0
-            ids[num] = owners[i]
-            num += 1
-    return num

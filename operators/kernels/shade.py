@@ -1,12 +1,14 @@
-"""Colours for what raster.fill found: sun, sky and haze on flat faces, with patterns that stick to the world.
+"""Colours of the pixels that raster.fill filled: sun, sky and haze on flat faces, with patterns fixed to the world.
 
-Daylight only. Light is linear RGB; a table turns it into sRGB bytes. Square roots and divisions are all the mathematics
-there is (both exact by IEEE 754), and noise is a hash of whole numbers: the same bytes on every machine.
+Daylight only. Light is linear RGB; a table converts it into sRGB bytes. The only operations beyond sums and products are square
+roots and divisions (both exact by IEEE 754), and noise is an integer hash: every machine computes the same bytes.
 
-Directions and places are in the world frame, z up. `sun` (3,) is the unit vector towards the sun.
+Directions and positions are in the world frame, z up.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,23 +16,64 @@ from numba import njit
 PLAIN, GRAIN, SLABS, TURF, LEAVES, PLASTER, BLOCKS, PANE, GLOSS, GLASS = range(10)
 """Patterns: none; asphalt; pavement; grass; leaves; house front; masonry; window of a house; car paint; car window."""
 FACE = 17
-"""Columns of a face: normal x y z; light r g b without sun; sunlight 0..1; of upright faces also their horizontal direction
-x y, where they start along it and how far they go, lowest z and height (0: not upright), and a number of their own; albedo."""
+"""Columns of a face: normal x y z; light r g b without sun; sunlight 0..1; of upright faces: horizontal direction x y, start and
+length along it, lowest z, height (0: not upright), a random number; albedo r g b."""
+
+
+class Faces(NamedTuple):
+    owners: np.ndarray
+    """(T,) int64: object of each triangle."""
+    materials: np.ndarray
+    """(T,) int32: index into `patterns`."""
+    patterns: np.ndarray
+    """(K,) int32."""
+    faces: np.ndarray
+    """(T, FACE) float64, of `light`."""
+
+
+class View(NamedTuple):
+    rays: np.ndarray
+    """(3, 3) float64: pixel [u v] shows eye + depth * rays @ [u v 1]."""
+    eye: np.ndarray
+    """(3,) float64."""
+    px_rad: float
+    """1 / focal length in pixels."""
+
+
+class Sun(NamedTuple):
+    direction: np.ndarray
+    """(3,) float64: unit vector towards the sun."""
+    heights: np.ndarray
+    """(S, S) float32 shadow map: highest z on the sun's ray through each cell of the plane z = 0."""
+    corner: np.ndarray
+    """(2,) float64: centre of cell [0, 0]."""
+    cell_m: float
+    """Edge of a cell."""
+
+
+class Picture(NamedTuple):
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    depth_m: np.ndarray
+    """(H, W) float32 along the optical axis, inf for sky."""
+    pixel_ids: np.ndarray
+    """(H, W) int64 owner of the nearest triangle, -1 for sky."""
+
 
 _SUNLIGHT = (1.95, 1.78, 1.48)
 _SKYLIGHT = (0.34, 0.43, 0.58)
-_BOUNCE = (0.20, 0.18, 0.15)  # what the ground sends up
+_BOUNCE = (0.20, 0.18, 0.15)  # reflected from the ground
 _HORIZON = (0.50, 0.66, 0.86)
 _ZENITH = (0.06, 0.17, 0.50)
 _CLOUD = (1.15, 1.12, 1.08)
 _HAZE_M = 900.0
-_OFF_CELLS = 1.6  # how far off its face a place asks for shadow: further than a cell is wide, or faces shadow themselves
+_OFF_CELLS = 1.6  # offset from the face, in cells, of the shadow test: with less than a cell, faces shadow themselves
 _BRIGHTEST = 4.0
 _STEPS = 4096  # of light per unit
 
 
 def _to_srgb() -> np.ndarray:
-    """(brightest * steps + 1,) uint8: highlights rolled off (extended Reinhard, white at the brightest), then sRGB's curve."""
+    """(brightest * steps + 1,) uint8: extended Reinhard tone curve (white at the brightest), then the sRGB curve."""
     light = np.arange(int(_BRIGHTEST * _STEPS) + 1) / _STEPS
     light = light * (1 + light / _BRIGHTEST**2) / (1 + light) * 1.35
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
@@ -42,7 +85,7 @@ _LAST = len(_SRGB) - 1
 
 
 def _lattice() -> np.ndarray:
-    """(65536,) float32 0..1: white noise by a hash of whole numbers, so that no library's generator can change it."""
+    """(65536,) float32 0..1: white noise by an integer hash, independent of any library's generator."""
     h = np.arange(1 << 16, dtype=np.uint64) * np.uint64(668265263) + np.uint64(374761393)
     for _ in range(2):
         h = ((h ^ (h >> np.uint64(15))) * np.uint64(1274126177)) & np.uint64(0xFFFFFFFF)
@@ -74,7 +117,7 @@ def _noise(x: float, y: float, layer: int) -> float:
 
 @njit(nogil=True, cache=True)
 def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: bool) -> tuple[float, float, float]:
-    """Light from a direction (unit): horizon to zenith, glow around the sun; below the horizon, haze."""
+    """Light from the unit vector x y z: gradient from horizon to zenith, glow around the sun; haze below the horizon."""
     up = min(max(z, 0.0), 1.0)
     share = 1 - (1 - up) * (1 - up) * (1 - up)
     r = _HORIZON[0] + (_ZENITH[0] - _HORIZON[0]) * share
@@ -104,11 +147,11 @@ def light(
     boxes: np.ndarray,
     faces: np.ndarray,
 ) -> None:
-    """Once per picture, before shade: faces (T, FACE) float64 of the triangles with a box (raster.set_up).
+    """Once per picture, before shade: fills faces (T, FACE) float64 of the triangles with a box (raster.set_up).
 
     in   triangles (T, 3, 3) float64, velodyne; colors (T, 3) float32 linear albedo; materials (T,) int32 indices into
-         patterns (K,) int32; eye (3,), sun (3,) float64
-    A face is lit from the side it is seen from. The two triangles of an upright rectangle have the same extent: what is drawn
+         patterns (K,) int32; eye (3,) float64; sun (3,) float64 unit vector towards it
+    A face is lit on the side that is seen. The two triangles of an upright rectangle have the same extent, so that a pattern
     across it (a window's frame) fits both.
     """
     world = np.empty((3, 3))
@@ -150,7 +193,7 @@ def light(
 def _mirror(
     x: float, y: float, z: float, face: np.ndarray, shine: float, sun: np.ndarray, r: float, g: float, b: float
 ) -> tuple[float, float, float]:
-    """r g b of a shiny face seen along x y z (unit): sky or street mixed in, more at grazing angles."""
+    """Mixes the reflected sky or street into r g b of a shiny face seen along the unit vector x y z; more at grazing angles."""
     back = x * face[0] + y * face[1] + z * face[2]
     grazing = (1 + back) * (1 + back)
     share = shine + (1 - shine) * 0.5 * grazing * grazing
@@ -165,7 +208,7 @@ def _mirror(
 def _sunlit(
     x: float, y: float, z: float, heights: np.ndarray, corner: np.ndarray, per_m: float, slant: tuple[float, float]
 ) -> float:
-    """0 in the shadow .. 1 in the sun; beyond the map, sun. heights: see shade."""
+    """0 in the shadow .. 1 in the sun; 1 beyond the map. heights, corner: as in Sun."""
     u = (x - z * slant[0] - corner[0]) * per_m
     v = (y - z * slant[1] - corner[1]) * per_m
     if not (u >= 0 and v >= 0 and u < heights.shape[1] - 1 and v < heights.shape[0] - 1):
@@ -180,7 +223,7 @@ def _sunlit(
 
 @njit(nogil=True, cache=True)
 def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: np.ndarray) -> tuple[float, float, float, float]:
-    """Albedo r g b of a face at a place, its share of mirrored sky. Detail finer than a pixel's footprint [m] fades."""
+    """Albedo r g b of a face at x y z, and its share of mirrored sky. Detail finer than a pixel's footprint [m] fades."""
     r, g, b = face[14], face[15], face[16]
     if pattern == PLAIN:
         return r, g, b, 0.0
@@ -236,7 +279,7 @@ def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: n
 
 @njit(nogil=True, cache=True)
 def _pane(x: float, y: float, z: float, face: np.ndarray) -> tuple[float, float, float, float]:
-    """As _paint: a window in its frame, with a bar, some with curtains. Its sides and sill are frame."""
+    """As _paint, of a window: frame, bar, pane, sometimes a curtain."""
     left, low = x * face[7] + y * face[8] - face[9], z - face[11]
     right, high = face[10] - left, face[12] - low
     if left < 0.07 or right < 0.07 or low < 0.09 or high < 0.07 or abs(left - right) < 0.05:
@@ -250,33 +293,23 @@ def _pane(x: float, y: float, z: float, face: np.ndarray) -> tuple[float, float,
 def shade(
     values: np.ndarray,
     index: np.ndarray,
-    owners: np.ndarray,
-    materials: np.ndarray,
-    patterns: np.ndarray,
-    faces: np.ndarray,
-    rays: np.ndarray,
-    eye: np.ndarray,
-    px_rad: float,
-    heights: np.ndarray,
-    corner: np.ndarray,
-    cell_m: float,
-    sun: np.ndarray,
+    of: Faces,
+    view: View,
+    sun: Sun,
     first_row: int,
     end_row: int,
-    image: np.ndarray,
-    depth_m: np.ndarray,
-    pixel_ids: np.ndarray,
+    out: Picture,
 ) -> None:
-    """Rows first_row .. end_row - 1; rows are independent.
+    """Fills rows first_row .. end_row - 1 of `out`; rows are independent.
 
-    in   values (H, W) float32 1/depth, index (H, W) int32 of raster.fill; owners (T,) int64; materials (T,) int32 indices
-         into patterns (K,) int32; faces of light
-         rays (3, 3), eye (3,) float64: a pixel shows eye + depth * rays @ [u v 1]; px_rad: 1 / focal length in pixels
-         heights (S, S) float32: z of the highest thing on the sun's ray through each ground cell (the ray's x, y at z = 0),
-         corner (2,): centre of cell [0, 0], cell_m: its edge
-    out  image (H, W, 3) uint8; depth_m (H, W) float32, inf for sky; pixel_ids (H, W) int64, -1 for sky
+    values (H, W) float32 1/depth, index (H, W) int32: of raster.fill.
     """
-    slant, per_m, off = (sun[0] / sun[2], sun[1] / sun[2]), 1 / cell_m, _OFF_CELLS * cell_m
+    # locals, because an array taken from a tuple inside the loops is reference-counted each time
+    owners, materials, patterns, faces = of
+    rays, eye, px_rad = view
+    towards, heights, corner, cell_m = sun
+    image, depth_m, pixel_ids = out
+    slant, per_m, off = (towards[0] / towards[2], towards[1] / towards[2]), 1 / cell_m, _OFF_CELLS * cell_m
     for v in range(first_row, end_row):
         for u in range(values.shape[1]):
             rx = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
@@ -286,13 +319,16 @@ def shade(
             if t < 0:
                 depth_m[v, u], pixel_ids[v, u] = np.inf, -1
                 norm = np.sqrt(rx * rx + ry * ry + rz * rz)
-                r, g, b = _sky(rx / norm, ry / norm, rz / norm, sun, True)
+                r, g, b = _sky(rx / norm, ry / norm, rz / norm, towards, True)
             else:
+                # 1. the point, its face, its paint
                 depth = 1.0 / values[v, u]
                 depth_m[v, u], pixel_ids[v, u] = depth, owners[t]
                 x, y, z = eye[0] + depth * rx, eye[1] + depth * ry, eye[2] + depth * rz
                 face = faces[t]
                 r, g, b, shine = _paint(patterns[materials[t]], x, y, z, depth * px_rad, face)
+
+                # 2. light: albedo * (sky and ground + sun)
                 sunlight = face[6]
                 if sunlight > 0:
                     lifted = x + off * face[0], y + off * face[1], z + off * face[2]
@@ -300,9 +336,11 @@ def shade(
                 r *= face[3] + _SUNLIGHT[0] * sunlight
                 g *= face[4] + _SUNLIGHT[1] * sunlight
                 b *= face[5] + _SUNLIGHT[2] * sunlight
+
+                # 3. mirrored sky, then haze
                 if shine > 0:
                     norm = np.sqrt(rx * rx + ry * ry + rz * rz)
-                    r, g, b = _mirror(rx / norm, ry / norm, rz / norm, face, shine, sun, r, g, b)
+                    r, g, b = _mirror(rx / norm, ry / norm, rz / norm, face, shine, towards, r, g, b)
                 haze = depth / (depth + _HAZE_M)
                 r, g, b = r + (_HORIZON[0] - r) * haze, g + (_HORIZON[1] - g) * haze, b + (_HORIZON[2] - b) * haze
             image[v, u, 0] = _SRGB[min(max(int(r * _STEPS), 0), _LAST)]

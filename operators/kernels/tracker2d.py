@@ -1,15 +1,11 @@
-"""One frame of boxes in the picture: predict, associate in stages, update, births, deaths. See track/tracker2d.py.
+"""One frame of 2D tracking: predict, associate in stages, update, births, deaths. See track/tracker2d.py.
 
-Tracks are rows, in order of birth; the first `num` count:
-x, P       as kalman2d.py
-looks      (T, E) float32   smoothed embedding of unit length; zeros: none yet. E = 0: nobody has any
-scores     (T,) float32     of the last match
-info       (T, 5) int64     [id, label, hits, steps since the last match, state]
-Detections are rows, too: boxes (D, 4) float64 [cx, cy, w, h]; labels; scores (D,) float32; sure (D,) float64, the scores as
-probabilities; their_looks (D, E) float32 of unit length or zeros.
+Sources: Zhang et al. 2022 (ByteTrack), alg. 1; Zhang et al. 2021 (FairMOT), sec. 3.4. Pixels; steps of one frame period.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,10 +13,47 @@ from numba import njit
 from operators.kernels import kalman2d
 from operators.kernels.sparse import assign_sparse
 
+
+class Tracks(NamedTuple):
+    """Rows in order of birth; the first `num` rows are in use."""
+
+    x: np.ndarray
+    """(T, 8) float64, as kalman2d.py."""
+    P: np.ndarray
+    """(T, 4, 3) float64, as kalman2d.py."""
+    looks: np.ndarray
+    """(T, E) float32: smoothed embedding of unit length, zeros = none yet. E = 0: the detector gives none."""
+    scores: np.ndarray
+    """(T,) float32, of the last match."""
+    info: np.ndarray
+    """(T, 5) int64: ID, LABEL, HITS (matches), TIME_SINCE_UPDATE (steps since the last match), STATE."""
+
+
+class Detections(NamedTuple):
+    boxes: np.ndarray
+    """(D, 4) float64 [cx, cy, w, h]."""
+    labels: np.ndarray
+    """(D,) int32."""
+    scores: np.ndarray
+    """(D,) float32."""
+    sure: np.ndarray
+    """(D,) float64: the scores as probabilities."""
+    looks: np.ndarray
+    """(D, E) float32: embedding of unit length, or zeros."""
+
+
+class Matches(NamedTuple):
+    track_of: np.ndarray
+    """(D,) int64: track of each detection, -1 = none."""
+    det_of: np.ndarray
+    """(T,) int64: detection of each track, -1 = none."""
+
+
 ID, LABEL, HITS, TIME_SINCE_UPDATE, STATE = range(5)
 NEW, TRACKED, LOST = range(3)
+"""Values of STATE. NEW: not shown yet."""
 
-# columns of `rules`; track/tracker2d.py says what they mean
+# columns of `rules`; track/tracker2d.py defines each
 (
     HIGH, LOW, BIRTH, MIN_IOU, MIN_IOU_NEXT, MIN_IOU_NEW, MIN_HITS, MAX_AGE, POSITION_NOISE, CHANGE_NOISE,
     MAX_UNLIKE, MOTION_GATE, MOTION_SHARE, MEMORY,
@@ -51,50 +84,39 @@ def _likeness(a: np.ndarray, b: np.ndarray) -> float:
 
 @njit(nogil=True, cache=True)
 def _gain(
-    stage: int,
-    box: np.ndarray,
-    look: np.ndarray,
-    x: np.ndarray,
-    P: np.ndarray,
-    mine: np.ndarray,
-    both: bool,
-    state: int,
-    rules: np.ndarray,
-    weights: np.ndarray,
+    stage: int, dets: Detections, d: int, tracks: Tracks, t: int, have_looks: bool, rules: np.ndarray, weights: np.ndarray
 ) -> float:
-    """By how much a pair is better than the worst one allowed in this stage; not above 0: it is not allowed. both: have looks."""
+    """Threshold of the stage minus cost of the pair; <= 0: the pair is not allowed. have_looks: both have an embedding."""
     if stage == _BY_LOOKS:
-        if not both:
+        # FairMOT: cost = (1 - share) * cosine distance + share * squared Mahalanobis distance
+        if not have_looks:
             return 0.0
-        away = kalman2d.distance(x, P, box, weights)
+        away = kalman2d.distance(tracks.x[t], tracks.P[t], dets.boxes[d], weights)
         if away > rules[MOTION_GATE]:
             return 0.0
-        unlike = max(1.0 - _likeness(look, mine), 0.0)
+        unlike = max(1.0 - _likeness(dets.looks[d], tracks.looks[t]), 0.0)
         return rules[MAX_UNLIKE] - ((1 - rules[MOTION_SHARE]) * unlike + rules[MOTION_SHARE] * away)
+    # ByteTrack: cost = 1 - IoU
     least = rules[MIN_IOU_NEXT]
     if stage == _NEWBORN:
         least = rules[MIN_IOU_NEW]
     elif stage == _BY_OVERLAP:
-        if not both:
+        if not have_looks:
             least = rules[MIN_IOU]
-        elif state == LOST:
-            return 0.0  # it looks different, and nobody knows where it is
-    return iou(box, x) - least
+        elif tracks.info[t, STATE] == LOST:
+            return 0.0  # its embedding did not match, and its place is only predicted
+    return iou(dets.boxes[d], tracks.x[t]) - least
 
 
 @njit(nogil=True, cache=True)
 def _candidates(
-    stage: int,
-    x: np.ndarray,
-    P: np.ndarray,
-    info: np.ndarray,
-    num: int,
-    rules: np.ndarray,
-    weights: np.ndarray,
-    det_of: np.ndarray,
+    stage: int, tracks: Tracks, num: int, rules: np.ndarray, weights: np.ndarray, det_of: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tracks that the stage may match, and (K, 4) where each is: cx, cy, and how far away across and down a box of no size may
-    be; of the overlap stages half the track's own size."""
+    """Unmatched tracks of the stage, and (K, 4) their cx, cy and reach in x and y: a detection further away cannot match.
+
+    By looks the reach is that of a point within the motion gate; by overlap it is half the size of the track.
+    """
+    x, P, info = tracks.x, tracks.P, tracks.info
     rows, near = np.empty(num, np.int64), np.empty((num, 4))
     count = 0
     for t in range(num):
@@ -124,28 +146,18 @@ def _have(looks: np.ndarray, num: int) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _match(
-    stage: int,
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    sure: np.ndarray,
-    their_looks: np.ndarray,
-    x: np.ndarray,
-    P: np.ndarray,
-    looks: np.ndarray,
-    info: np.ndarray,
-    num: int,
-    rules: np.ndarray,
-    weights: np.ndarray,
-    track_of: np.ndarray,
-    det_of: np.ndarray,
+    stage: int, dets: Detections, tracks: Tracks, num: int, rules: np.ndarray, weights: np.ndarray, matches: Matches
 ) -> None:
-    """One stage among those that are still without partner; track_of (D,) and det_of (T,) are filled further."""
+    """One stage: the unmatched detections and tracks with the largest total gain are added to `matches`."""
+    boxes, labels, _, sure, _ = dets
+    track_of, det_of = matches
+    info = tracks.info
     num_dets = len(boxes)
     room = 4 * (num_dets + num) + 16
     rows, columns, gains = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
     num_pairs = 0
-    have_theirs, have_mine = _have(their_looks, num_dets), _have(looks, num)
-    candidates, near = _candidates(stage, x, P, info, num, rules, weights, det_of)
+    dets_have, tracks_have = _have(dets.looks, num_dets), _have(tracks.looks, num)
+    candidates, near = _candidates(stage, tracks, num, rules, weights, det_of)
     for d in range(num_dets):
         is_high = sure[d] >= rules[HIGH]
         if track_of[d] >= 0 or is_high == (stage == _LOW) or sure[d] < rules[LOW]:
@@ -159,8 +171,7 @@ def _match(
             t = candidates[k]
             if info[t, LABEL] != labels[d]:
                 continue
-            both = have_theirs[d] and have_mine[t]
-            gain = _gain(stage, boxes[d], their_looks[d], x[t], P[t], looks[t], both, info[t, STATE], rules, weights)
+            gain = _gain(stage, dets, d, tracks, t, dets_have[d] and tracks_have[t], rules, weights)
             if gain <= 0:
                 continue
             if num_pairs == room:
@@ -179,14 +190,14 @@ def _match(
 @njit(nogil=True, cache=True)
 def _longer(array: np.ndarray, size: int) -> np.ndarray:
     out = np.empty(size, array.dtype)
-    for k in range(len(array)):  # a slice would do the same, and take a second to compile
+    for k in range(len(array)):  # a slice assignment takes a second longer to compile
         out[k] = array[k]
     return out
 
 
 @njit(nogil=True, cache=True)
 def _remember_looks(mine: np.ndarray, look: np.ndarray, memory: float) -> None:
-    """mine = memory * mine + (1 - memory) * look, of unit length again; the first look is taken as it is."""
+    """mine = memory * mine + (1 - memory) * look, scaled to unit length. Zeros: no look; the first look replaces them."""
     if not np.any(look):
         return
     if not np.any(mine):
@@ -204,16 +215,8 @@ def _remember_looks(mine: np.ndarray, look: np.ndarray, memory: float) -> None:
 
 @njit(nogil=True, cache=True)
 def step(
-    boxes: np.ndarray,
-    labels: np.ndarray,
-    scores: np.ndarray,
-    sure: np.ndarray,
-    their_looks: np.ndarray,
-    x: np.ndarray,
-    P: np.ndarray,
-    looks: np.ndarray,
-    track_scores: np.ndarray,
-    info: np.ndarray,
+    det_fields: tuple[np.ndarray, ...],
+    track_fields: tuple[np.ndarray, ...],
     num: int,
     steps: int,
     rules: np.ndarray,
@@ -221,29 +224,41 @@ def step(
     next_id: int,
     track_of: np.ndarray,
 ) -> tuple[int, int]:
-    """-> how many tracks there are now, the next id. The caller has room for as many more as there are detections.
+    """-> number of tracks, next id. Tracks need room for num + D rows.
 
+    det_fields, track_fields  of Detections, Tracks, as plain tuples: a call from Python takes 8 us longer with NamedTuples
     steps     frame periods since the last frame;   frame  of the recording, from 1
-    track_of  (D,) int64 is filled: row that each detection went to, before the dead were taken out; -1 = none
+    track_of  (D,) int64 is filled: row of each detection's track before dead tracks are removed, -1 = none
     """
+    # locals, because an array taken from a tuple inside a loop is reference-counted each time
+    dets, tracks = Detections(*det_fields), Tracks(*track_fields)
+    x, P, looks, track_scores, info = tracks
+    boxes, labels, scores, sure, their_looks = dets
     weights = np.empty(kalman2d.NUM_WEIGHTS)
     weights[kalman2d.POSITION], weights[kalman2d.CHANGE] = rules[POSITION_NOISE], rules[CHANGE_NOISE]
+
+    # 1. predict; a lost track keeps its size, because an extrapolated size soon vanishes or fills the picture
     for t in range(num):
-        if info[t, STATE] == LOST:  # whose size keeps changing unseen is soon nothing, or everything
+        if info[t, STATE] == LOST:
             x[t, 6], x[t, 7] = 0.0, 0.0
         info[t, TIME_SINCE_UPDATE] += steps
     for _ in range(steps):
         kalman2d.predict(x, P, num, weights)
+
+    # 2. associate, stage by stage
     det_of = np.full(num, -1, np.int64)
+    matches = Matches(track_of, det_of)
     track_of[:] = -1
     for stage in range(_BY_LOOKS if looks.shape[1] else _BY_OVERLAP, _NEWBORN + 1):
-        _match(stage, boxes, labels, sure, their_looks, x, P, looks, info, num, rules, weights, track_of, det_of)
+        _match(stage, dets, tracks, num, rules, weights, matches)
+
+    # 3. update the matched tracks, remove the dead ones
     kept = 0
     for t in range(num):
         d = det_of[t]
         if d >= 0:
             kalman2d.update(x[t], P[t], boxes[d], weights)
-            if sure[d] >= rules[HIGH]:  # what is half hidden looks like whatever hides it
+            if sure[d] >= rules[HIGH]:  # the embedding of a half hidden object is that of whatever hides it
                 _remember_looks(looks[t], their_looks[d], rules[MEMORY])
             track_scores[t] = scores[d]
             info[t, HITS] += 1
@@ -255,9 +270,12 @@ def step(
         else:
             info[t, STATE] = LOST
         if kept < t:
-            x[kept], P[kept], looks[kept], track_scores[kept], info[kept] = x[t], P[t], looks[t], track_scores[t], info[t]
+            x[kept], P[kept], info[kept] = x[t], P[t], info[t]
+            looks[kept], track_scores[kept] = looks[t], track_scores[t]
         kept += 1
     num = kept
+
+    # 4. births
     for d in range(len(boxes)):
         if track_of[d] >= 0 or sure[d] < rules[BIRTH]:
             continue

@@ -202,10 +202,8 @@ class _Run:
         data = self.data
         counts, fates, sums = np.zeros(9, np.int64), np.zeros(6, np.int64), np.zeros(2)
         kernel.average(*self.rows_of_tracks, self.scores, self.mean)
-        kernel.count(
-            data.truth_starts, data.aside, data.tracks, data.starts, self.iou, self.limit, data.forgivable,
-            self.mean, threshold, self.was_matched, self.matched, counts, sums,
-        )  # fmt: skip
+        frames = kernel.Frames(data.truth_starts, data.aside, data.starts, data.tracks, self.iou, data.forgivable)
+        kernel.count(frames, self.limit, self.mean, threshold, self.was_matched, self.matched, counts, sums)
         kernel.follow(*self.rows_of_objects, data.aside, self.matched, fates)
         tp, ignored_tp, fp, fn, ignored_fn, n_gt, n_ignored_gt, n_tracker, n_ignored_tracker = counts.tolist()
         ids, frag, mostly, partly, lost, num_ignored = fates.tolist()

@@ -90,8 +90,14 @@ class Ab3dmot:
             ],
             np.float64,
         )
-        self.x, self.P, self.info = np.zeros((0, 10)), np.zeros((0, 4)), np.zeros((0, 4), np.int64)
-        self.scores, self.boxes2d, self.shown = np.zeros(0, np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.bool_)
+        self.tracks = kernel.Tracks(
+            np.zeros((0, 10)),
+            np.zeros((0, 4)),
+            np.zeros((0, 4), np.int64),
+            np.zeros(0, np.float32),
+            np.zeros((0, 4), np.float32),
+        )
+        self.shown = np.zeros(0, np.bool_)
         self.restart()
 
     def restart(self) -> None:
@@ -101,39 +107,25 @@ class Ab3dmot:
     def step(self, seen: Seen) -> Shown:
         enough = seen.scores >= self.min_score[seen.labels]
         z_velo, scores, labels, boxes2d = (a[enough] for a in seen[:4])
-        if self.num + len(labels) > len(self.x):
+        if self.num + len(labels) > len(self.shown):
             room = 2 * (self.num + len(labels))
-            self.x, self.P, self.info = longer(self.x, room), longer(self.P, room), longer(self.info, room)
-            self.scores, self.boxes2d = longer(self.scores, room), longer(self.boxes2d, room)
-            self.shown = longer(self.shown, room)
+            self.tracks, self.shown = kernel.Tracks(*(longer(array, room) for array in self.tracks)), longer(self.shown, room)
         T_cam_velo = _STRAIGHT if seen.calibration is None else seen.calibration.T_cam_velo
         motion = self._motion(seen, T_cam_velo)
         self.frame += 1
+        z = velo_to_camera(z_velo, T_cam_velo)[:, _STATE_OF_CAM]
+        dets = kernel.Detections(z, labels, scores, boxes2d)
         self.num, self.next_id = kernel.step(
-            self.x,
-            self.P,
-            self.info,
-            self.scores,
-            self.boxes2d,
-            self.num,
-            velo_to_camera(z_velo, T_cam_velo)[:, _STATE_OF_CAM],
-            labels,
-            scores,
-            boxes2d,
-            seen.steps,
-            motion,
-            self.rules,
-            self.frame,
-            self.next_id,
-            self.shown,
+            tuple(dets), tuple(self.tracks), self.num, seen.steps, motion, self.rules, self.frame, self.next_id, self.shown
         )
         rows = np.flatnonzero(self.shown[: self.num])
+        info = self.tracks.info[rows]
         return Shown(
-            camera_to_velo(self.x[rows][:, _CAM_OF_STATE], T_cam_velo),
-            self.scores[rows],
-            self.info[rows, kernel.LABEL].astype(np.int32),
-            self.info[rows, kernel.ID],
-            self.boxes2d[rows],
+            camera_to_velo(self.tracks.x[rows][:, _CAM_OF_STATE], T_cam_velo),
+            self.tracks.scores[rows],
+            info[:, kernel.LABEL].astype(np.int32),
+            info[:, kernel.ID].copy(),
+            self.tracks.boxes2d[rows],
         )
 
     def _motion(self, seen: Seen, T_cam_velo: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from operators.track import models
 from operators.track.frame import Seen, Shown, longer
 
 _EGO = np.array([0.4, 0.005])
+_STILL = np.eye(4)
 _ROUNDNESS = np.where(np.isin(CLASSES, ("Pedestrian", "Person_sitting")), 0.9, 0.0)
 BORDER_PX = 3.0
 
@@ -134,13 +135,13 @@ class Best:
         self.frame += 1
         before, self.T_world_velo = self.T_world_velo, None if seen.T_world_velo is None else seen.T_world_velo.copy()
         T_before_now = None if before is None or self.T_world_velo is None else invert(before) @ self.T_world_velo
-        T_before_now, is_known = (np.eye(4), False) if T_before_now is None else (T_before_now, True)
+        T_before_now, is_known = (_STILL, False) if T_before_now is None else (T_before_now, True)
         scores = scores.astype(np.float64)
         world = np.empty((len(labels), 8))
         dets = Detections(boxes.astype(np.float64), labels, self.evidence(scores, labels), scores, world)
         ego = Ego(self.T, T_before_now, is_known, self.drive, _EGO)
         self.num, self.next_id = step(
-            dets, self.tracks, self.num, seen.steps, ego, self.params, self.frame, self.next_id, self.boxes
+            tuple(dets), tuple(self.tracks), self.num, seen.steps, tuple(ego), self.params, self.frame, self.next_id, self.boxes
         )
 
     def evidence(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -105,52 +105,45 @@ class Tracks:
         self.rules = np.zeros(kernel.NUM_RULES)
         for rule in fields(config):
             self.rules[getattr(kernel, rule.name.upper())] = getattr(config, rule.name)
-        self.x, self.P, self.info = np.zeros((0, 8)), np.zeros((0, 4, 3)), np.zeros((0, 5), np.int64)
-        self.scores = np.zeros(0, np.float32)
+        self.rows = kernel.Tracks(
+            np.zeros((0, 8)),
+            np.zeros((0, 4, 3)),
+            np.zeros((0, 0), np.float32),
+            np.zeros(0, np.float32),
+            np.zeros((0, 5), np.int64),
+        )
         self.restart()
 
     def restart(self) -> None:
         """Another recording begins: all tracks end, ids run on."""
         self.num, self.frame = 0, 0
-        self.looks = np.zeros((len(self.x), 0), np.float32)
+        self._look_width(0)
 
     def step(self, boxes: Boxes2D, sure: np.ndarray, looks: np.ndarray | None, steps: int) -> Tracks2D:
         """One frame. sure (D,) float64: scores as probabilities; looks (D, E) float32, of unit length or zeros."""
         count = len(boxes.labels)
-        if looks is not None and looks.shape[1] != self.looks.shape[1]:
-            self.looks = np.zeros((len(self.x), looks.shape[1]), np.float32)
         if looks is None:
-            looks = np.zeros((count, self.looks.shape[1]), np.float32)
-        if self.num + count > len(self.x):
-            room = 2 * (self.num + count)
-            self.x, self.P, self.info = longer(self.x, room), longer(self.P, room), longer(self.info, room)
-            self.scores, self.looks = longer(self.scores, room), longer(self.looks, room)
+            looks = np.zeros((count, self.rows.looks.shape[1]), np.float32)
+        elif looks.shape[1] != self.rows.looks.shape[1]:
+            self._look_width(looks.shape[1])
+        if self.num + count > len(self.rows.x):
+            self.rows = kernel.Tracks(*(longer(array, 2 * (self.num + count)) for array in self.rows))
         corners = boxes.boxes2d.astype(np.float64)
         centred = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
+        # copies, because numba compiles once more for read-only arrays
+        dets = kernel.Detections(centred, boxes.labels.copy(), boxes.scores.copy(), sure, looks)
         self.frame += 1
         self.num, self.next_id = kernel.step(
-            centred,
-            boxes.labels.copy(),  # read-only arrays are of another type, and would be compiled for once more
-            boxes.scores.copy(),
-            sure,
-            looks,
-            self.x,
-            self.P,
-            self.looks,
-            self.scores,
-            self.info,
-            self.num,
-            steps,
-            self.rules,
-            self.frame,
-            self.next_id,
-            np.empty(count, np.int64),
+            tuple(dets), tuple(self.rows), self.num, steps, self.rules, self.frame, self.next_id, np.empty(count, np.int64)
         )
-        info = self.info[: self.num]
-        rows = np.flatnonzero((info[:, kernel.STATE] == kernel.TRACKED) & (info[:, kernel.TIME_SINCE_UPDATE] == 0))
-        centre, half = self.x[rows, :2], np.maximum(self.x[rows, 2:4], 1.0) / 2
-        shown = np.concatenate([centre - half, centre + half], 1).astype(np.float32)
-        return Tracks2D(shown, self.scores[rows], info[rows, kernel.LABEL].astype(np.int32), info[rows, kernel.ID])
+        info = self.rows.info[: self.num]
+        shown = np.flatnonzero((info[:, kernel.STATE] == kernel.TRACKED) & (info[:, kernel.TIME_SINCE_UPDATE] == 0))
+        centre, half = self.rows.x[shown, :2], np.maximum(self.rows.x[shown, 2:4], 1.0) / 2
+        boxes2d = np.concatenate([centre - half, centre + half], 1).astype(np.float32)
+        return Tracks2D(boxes2d, self.rows.scores[shown], info[shown, kernel.LABEL].astype(np.int32), info[shown, kernel.ID])
+
+    def _look_width(self, width: int) -> None:
+        self.rows = self.rows._replace(looks=np.zeros((len(self.rows.x), width), np.float32))
 
 
 class Tracker2d(Operator):
@@ -178,7 +171,7 @@ class Tracker2d(Operator):
         steps = self.clock.tick(self.header.sequence, self.header.stamp_ns)
         if steps == NEW_RECORDING:
             self.tracks.restart()
-        width = self.tracks.looks.shape[1]
+        width = self.tracks.rows.looks.shape[1]
         if looks is not None and width not in (0, looks.shape[1]):
             raise FrameError(
                 f"{who}: embeddings: needs width {width}, as this recording began with, got {looks.shape[1]}; "

@@ -34,21 +34,23 @@ def associate(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, wi
     Stage 0: detections of at least HIGH evidence, all tracks, gate GATE.
     Stage 1: the remaining detections of at least LOW evidence, the remaining tracks of at least TENTATIVE, gate GATE_LOW.
     """
+    track_of, det_of = matches
+    labels, info = dets.labels, tracks.info
     num_dets = len(dets.boxes)
-    matches.track_of[:] = -1
-    matches.det_of[:num] = -1
+    track_of[:] = -1
+    det_of[:num] = -1
     rows, columns, column_of = np.empty(num_dets, np.int64), np.empty(num, np.int64), np.empty(num_dets, np.int64)
     for label in range(len(params)):
         p = params[label]
         num_rows = num_columns = 0
         for d in range(num_dets):
-            if dets.labels[d] == label:
+            if labels[d] == label:
                 rows[num_rows] = d
                 num_rows += 1
         if num_rows == 0:
             continue
         for t in range(num):
-            if tracks.info[t, LABEL] == label:
+            if info[t, LABEL] == label:
                 columns[num_columns] = t
                 num_columns += 1
         for stage in range(2):
@@ -57,8 +59,8 @@ def associate(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, wi
             assign_sparse(i_of, j_of, gains, num_rows, num_columns, column_of[:num_rows])
             for i in range(num_rows):
                 if column_of[i] >= 0:
-                    matches.track_of[rows[i]] = columns[column_of[i]]
-                    matches.det_of[columns[column_of[i]]] = rows[i]
+                    track_of[rows[i]] = columns[column_of[i]]
+                    det_of[columns[column_of[i]]] = rows[i]
 
 
 @njit(nogil=True, cache=True)
@@ -73,27 +75,30 @@ def _pairs(
     matches: Matches,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All unmatched pairs within the gate: places in `rows` (detections) and `columns` (tracks), and their gains."""
+    track_of, det_of = matches
+    evidence, world = dets.evidence, dets.world
+    motion, motion_cov, belief = tracks.motion, tracks.motion_cov, tracks.belief
     room = 4 * (len(rows) + len(columns)) + 16
     i_of, j_of, gains = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room)
     num_pairs = 0
     floor = p[SIGMA_FLOOR] ** 2
     for i in range(len(rows)):
         d = rows[i]
-        is_high = dets.evidence[d] >= p[HIGH]
-        if matches.track_of[d] >= 0 or (stage == 0) != is_high or dets.evidence[d] < p[LOW]:
+        is_high = evidence[d] >= p[HIGH]
+        if track_of[d] >= 0 or (stage == 0) != is_high or evidence[d] < p[LOW]:
             continue
-        z = dets.world[d]
+        z = world[d]
         for j in range(len(columns)):
             t = columns[j]
-            if matches.det_of[t] >= 0 or (stage == 1 and tracks.belief[t, EVIDENCE] < p[TENTATIVE]):
+            if det_of[t] >= 0 or (stage == 1 and belief[t, EVIDENCE] < p[TENTATIVE]):
                 continue
-            dx, dy = z[X] - tracks.motion[t, 0], z[Y] - tracks.motion[t, 1]
+            dx, dy = z[X] - motion[t, 0], z[Y] - motion[t, 1]
             if p[METRIC] == DISTANCE:
                 if abs(dx) > gate or abs(dy) > gate:
                     continue
                 apart = np.sqrt(dx * dx + dy * dy)
             else:  # Mahalanobis distance, S = H C H' + R + floor
-                C = tracks.motion_cov[t]
+                C = motion_cov[t]
                 sxx, sxy, syy = C[0, 0] + z[COV_XX] + floor, C[0, 1], C[1, 1] + z[COV_YY] + floor
                 if dx * dx + dy * dy > gate * gate * (sxx + syy):  # no eigenvalue of S exceeds its trace
                     continue

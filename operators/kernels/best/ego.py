@@ -42,6 +42,8 @@ def own_motion(
     Gauss-Newton over all matches. Each residual is weighted by the inverse covariance of track and detection, and by Cauchy's
     weight (scale 2) against outliers. Parked objects dominate, because their tracks have the smallest covariance.
     """
+    labels, world = dets.labels, dets.world
+    motion, motion_cov, yaw = tracks.motion, tracks.motion_cov, tracks.yaw
     A, b, J = np.empty((3, 3)), np.empty(3), np.zeros((2, 3))
     J[0, 0] = J[1, 1] = 1.0
     out[:] = 0.0
@@ -54,16 +56,16 @@ def own_motion(
             d = det_of[t]
             if d < 0:
                 continue
-            p, z = params[dets.labels[d]], dets.world[d]
+            p, z = params[labels[d]], world[d]
 
             # residual of the place: r = track - (z + J out), J = [[1, 0, -left], [0, 1, ahead]]
             ahead, left = z[X] - T[0, 3], z[Y] - T[1, 3]
             J[0, 2], J[1, 2] = -left, ahead
-            rx = tracks.motion[t, 0] - z[X] - out[0] + left * out[2]
-            ry = tracks.motion[t, 1] - z[Y] - out[1] - ahead * out[2]
+            rx = motion[t, 0] - z[X] - out[0] + left * out[2]
+            ry = motion[t, 1] - z[Y] - out[1] - ahead * out[2]
 
             # its weight: W = w S^-1, w = 1 / (1 + r' S^-1 r / 2)
-            C = tracks.motion_cov[t]
+            C = motion_cov[t]
             sxx, sxy, syy = C[0, 0] + z[COV_XX] + _FLOOR_XY, C[0, 1], C[1, 1] + z[COV_YY] + _FLOOR_XY
             det = sxx * syy - sxy * sxy
             ixx, ixy, iyy = syy / det, -sxy / det, sxx / det
@@ -77,8 +79,8 @@ def own_motion(
                     A[i, j] += u * J[0, j] + v * J[1, j]
 
             # the same for the yaw
-            turned = half_turn(tracks.yaw[t, 0] - z[WORLD_YAW]) - out[2]
-            spread = tracks.yaw[t, 1] + (p[SIGMA_YAW] * z[LOOSENESS]) ** 2 + _FLOOR_YAW
+            turned = half_turn(yaw[t, 0] - z[WORLD_YAW]) - out[2]
+            spread = yaw[t, 1] + (p[SIGMA_YAW] * z[LOOSENESS]) ** 2 + _FLOOR_YAW
             weight = 1 / (spread * (1 + turned * turned / spread / 2))
             A[2, 2] += weight
             b[2] += weight * turned

@@ -61,36 +61,38 @@ def give_birth(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, t
     A detection within CROWDED metres of a track of its class that was detected in this frame begins none: detectors report one
     object twice. A size begins at the mean of its class.
     """
+    boxes, labels, evidence, scores, world = dets
+    motion, motion_cov, height, yaw, sizes, beliefs, infos = tracks
     old = num
-    for d in range(len(dets.boxes)):
-        label, z = dets.labels[d], dets.world[d]
+    for d in range(len(boxes)):
+        label, z = labels[d], world[d]
         p = params[label]
-        if track_of[d] >= 0 or dets.evidence[d] < p[BIRTH]:
+        if track_of[d] >= 0 or evidence[d] < p[BIRTH]:
             continue
         is_crowded = False
         for t in range(num):
-            if tracks.info[t, LABEL] == label and (t >= old or tracks.info[t, TIME_SINCE_UPDATE] == 0):
-                dx, dy = z[X] - tracks.motion[t, 0], z[Y] - tracks.motion[t, 1]
+            if infos[t, LABEL] == label and (t >= old or infos[t, TIME_SINCE_UPDATE] == 0):
+                dx, dy = z[X] - motion[t, 0], z[Y] - motion[t, 1]
                 if dx * dx + dy * dy < p[CROWDED] ** 2:
                     is_crowded = True
                     break
         if is_crowded:
             continue
 
-        x, C = tracks.motion[num], tracks.motion_cov[num]
+        x, C = motion[num], motion_cov[num]
         x[0], x[1], x[2], x[3] = z[X], z[Y], 0.0, 0.0
         for i in range(4):
             for j in range(4):
                 C[i, j] = 0.0
         C[0, 0], C[0, 1], C[1, 0], C[1, 1] = z[COV_XX], z[COV_XY], z[COV_XY], z[COV_YY]
         C[2, 2] = C[3, 3] = p[SPEED_0] ** 2
-        tracks.height[num, 0], tracks.height[num, 1] = z[Z], (p[SIGMA_Z] * z[LOOSENESS]) ** 2
-        tracks.yaw[num, 0], tracks.yaw[num, 1] = z[WORLD_YAW], (p[SIGMA_YAW] * z[LOOSENESS]) ** 2
-        size, belief, info = tracks.size[num], tracks.belief[num], tracks.info[num]
+        height[num, 0], height[num, 1] = z[Z], (p[SIGMA_Z] * z[LOOSENESS]) ** 2
+        yaw[num, 0], yaw[num, 1] = z[WORLD_YAW], (p[SIGMA_YAW] * z[LOOSENESS]) ** 2
+        size, belief, info = sizes[num], beliefs[num], infos[num]
         for k in range(3):
             size[k], size[3 + k] = p[MEAN_L + k], p[SPREAD_L + k] ** 2
-            blend(size, k, 3 + k, dets.boxes[d, 3 + k], p[SIGMA_L + k] * z[LOOSENESS])
-        belief[EVIDENCE], belief[SCORE], belief[LATEST] = dets.evidence[d], dets.scores[d], dets.evidence[d]
+            blend(size, k, 3 + k, boxes[d, 3 + k], p[SIGMA_L + k] * z[LOOSENESS])
+        belief[EVIDENCE], belief[SCORE], belief[LATEST] = evidence[d], scores[d], evidence[d]
         info[ID], info[LABEL], info[HITS], info[TIME_SINCE_UPDATE], info[WAS_SHOWN], info[VOTES] = next_id, label, 1, 0, 0, 1
         num += 1
         next_id += 1
@@ -105,26 +107,27 @@ def settle(tracks: Tracks, num: int, T: np.ndarray, params: np.ndarray, frame: i
     MIN_HITS frames: anyway). Unmatched, a track that was shown before stays shown for MAX_COAST steps while its evidence is at
     least COAST.
     """
+    motion, _, height, yaws, size, belief, infos = tracks
     kept = 0
     for t in range(num):
-        p, misses = params[tracks.info[t, LABEL]], tracks.info[t, TIME_SINCE_UPDATE]
-        if misses > (p[MAX_AGE] if tracks.info[t, HITS] >= _GROWN_UP else p[MAX_AGE_YOUNG]):
+        p, misses = params[infos[t, LABEL]], infos[t, TIME_SINCE_UPDATE]
+        if misses > (p[MAX_AGE] if infos[t, HITS] >= _GROWN_UP else p[MAX_AGE_YOUNG]):
             continue
         if kept < t:
             _move(tracks, t, kept)
 
         # world -> velodyne: box = T^-1 track
-        info, box, yaw = tracks.info[kept], boxes[kept], tracks.yaw[kept, 0]
-        dx, dy, dz = tracks.motion[kept, 0] - T[0, 3], tracks.motion[kept, 1] - T[1, 3], tracks.height[kept, 0] - T[2, 3]
+        info, box, yaw = infos[kept], boxes[kept], yaws[kept, 0]
+        dx, dy, dz = motion[kept, 0] - T[0, 3], motion[kept, 1] - T[1, 3], height[kept, 0] - T[2, 3]
         for k in range(3):
             box[k] = T[0, k] * dx + T[1, k] * dy + T[2, k] * dz
         c, s = np.cos(yaw), np.sin(yaw)
         box[6] = np.arctan2(T[0, 1] * c + T[1, 1] * s, T[0, 0] * c + T[1, 0] * s)
         for k in range(3):
-            box[3 + k] = tracks.size[kept, k]
+            box[3 + k] = size[kept, k]
 
         needed = p[SHOW] + oddity(box, p) - farness(box, p)
-        evidence = tracks.belief[kept, EVIDENCE]
+        evidence = belief[kept, EVIDENCE]
         is_good = evidence >= needed and (info[HITS] >= p[MIN_HITS] or evidence >= p[AT_ONCE] or frame <= p[MIN_HITS])
         if is_good and misses == 0:
             info[WAS_SHOWN] = 1
@@ -153,15 +156,16 @@ def farness(box: np.ndarray, p: np.ndarray) -> float:
 @njit(nogil=True, cache=True)
 def _move(tracks: Tracks, t: int, to: int) -> None:
     """Copies row t to row `to`; loops, because slice assignments take long to compile."""
+    motion, motion_cov, height, yaw, size, belief, info = tracks
     for i in range(4):
-        tracks.motion[to, i] = tracks.motion[t, i]
+        motion[to, i] = motion[t, i]
         for j in range(4):
-            tracks.motion_cov[to, i, j] = tracks.motion_cov[t, i, j]
+            motion_cov[to, i, j] = motion_cov[t, i, j]
     for i in range(2):
-        tracks.height[to, i], tracks.yaw[to, i] = tracks.height[t, i], tracks.yaw[t, i]
+        height[to, i], yaw[to, i] = height[t, i], yaw[t, i]
     for i in range(3):
-        tracks.belief[to, i] = tracks.belief[t, i]
+        belief[to, i] = belief[t, i]
     for i in range(6):
-        tracks.size[to, i] = tracks.size[t, i]
+        size[to, i] = size[t, i]
     for i in range(7):
-        tracks.info[to, i] = tracks.info[t, i]
+        info[to, i] = info[t, i]

@@ -24,9 +24,10 @@ _MAX_YAW_SPEED = 1.5  # metres per step: above this speed the yaw drifts no fast
 @njit(nogil=True, cache=True)
 def predict(tracks: Tracks, num: int, params: np.ndarray) -> None:
     """One step: constant velocity, with white acceleration that is stronger along the heading than across it."""
+    motion, motion_cov, height, yaw, size, _, info = tracks
     for t in range(num):
-        p = params[tracks.info[t, LABEL]]
-        x, C = tracks.motion[t], tracks.motion_cov[t]
+        p = params[info[t, LABEL]]
+        x, C = motion[t], motion_cov[t]
 
         # x = F x
         x[0] += x[2]
@@ -41,7 +42,7 @@ def predict(tracks: Tracks, num: int, params: np.ndarray) -> None:
                 C[i, j] += C[i, j + 2]
 
         # C += Q, Q = [[q / 4, q / 2], [q / 2, q]], q = R diag(along, across) R'
-        c, s = np.cos(tracks.yaw[t, 0]), np.sin(tracks.yaw[t, 0])
+        c, s = np.cos(yaw[t, 0]), np.sin(yaw[t, 0])
         along, across = p[ACCELERATION] ** 2, (p[ACCELERATION] * p[ACROSS]) ** 2
         qxx, qxy, qyy = c * c * along + s * s * across, c * s * (along - across), s * s * along + c * c * across
         for i in range(0, 4, 2):
@@ -54,8 +55,8 @@ def predict(tracks: Tracks, num: int, params: np.ndarray) -> None:
 
         # height, yaw and sizes: random walks
         speed = np.hypot(x[2], x[3])
-        tracks.height[t, 1] += p[DRIFT_Z] ** 2 + (p[DRIFT_Z_MOVING] * speed) ** 2
-        tracks.yaw[t, 1] += p[DRIFT_YAW] ** 2 + (p[DRIFT_YAW_MOVING] * min(speed, _MAX_YAW_SPEED)) ** 2
+        height[t, 1] += p[DRIFT_Z] ** 2 + (p[DRIFT_Z_MOVING] * speed) ** 2
+        yaw[t, 1] += p[DRIFT_YAW] ** 2 + (p[DRIFT_YAW_MOVING] * min(speed, _MAX_YAW_SPEED)) ** 2
         for k in range(3, 6):
-            tracks.size[t, k] += p[DRIFT_SIZE] ** 2
-        tracks.info[t, TIME_SINCE_UPDATE] += 1
+            size[t, k] += p[DRIFT_SIZE] ** 2
+        info[t, TIME_SINCE_UPDATE] += 1

@@ -42,14 +42,16 @@ def update(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, det_o
 
     A track without a match loses MISS of its evidence.
     """
+    boxes, _, evidence, scores, world = dets
+    motion, motion_cov, height, yaws, size, beliefs, infos = tracks
     K, before = np.empty((4, 2)), np.empty((2, 4))
     for t in range(num):
         d = det_of[t]
-        p = params[tracks.info[t, LABEL]]
+        p = params[infos[t, LABEL]]
         if d < 0:
-            tracks.belief[t, EVIDENCE] -= p[MISS]
+            beliefs[t, EVIDENCE] -= p[MISS]
             continue
-        z, x, C, info = dets.world[d], tracks.motion[t], tracks.motion_cov[t], tracks.info[t]
+        z, x, C, info = world[d], motion[t], motion_cov[t], infos[t]
 
         # S = H C H' + R, and its inverse
         sxx, sxy, syy = C[0, 0] + z[COV_XX], C[0, 1] + z[COV_XY], C[1, 1] + z[COV_YY]
@@ -70,24 +72,24 @@ def update(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, det_o
                 C[j, i] = C[i, j]
 
         # height; yaw as a line, then its front by majority; sizes
-        yaw = tracks.yaw[t]
-        blend(tracks.height[t], 0, 1, z[Z], p[SIGMA_Z] * z[LOOSENESS])
+        yaw = yaws[t]
+        blend(height[t], 0, 1, z[Z], p[SIGMA_Z] * z[LOOSENESS])
         turn = half_turn(z[WORLD_YAW] - yaw[0])
         _vote(info, x, yaw, z[WORLD_YAW])
         blend(yaw, 0, 1, yaw[0] + turn, p[SIGMA_YAW] * z[LOOSENESS])
         yaw[0] = wrap(yaw[0] + (np.pi if info[VOTES] < 0 else 0.0))
         info[VOTES] = abs(info[VOTES])
         for k in range(3):
-            blend(tracks.size[t], k, 3 + k, dets.boxes[d, 3 + k], p[SIGMA_L + k] * z[LOOSENESS])
+            blend(size[t], k, 3 + k, boxes[d, 3 + k], p[SIGMA_L + k] * z[LOOSENESS])
 
         # belief: a plain mean over the first 1 / MEMORY matches, then an exponential one
         info[HITS] += 1
         info[TIME_SINCE_UPDATE] = 0
         share = max(1.0 / info[HITS], p[MEMORY])
-        belief = tracks.belief[t]
-        belief[EVIDENCE] += share * (dets.evidence[d] - belief[EVIDENCE])
-        belief[SCORE] += share * (dets.scores[d] - belief[SCORE])
-        belief[LATEST] = dets.evidence[d]
+        belief = beliefs[t]
+        belief[EVIDENCE] += share * (evidence[d] - belief[EVIDENCE])
+        belief[SCORE] += share * (scores[d] - belief[SCORE])
+        belief[LATEST] = evidence[d]
 
 
 @njit(nogil=True, cache=True)

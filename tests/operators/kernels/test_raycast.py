@@ -1,80 +1,13 @@
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from rays import FAR_M, LEAFY, WALLS, box, cast, lidar, many
 
 import naive
 from operators.kernels import raycast
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # without numba the hash wraps aloud
-
-FAR_M = 60.0
-FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
-
-
-class Lidar(NamedTuple):
-    tangents: np.ndarray
-    groups: np.ndarray
-    heights: np.ndarray
-    azimuths: np.ndarray
-    times: np.ndarray
-
-    @property
-    def shape(self):
-        return len(self.azimuths), len(self.tangents)
-
-
-def lidar(columns=36, blocks=((0.5, -0.6, 12, 0.0),), turn=2 * np.pi, ahead=0.0, seconds=0.0):
-    """blocks: highest, lowest tangent, beams, height; columns evenly over `turn` (negative: clockwise) around `ahead`."""
-    azimuths = ahead + ((np.arange(columns) + 0.5) / columns - 0.5) * turn + 0.01
-    return Lidar(
-        np.concatenate([np.linspace(high, low, count) for high, low, count, _ in blocks]),
-        np.cumsum([0, *(count for _, _, count, _ in blocks)]),
-        np.concatenate([np.full(count, height) for *_, count, height in blocks]),
-        azimuths,
-        np.linspace(-seconds / 2, seconds / 2, columns),
-    )
-
-
-class Cast(NamedTuple):
-    ranges: np.ndarray
-    hits: np.ndarray
-    covered: np.ndarray
-
-
-def cast(triangles, sensor, drift=None, porosity=0.0, owners=None, far=FAR_M, seed=1, bands=1, keys=None, function=raycast.cast):
-    triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
-    count = len(triangles)
-    owners = np.full(count, -1) if owners is None else np.array(owners, np.int64)
-    drift = np.zeros((count, 3)) if drift is None else np.broadcast_to(np.asarray(drift, np.float64), (count, 3)).copy()
-    ranges, hits = np.full(sensor.shape, np.inf), np.full(sensor.shape, raycast.NOTHING, np.int32)
-    covered = np.zeros((bands, int(owners.max(initial=-1)) + 1), np.int64)
-    function(
-        triangles, drift, np.broadcast_to(np.asarray(porosity, np.float64), count).copy(),
-        np.arange(count) if keys is None else np.array(keys, np.int64), owners, sensor.tangents, sensor.groups, sensor.heights,
-        sensor.azimuths, sensor.times, far, seed, ranges, hits, covered,
-    )  # fmt: skip
-    return Cast(ranges, hits, covered.sum(0))
-
-
-def box(x, y, z, length, width, height, yaw=0.0):
-    """Twelve triangles, counter-clockwise from outside; a pair makes a face."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    signs = np.array([(a, b, h) for a in (-0.5, 0.5) for b in (-0.5, 0.5) for h in (-0.5, 0.5)]) * (length, width, height)
-    corners = signs @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + (x, y, z)
-    return np.array([[corners[f[0]], corners[f[k]], corners[f[k + 1]]] for f in FACES for k in (1, 2)])
-
-
-def many(seed, count=40):
-    """Tilted triangles of all sizes all around, some of them above and below the sensor; a road; boxes."""
-    rng = np.random.default_rng(seed)
-    middles = rng.uniform([-25, -25, -5], [25, 25, 5], (count, 1, 3))
-    tilted = middles + rng.normal(0, rng.uniform(0.3, 7, (count, 1, 1)), (count, 3, 3))
-    lid = np.array([[(-3, -2, 2.5), (4, -3, 2.0), (0, 5, 3)], [(-9, -9, -1.2), (9, -9, -1.4), (0, 9, -1)]])
-    road = np.array([[(-90, -80, -1.7), (90, -80, -1.7), (90, 80, -1.7)], [(-90, -80, -1.7), (90, 80, -1.7), (-90, 80, -1.7)]])
-    boxes = [box(*rng.uniform([-20, -20, -1.2], [20, 20, -0.5]), *rng.uniform(0.5, 4.5, 3), rng.uniform(-3, 3)) for _ in range(4)]
-    return np.concatenate([tilted, lid, road, *boxes])
 
 
 def same_as_naive(triangles, sensor, drift=None, far=FAR_M):
@@ -234,10 +167,6 @@ def test_covered_counts_every_ray_that_meets_an_object_once():
     assert front.covered[0] == (front.hits >= 0).sum() > 20 and back.covered[0] == front.covered[0]
 
 
-WALLS = np.concatenate([box(6, 0, 0, 0.5, 200, 100), box(12, 0, 0, 0.5, 400, 200)])
-LEAFY = np.repeat([1.0, 0.0], 12)
-
-
 def test_nothing_stops_at_what_is_all_holes_and_everything_at_what_has_none():
     sensor = lidar(40, turn=2.0)
     solid, holes = cast(WALLS, sensor), cast(WALLS, sensor, porosity=LEAFY)
@@ -272,158 +201,10 @@ def test_plain_python_computes_the_same(monkeypatch):
     triangles, sensor = many(6, count=8), lidar(12, seconds=0.1, blocks=((0.3, -0.3, 4, 0.2), (-0.31, -0.5, 3, 0.1)))
     more = {"drift": (3.0, 1.0, 0.1), "porosity": 0.3, "owners": np.arange(len(triangles)) % 3}
     want = cast(triangles, sensor, **more)
-    hit = seen(triangles, want, sensor)
-    for name in ("_window", "_around", "_cut", "_span", "_first_at_most", "_cast_columns", "uniform", "normal"):
+    for name in ("_window", "_around", "_cut", "_span", "_first_at_most", "_cast_columns", "_tables", "uniform"):
         compiled = getattr(raycast, name)
         monkeypatch.setattr(raycast, name, getattr(compiled, "py_func", compiled))
-    plain = cast(triangles, sensor, **more, function=getattr(raycast.cast, "py_func", raycast.cast))
-    hit_plain = seen(triangles, plain, sensor, function=getattr(raycast.returns, "py_func", raycast.returns))
+    plain = cast(triangles, sensor, **more)
     np.testing.assert_array_equal(plain.hits, want.hits)
     np.testing.assert_allclose(plain.ranges, want.ranges, rtol=1e-12)
     np.testing.assert_array_equal(plain.covered, want.covered)
-    np.testing.assert_array_equal(hit_plain.ids, hit.ids)
-    np.testing.assert_allclose(hit_plain.points, hit.points, atol=0.0011)
-
-
-# -- what the sensor reports --------------------------------------------------------------------------------------------
-
-
-class Seen(NamedTuple):
-    points: np.ndarray
-    ids: np.ndarray
-
-
-def seen(
-    triangles, got, sensor, reflectance=0.5, drop=0.0, gloss=0.0, retro=False, rough=0.0, owners=None,
-    near=0.5, far=FAR_M, noise=0.0, weakest=0.0, lost=0.0, seed=3, function=raycast.returns,
-):  # fmt: skip
-    triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
-    count, size = len(triangles), sensor.shape[0] * sensor.shape[1]
-    columns = [
-        np.broadcast_to(np.asarray(value, dtype), count).copy()
-        for value, dtype in ((reflectance, "f4"), (drop, "f4"), (gloss, "f4"), (retro, "?"), (rough, "f4"))
-    ]
-    owners = np.arange(count) if owners is None else np.array(owners, np.int64)
-    points, ids = np.full((size, 4), np.nan, np.float32), np.full(size, -9)
-    num = function(
-        got.ranges, got.hits, triangles, *columns, owners, np.arctan(sensor.tangents), sensor.heights, sensor.azimuths,
-        np.array([near, far, noise, weakest, lost]), seed, points, ids,
-    )  # fmt: skip
-    assert np.isnan(points[num:]).all() and (ids[num:] == -9).all(), "nothing is written beyond the count"
-    return Seen(points[:num], ids[:num])
-
-
-def exact(got, sensor):
-    """Where each ray ends, beam by beam -> (B, C, 3)"""
-    e, a = np.arctan(sensor.tangents)[:, None], sensor.azimuths[None]
-    rays = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e) * np.ones_like(a)], -1)
-    return got.ranges.T[..., None] * rays + np.array([0, 0, 1]) * sensor.heights[:, None, None]
-
-
-def test_no_hits_no_points():
-    sensor = lidar()
-    points, ids = seen([], cast([], sensor), sensor)
-    assert points.shape == (0, 4) and ids.shape == (0,)
-
-
-def test_without_noise_points_lie_where_rays_end_ring_by_ring():
-    triangles, sensor = many(1), lidar(blocks=((0.03, -0.15, 6, 0.2), (-0.16, -0.46, 7, 0.12)))
-    got = cast(triangles, sensor)
-    points, ids = seen(triangles, got, sensor, near=2.0, far=20.0)
-    kept = (got.ranges.T >= 2) & (got.ranges.T <= 20)
-    assert 0.2 < kept.mean() < 0.9 and len(points) == kept.sum(), "nothing else is lost"
-    np.testing.assert_allclose(points[:, :3], exact(got, sensor)[kept], atol=0.00051)
-    np.testing.assert_array_equal(ids, got.hits.T[kept])
-    np.testing.assert_allclose(points[:, :3], np.rint(points[:, :3].astype(float) * 1000) / 1000, atol=4e-6)
-
-
-def test_owners_are_reported():
-    triangles, sensor = WALLS, lidar(40, turn=2.0)
-    _, ids = seen(triangles, cast(triangles, sensor, porosity=LEAFY), sensor, owners=[-1] * 12 + [77] * 12)
-    assert set(ids) == {77}
-
-
-ROOM = box(0, 0, 0, 24, 20, 14)
-WIDE = lidar(360, blocks=((0.5, -0.5, 24, 0.0),))
-
-
-@pytest.fixture(scope="module")
-def room():
-    return cast(ROOM, WIDE)
-
-
-@pytest.mark.parametrize("noise", [0.02, 0.2])
-def test_noise_is_along_the_ray(room, noise):
-    points, _ = seen(ROOM, room, WIDE, noise=noise)
-    true = exact(room, WIDE).reshape(-1, 3)
-    off = np.linalg.norm(points[:, :3], axis=1) - np.linalg.norm(true, axis=1)
-    assert len(points) == room.hits.size
-    assert off.std() == pytest.approx(noise, rel=0.03) and abs(off.mean()) < noise / 20 and np.abs(off).max() < 3.8 * noise
-    across = np.cross(points[:, :3], true) / np.linalg.norm(true, axis=1)[:, None]
-    assert np.abs(across).max() < 0.002
-
-
-def test_rough_surfaces_lie_deeper(room):
-    """Leaves: exponential in depth, never before the surface."""
-    points, _ = seen(ROOM, room, WIDE, rough=0.1)
-    deeper = np.linalg.norm(points[:, :3], axis=1) - room.ranges.T.reshape(-1)
-    assert deeper.min() > -0.001 and deeper.mean() == pytest.approx(0.1, rel=0.05) and deeper.max() < 0.7
-
-
-@pytest.mark.parametrize(("drop", "left"), [(0.0, 1.0), (0.3, 0.7), (1.0, 0.0)])
-@pytest.mark.parametrize("retro", [False, True])
-def test_drop(room, drop, left, retro):
-    points, _ = seen(ROOM, room, WIDE, drop=drop, retro=retro)
-    assert len(points) / room.hits.size == (left if left in (0, 1) else pytest.approx(left, abs=0.01))
-
-
-@pytest.mark.parametrize(("lost", "left"), [(0.0, 1.0), (0.25, 0.75), (1.0, 0.0)])
-def test_lost_for_no_reason(room, lost, left):
-    points, _ = seen(ROOM, room, WIDE, lost=lost)
-    assert len(points) / room.hits.size == (left if left in (0, 1) else pytest.approx(left, abs=0.01))
-
-
-def test_weak_signals_get_lost(room):
-    """chance = 1 - exp(-signal / weakest), signal = reflectance x cosine x (10 m / range)^2."""
-    weakest, reflectance = 0.2, 0.4
-    kept = [seen(ROOM, room, WIDE, reflectance=reflectance, weakest=weakest, seed=seed) for seed in range(8)]
-    true = exact(room, WIDE).reshape(-1, 3)
-    distance = np.linalg.norm(true, axis=1)
-    cosine = np.max(np.abs(true) * np.isclose(np.abs(true), (12, 10, 7), atol=1e-6), axis=1) / distance
-    expected = 1 - np.exp(-reflectance * cosine * (10 / distance) ** 2 / weakest)
-    assert 0.2 < expected.min() < 0.8 < expected.max()
-    assert np.mean([len(k.points) for k in kept]) == pytest.approx(expected.sum(), rel=0.005)
-    steep = cosine < np.median(cosine)
-    seen_steep = np.mean([np.isin(_key(true[steep]), _key(k.points[:, :3])).mean() for k in kept])
-    assert seen_steep == pytest.approx(expected[steep].mean(), abs=0.01)
-    assert len(seen(ROOM, room, WIDE, reflectance=reflectance, weakest=weakest, retro=True).points) == room.hits.size
-
-
-def _key(points):
-    x, y, z = np.rint(np.asarray(points, np.float64) * 1000).astype(np.int64).T
-    return (x * 100_003 + y) * 100_003 + z
-
-
-@pytest.mark.parametrize("gloss", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("reflectance", [0.005, 0.3, 1.0])
-def test_intensity_is_a_share_in_hundredths(room, gloss, reflectance):
-    points, _ = seen(ROOM, room, WIDE, reflectance=reflectance, gloss=gloss)
-    intensity = points[:, 3].astype(np.float64)
-    assert 0 <= intensity.min() and intensity.max() <= np.float32(0.99)
-    np.testing.assert_allclose(intensity * 100, np.rint(intensity * 100), atol=1e-5)
-
-
-def test_intensity_tells_materials_apart(room):
-    dark, bright, mirror, plate = (
-        seen(ROOM, room, WIDE, **kind).points[:, 3]
-        for kind in ({"reflectance": 0.05}, {"reflectance": 0.6}, {"reflectance": 0.6, "gloss": 1.0}, {"retro": True})
-    )
-    assert dark.mean() + 0.1 < bright.mean() and (plate == np.float32(0.99)).all()
-    assert mirror.std() > bright.std()
-
-
-def test_same_seed_same_bytes_another_seed_others(room):
-    kind = {"noise": 0.02, "gloss": 0.3, "rough": 0.1, "drop": 0.1, "weakest": 0.01, "lost": 0.01}
-    first, again, other = (seen(ROOM, room, WIDE, **kind, seed=seed) for seed in (5, 5, 6))
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
-    assert first.points.tobytes() != other.points.tobytes()

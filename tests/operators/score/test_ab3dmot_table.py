@@ -165,12 +165,12 @@ def test_means_drift_from_pass_to_pass():
 
 def test_a_row_once_matched_is_not_pardoned_later(tmp_path):
     """Track 7 is low in the picture and matches only while track 8, which fits as well and has a better score, is absent."""
-    frame = np.array([0, 1]), np.array([False]), np.array([0, 1]), np.array([0, 2]), np.array([0.5, 0.9]), 0.25
-    forgivable = np.array([True, False])
+    starts, forgivable = np.array([0, 2]), np.array([True, False])
+    frames = kernel.Frames(np.array([0, 1]), np.array([False]), starts, np.array([0, 1]), np.array([0.5, 0.9]), forgivable)
     was_matched, matched, wrong = np.zeros(2, bool), np.empty(1, np.int64), []
     for mean in ([1.0, 1.0], [1.0, 0.0], [1.0, 1.0]):
         counts = np.zeros(9, np.int64)
-        kernel.count(*frame, forgivable, np.array(mean), 0.5, was_matched, matched, counts, np.zeros(2))
+        kernel.count(frames, 0.25, np.array(mean), 0.5, was_matched, matched, counts, np.zeros(2))
         wrong.append(int(counts[kernel.FP]))
     assert wrong == [0, 0, 1]
 

@@ -241,20 +241,20 @@ def test_one_row_without_looks_among_others(make, header):
     op = make(Tracker2d, preset="fairmot")
     looks = [np.stack([RED, 0 * RED]), np.stack([RED, GREEN]), np.stack([RED, GREEN])]
     assert ids(play(op, header, [boxes(at(20), at(60))] * 3, looks)) == [[1, 2]] * 3
-    np.testing.assert_allclose(op.tracks.looks[:2], [RED, GREEN], atol=1e-6)
+    np.testing.assert_allclose(op.tracks.rows.looks[:2], [RED, GREEN], atol=1e-6)
 
 
 def test_looks_are_a_running_mean_of_unit_length(make, header):
     op = make(Tracker2d, preset="fairmot")
     play(op, header, [boxes(at(20))] * 2, [5 * RED[None], 3 * GREEN[None] + 4 * RED[None]])
     mean = 0.9 * RED + 0.1 * (0.6 * GREEN + 0.8 * RED)
-    np.testing.assert_allclose(op.tracks.looks[0], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_allclose(op.tracks.rows.looks[0], mean / np.linalg.norm(mean), atol=1e-6)
 
 
 def test_a_low_score_teaches_no_looks(make, header):
     op = make(Tracker2d, preset="fairmot")
     assert ids(play(op, header, [boxes(at(20)), boxes(at(20, 0.2))], [RED[None], BLUE[None]])) == [[1], [1]]
-    np.testing.assert_allclose(op.tracks.looks[0], RED)
+    np.testing.assert_allclose(op.tracks.rows.looks[0], RED)
 
 
 @pytest.mark.parametrize("width", [1, 3, 128])

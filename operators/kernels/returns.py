@@ -1,0 +1,114 @@
+"""The points that a spinning LiDAR reports of the triangles its rays hit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from operators.kernels.chance import normal, uniform
+
+
+class Surfaces(NamedTuple):
+    """Of each triangle."""
+
+    reflectance: np.ndarray
+    """(T,) float32 0..1: diffuse, at normal incidence."""
+    drop: np.ndarray
+    """(T,) float32 0..1: share of returns that are lost in any case."""
+    gloss: np.ndarray
+    """(T,) float32 0..1: share of rays that meet a mirror (paint, leaves)."""
+    retro: np.ndarray
+    """(T,) bool: equally bright from any side, at any distance."""
+    rough: np.ndarray
+    """(T,) float32 [m]: depth of the surface (leaves, grass)."""
+    owners: np.ndarray
+    """(T,) int64: object of each triangle."""
+
+
+class Directions(NamedTuple):
+    elevations: np.ndarray
+    """(B,) float64 [rad] of the beams."""
+    heights: np.ndarray
+    """(B,) float64 [m] of their origins."""
+    azimuths: np.ndarray
+    """(C,) float64 [rad] of the columns as the sensor counts them, without its own motion."""
+
+
+@njit(nogil=True, cache=True)
+def returns(
+    ranges: np.ndarray,
+    hits: np.ndarray,
+    triangles: np.ndarray,
+    surfaces: Surfaces,
+    directions: Directions,
+    limits: np.ndarray,
+    seed: int,
+    points: np.ndarray,
+    ids: np.ndarray,
+) -> int:
+    """-> number of points written, beam by beam, each along its columns.
+
+    in   ranges (C, B) [m], hits (C, B)          of `raycast.cast`
+         triangles (T, 3, 3) float64 [m]
+         limits (5,) float64                     nearest, farthest [m]; noise of a range [m]; weakest signal that is seen
+                                                 (reflectance x cosine at 10 m); share of returns lost for no reason
+    out  points (>= C * B, 4) float32            x y z [m] in the velodyne frame at the time the column fires; intensity
+         ids    (>= C * B,) int64                owner of each point's triangle
+    A weak return is lost more often: signal = reflectance x cosine of incidence x (10 m / range)^2.
+    """
+    # locals, because an array taken from a tuple inside the loops is reference-counted each time
+    reflectance, drop, gloss, retro, rough, owners = surfaces
+    elevations, heights, azimuths = directions
+    nearest, farthest, noise, weakest, lost = limits[0], limits[1], limits[2], limits[3], limits[4]
+    num = 0
+    cosines, sines = np.cos(azimuths), np.sin(azimuths)
+    for b in range(len(elevations)):
+        ce, se = np.cos(elevations[b]), np.sin(elevations[b])
+        for c in range(len(azimuths)):
+            i = hits[c, b]
+            r = ranges[c, b]
+            if i < 0 or r < nearest or r > farthest:
+                continue
+            ray = c * 1024 + b
+            if uniform(seed, ray, 1) < lost:
+                continue
+            dx, dy, dz = ce * cosines[c], ce * sines[c], se
+            ux, uy, uz = (
+                triangles[i, 1, 0] - triangles[i, 0, 0],
+                triangles[i, 1, 1] - triangles[i, 0, 1],
+                triangles[i, 1, 2] - triangles[i, 0, 2],
+            )
+            vx, vy, vz = (
+                triangles[i, 2, 0] - triangles[i, 0, 0],
+                triangles[i, 2, 1] - triangles[i, 0, 1],
+                triangles[i, 2, 2] - triangles[i, 0, 2],
+            )
+            nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+            length = np.sqrt(nx * nx + ny * ny + nz * nz)
+            cosine = abs(nx * dx + ny * dy + nz * dz) / length if length > 0 else 0.0
+            u = uniform(seed, ray, 2)
+            intensity = 1.0
+            if not retro[i]:
+                signal = reflectance[i] * cosine * (10.0 / r) ** 2
+                chance = 1.0 - np.exp(-signal / weakest) if weakest > 0 else 1.0
+                if uniform(seed, ray, 3) >= chance * (1.0 - drop[i]):
+                    continue
+                # the sensor corrects for distance and incidence: the material remains, and sometimes nothing
+                if uniform(seed, ray, 6) < gloss[i]:
+                    intensity = reflectance[i] * cosine * (0.35 + 1.1 * u) - 0.09
+                else:
+                    intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (uniform(seed, ray, 7) - 0.5)
+            elif uniform(seed, ray, 3) < drop[i]:
+                continue
+            r += noise * normal(seed, ray, 4)
+            if rough[i] > 0:
+                r -= rough[i] * np.log(1.0 - 0.999 * uniform(seed, ray, 5))
+            points[num, 0] = np.rint(r * dx * 1000.0) / 1000.0
+            points[num, 1] = np.rint(r * dy * 1000.0) / 1000.0
+            points[num, 2] = np.rint((r * dz + heights[b]) * 1000.0) / 1000.0
+            points[num, 3] = np.rint(min(max(intensity, 0.0), 0.99) * 100.0) / 100.0
+            ids[num] = owners[i]
+            num += 1
+    return num
