@@ -28,7 +28,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from bench.common import data_folder, header, save
+from operators.files import exact_decimals
 from operators.geometry.boxes3d import velo_to_camera
+from operators.geometry.project import in_picture
 from operators.score import ab3dmot as table
 from operators.score import clear, hota, identity, kitti_tracking
 from operators.score.kitti_rows import TYPES, Rows, Truth, read_truth
@@ -38,7 +40,6 @@ from operators.track.ab3dmot import Ab3dmot, Ab3dmotConfig
 from operators.track.best import Best, BestConfig
 from operators.track.best_offline import BestOffline
 from operators.track.frame import Preset, Seen, Shown
-from operators.write.kitti import as_said, in_picture
 from pipeline.errors import InputError
 from studies.recordings import Recording, read
 
@@ -140,8 +141,8 @@ def _rows(recording: Recording, frames: np.ndarray, shown: Shown) -> Rows:
     types = np.array([TYPES.index(name.lower()) for name in CLASSES])[shown.labels]
     none = np.zeros(len(frames), np.int64)
     every = Rows(
-        Path(recording.name), frames, shown.track_ids, types, none, none, as_said(boxes2d).round(6), boxes_cam,
-        as_said(shown.scores).round(6), none,
+        Path(recording.name), frames, shown.track_ids, types, none, none, exact_decimals(boxes2d).round(6), boxes_cam,
+        exact_decimals(shown.scores).round(6), none,
     )  # fmt: skip
     return every.take(visible)
 

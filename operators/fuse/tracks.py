@@ -24,11 +24,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from operators.geometry.project import in_picture
 from operators.kernels.lsap import best_pairs
 from operators.kernels.overlaps import iou_2d
 from operators.streams import BOXES2D, CALIBRATION, TRACKS, TRACKS2D, Boxes2D, Calibration, Tracks, Tracks2D
 from operators.track.tracker import IDS_PER_RESTART
-from operators.write.kitti import in_picture
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
 from pipeline.schema import optional, static

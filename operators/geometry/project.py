@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from operators.geometry.boxes3d import EDGES, corners
+from operators.streams import Calibration
 
 NEAR_M = 0.1
 """Nothing nearer to the camera than this is projected: towards depth 0 pixels run off to infinity."""
@@ -33,6 +34,19 @@ def boxes_to_image(
     seen = np.concatenate([uvw, at_near], 1)
     counts = np.concatenate([uvw[..., 2] >= NEAR_M, crosses], 1)
     return _around(seen, counts, image_size)
+
+
+def in_picture(boxes3d: np.ndarray, calibration: Calibration, known2d: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(M, 7) -> boxes2d (M, 4) float32, visible (M,) bool, as `boxes_to_image`.
+
+    known2d  (M, 4) float32 boxes in the picture that replace the projected ones and are visible; NaN in rows that are unknown
+    """
+    boxes2d, visible = boxes_to_image(boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
+    if known2d is not None:
+        known = ~np.isnan(known2d).any(1)
+        boxes2d[known] = known2d[known]
+        visible |= known
+    return boxes2d, visible
 
 
 def cylinders_to_image(

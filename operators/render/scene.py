@@ -23,6 +23,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from operators.files import failed, replace
 from operators.geometry.transforms import invert, transform_points
 from operators.render import birdseye, camera, chase, colors
 from operators.render.video import Video, require_encoder
@@ -40,7 +41,6 @@ from operators.streams import (
     Pillars,
     Tracks,
 )
-from operators.write.files import failed, replace
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
 

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from operators.write.files import extend, failed
+from operators.files import extend, failed
 from pipeline.errors import RunError
 
 _MUXER = {"movflags": "frag_every_frame+empty_moov+default_base_moof", "flush_packets": "1"}

@@ -23,11 +23,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from operators import files
 from operators.geometry.project import boxes_to_image
 from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Score, inside_dontcare
 from operators.score.centres import Centres, Counts
 from operators.streams import BOXES3D, CALIBRATION, CLASSES, TRUTH, Boxes3D, Calibration, Truth
-from operators.write import files
 from pipeline.errors import RunError
 from pipeline.operator import Operator
 from pipeline.schema import Schema, optional, static

@@ -25,13 +25,14 @@ from typing import Any
 
 import numpy as np
 
+from operators import files
+from operators.files import exact_decimals
+from operators.geometry.project import in_picture
 from operators.kernels.overlaps import prepare
 from operators.score import clear, hota, identity
 from operators.score.overlaps import Overlaps
 from operators.score.tables import flat
 from operators.streams import BOXES2D, CALIBRATION, CLASSES, DONT_CARE, TRACKS, TRUTH, Boxes2D, Calibration, Tracks, Truth
-from operators.write import files
-from operators.write.kitti import as_said, in_picture
 from pipeline.errors import RunError
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
@@ -217,8 +218,8 @@ def prepared(
 ) -> dict[str, _Pairs]:
     """Class -> the pairs of one frame that count. Raises ValueError for an id that stands for two things, or for none."""
     boxes2d, visible = in_picture(tracks.boxes3d, calibration, known2d)
-    boxes2d = as_said(boxes2d)
-    objects = as_said(truth.boxes2d)
+    boxes2d = exact_decimals(boxes2d)
+    objects = exact_decimals(truth.boxes2d)
     seen = (objects[:, 2] > objects[:, 0]) & (objects[:, 3] > objects[:, 1])  # NaN is not
     regions = objects[seen & (truth.labels == DONT_CARE)]
     hidden = (truth.occluded > MAX_OCCLUDED) | (truth.truncated >= TRUNCATED)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from operators.files import frame_number
 from operators.streams import (
     BOXES2D,
     BOXES3D,
@@ -42,7 +43,6 @@ from operators.track.best import Best, BestConfig
 from operators.track.best_offline import MIN_HITS, BestOffline
 from operators.track.clock import NEW_RECORDING, FrameClock
 from operators.track.frame import Preset, Seen
-from operators.write.kitti import frame_number
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
 from pipeline.schema import optional, static

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from operators.files import append, exact_decimals, replace
 from operators.geometry.boxes3d import alpha, velo_to_camera
-from operators.geometry.project import boxes_to_image
+from operators.geometry.project import in_picture
 from operators.streams import CLASSES, DONT_CARE, Calibration
-from operators.write.files import append, replace
 from pipeline.operator import Resume
 
 _LINE = "%s -1 -1 " + " ".join(["%.6f"] * 13)
@@ -31,35 +31,10 @@ def lines(
     """(M, 7), (M,), (M,) -> the rows that get a line, and their lines. M = 0: none. known2d as for `in_picture`."""
     boxes2d, visible = in_picture(boxes3d, calibration, known2d)
     boxes_cam = velo_to_camera(boxes3d, calibration.T_cam_velo)
-    table = np.column_stack([alpha(boxes_cam), as_said(boxes2d), boxes_cam, as_said(scores)])
+    table = np.column_stack([alpha(boxes_cam), exact_decimals(boxes2d), boxes_cam, exact_decimals(scores)])
     rows = np.flatnonzero(visible) if only_visible else np.arange(len(labels))
     names = [CLASSES[label] if label != DONT_CARE else "DontCare" for label in labels[rows].tolist()]
     return rows, [_LINE % (name, *numbers) for name, numbers in zip(names, table[rows].tolist(), strict=True)]
-
-
-def in_picture(boxes3d: np.ndarray, calibration: Calibration, known2d: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(M, 7) -> boxes2d (M, 4) float32, visible (M,) bool.
-
-    known2d  (M, 4) float32 boxes in the picture, NaN in rows where the projected one is wanted; the others are visible
-    """
-    boxes2d, visible = boxes_to_image(boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
-    if known2d is not None:
-        known = ~np.isnan(known2d).any(1)
-        boxes2d[known] = known2d[known]
-        visible |= known
-    return boxes2d, visible
-
-
-def as_said(values: np.ndarray) -> np.ndarray:
-    """float32 -> float64 with the shortest decimals that mean the same float32: a detection file's 16.1234 is written as
-    16.123400 again, not as 16.123401. Evaluators compare means of scores with each other, and ties are frequent."""
-    return values.astype("U").astype(np.float64)
-
-
-def frame_number(item: str, frame_id: int) -> int:
-    """The number in the data set's own name of the frame; the counter where that is not a number."""
-    name = item.rpartition("/")[2]
-    return int(name) if name.isdecimal() else frame_id
 
 
 class Journal:

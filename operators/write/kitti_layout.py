@@ -34,11 +34,11 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from operators import files
+from operators.files import frame_number
 from operators.geometry.boxes3d import alpha, velo_to_camera
 from operators.geometry.gps import readings
 from operators.streams import CALIBRATION, CLASSES, DONT_CARE, IMAGE, POINTS, POSE, TRUTH, Calibration, Truth
-from operators.write import files
-from operators.write.kitti import frame_number
 from operators.write.undo import Undo
 from pipeline.errors import RunError
 from pipeline.frame import Header

@@ -12,8 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from operators import files
 from operators.streams import BOXES3D, CALIBRATION, Boxes3D, Calibration
-from operators.write import files, kitti
+from operators.write import kitti
 from pipeline.operator import Operator
 from pipeline.schema import static
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from operators import files
 from operators.streams import BOXES2D, CALIBRATION, HISTORY, TRACKS, Boxes2D, Calibration, History, Tracks
-from operators.write import files, kitti
+from operators.write import kitti
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
 
@@ -46,7 +47,7 @@ class KittiTracking(Operator):
             self._path(sequence).unlink(missing_ok=True)
         path = self._path(self.resume.item.rpartition("/")[0])
         if path.exists():
-            forget_after(path, kitti.frame_number(self.resume.item, self.resume.frame_id))
+            forget_after(path, files.frame_number(self.resume.item, self.resume.frame_id))
 
     def process(
         self, tracks: Tracks, calibration: Calibration, boxes2d: Boxes2D | None = None, history: History | None = None
@@ -61,7 +62,7 @@ class KittiTracking(Operator):
                 before = self.meta["history"]["first"] - 1
                 files.replace(path, b"".join(lines_up_to(path, before)) + text.encode())
                 return
-            number = kitti.frame_number(self.header.item, self.header.frame_id)
+            number = files.frame_number(self.header.item, self.header.frame_id)
             frames = np.full(len(tracks.labels), number)
             text = self._lines(frames, tracks, None if boxes2d is None else boxes2d.boxes2d, calibration)
             if text:

@@ -10,8 +10,8 @@ A frame's lines are on disk when process() returns. Continued after a crash, lin
 
 from __future__ import annotations
 
+from operators.files import exact_decimals, frame_number
 from operators.streams import CLASSES, TRACKS2D, Tracks2D
-from operators.write.kitti import as_said, frame_number
 from operators.write.tracks2d import SequenceFiles
 from pipeline.operator import Operator
 
@@ -26,7 +26,7 @@ class KittiTracking2d(Operator):
 
     def process(self, tracks2d: Tracks2D) -> None:
         number = frame_number(self.header.item, self.header.frame_id)
-        boxes2d, scores = as_said(tracks2d.boxes2d).tolist(), as_said(tracks2d.scores).tolist()
+        boxes2d, scores = exact_decimals(tracks2d.boxes2d).tolist(), exact_decimals(tracks2d.scores).tolist()
         rows = zip(tracks2d.track_ids.tolist(), tracks2d.labels.tolist(), boxes2d, scores, strict=True)
         self.files.add(self.header, "".join(_LINE % (number, i, CLASSES[label], *box, score) for i, label, box, score in rows))
 

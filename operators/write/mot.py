@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from operators.files import exact_decimals, frame_number
 from operators.streams import TRACKS2D, Tracks2D
-from operators.write.kitti import as_said, frame_number
 from operators.write.tracks2d import SequenceFiles
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
@@ -37,7 +37,7 @@ class Mot(Operator):
                 f"{self.name} at {self.header}: needs frames counted from 1, as MOTChallenge does, got {self.header.item!r}; "
                 "set config.frame_offset: 1"
             )
-        boxes2d, scores = as_said(tracks2d.boxes2d), as_said(tracks2d.scores)
+        boxes2d, scores = exact_decimals(tracks2d.boxes2d), exact_decimals(tracks2d.scores)
         lines = [
             f"{number},{track_id},{x1:.3f},{y1:.3f},{x2 - x1:.3f},{y2 - y1:.3f},{score:.6g},-1,-1,-1\n"
             for track_id, (x1, y1, x2, y2), score in zip(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from operators.write import files
+from operators import files
 from operators.write.undo import Undo
 from pipeline.frame import Header
 from pipeline.operator import Resume

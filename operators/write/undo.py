@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from operators.write.files import append, replace
+from operators.files import append, replace
 from pipeline.operator import Resume
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from operators.write.files import append, replace
+from operators.files import append, replace
 from operators.write.undo import Undo
 from pipeline.operator import Resume
 

@@ -3,7 +3,7 @@ import pytest
 
 from operators.geometry.boxes3d import velo_to_camera
 from operators.streams import CLASSES, DONT_CARE
-from operators.write.kitti import Journal, frame_number, lines
+from operators.write.kitti import Journal, lines
 from pipeline.operator import Resume
 
 
@@ -54,14 +54,6 @@ def test_out_of_the_picture(straight):
 
 def test_a_region_nobody_labelled(straight):
     assert lines(*arrays((10, 0, 0, 4, 2, 1.5, 0), labels=[DONT_CARE]), straight, True)[1][0].startswith("DontCare ")
-
-
-@pytest.mark.parametrize(
-    ("item", "frame_id", "number"),
-    [("0000/000134", 3, 134), ("000007", 3, 7), ("drive/left_12", 3, 3), ("", -1, -1), ("²", 4, 4)],
-)
-def test_frame_number(item, frame_id, number):
-    assert frame_number(item, frame_id) == number
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_killed_while_writing(tmp_path):
     program = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
-        "from operators.write.files import append\n"
+        "from operators.files import append\n"
         "k = 0\n"
         "while True:\n"
         "    append(Path(sys.argv[1]), b''.join(b'%d %d end\\n' % (k, i) for i in range(50)))\n"

@@ -2,9 +2,10 @@ import errno
 import os
 import resource
 
+import numpy as np
 import pytest
 
-from operators.write.files import append, extend, failed, replace
+from operators.files import append, exact_decimals, extend, failed, frame_number, replace
 
 
 @pytest.fixture
@@ -76,3 +77,20 @@ def test_the_message(tmp_path):
         f"results: {tmp_path}/0000.txt: cannot write frame dets:7 (0000/000007): No space left on device; "
         "what came before is complete; free space, or choose another --out?"
     )
+
+
+@pytest.mark.parametrize(
+    ("item", "frame_id", "number"),
+    [("0000/000134", 3, 134), ("000007", 3, 7), ("drive/left_12", 3, 3), ("", -1, -1), ("²", 4, 4)],
+)
+def test_frame_number(item, frame_id, number):
+    assert frame_number(item, frame_id) == number
+
+
+@pytest.mark.parametrize("values", [[], [16.1234], [0.1, -3.7e-5, 1234567.0, np.nan]])
+def test_exact_decimals_mean_the_same_float32(values):
+    single = np.array(values, np.float32)
+    got = exact_decimals(single)
+    assert got.dtype == np.float64
+    np.testing.assert_array_equal(got, np.array(values, np.float64))
+    np.testing.assert_array_equal(got.astype(np.float32), single)
