@@ -99,8 +99,10 @@ class Best:
         self.params = np.stack([models.row(model(label, config)) for label in labels])
         self.worth = np.array([worth(label, kind, config) for label in labels])
         self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
-        floats = [np.zeros((0, *shape)) for shape in ((4,), (4, 4), (2,), (2,), (6,), (3,))]
-        self.tracks = Tracks(*floats, info=np.zeros((0, 7), np.int64))
+        motion, motion_cov, height, yaw, size, belief = (
+            np.zeros((0, *shape)) for shape in ((4,), (4, 4), (2,), (2,), (6,), (3,))
+        )
+        self.tracks = Tracks(motion, motion_cov, height, yaw, size, belief, np.zeros((0, 7), np.int64))
         self.boxes = np.zeros((0, 7))
         self.restart()
 

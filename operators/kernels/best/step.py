@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -25,7 +27,7 @@ def step(
     track_fields: tuple[np.ndarray, ...],
     num: int,
     steps: int,
-    ego_fields: tuple[np.ndarray, np.ndarray, bool, np.ndarray, np.ndarray],
+    ego_fields: tuple[Any, ...],
     params: np.ndarray,
     frame: int,
     next_id: int,
