@@ -22,17 +22,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from drivers.kitti.clock import Clock, make_clock
+from drivers.kitti.clock import make_clock
 from drivers.kitti.detection_files import BOX2D, BOX3D, FRAME, LABEL_OF_TYPE, SCORE, TYPE, WIDTH, last_frame, read_detections
 from drivers.kitti.files import numbered, root_folder, wrong_root
 from drivers.kitti.labels import empty_truth
 from drivers.kitti.oxts import count_lines
-from drivers.kitti.sequence import Sequence, check_served
+from drivers.kitti.sequence import Sequence, check_served, listing
+from drivers.recorded import Listing, Recorded
 from operators.geometry.boxes3d import camera_to_velo
 from operators.streams import BOXES2D_LOGIT, BOXES3D_LOGIT, CALIBRATION, IMU, POSE, TRUTH, Boxes2D, Boxes3D, Truth
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
-from pipeline.operator import Found, Source
+from pipeline.operator import Source
 from pipeline.schema import static
 
 _WHO = "detections"
@@ -52,7 +53,7 @@ class DetectionsConfig:
     min_score: float | None = None  # in the detector's own unit; lower ones are left out
 
 
-class Detections(Source):
+class Detections(Recorded, Source):
     Config, outputs = (
         DetectionsConfig,
         {
@@ -65,68 +66,51 @@ class Detections(Source):
         },
     )
 
-    _clock: Clock
-    _sequences: list[Sequence]
-    _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
-    _next: int
-    _entered: int  # index of the sequence that is loaded
     _boxes: dict[int, Boxes]
     _poses: np.ndarray | None
     _truth: dict[int, Truth] | None
 
     @classmethod
-    def find(cls, config: DetectionsConfig) -> Found:
-        clock, sequences = survey(config)
-        for sequence in sequences:
+    def list_items(cls, config: DetectionsConfig) -> Listing:
+        return listing(survey(config))
+
+    @classmethod
+    def check(cls, config: DetectionsConfig, listing: Listing) -> None:
+        for sequence in listing.parts:
             if sequence.calibration() is None:
                 raise InputError(
                     f"{sequence.file('calib')}: needs to be there (detections are in the camera frame), got no such file"
                 )
             sequence.check()
             load(config, sequence)
-        stamps = [clock.stamp_ns(s.name, frame) for s in sequences for frame in s.frames]
-        return Found(len(stamps), config.rate_hz, np.array(stamps, np.int64))
 
-    def open(self, start: int = 0) -> None:
-        self._clock, self._sequences = survey(self.config)
-        check_served(self.name, self.needed, self._sequences)
-        self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
-        self._next, self._entered = start, -1
+    def check_served(self) -> None:
+        check_served(self.name, self.needed, list(self.listing.parts))
 
     def statics(self) -> Iterable[Static]:
-        for sequence in self._sequences:
+        for sequence in self.listing.parts:
             calibration = sequence.calibration()
             if calibration is not None:
-                yield Static("calibration", calibration.stream(_CAMERA), self._clock.stamp_ns(sequence.name, 0))
+                yield Static("calibration", calibration.stream(_CAMERA), sequence.stamp_ns(0))
             imu = sequence.imu() if "imu" in self.wanted else None
             if imu is not None:
-                yield Static("imu", imu, self._clock.stamp_ns(sequence.name, 0))
+                yield Static("imu", imu, sequence.stamp_ns(0))
 
-    def read(self) -> Reading | None:
-        if self._next >= len(self._plan):
-            return None
-        index, frame = self._plan[self._next]
-        self._next += 1
-        sequence = self._sequences[index]
-        if index != self._entered:
-            self._enter(index)
+    def load(self, sequence: Sequence, frame: int, reading: Reading) -> None:
         boxes = self._boxes.get(frame, _EMPTY)
-        values: dict[str, Any] = {"boxes3d": self._write("boxes3d", Boxes3D(boxes.boxes3d, boxes.scores, boxes.labels))}
+        reading.values["boxes3d"] = self._write("boxes3d", Boxes3D(boxes.boxes3d, boxes.scores, boxes.labels))
         if "boxes2d" in self.wanted:
-            values["boxes2d"] = self._write("boxes2d", Boxes2D(boxes.boxes2d, boxes.scores, boxes.labels))
+            reading.values["boxes2d"] = self._write("boxes2d", Boxes2D(boxes.boxes2d, boxes.scores, boxes.labels))
         if self._poses is not None:
-            values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
+            reading.values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         if self._truth is not None:
-            values["truth"] = self._truth.get(frame, empty_truth())
-        meta = {"boxes3d": {"last": frame == sequence.frames[-1]}}
-        return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame), meta=meta)
+            reading.values["truth"] = self._truth.get(frame, empty_truth())
+        reading.meta["boxes3d"] = {"last": frame == sequence.frames[-1]}
 
     def _write(self, port: str, value: Any) -> Any:
         return type(value)(*(self.put(port, name, array) for name, array in value._asdict().items()))
 
-    def _enter(self, index: int) -> None:
-        sequence = self._sequences[index]
-        self._entered = index
+    def enter(self, sequence: Sequence) -> None:
         self._boxes, outside, unsorted = load(self.config, sequence)
         if outside:
             self.log.info("%s: %d detections are of frames without a scan, not played", sequence.name, outside)
@@ -138,7 +122,7 @@ class Detections(Source):
         self._truth = sequence.truth() if "truth" in self.wanted else None
 
 
-def survey(config: DetectionsConfig) -> tuple[Clock, list[Sequence]]:
+def survey(config: DetectionsConfig) -> list[Sequence]:
     """Which sequences and frames there are, by looking at names and counting lines only."""
     root = root_folder(_WHO, config.root, _NEEDS)
     if not _folders(config, root):
@@ -148,13 +132,13 @@ def survey(config: DetectionsConfig) -> tuple[Clock, list[Sequence]]:
     for name in clock.start_ns:
         frames = _frames(config, root, name)
         if frames is not None:
-            sequences.append(Sequence(root, name, frames))
+            sequences.append(Sequence(root, name, frames, clock.start_ns[name], clock.rate_hz))
         elif config.sequences != "all":
             what = f"scans in {root / 'velodyne' / name}" if _by_scans(config, root) else "a detections or oxts file"
             raise InputError(f"{_WHO}: config.sequences: {name} needs {what}, got none")
     if not sequences:
         raise wrong_root(_WHO, root, _NEEDS)
-    return clock, sequences
+    return sequences
 
 
 def _folders(config: DetectionsConfig, root: Path) -> list[Path]:

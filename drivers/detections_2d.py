@@ -14,22 +14,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from drivers import boxes2d
-from drivers.kitti.clock import Clock, make_clock
+from drivers.kitti.clock import make_clock
 from drivers.kitti.detection_files import last_frame
 from drivers.kitti.detection_files_2d import BOX2D, FRAME, SCORE, WIDTH, read_detections_2d
 from drivers.kitti.files import root_folder, wrong_root
 from drivers.kitti.labels import empty_truth
 from drivers.kitti.oxts import count_lines
-from drivers.kitti.sequence import Sequence, check_served
+from drivers.kitti.sequence import Sequence, check_served, listing
+from drivers.recorded import Listing, Recorded
 from operators.streams import BOXES2D, CALIBRATION, CLASSES, TRUTH, Boxes2D, Truth
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
-from pipeline.operator import Found, Source
+from pipeline.operator import Source
 from pipeline.schema import static
 
 _WHO = "detections_2d"
@@ -47,58 +47,44 @@ class Detections2dConfig:
     min_score: float | None = None  # in the detector's own unit; lower ones are left out
 
 
-class Detections2d(Source):
+class Detections2d(Recorded, Source):
     Config = Detections2dConfig
     outputs = {"boxes2d": BOXES2D, "truth": TRUTH, "calibration": static(CALIBRATION)}
 
-    _clock: Clock
-    _sequences: list[Sequence]
-    _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
-    _next: int
-    _entered: int  # index of the sequence that is loaded
     _boxes: dict[int, Boxes2D]
     _truth: dict[int, Truth] | None
 
     @classmethod
-    def find(cls, config: Detections2dConfig) -> Found:
-        clock, sequences = survey(config)
-        for sequence in sequences:
+    def list_items(cls, config: Detections2dConfig) -> Listing:
+        return listing(survey(config))
+
+    @classmethod
+    def check(cls, config: Detections2dConfig, listing: Listing) -> None:
+        for sequence in listing.parts:
             sequence.truth()
             load(config, sequence)
-        stamps = [clock.stamp_ns(s.name, frame) for s in sequences for frame in s.frames]
-        return Found(len(stamps), config.rate_hz, np.array(stamps, np.int64))
 
-    def open(self, start: int = 0) -> None:
-        self._clock, self._sequences = survey(self.config)
-        check_served(self.name, self.needed, self._sequences)
-        self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
-        self._next, self._entered = start, -1
+    def check_served(self) -> None:
+        check_served(self.name, self.needed, list(self.listing.parts))
 
     def statics(self) -> Iterable[Static]:
-        for sequence in self._sequences:
+        for sequence in self.listing.parts:
             calibration = sequence.calibration()
             if calibration is not None:
-                yield Static("calibration", calibration.stream(_CAMERA), self._clock.stamp_ns(sequence.name, 0))
+                yield Static("calibration", calibration.stream(_CAMERA), sequence.stamp_ns(0))
 
-    def read(self) -> Reading | None:
-        if self._next >= len(self._plan):
-            return None
-        index, frame = self._plan[self._next]
-        self._next += 1
-        sequence = self._sequences[index]
-        if index != self._entered:
-            self._entered = index
-            self._boxes = load(self.config, sequence)
-            self._truth = sequence.truth() if "truth" in self.wanted else None
+    def enter(self, sequence: Sequence) -> None:
+        self._boxes = load(self.config, sequence)
+        self._truth = sequence.truth() if "truth" in self.wanted else None
+
+    def load(self, sequence: Sequence, frame: int, reading: Reading) -> None:
         boxes = self._boxes.get(frame, boxes2d.NONE)
-        sent = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
-        values: dict[str, Any] = {"boxes2d": sent}
+        reading.values["boxes2d"] = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
         if self._truth is not None:
-            values["truth"] = self._truth.get(frame, empty_truth())
-        return Reading(values, f"{sequence.name}/{frame:06d}", self._clock.stamp_ns(sequence.name, frame))
+            reading.values["truth"] = self._truth.get(frame, empty_truth())
 
 
-def survey(config: Detections2dConfig) -> tuple[Clock, list[Sequence]]:
+def survey(config: Detections2dConfig) -> list[Sequence]:
     """Which sequences and frames there are, by looking at names and counting lines only."""
     root = root_folder(_WHO, config.root, _NEEDS)
     detectors = sorted(p.name.removeprefix(_START) for p in root.glob(f"{_START}*") if p.is_dir())
@@ -113,12 +99,12 @@ def survey(config: Detections2dConfig) -> tuple[Clock, list[Sequence]]:
         files = [path for folder in _folders(config, root) if (path := folder / f"{name}.txt").exists()]
         if oxts.exists() or files:
             count = count_lines(oxts) if oxts.exists() else max(map(last_frame, files)) + 1
-            sequences.append(Sequence(root, name, list(range(count))))
+            sequences.append(Sequence(root, name, list(range(count)), clock.start_ns[name], clock.rate_hz))
         elif config.sequences != "all":
             raise InputError(f"{_WHO}: config.sequences: {name} needs a detections or oxts file, got none")
     if not sequences:
         raise wrong_root(_WHO, root, _NEEDS)
-    return clock, sequences
+    return sequences
 
 
 def _folders(config: Detections2dConfig, root: Path) -> list[Path]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import configparser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,10 +23,11 @@ import numpy as np
 from drivers import boxes2d
 from drivers.kitti.detection_files import last_frame
 from drivers.kitti.files import check_rate, not_served, numbered, read_lines, root_folder, wrong_root
+from drivers.recorded import Item, Listing, Recorded
 from operators.streams import BOXES2D, CLASSES, IMAGE, Boxes2D
 from pipeline.errors import InputError
 from pipeline.frame import Reading
-from pipeline.operator import Found, Source
+from pipeline.operator import Source
 
 _WHO = "mot"
 _FILES = ("det/det.txt", "det.txt")
@@ -51,7 +51,7 @@ class MotConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class Sequence:
     """A sequence. frames: numbers, from 1; start_ns: when number 1 is."""
 
     name: str
@@ -65,55 +65,46 @@ class Recorded:
         return self.start_ns + round((frame - 1) * 1e9 / self.rate_hz)
 
 
-class Mot(Source):
+class Mot(Recorded, Source):
     Config, outputs = MotConfig, {"boxes2d": BOXES2D, "image": IMAGE}
 
-    _sequences: list[Recorded]
-    _plan: list[tuple[int, int]]  # (index of the sequence, frame number) per reading
-    _next: int
-    _entered: int  # index of the sequence that is loaded
     _boxes: dict[int, Boxes2D]
 
     @classmethod
-    def find(cls, config: MotConfig) -> Found:
+    def list_items(cls, config: MotConfig) -> Listing:
         sequences = survey(config)
-        for sequence in sequences:
-            load(sequence, config.class_name)
-        stamps = [s.stamp_ns(frame) for s in sequences for frame in s.frames]
-        return Found(len(stamps), sequences[0].rate_hz, np.array(stamps, np.int64))
+        items = [Item(i, k, f"{s.name}/{k:06d}", s.stamp_ns(k)) for i, s in enumerate(sequences) for k in s.frames]
+        return Listing(sequences, items, sequences[0].rate_hz)
 
-    def open(self, start: int = 0) -> None:
-        self._sequences = survey(self.config)
+    @classmethod
+    def check(cls, config: MotConfig, listing: Listing) -> None:
+        for sequence in listing.parts:
+            load(sequence, config.class_name)
+
+    def check_served(self) -> None:
         if "image" in self.needed:
-            for s in self._sequences:
+            for s in self.listing.parts:
                 if not s.pictures:
                     raise not_served(self.name, "image", f"there is no {Path(self.config.root) / s.name / 'img1'}/*.jpg")
-        self._plan = [(i, frame) for i, s in enumerate(self._sequences) for frame in s.frames]
-        self._next, self._entered = start, -1
 
-    def read(self) -> Reading | None:
-        if self._next >= len(self._plan):
-            return None
-        index, frame = self._plan[self._next]
-        self._next += 1
-        sequence = self._sequences[index]
-        if index != self._entered:
-            self._entered, self._boxes = index, load(sequence, self.config.class_name)
-        values: dict[str, Any] = {}
+    def enter(self, sequence: Sequence) -> None:
+        self._boxes = load(sequence, self.config.class_name)
+
+    def load(self, sequence: Sequence, frame: int, reading: Reading) -> None:
         boxes = self._boxes.get(frame, boxes2d.NONE)
         if "boxes2d" in self.wanted:
-            values["boxes2d"] = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
+            sent = Boxes2D(*(self.put("boxes2d", name, array) for name, array in boxes._asdict().items()))
+            reading.values["boxes2d"] = sent
         if "image" in self.wanted and frame in sequence.pictures:
             path = sequence.pictures[frame]
             bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if bgr is None:
                 raise InputError(f"{path}: needs a whole picture, got {path.stat().st_size} bytes that do not decode")
             rgb = self.alloc("image", "image", bgr.shape, np.uint8)
-            values["image"] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
-        return Reading(values, f"{sequence.name}/{frame:06d}", sequence.stamp_ns(frame))
+            reading.values["image"] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
 
 
-def survey(config: MotConfig) -> list[Recorded]:
+def survey(config: MotConfig) -> list[Sequence]:
     """Which sequences and frames there are; of the detections only the frame numbers are looked at."""
     root = root_folder(_WHO, config.root, _NEEDS)
     if config.rate_hz is not None:
@@ -132,7 +123,7 @@ def survey(config: MotConfig) -> list[Recorded]:
         pictures = numbered(root / name / "img1", ".jpg") or numbered(root / name / "img1", ".png")
         length, rate_hz = _info(root / name / "seqinfo.ini")
         length = length or max(pictures, default=0) or max(last_frame(files[name]), 0)
-        out.append(Recorded(name, files[name], range(1, length + 1), config.rate_hz or rate_hz, now, pictures))
+        out.append(Sequence(name, files[name], range(1, length + 1), config.rate_hz or rate_hz, now, pictures))
         now = out[-1].stamp_ns(length + 1) + _GAP_NS
     return out
 
@@ -158,7 +149,7 @@ def _info(path: Path) -> tuple[int, float]:
     return length, rate_hz
 
 
-def load(sequence: Recorded, class_name: str) -> dict[int, Boxes2D]:
+def load(sequence: Sequence, class_name: str) -> dict[int, Boxes2D]:
     """Frame number -> its boxes. Raises InputError naming file and line."""
     path = sequence.path
     rows = np.array([_parse(path, n, line) for n, line in enumerate(read_lines(path), 1)], np.float64).reshape(-1, 7)

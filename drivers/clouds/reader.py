@@ -17,11 +17,12 @@ import numpy as np
 from drivers.clouds import formats
 from drivers.clouds.formats import Cloud
 from drivers.listing import listed
+from drivers.recorded import Item, Listing, Recorded
 from operators.geometry.transforms import turn_of_axes
 from operators.streams import POINTS
 from pipeline.errors import InputError
 from pipeline.frame import Reading
-from pipeline.operator import Found, Source
+from pipeline.operator import Source
 
 _WHO = "clouds"
 _INTENSITY_MAX = {"uint8": 255.0}
@@ -47,15 +48,20 @@ class CloudsConfig:
         turn_of_axes(self.axes)
 
 
-class Clouds(Source):
+class Clouds(Recorded, Source):
     Config, outputs = CloudsConfig, {"points": POINTS}
 
     @classmethod
-    def find(cls, config: CloudsConfig) -> Found:
+    def list_items(cls, config: CloudsConfig) -> Listing:
         files = survey(config)
-        for path in files:
-            formats.survey(path, config.bin_columns)
-        return Found(len(files), config.rate_hz, stamps_ns(config, files))
+        stamps = stamps_ns(config, files).tolist()
+        items = [Item(0, path, path.stem, stamp_ns) for path, stamp_ns in zip(files, stamps, strict=True)]
+        return Listing([None], items, config.rate_hz)
+
+    @classmethod
+    def check(cls, config: CloudsConfig, listing: Listing) -> None:
+        for item in listing.items:
+            formats.survey(item.key, config.bin_columns)
 
     @classmethod
     def slot_bytes(cls, config: CloudsConfig) -> dict[str, int]:
@@ -66,17 +72,11 @@ class Clouds(Source):
         return {"points": max(-(-largest * 16 // 64), 1) * 64}
 
     def open(self, start: int = 0) -> None:
-        self.files = survey(self.config)
-        self.stamps_ns = stamps_ns(self.config, self.files)
+        super().open(start)
         self.turn = turn_of_axes(self.config.axes) * self.config.unit_m
-        self.next, self.num_points, self.num_dropped = start, 0, 0
+        self.num_points, self.num_dropped = 0, 0
 
-    def read(self) -> Reading | None:
-        if self.next >= len(self.files):
-            return None
-        path, stamp_ns = self.files[self.next], int(self.stamps_ns[self.next])
-        self.next += 1
-        reading = Reading({}, path.stem, stamp_ns)
+    def load(self, part: None, path: Path, reading: Reading) -> None:
         if "points" in self.wanted:
             cloud = formats.read(path, self.config.bin_columns)
             finite = np.isfinite(cloud.xyz).all(1)
@@ -90,7 +90,6 @@ class Clouds(Source):
             if dropped := len(finite) - len(points):
                 reading.meta["points"] = {"dropped": dropped}
             self.num_points, self.num_dropped = self.num_points + len(finite), self.num_dropped + dropped
-        return reading
 
     def close(self) -> None:
         if self.num_dropped:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.operator import Source
 
 POINT_BYTES = 16
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -109,6 +110,19 @@ def read_grey(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.
     grey = alloc(decoded.shape)
     np.copyto(grey, decoded)
     return grey
+
+
+def read_sensors(source: Source, files: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Port -> value, for the wanted ones of points, image and grey that have a file."""
+    values: dict[str, np.ndarray] = {}
+    there = {port: path for port, path in files.items() if port in source.wanted}
+    if "points" in there:
+        values["points"] = read_points(there["points"], lambda shape: source.alloc("points", "points", shape, "float32"))
+    if "image" in there:
+        values["image"] = read_rgb(there["image"], lambda shape: source.alloc("image", "image", shape, "uint8"))
+    if "grey" in there:
+        values["grey"] = read_grey(there["grey"], lambda shape: source.alloc("grey", "image", shape, "uint8"))
+    return values
 
 
 def _decode(path: Path, flags: int) -> np.ndarray:

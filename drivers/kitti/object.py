@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -25,16 +25,16 @@ from drivers.kitti.files import (
     not_served,
     numbered,
     png_size,
-    read_points,
-    read_rgb,
+    read_sensors,
     root_folder,
     wrong_root,
 )
 from drivers.kitti.labels import read_object_labels
+from drivers.recorded import Item, Listing, Recorded
 from operators.streams import CALIBRATION, IMAGE, POINTS, TRUTH, Calibration
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
-from pipeline.operator import Found, Source
+from pipeline.operator import Source
 from pipeline.schema import static
 
 _WHO = "kitti.object"
@@ -62,7 +62,7 @@ class _Files:
     truth: dict[int, Path]
 
 
-class KittiObject(Source):
+class KittiObject(Recorded, Source):
     Config, outputs = (
         ObjectConfig,
         {
@@ -75,23 +75,24 @@ class KittiObject(Source):
 
     truth_in_view = True  # what the camera does not see has no labels
 
-    _files: _Files
-    _next: int
+    @classmethod
+    def list_items(cls, config: ObjectConfig) -> Listing:
+        files = survey(config)
+        items = [Item(0, frame, f"{frame:06d}", _stamp_ns(config, index)) for index, frame in enumerate(files.frames)]
+        return Listing([files], items, config.rate_hz)
 
     @classmethod
-    def find(cls, config: ObjectConfig) -> Found:
-        files = survey(config)
+    def check(cls, config: ObjectConfig, listing: Listing) -> None:
+        files = listing.parts[0]
         check_scans(files.points.values())
         read = _Calibrations(files)
         for frame in files.frames:
             calibration = read(frame)
             if calibration is not None and frame in files.truth:
                 read_object_labels(files.truth[frame], calibration.T_cam_velo)
-        stamps = np.array([_stamp_ns(config, index) for index in range(len(files.frames))], np.int64)
-        return Found(len(stamps), config.rate_hz, stamps)
 
-    def open(self, start: int = 0) -> None:
-        self._files = files = survey(self.config)
+    def check_served(self) -> None:
+        files = self.listing.parts[0]
         folder = Path(self.config.root).expanduser() / self.config.split
         needs = {"points": ("velodyne", files.points), "image": ("image_2", files.image), "calibration": ("calib", files.calib)}
         if files.truth:  # having no labels at all is fine
@@ -99,37 +100,31 @@ class KittiObject(Source):
         for port, (kind, there) in needs.items():
             if port in self.needed and not there:
                 raise not_served(self.name, port, f"{folder / kind} holds no files")
-        self._read_calibration = _Calibrations(files)
-        self._next = start
+
+    def open(self, start: int = 0) -> None:
+        super().open(start)
+        self._read_calibration = _Calibrations(self.listing.parts[0])
 
     def statics(self) -> Iterable[Static]:
         before: Calibration | None = None
-        for index, frame in enumerate(self._files.frames):
+        files = self.listing.parts[0]
+        for index, frame in enumerate(files.frames):
             calibration = self._read_calibration(frame)
             if calibration is None:
                 return
-            picture = self._files.image.get(frame)
+            picture = files.image.get(frame)
             value = calibration.stream(_CAMERA, png_size(picture) if picture else None)
             if before is None or not all(np.array_equal(a, b) for a, b in zip(value, before, strict=True)):
                 yield Static("calibration", value, _stamp_ns(self.config, index))
                 before = value
 
-    def read(self) -> Reading | None:
-        files, index = self._files, self._next
-        if index >= len(files.frames):
-            return None
-        self._next += 1
-        frame = files.frames[index]
-        values: dict[str, Any] = {}
-        if "points" in self.wanted and frame in files.points:
-            values["points"] = read_points(files.points[frame], lambda shape: self.alloc("points", "points", shape, "float32"))
-        if "image" in self.wanted and frame in files.image:
-            values["image"] = read_rgb(files.image[frame], lambda shape: self.alloc("image", "image", shape, "uint8"))
+    def load(self, files: _Files, frame: int, reading: Reading) -> None:
+        ports = {"points": files.points, "image": files.image}
+        reading.values |= read_sensors(self, {port: there[frame] for port, there in ports.items() if frame in there})
         if "truth" in self.wanted and frame in files.truth:
             calibration = self._read_calibration(frame)
             if calibration is not None:
-                values["truth"] = read_object_labels(files.truth[frame], calibration.T_cam_velo)
-        return Reading(values, f"{frame:06d}", _stamp_ns(self.config, index))
+                reading.values["truth"] = read_object_labels(files.truth[frame], calibration.T_cam_velo)
 
 
 def survey(config: ObjectConfig) -> _Files:

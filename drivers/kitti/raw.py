@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -26,18 +26,17 @@ from drivers.kitti.files import (
     not_served,
     numbered,
     png_size,
-    read_grey,
-    read_points,
-    read_rgb,
+    read_sensors,
     root_folder,
 )
 from drivers.kitti.oxts import read_oxts_folder
 from drivers.kitti.timestamps import read_stamps
+from drivers.recorded import Item, Listing, Recorded
 from operators.geometry.gps import poses
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
-from pipeline.operator import Found, Source
+from pipeline.operator import Source
 from pipeline.schema import static
 
 _WHO = "kitti.raw"
@@ -81,7 +80,7 @@ class _Drive:
         return dict(zip(rows, poses(np.stack(list(rows.values())), calibration.T_velo_imu), strict=True))
 
 
-class KittiRaw(Source):
+class KittiRaw(Recorded, Source):
     Config, outputs = (
         RawConfig,
         {
@@ -93,56 +92,52 @@ class KittiRaw(Source):
         },
     )
 
-    _drive: _Drive
     _poses: dict[int, np.ndarray]
-    _next: int
 
     @classmethod
-    def find(cls, config: RawConfig) -> Found:
+    def list_items(cls, config: RawConfig) -> Listing:
         drive = survey(config)
+        names = (f"{drive.folder.name}/{frame:010d}" for frame in drive.frames)
+        items = [Item(0, *item) for item in zip(drive.frames, names, drive.stamps_ns, strict=True)]
+        return Listing([drive], items, _rate_hz(config, drive))
+
+    @classmethod
+    def check(cls, config: RawConfig, listing: Listing) -> None:
+        drive = listing.parts[0]
         check_scans(drive.files["points"].values())
         calibration = drive.calibration()
         if calibration is not None and drive.files["pose"]:
             drive.poses(calibration)
-        return Found(len(drive.frames), _rate_hz(config, drive), np.array(drive.stamps_ns, np.int64))
 
-    def open(self, start: int = 0) -> None:
-        self._drive = drive = survey(self.config)
-        calibration = drive.calibration()
+    def check_served(self) -> None:
+        drive = self.listing.parts[0]
         for port, files in drive.files.items():
             if port in self.needed and not files:
                 raise not_served(self.name, port, f"{drive.sensors[port] / 'data'} holds no files")
         for port in ("calibration", "pose"):
-            if port in self.needed and calibration is None:
+            if port in self.needed and drive.calibration() is None:
                 raise not_served(self.name, port, f"{drive.folder.parent} holds no calib*.txt")
+
+    def open(self, start: int = 0) -> None:
+        super().open(start)
+        drive = self.listing.parts[0]
+        calibration = drive.calibration()
         self._poses = {}
         if "pose" in self.wanted and drive.files["pose"] and calibration is not None:
             self._poses = drive.poses(calibration)
-        self._next = start
 
     def statics(self) -> Iterable[Static]:
-        calibration = self._drive.calibration()
+        drive = self.listing.parts[0]
+        calibration = drive.calibration()
         if calibration is not None:
-            pictures = list(self._drive.files["image"].values())
+            pictures = list(drive.files["image"].values())
             yield Static("calibration", calibration.stream(self.config.camera, png_size(pictures[0]) if pictures else None))
 
-    def read(self) -> Reading | None:
-        drive, index = self._drive, self._next
-        if index >= len(drive.frames):
-            return None
-        self._next += 1
-        frame = drive.frames[index]
-        there = {port: files[frame] for port, files in drive.files.items() if port in self.wanted and frame in files}
-        values: dict[str, Any] = {}
-        if "points" in there:
-            values["points"] = read_points(there["points"], lambda shape: self.alloc("points", "points", shape, "float32"))
-        if "image" in there:
-            values["image"] = read_rgb(there["image"], lambda shape: self.alloc("image", "image", shape, "uint8"))
-        if "grey" in there:
-            values["grey"] = read_grey(there["grey"], lambda shape: self.alloc("grey", "image", shape, "uint8"))
-        if "pose" in there:
-            values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
-        return Reading(values, f"{drive.folder.name}/{frame:010d}", drive.stamps_ns[index])
+    def load(self, drive: _Drive, frame: int, reading: Reading) -> None:
+        there = {port: files[frame] for port, files in drive.files.items() if frame in files}
+        reading.values |= read_sensors(self, there)
+        if "pose" in there and "pose" in self.wanted:
+            reading.values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
 
 
 def survey(config: RawConfig) -> _Drive:

@@ -12,6 +12,7 @@ from drivers.kitti.calibration import KittiCalibration, read_calibration
 from drivers.kitti.files import not_served
 from drivers.kitti.labels import read_tracking_labels
 from drivers.kitti.oxts import check_covers, read_oxts
+from drivers.recorded import Item, Listing
 from operators.geometry.gps import enu_pose, poses
 from operators.streams import Imu, Truth
 
@@ -25,6 +26,11 @@ class Sequence:
     root: Path
     name: str
     frames: list[int]
+    start_ns: int = 0
+    rate_hz: float = 10.0
+
+    def stamp_ns(self, frame: int) -> int:
+        return self.start_ns + round(frame * 1e9 / self.rate_hz)
 
     def file(self, kind: str) -> Path:
         return self.root / kind / f"{self.name}.txt"
@@ -66,6 +72,12 @@ class Sequence:
         if port == "truth" and not self.file("label_02").exists():
             return None
         return next((self.file(kind) for kind in _NEEDS[port] if not self.file(kind).exists()), None)
+
+
+def listing(sequences: list[Sequence]) -> Listing:
+    """The frames of all sequences, one after another."""
+    items = [Item(i, k, f"{s.name}/{k:06d}", s.stamp_ns(k)) for i, s in enumerate(sequences) for k in s.frames]
+    return Listing(sequences, items, sequences[0].rate_hz)
 
 
 def check_served(node: str, needed: Iterable[str], sequences: list[Sequence]) -> None:
