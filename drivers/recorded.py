@@ -1,7 +1,7 @@
 """The skeleton of a driver whose items all lie on disk before the run starts.
 
-A driver derives from `Recorded` and `Source`. It writes `list_items` (which items there are, by names only), `load` (the values of
-an item), and where it needs them `check`, `check_served`, `enter`, `statics`, `close`.
+A driver derives from `Recorded` and `Source`. It writes `list_items` (which items there are, by names only), `load` (the values
+of an item), and where it needs them `check`, `check_served`, `enter`, `statics`, `close`.
 """
 
 from __future__ import annotations
