@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,7 +61,9 @@ def measure(name: str, size: int, frames: int, period_s: float = 0.0) -> Measure
             finally:
                 _end(started)
         if not rows.exists():
-            raise Failed(f"did not come to its end: {' / '.join(log.read_text().splitlines()[-3:])}")
+            lines = log.read_text(errors="replace").splitlines()
+            told = [line for line in lines if re.search("rror|panicked", line)] or lines
+            raise Failed(f"did not come to its end: {' / '.join(told[-2:])[:400]}")
         found = json.loads(rows.read_text())
     hop, filled = zip(*found["ns"], strict=True)
     return Measured([ns * 1e-3 for ns in hop], [ns * 1e-3 for ns in filled], found["cpu_ns"] * 1e-3 / len(hop))

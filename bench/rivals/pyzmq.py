@@ -13,6 +13,7 @@ from bench.rivals.ends import Task, main
 class End:
     def __init__(self, task: Task, first: bool) -> None:
         self.socket = zmq.Context().socket(zmq.DEALER)
+        self.socket.set_hwm(2)  # a producer that is too fast waits: what is measured is the hop, not a queue
         address = f"ipc://{task.folder}/s"
         if first:
             self.socket.bind(address)

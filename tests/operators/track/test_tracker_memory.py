@@ -16,13 +16,13 @@ def resident_mb():
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_memory_over_50_000_frames(make, header):
+def test_memory_over_20_000_frames(make, header):
     random, op = np.random.default_rng(1), make(Tracker, preset="best", score_kind="probability")
     labels, scores = np.arange(12, dtype=np.int32) % 3, np.full(12, 0.9, np.float32)
     places, speeds = np.zeros((12, 2)), np.zeros((12, 2))
     sizes = np.array([[-1, 4, 1.7, 1.5, 0], [-1, 0.8, 0.6, 1.7, 0], [-1, 1.8, 0.6, 1.7, 0]])[labels]
     early = 0.0
-    for k in range(50_000):
+    for k in range(20_000):
         gone = (np.abs(places) > 60).any(1) | (places == 0).all(1)
         places[gone], speeds[gone] = random.uniform(-60, 60, (gone.sum(), 2)), random.normal(0, 0.5, (gone.sum(), 2))
         places += speeds
