@@ -179,7 +179,8 @@ def worker_command(classes: Iterable[type], root: Path | None) -> list[str]:
     """
     homes = {home(sys.modules.get(cls.__module__)) for cls in classes}
     users = [folder for folder in _user_folders(root) if folder != str(SHIPPED)]
-    path = list(dict.fromkeys(os.path.abspath(place) for place in sys.path))
+    # What is no folder or file is the mark of an editable install: its hook knows it by this very text.
+    path = list(dict.fromkeys(os.path.abspath(place) if os.path.exists(place or ".") else place for place in sys.path))
     rest = [place for place in path if place not in users]
     if str(SHIPPED) not in rest:
         rest.insert(0, str(SHIPPED))
