@@ -20,6 +20,7 @@ from pipeline.graph import project
 from pipeline.options import Outcome
 from pipeline.runtime import memory, threads
 from pipeline.runtime.build import Built, build
+from pipeline.runtime.interrupt import Interrupt
 from pipeline.runtime.observer import Observer
 from pipeline.runtime.operator_runner import OperatorRunner
 from pipeline.runtime.report import Life
@@ -53,9 +54,12 @@ class Inline:
 
     def run(self) -> Outcome:
         exit_, code = "completed", 0
+        interrupt = Interrupt()
         try:
-            for _ in self.steps():
-                pass
+            with interrupt.caught():
+                for _ in self.steps():
+                    if interrupt.requested:
+                        raise KeyboardInterrupt
         except KeyboardInterrupt:
             exit_, code = "stopped", 130
         except PipeError as error:
