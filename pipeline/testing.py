@@ -1,4 +1,4 @@
-"""Test an operator or a source as one writes a function test: list in, list out; no graph, no processes.
+"""Test an operator or a source like a function: list in, list out; no graph, no processes.
 
     outputs = run_operator(crop, [points, empty], {"max_m": 10})
     readings = run_source(Scans, {"root": tmp_path})
@@ -25,7 +25,7 @@ from pipeline.operator import Found, Node, Operator, Resume, Source, attach, pre
 from pipeline.schema import Port, ports
 
 PERIOD_NS = 100_000_000
-"""Distance of two stamps that nobody gave."""
+"""Distance of two stamps where a test gives none."""
 
 
 def use_project(folder: Path) -> None:
@@ -187,7 +187,7 @@ class ListSink(Operator):
 
 
 class FakeClock:
-    """Time that passes only when told to. Has the names of module `time`, to be put in its place:
+    """Time that passes only by `advance`. It has the names of module `time` and replaces it in a test:
 
     clock = FakeClock()
     monkeypatch.setattr("mypkg.watchdog.time", clock)
