@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import numpy as np
+
 from pipeline.flow import shm
-from pipeline.flow.bell import Silent
 from pipeline.flow.board import Board
 from pipeline.flow.clock import Clock
 from pipeline.flow.edge import OutEdge
-from pipeline.flow.log import Log
-from pipeline.flow.reader import InEdge
+from pipeline.flow.log import DROPPED, HEAD, WHO, Log, Ring, reason_of
+from pipeline.flow.reader import Arrived, InEdge
+from pipeline.flow.slot import whose
 from pipeline.flow.writer import OutPort
 from pipeline.frame import NEVER, Header
 from pipeline.graph.layout import BOUND, BoardShape, EdgeSpec, layout, pool_bytes
@@ -33,32 +35,52 @@ def edge_spec(index: int = 0, slots: int = 6, policy: str = "block", size: int =
     )
 
 
-class Local:
-    """One writer with as many readers as there are specs. `write()` sends a frame, `readers[i].take()` receives it."""
+class CountedBell:
+    """Wakes nobody, but counts."""
 
-    def __init__(self, *specs: EdgeSpec, slot_bytes: int = 4096, schema: Schema = ANY, verify: bool = False) -> None:
+    def __init__(self) -> None:
+        self.wakes = 0
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    ring = wake
+
+
+class Local:
+    """One writer with as many readers as there are specs. `write()` sends a frame, `readers[i].take()` receives it.
+
+    Process 0 of the board logs for the writer, process 1 for the readers.
+    """
+
+    def __init__(
+        self, *specs: EdgeSpec, slot_bytes: int = 4096, slots: int = 6, schema: Schema = ANY, verify: bool = False
+    ) -> None:
         self.specs = specs
-        slots = specs[0].slots
         shape = BoardShape(tuple(s.slots for s in specs), nodes=1, processes=2, bells=1)
         fd = shm.create("test:board", shape.size)
         self.board = Board(fd, shape)
         os.close(fd)
         for spec in specs:
             self.board.words[self.board.edge(spec.index) + BOUND] = NEVER
-        (self.place,) = layout([("out", slots, slot_bytes)])
+        (self.place,) = layout([("out", specs[0].slots if specs else slots, slot_bytes)])
         self.pool = shm.create("test:pool", pool_bytes([self.place]))
         self.memory = shm.Mapping(self.pool, pool_bytes([self.place]), write=True)
         self.schema, self.verify, self.clock = schema, verify, Clock()
         self.frame_id = -1
+        self.bells = [CountedBell() for _ in specs]
+        self.port_bell = CountedBell()
+        self._rings, self._events = [Ring(self.board, 0), Ring(self.board, 1)], ([], [])
+        self.reader_log = Log(self.board, 1, on_full=lambda: self.events(1))
         self.writer(0)
         self.readers = [self.reader(spec) for spec in specs]
 
     def writer(self, epoch: int) -> OutPort:
         """The writer of this life; the one before is forgotten, as if its process had died."""
-        self.log = Log(self.board, 0, on_full=lambda: None)
-        self.port = OutPort("src", "out", self.schema, 0, self.place, self.memory, self.log, epoch, self.verify, Silent())
-        for spec in self.specs:
-            self.port.edges.append(OutEdge(spec, self.port, self.board, self.log, self.clock, Silent()))
+        self.log = Log(self.board, 0, on_full=lambda: self.events(0))
+        self.port = OutPort("src", "out", self.schema, 0, self.place, self.memory, self.log, epoch, self.verify, self.port_bell)
+        for spec, bell in zip(self.specs, self.bells, strict=True):
+            self.port.edges.append(OutEdge(spec, self.port, self.board, self.log, self.clock, bell))
         self.port.ready()
         return self.port
 
@@ -70,6 +92,7 @@ class Local:
         reader.give_credit = self.port.edges[spec.index].rung
         return reader
 
+    # -- what both sides did ----------------------------------------------------------------------------------------
     def write(
         self, arrays: dict[str, Any], meta: dict[str, Any] | None = None, item: str | None = None, bound: int | None = None
     ) -> Any:
@@ -81,6 +104,37 @@ class Local:
         with self.log.lock:
             self.port.send(sent)
         return sent
+
+    def send(self, count: int = 1) -> list[Any]:
+        """Send frames of one number: their own."""
+        return [self.write({"data": np.array([self.frame_id + 1])}) for _ in range(count)]
+
+    def taken(self, reader: int = 0) -> list[Arrived]:
+        """All that waits in the ring of a reader."""
+        frames = []
+        while (frame := self.readers[reader].take()) is not None:
+            frames.append(frame)
+        return frames
+
+    # -- what the board says ----------------------------------------------------------------------------------------
+    def word(self, word: int, edge: int = 0) -> int:
+        """A word of an edge: EDGE_HEAD, BOUND, ARMED, EDGE_TAIL."""
+        return self.board.words[self.board.edge(edge) + word]
+
+    def events(self, process: int) -> list[list[int]]:
+        """All events that a process has committed so far."""
+        rows = self._rings[process].take()
+        self._rings[process].done(len(rows))
+        self._events[process].extend(rows.tolist())
+        return self._events[process]
+
+    def drops(self, process: int = 0) -> list[tuple[int, str]]:
+        """(frame_id, reason) of each committed drop."""
+        return [(whose(e[WHO])[1], reason_of(e)) for e in self.events(process) if e[HEAD] & 0xFF == DROPPED]
+
+    def open_leases(self, edge: int = 0) -> list[int]:
+        """Generations that the words call leased."""
+        return sorted(int(sent) for sent, released, _ in self.board.leases(edge) if sent != released)
 
     def close(self) -> None:
         os.close(self.pool)
