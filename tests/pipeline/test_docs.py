@@ -1,4 +1,8 @@
-"""docs/operators.md is what it says: its files are written, its commands run, and their output is the one shown."""
+"""The pages are what they say.
+
+The files of docs/operators.md and README.md are written, their commands run, their output is the one shown. Links and paths on
+every page exist. docs/engine.md names every file of the engine.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,22 @@ from pathlib import Path
 
 import pytest
 
-DOC = Path(__file__).resolve().parents[2] / "docs" / "operators.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOC = ROOT / "docs" / "operators.md"
+README = ROOT / "README.md"
+ENGINE = ROOT / "docs" / "engine.md"
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(kind: str) -> list[str]:
-    return [text for language, text in BLOCK.findall(DOC.read_text()) if language == kind]
+def blocks(kind: str, page: Path = DOC) -> list[str]:
+    return [text for language, text in BLOCK.findall(page.read_text()) if language == kind]
 
 
-def commands() -> list[tuple[str, str]]:
+def commands(page: Path) -> list[tuple[str, str]]:
     """(command, output shown) in the order of the document."""
     found: list[tuple[str, str]] = []
-    for line in "".join(blocks("console")).splitlines(keepends=True):
+    for line in "".join(blocks("console", page)).splitlines(keepends=True):
         if line.startswith("$ "):
             found.append((line[2:].strip(), ""))
         else:
@@ -31,17 +39,14 @@ def commands() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """The document's files: every block of Python and YAML begins with its name."""
-    made = tmp_path_factory.mktemp("docs")
+def write_files(page: Path, folder: Path) -> None:
+    """The page's files: every block of Python and YAML begins with its name."""
     for kind in ("python", "yaml"):
-        for text in blocks(kind):
+        for text in blocks(kind, page):
             name = re.match(r"# ([\w.]+)\n", text)
             assert name, f"a block without a file name: {text[:60]!r}"
-            assert not (made / name[1]).exists(), f"{name[1]} comes twice"
-            (made / name[1]).write_text(text)
-    return made
+            assert not (folder / name[1]).exists(), f"{name[1]} comes twice"
+            (folder / name[1]).write_text(text)
 
 
 def test_every_block_is_of_a_kind_that_is_executed():
@@ -55,17 +60,65 @@ def test_a_function_really_takes_fifteen_lines():
     assert len([line for line in text.splitlines() if line.strip()]) <= 15
 
 
-def test_the_commands_print_what_is_shown(folder):
-    """One test: each command needs what those before it left."""
+@pytest.mark.parametrize("page", [README, DOC], ids=lambda page: page.stem)
+def test_the_commands_print_what_is_shown(page, tmp_path):
+    """One test per page: each command needs what those before it left."""
+    write_files(page, tmp_path)
+    assert commands(page)
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "PYTEST_ADDOPTS": ""}
-    for command, shown in commands():
+    for command, shown in commands(page):
         words = shlex.split(command)
-        if words[0] == "pipe":
+        if Path(words[0]).name == "pipe":
             words[:1] = [sys.executable, "-m", "pipeline"]
         elif words[0] == "python":
             words[0] = sys.executable
-        done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False)
         got = done.stdout + done.stderr
         same = doctest.OutputChecker().check_output(shown, got, doctest.ELLIPSIS)
         assert same, f"$ {command}\nshown:\n{shown}\ngot:\n{got}"
         assert (done.returncode == 0) == ("error:" not in shown), f"$ {command}: exit {done.returncode}"
+
+
+@pytest.mark.parametrize("page", [README, ENGINE], ids=lambda page: page.stem)
+def test_a_page_to_begin_with_is_short(page):
+    assert len(page.read_text().splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not target.startswith(("http://", "https://")):
+            path, _, heading = target.partition("#")
+            there = (page.parent / path).resolve() if path else page
+            assert there.exists(), f"{page.name}: {target}"
+            if heading:
+                assert heading in headings(there), f"{page.name}: {target}"
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of a page as GitHub makes them of its headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != DOC], ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_named_on_a_page_exist(page):
+    """`*` stands for any name; a path may name a module without its ending. DOC is left out: its files are those it makes."""
+    folders = "pipeline|operators|drivers|tests|bench|graphs|docs"
+    for path in re.findall(rf"(?<![\w/.])((?:{folders})/[\w./*-]*[\w*/])", page.read_text()):
+        assert any(ROOT.glob(path.rstrip("/"))) or any(ROOT.glob(path + ".*")), f"{page.name}: {path}"
+
+
+def test_engine_md_names_every_file_of_the_engine():
+    """In the list of files: a name first, what it is behind it; folder by folder."""
+    listed = ENGINE.read_text().partition("## File by file")[2]
+    (table,) = re.findall(r"^```\n(.*?)^```$", listed, re.MULTILINE | re.DOTALL)
+    named: dict[str, set[str]] = {}
+    folder = ""
+    for line in table.splitlines():
+        folder = line.split()[0].strip("/") if not line.startswith(" ") else folder
+        named.setdefault("" if folder == "pipeline" else folder, set()).update(re.findall(r"\w+", line))
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        place = path.parent.relative_to(ROOT / "pipeline").as_posix().strip(".")
+        if path.stem != "__init__" and (place != "cli" or path.stem in ("verbs", "templates")):
+            assert path.stem in named[place], f"docs/engine.md: needs {path.relative_to(ROOT)}"
