@@ -220,7 +220,7 @@ class OutPort:
     def abort(self) -> None:
         """The step came to nothing, or left a loan unused: its slot is free again."""
         if self._slot is not None:
-            self._loans.clear()
+            self._end_loans()
             with self._lock:
                 self.free.appendleft(self._slot)
             self._slot = None
