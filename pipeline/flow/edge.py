@@ -120,6 +120,8 @@ class OutEdge:
     # -- frames ---------------------------------------------------------------------------------------------------
     def offer(self, frame: Sent) -> None:
         """Take a published frame: send it, queue it, or drop what the policy says."""
+        if frame.bound > self._bound:
+            self._bound = frame.bound  # the frame carries it, unless `flush` drops it
         if self.gone:
             self._drop(frame, "restart")
         elif not self.queue and (self.credit() or self.find_credit()):
@@ -134,8 +136,6 @@ class OutEdge:
             self.queue.append(frame)
             self.ask_for_credit()
             self.flush()
-        if frame.bound > self._bound:
-            self._bound = frame.bound  # the frame carries it
 
     def flush(self) -> None:
         """Send what waits, as far as the credit goes; then the bound, if no frame carried it."""
