@@ -51,6 +51,8 @@ class OutPort:
         self.node, self.name, self.schema, self.index, self.layout = node, name, schema, index, layout
         self.label = f"{node}.{name}"
         self.edges: list[OutEdge] = []
+        self.blocked_by: OutEdge | None = None
+        """The edge that had no room when `room()` was asked last; None: there was no free slot."""
         self.refs = [0] * layout.slots
         self.free: deque[int] = deque()
         self._lock, self._memory, self._verify, self._bell = log.lock, memory, verify, bell
@@ -77,8 +79,10 @@ class OutPort:
         if not self.edges:
             return True
         with self._lock:
+            self.blocked_by = None
             for edge in self.edges:
                 if not edge.room():
+                    self.blocked_by = edge
                     return False
             if self._slot is None and not self.free:
                 for edge in self.edges:
@@ -93,11 +97,6 @@ class OutPort:
             if edge.spec.policy == "block" and (edge.queue or not edge.credit()):
                 return False
         return True
-
-    def blocked_by(self) -> OutEdge | None:
-        """The edge that has no room, for the board and for error texts."""
-        with self._lock:
-            return next((e for e in self.edges if not e.room()), None)
 
     def unref(self, slot: int) -> None:
         """One edge less needs this slot. The caller holds the lock."""

@@ -154,11 +154,7 @@ class Inline:
             return
         self._drain()
         blocked = {
-            e.spec.index
-            for r in built.all
-            if not r.finished and not r.room()
-            for p in r.outputs.values()
-            if (e := p.blocked_by())
+            e.spec.index for r in built.all if not r.finished and not r.room() for p in r.outputs.values() if (e := p.blocked_by)
         }
         blocked |= {e.id for e in self.session.plan.edges if keeps_all(self.session, e.id)}
         raise RunError(stuck_text(self.session, blocked) or "the graph is stuck")

@@ -90,7 +90,7 @@ class Runner:
         """May the next step publish on every port? Tells the board which edge it waits for."""
         for port in self.outputs.values():
             if not port.room():
-                edge = port.blocked_by()
+                edge = port.blocked_by
                 self._words[self._at + WAITING_EDGE] = 0 if edge is None else edge.spec.index + 1
                 self._words[self._at + STATE] = WAITING
                 return False
