@@ -117,8 +117,10 @@ class OperatorRunner(Runner):
         return self._collect_cycles()
 
     def is_work(self) -> bool:
-        """Asked by a thread that is about to sleep."""
-        return not self.finished and not self._unlatched and self.line.is_work(self.room)
+        """Asked by a thread that is about to sleep. A static value that comes later rings the bell."""
+        if self.finished or any(not (e.latched.complete or e.cut) for e in self._unlatched.values()):
+            return False
+        return self.line.is_work(self.room)
 
     def _latched(self) -> bool:
         """Are the values of all static inputs here? Raises FrameError where one has none and needs one."""
