@@ -174,11 +174,14 @@ class InEdge:
         words, gen = self._words, frame.gen
         if frame.arrays is not None:
             frame.arrays = None
-            if not (self.released and self.released[-1] == (frame.slot, gen)):
+            # Another view may end between any two steps, so the last entry is looked at when nobody else can reach it.
+            last = self.released.pop() if self.released else None
+            if last != (frame.slot, gen):
+                if last is not None:
+                    self.released.append(last)
                 words[at + DONE] = gen
                 self._give()
                 return
-            self.released.pop()
             self.kept -= 1
         words[at + DONE] = gen
         words[at + RELEASED] = gen
