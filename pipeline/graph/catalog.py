@@ -1,4 +1,4 @@
-"""Which nodes the files of a folder define, read without importing them."""
+"""Which nodes the files of a folder define. Files are read, not imported."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from functools import cache
 from pathlib import Path
 
 BASES = {"op": ("Operator", "process"), "driver": ("Source", "read")}
-"""Kind of node -> the end of its base class's name, the method that makes a subclass a node."""
+"""Kind of node -> the end of its base class's name, and the method that every node of the kind has."""
 _MAY_DEFINE = {
     "op": re.compile(rb"^class \w+\([^)]*Operator\b|^    def process\(|^@(\w+\.)*operator\b", re.MULTILINE),
     "driver": re.compile(rb"^class \w+\([^)]*Source\b|^    def read\(", re.MULTILINE),
 }
-"""Files without this need not be parsed, which takes milliseconds each."""
+"""A file without a match defines no node and is not parsed: parsing takes milliseconds per file."""
 _IMPORT = re.compile(r"^from (\w+)([\w.]*) import \(?\s*(\w+)|^import (\w+)([\w.]*)(?: as \w+)?(?:,.*)?$", re.MULTILINE)
 
 
 def nodes(folder: Path, kind: str, prefix: str = "") -> dict[str, Path]:
-    """Name as in a graph -> file, of all nodes of a kind in a folder and those in it; `__init__.py` may be absent."""
+    """Name as in a graph -> file, of all nodes of a kind in a folder and its subfolders; `__init__.py` may be absent."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix == ".py" and path.stem.isidentifier():
@@ -36,13 +36,13 @@ def nodes(folder: Path, kind: str, prefix: str = "") -> dict[str, Path]:
 
 
 def graph_name(name: str) -> str:
-    """kitti.reader -> kitti, render.render -> render: how `lookup` finds them back."""
+    """kitti.reader -> kitti, render.render -> render: the name by which `lookup` finds the module."""
     parent, _, last = name.rpartition(".")
     return parent if parent and last in ("reader", parent.rpartition(".")[2]) else name
 
 
 def defines(path: Path, kind: str) -> bool:
-    """Does the file define a node of this kind? A subclass is known by its base's name, or by the method that makes it one."""
+    """Does the file define a node of this kind? The name of a base class or the kind's method shows it."""
     try:
         source = path.read_bytes()
         if not _MAY_DEFINE[kind].search(source):
@@ -51,7 +51,7 @@ def defines(path: Path, kind: str) -> bool:
     except OSError:
         return False
     except (SyntaxError, ValueError):
-        return path.name != "__init__.py"  # listed, so that `pipe ops` can say what is wrong with it
+        return path.name != "__init__.py"  # listed, so that `pipe ops` can report the error
     base, method = BASES[kind]
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
@@ -92,7 +92,7 @@ def about(path: Path) -> str:
 
 
 def missing_package(path: Path) -> str | None:
-    """A package that is needed and not installed: by the file, or by one of the same project that it imports."""
+    """A missing package that the file imports, or that a file of its project imports for it; None: all are installed."""
     todo, seen = [path], {path}
     while todo:
         for needed in _needs(todo.pop(0)):
@@ -123,7 +123,7 @@ def _needs(path: Path) -> tuple[Path | str, ...]:
 
 
 def _same_project(path: Path, top: str, rest: str, name: str) -> Path | None:
-    """The file of an imported module, where it lies below a folder that the importing file lies in."""
+    """The file of an imported module, if it lies below a parent folder of the importing file."""
     for root in path.parents:
         if top in _names(root) or f"{top}.py" in _names(root):
             inside = root.joinpath(top, *rest.split(".")[1:])

@@ -1,6 +1,6 @@
-"""What a graph's values mean, before any process starts: do types fit, can streams be paired, is everything there, does it fit.
+"""`pipe check`: can this graph run? Types, pairs of streams, files, memory, before any process starts.
 
-`graph.load` has found wrong names, keys and wiring before. Here: schemas, coordinate frames, sync against the rates and
+`graph.load` has checked names, keys and wiring. This module checks schemas, coordinate frames, sync against the rates and
 stamps of the sources, pools, memory, files.
 """
 
@@ -17,12 +17,12 @@ from pipeline.operator import Found
 from pipeline.settings import show
 
 MEMORY_SHARE = 0.5
-"""Of the memory that is available, what frames may take."""
+"""Share of the available memory that frames may take."""
 
 
 @dataclass
 class Checked:
-    """A graph that may start. found: source -> what it would read; pool_bytes: all pools together."""
+    """A graph that may start. found: source -> what it will read; pool_bytes: of all pools together."""
 
     warnings: list[str] = field(default_factory=list)
     found: dict[str, Found] = field(default_factory=dict)
@@ -135,7 +135,7 @@ def _mb(size: int) -> str:
 
 
 def available_bytes() -> int | None:
-    """Memory that may still be taken, by the machine's or the container's limit; None = unknown."""
+    """Available memory: the smaller of the machine's and the container's; None = unknown."""
     limits = []
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

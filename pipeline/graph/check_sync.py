@@ -1,7 +1,7 @@
-"""Can an input of a join be paired with its trigger: always, sometimes, never? From stamps where sources tell them, else rates.
+"""Can an input of a join be paired with its trigger: always, sometimes, never? Decided from stamps if known, else from rates.
 
-A derived frame keeps the stamp of its trigger, so every stream has the stamps of one source. Stamps known: count. Not
-known: streams of one source have equal stamps; those of two sources an unknown phase.
+A derived frame keeps the stamp of its trigger, so every stream has the stamps of one source. Known stamps are counted. Without
+stamps, streams of one source have equal stamps, and streams of two sources have an unknown phase.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pipeline.graph.spec import GraphSpec, NodeSpec
 
 @dataclass(frozen=True)
 class Verdict:
-    """Bad news about one input. never: no set can be made; else only some."""
+    """A problem of one input. never: no set can be made; otherwise only some sets can."""
 
     never: bool
     text: str
 
 
 def judge(spec: GraphSpec, node: NodeSpec, port: str) -> Verdict | None:
-    """None = nothing speaks against it."""
+    """What is wrong with this input of a join; None = nothing."""
     sync, trigger = node.sync, node.trigger
     assert sync is not None and trigger is not None
     mine, other = node.inputs[trigger], node.inputs[port]
@@ -56,8 +56,8 @@ def judge(spec: GraphSpec, node: NodeSpec, port: str) -> Verdict | None:
 
 
 def window_ms(spec: GraphSpec, node: NodeSpec, offset_ms: float) -> tuple[float, float]:
-    """How far before and after its trigger a frame may lie. The timeout cuts off what comes later: offline by the stamps,
-    live by the arrival, which is offset_ms before the adjusted stamp."""
+    """How far before and after its trigger a frame may lie. The timeout limits the time after: offline by stamps, live by
+    arrival, which is offset_ms before the adjusted stamp."""
     sync = node.sync
     assert sync is not None
     before_ms = {"exact": 0.0, "nearest": sync.tolerance_ms, "latest": float("inf")}[sync.policy]
@@ -121,7 +121,7 @@ def _one_source(
     names: tuple[str, str],
     policy: str,
 ) -> Verdict | None:
-    """Both streams have the same stamps: what is left is the offset, up to whole periods."""
+    """Both streams have the same stamps, so only offset_ms separates them, modulo whole periods."""
     if -before_ms <= offset_ms <= after_ms or rates[0] is None or rates[1] is None:
         return None
     period_ms = 1e3 / rates[1]
@@ -141,7 +141,7 @@ def _exact_rates(rates: tuple[float | None, float | None], names: tuple[str, str
         return None
     ratio = (Fraction(rates[1]) / Fraction(rates[0])).limit_denominator(1000)
     if ratio.denominator == 1:
-        return None  # each trigger may meet one, if they start together
+        return None  # every trigger may have a partner if both start together
     return Verdict(
         False,
         f"{names[0]} at {rates[1]:g} Hz has a frame at the same stamp for at most 1 of {ratio.denominator} frames of {names[1]} "
@@ -156,7 +156,7 @@ def _nearest_rates(
         return None
     period_ms = 1e3 / rates[1]
     if before_ms + after_ms >= period_ms * (1 - 1e-9):
-        return None  # wherever a trigger falls, a frame is in reach
+        return None  # every trigger has a frame in reach, at any phase
     needed = f"tolerance_ms {period_ms / 2:.4g} is sure (half of its {period_ms:.4g} ms period)"
     if rates[0] == rates[1]:
         return Verdict(

@@ -23,7 +23,7 @@ def kind(node: NodeSpec) -> str:
 
 def mermaid(spec: GraphSpec) -> str:
     """Flowchart text. Static edges are dotted, shared processes are boxes around their nodes."""
-    ids = {name: f"n{i}" for i, name in enumerate(spec.nodes)}  # "end" is a word of Mermaid's own
+    ids = {name: f"n{i}" for i, name in enumerate(spec.nodes)}  # a node may be called "end", which is a keyword of Mermaid
     shapes = {"source": ("([", "])"), "operator": ("[", "]"), "sink": ("[[", "]]")}
     lines = ["flowchart LR"]
     for place, names in spec.places().items():
@@ -61,7 +61,7 @@ class _Box:
     y: float = 0.0
 
     def port(self, name: str, side: str) -> tuple[float, float]:
-        """Where an edge meets the box."""
+        """The point where an edge meets the box."""
         if self.node is None:
             return self.x + (self.width if side == "out" else 0), self.y + self.height / 2
         row = (self.outputs if side == "out" else self.inputs).index(name)
@@ -112,7 +112,7 @@ def _route(edge: Edge, boxes: dict[str, _Box]) -> list[_Box]:
 
 
 def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]]) -> None:
-    """Columns left to right as wide as their widest node; in a column, boxes in the order of their inputs, centred."""
+    """Columns go left to right, each as wide as its widest node. Boxes of a column are ordered and centred by their inputs."""
     before: dict[int, list[_Box]] = {}
     for route in routes:
         for a, b in itertools.pairwise(route):

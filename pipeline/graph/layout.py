@@ -1,6 +1,6 @@
-"""Where the memory that a run's processes share is divided: slots in pools, words on the board; what both ends of an edge know.
+"""The layout of the memory that a run's processes share: slots in pools, words on the board; what both ends of an edge know.
 
-It follows from the graph alone, so every process computes the same. `flow/shm.py` maps the memory that this describes.
+It follows from the graph alone, so every process computes the same layout. `flow/shm.py` maps the memory that this describes.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 SLOT_HEADER = 512
-"""Bytes before the payload of a slot: what a reader must know of the frame, see `flow/slot.py`."""
+"""Bytes before the payload of a slot: the header of the frame, see `flow/slot.py`."""
 
 EDGE_HEAD, BOUND, ARMED, EDGE_TAIL, LEASES = 0, 1, 2, 8, 16
-"""Words of an edge. By the writer: frames sent so far, bound of the stream, "ring when you give credit". By the reader: frames
-received so far. Then the leases of its slots, then its ring of descriptors."""
+"""Words of an edge. The writer stores: frames sent so far, bound of the stream, "ring when you give credit". The reader stores:
+frames received so far. Behind them are the leases of the slots, then the ring of descriptors."""
 SENT, RELEASED, DONE = range(3)
-"""Words of a lease: generation of the frame that the writer sent, that the reader gave back, that it was done with."""
+"""Words of a lease, each a generation: of the frame last sent, last given back, last processed."""
 LEASE_WORDS = 3
 DESCRIPTOR_WORDS = 2
-"""Of a ring: slot, generation."""
+"""Words of a descriptor in a ring: slot, generation."""
 BELL_WORDS = 8
-"""Of a bell: the first says that its thread sleeps; a cache line each."""
+"""Words of a bell, a cache line: the first says that its thread sleeps."""
 
 IDLE, PROCESSING, WAITING, READING, OPENING = range(5)
-"""States of a node. WAITING = has work but no room on WAITING_EDGE."""
+"""States of a node. WAITING: it has work, but WAITING_EDGE has no room."""
 
 BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES = range(4)
 """First words of a node. WAITING_EDGE is the index of an edge + 1, 0 = none."""
@@ -35,7 +35,7 @@ STATUSES = ITEMS + 2 * ITEM_WORDS
 NODE_WORDS = STATUSES + 2 * STATUS_WORDS
 
 RING_HEAD, RING_TAIL, RING_FIRST = 0, 8, 16
-"""Words of a process's ring: its head and tail lie in cache lines of their own, then come the events."""
+"""Words of a process's event log: head and tail in cache lines of their own, then the events."""
 RING_EVENTS, EVENT_WORDS = 8192, 8
 
 
@@ -43,9 +43,9 @@ RING_EVENTS, EVENT_WORDS = 8192, 8
 class EdgeSpec:
     """What both ends of an edge know.
 
-    window  frames the reader may have undone at a time; holds: processed ones whose views it may keep
+    window  frames the reader may have unprocessed at a time; holds: processed frames whose views it may keep
     tap     the reader only watches: unless it blocks, nothing is queued for it (see Operator.tap)
-    spare   the reader works without it, too: a static input that may stay unconnected, a stream that sync calls optional
+    spare   the reader also works without this edge: an optional static input, or a stream that sync calls optional
     """
 
     index: int
@@ -92,13 +92,13 @@ def pool_bytes(ports: list[PortLayout]) -> int:
 
 
 def ring_size(slots: int) -> int:
-    """Descriptors of an edge's ring, a power of two: those before its head and its tail stay whole beside one for every slot."""
+    """Descriptors of an edge's ring, a power of two: one for every slot, and those before head and tail, which stay intact."""
     return 1 << (slots + 1).bit_length() if slots else 0
 
 
 @dataclass(frozen=True)
 class BoardShape:
-    """How many edges (with how many slots each), nodes, processes and bells the board has words for, and where these lie."""
+    """Counts of edges (with their slots), nodes, processes and bells on the board, and where their words lie."""
 
     edge_slots: tuple[int, ...]
     nodes: int
@@ -133,7 +133,7 @@ class BoardShape:
 
     @cached_property
     def _edges(self) -> tuple[list[int], int]:
-        """First word of each edge, and the first word after all."""
+        """First word of each edge, and the first word behind all edges."""
         bases, at = [], 8
         for slots in self.edge_slots:
             bases.append(at)

@@ -1,4 +1,4 @@
-"""YAML -> frozen GraphSpec. `load` finds every error of names, keys, types and wiring; `check.py` what the values mean."""
+"""YAML -> frozen GraphSpec. `load` finds every error of names, keys, types and wiring; `check.py` finds the others."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ __all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart",
 
 
 StandIn = Callable[[str], tuple[type[Any], Any]]
-"""A source node's name -> class and config of what plays in its place (a recording); the file's driver and its config are then
-not looked at, nothing is live and all queues block. Raises GraphError where there is none for this node."""
+"""Name of a source node -> class and config of its replacement (a recording). The file's driver and its config are then ignored,
+nothing is live and all queues block. Raises GraphError if there is none for this node."""
 SHIPPED = Path(__file__).parents[2] / "graphs"
-RESERVED = ("logs", "poison")  # folders of the run beside those of its nodes
+RESERVED = ("logs", "poison")  # folders of the run, beside the folders of its nodes
 
 
-# ---- the file's keys, as dataclasses: `settings.build` refuses everything else
+# ---- the file's keys, as dataclasses: `settings.build` refuses all others
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (),
 
 
 def find_file(name: str) -> Path:
-    """`demo`: a shipped graph, or graphs/demo.yaml of the project one stands in. `./demo`, `demo.yaml`: the file."""
+    """`demo`: a shipped graph, or graphs/demo.yaml of the project around the working folder. `./demo`, `demo.yaml`: the file."""
     path = Path(name)
     shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
     if name in shipped:
@@ -131,7 +131,7 @@ def find_file(name: str) -> Path:
 
 
 def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
-    """`load` for text; `file` is what messages call it."""
+    """`load` for text; `file` is its name in messages."""
     data, marks = yamlfile.read(text, file)
     top = Where(file, marks)
     if not isinstance(data, dict):
@@ -163,7 +163,7 @@ def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), st
 
 
 def _apply(sets: Iterable[str] | Mapping[str, Any], data: dict[str, Any], marks: dict[yamlfile.Key, int | str]) -> None:
-    """`--set NODE.config.KEY=VALUE`: onto the data, before anything looks at it."""
+    """Apply `--set NODE.config.KEY=VALUE` to the data, before they are checked."""
     nodes = data.get("nodes")
     known = list(nodes) if isinstance(nodes, dict) else []
     items = sets.items() if isinstance(sets, Mapping) else (_split_set(text) for text in sets)
@@ -263,7 +263,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
 
 
 def _port_names(raw: _Node, inputs: Mapping[str, Port], outputs: Mapping[str, Port], where: Where) -> list[str]:
-    """Ports that do not exist, queues and pools of static ones, and inputs that are missing."""
+    """Reports unknown ports, queues and pools of static ports, and missing inputs."""
     problems = []
     who = raw.driver or raw.op
     for key, part, known in (("inputs", raw.inputs, inputs), ("queue", raw.queue, inputs), ("pool", raw.pool, outputs)):
@@ -274,7 +274,7 @@ def _port_names(raw: _Node, inputs: Mapping[str, Port], outputs: Mapping[str, Po
             elif known[p].static and key != "inputs":
                 problems.append(f"{where.child(key, p)}: {p} is static: it is latched and has no {key}")
     if not set(raw.inputs) <= set(inputs):
-        return problems  # a misspelt input is the one that is missing
+        return problems  # a misspelt input would be reported twice, as unknown and as missing
     for port, spec in inputs.items():
         if not spec.optional and port not in raw.inputs:
             problems.append(f"{where}: input {port} of {who} is not connected; write inputs: {{{port}: NODE.PORT}}")
@@ -295,7 +295,7 @@ def _sync_names(sync: Sync, streams: list[str], where: Where) -> list[str]:
 
 
 def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str], of_sources: str) -> list[str]:
-    """Do the nodes and ports exist that this node reads? A broken node's ports are unknown: nothing is said about them."""
+    """Do the nodes and ports exist that this node reads? The ports of a broken node are unknown and not checked."""
     problems = []
     for port, i in node.inputs.items():
         at = node.where.child("inputs", port)
@@ -310,14 +310,14 @@ def _wiring(node: NodeSpec, nodes: Mapping[str, NodeSpec], broken: set[str], of_
 
 
 def _cycles(nodes: Mapping[str, NodeSpec]) -> list[str]:
-    """One cycle, named from its first node in the file; a DAG gives none."""
+    """The message about one cycle, beginning with its first node in the file; empty for a DAG."""
     left = dict(nodes)
     while free := [name for name, n in left.items() if not any(i.source_node in left for i in n.inputs.values())]:
         for name in free:
             del left[name]
     if not left:
         return []
-    # every node left has an input among those left: walking up must come round
+    # every node left has an input among the nodes left, so walking up ends in a cycle
     path = [next(iter(left))]
     while path[-1] not in path[:-1]:
         path.append(next(i.source_node for i in left[path[-1]].inputs.values() if i.source_node in left))

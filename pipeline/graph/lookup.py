@@ -46,7 +46,7 @@ def driver_class(name: str) -> type[Source]:
 
 
 def node_class(name: str) -> type[Any]:
-    """An operator or a driver of this name."""
+    """The operator or driver of this name."""
     if ":" in name:
         cls = class_by_ref(name)
         if not issubclass(cls, (Operator, Source)):
@@ -60,7 +60,7 @@ def node_class(name: str) -> type[Any]:
 
 
 def shipped_class(module: str, base: type, name: str) -> type[Any] | None:
-    """The one subclass of `base` in a shipped module; None where there is no such module. `name`: what errors call it."""
+    """The one subclass of `base` in a shipped module; None if there is no such module. `name`: its name in errors."""
     if not project.module_file(project.SHIPPED, module):
         return None
     return _defined_in(_import(module, name), base, name)
@@ -77,8 +77,8 @@ def available_drivers() -> list[str]:
 def evaluator(name: str) -> ModuleType:
     """`kitti-tracking` -> operators/score/kitti_tracking.py. Raises GraphError.
 
-    An evaluator is a module with `evaluate(gt, results, ...)`, paths in, plain numbers by name out ("notes": warnings), and
-    `lines(numbers)`, what to print of them.
+    An evaluator is a module with `evaluate(gt, results, ...)`, which takes paths and returns plain numbers by name ("notes":
+    warnings), and `lines(numbers)`, the lines to print.
     """
     if name not in available_evaluators():
         raise GraphError(f"unknown evaluator {name}{suggest(name, available_evaluators())}")
@@ -93,7 +93,7 @@ def available_evaluators() -> list[str]:
 
 
 def class_ref(cls: type) -> str:
-    """`module:Class`: how a worker process is told its class."""
+    """`module:Class`: the name of a class in the plan of a worker process."""
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
@@ -105,7 +105,7 @@ def class_file(cls: type) -> str | None:
 def class_by_ref(ref: str, file: str | None = None) -> type[Any]:
     """The inverse of `class_ref`; the module may also lie in the project, or else in the working folder.
 
-    Raises GraphError where it cannot be imported, is no class, or is in another file than `file`.
+    Raises GraphError if it cannot be imported, is no class, or lies in another file than `file`.
     """
     module_name, _, class_name = ref.partition(":")
     _reach(module_name)
@@ -121,7 +121,7 @@ def class_by_ref(ref: str, file: str | None = None) -> type[Any]:
 
 
 def _reach(module_name: str) -> None:
-    """Put the user's folder on `sys.path` where only that has the module."""
+    """Put the user's folder on `sys.path` if only that folder has the module."""
     root = project.current()
     own = root is not None and _is_in(root, module_name)
     if own and (module_name.partition(".")[0] in project.PACKAGES or _home(module_name) in (None, str(root))):
@@ -135,7 +135,7 @@ def _is_in(folder: Path, module_name: str) -> bool:
 
 
 def _home(module_name: str) -> str | None:
-    """The folder on `sys.path` that a module would be imported from; "" for one without a file, None where there is none."""
+    """The folder on `sys.path` that a module would be imported from; "" for a module without a file, None if there is none."""
     if module_name.partition(".")[0] in project.PACKAGES:
         project.shipped_package(module_name.partition(".")[0])
     if not _exists(module_name):
@@ -149,7 +149,7 @@ def _home(module_name: str) -> str | None:
 
 
 def _hidden(module_name: str) -> str:
-    """A hint where a module of the user has the name of another one, which comes first."""
+    """A hint if a module of the user has the name of another one, which comes first on `sys.path`."""
     got = getattr(sys.modules.get(module_name), "__file__", None) or f"the built-in {module_name}"
     for folder in (project.current(), Path.cwd()):
         file = folder and project.module_file(folder, module_name)
@@ -183,13 +183,13 @@ def _find(kind: str, name: str) -> Any:
 
 
 def _modules(kind: str, name: str) -> list[str]:
-    """Where the class called `name` may be: its file, or a package's file of the same name or `reader`."""
+    """Modules that may have the class called `name`: its file, or a package's file of the same name or `reader`."""
     module = f"{_KINDS[kind][1]}.{name}"
     return [module, f"{module}.{name.rpartition('.')[2]}", f"{module}.reader"]
 
 
 def _shipped(kind: str, name: str) -> list[str]:
-    """Those of them that are shipped."""
+    """The shipped ones of `_modules`."""
     first, _, rest = name.partition(".")
     if first == "test":
         module = f"{_TEST_NODES}.{rest}{'_' if keyword.iskeyword(rest) else ''}"
@@ -198,7 +198,7 @@ def _shipped(kind: str, name: str) -> list[str]:
 
 
 def _own(kind: str, name: str) -> list[str]:
-    """Those of them that are in the project."""
+    """The ones of `_modules` in the project."""
     root = project.current()
     return [module for module in _modules(kind, name) if root is not None and project.module_file(root, module)]
 
@@ -236,14 +236,14 @@ def _import(module_name: str, name: str) -> ModuleType:
         raise GraphError(
             f"{name}: cannot import {module_name}: needs the package {package}, which is not installed; pip install {package}"
         ) from error
-    except Exception as error:  # a module may fail at import in any way
+    except Exception as error:  # an import may raise anything
         line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
         text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
         raise GraphError(f"{name}: cannot import {module_name}: {type(error).__name__}: {text}{line}") from error
 
 
 def _defined_in(module: ModuleType, base: type, name: str) -> type[Any] | None:
-    """The one class of this kind written in `module` itself, not imported into it."""
+    """The one class of this kind that `module` defines, not one that it imports."""
     classes = {id(value): value for value in vars(module).values() if isinstance(value, type) and issubclass(value, base)}
     found = [c for c in classes.values() if c.__module__ == module.__name__ and not c.__name__.startswith("_")]
     if len(found) > 1:

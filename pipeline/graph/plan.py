@@ -1,4 +1,4 @@
-"""From a checked graph to numbers: which process, edge, port and slot is which.
+"""A checked graph as numbers: an index for each process, node, edge, port and bell.
 
 A `Plan` is made once per run. `runtime/process_plan.py` takes from it what one process needs.
 """
@@ -95,7 +95,7 @@ class Plan:
         return 2 * process + 1
 
     def node_bell(self, node: str) -> int:
-        """Of the thread that runs a node."""
+        """The bell of the thread that runs a node."""
         if node in self.sources:
             return 2 * len(self.places) + self.sources.index(node)
         return self.main_bell(self.process_index[self.place_of(node)])

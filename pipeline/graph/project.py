@@ -1,7 +1,7 @@
 """A user's project: a folder with `operators/`, `drivers/` and `graphs/` of its own (docs/decisions/013-user-projects.md).
 
 The packages `operators` and `drivers` are always the shipped ones. A project adds its folders of the same name behind them, so
-that `operators.near` and `operators.streams` are both found. The project itself comes last on `sys.path`, and only when a graph
+that both `operators.near` and `operators.streams` are found. The project itself comes last on `sys.path`, and only when a graph
 uses a module of it.
 """
 
@@ -18,7 +18,7 @@ from types import ModuleType
 from pipeline.errors import GraphError
 
 SHIPPED = Path(__file__).resolve().parents[2]
-"""The folder in which the packages `pipeline`, `operators`, `drivers` and `graphs` lie."""
+"""The folder of the packages `pipeline`, `operators`, `drivers` and `graphs`."""
 PACKAGES = ("operators", "drivers")
 
 _current: Path | None = None
@@ -26,9 +26,9 @@ _current: Path | None = None
 _folders: list[str] = []
 """User folders that this module appended to `sys.path`."""
 _modules_before: set[str] = set()
-"""Names in `sys.modules` before the first of them was appended."""
+"""Names in `sys.modules` before the first of these folders was appended."""
 _extended: list[ModuleType] = []
-"""Packages in which a project adds modules; the first folder of each is the shipped one."""
+"""Packages to which a project adds modules; the first folder of each is the shipped one."""
 
 
 # ---- which project
@@ -44,7 +44,7 @@ def of_file(path: Path) -> Path | None:
 
 
 def around(folder: Path) -> Path | None:
-    """The nearest project at or above a folder: one that has `operators/` or `drivers/`. None in the shipped one."""
+    """The nearest folder, from this one upward, that has `operators/` or `drivers/`. None in the shipped one."""
     for root in (folder.resolve(), *folder.resolve().parents):
         if any((root / package).is_dir() for package in PACKAGES):
             return None if root == SHIPPED else root
@@ -56,7 +56,7 @@ def current() -> Path | None:
 
 
 def use(root: Path | None) -> None:
-    """From now on names are looked up in this project, too. Modules of another one are forgotten."""
+    """Look names up in this project, too, from now on. Forget the modules of another project."""
     global _current
     if root != _current:
         _leave()
@@ -67,7 +67,7 @@ def use(root: Path | None) -> None:
 
 
 def module_file(root: Path, module: str) -> Path | None:
-    """The file of a module below a folder: `a/b.py` or `a/b/__init__.py`; None where there is none."""
+    """The file of a module below a folder: `a/b.py` or `a/b/__init__.py`; None if there is none."""
     path = root.joinpath(*module.split("."))
     for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
         if file.is_file():
@@ -76,7 +76,7 @@ def module_file(root: Path, module: str) -> Path | None:
 
 
 def shipped_package(name: str) -> ModuleType:
-    """The shipped package `operators` or `drivers`, also where another folder of that name comes first on `sys.path`."""
+    """The shipped package `operators` or `drivers`, even if another folder of that name comes first on `sys.path`."""
     folder = SHIPPED / name
     module = sys.modules.get(name)
     if module is not None and str(folder) in getattr(module, "__path__", ()):
@@ -90,7 +90,7 @@ def shipped_package(name: str) -> ModuleType:
 
 
 def enter() -> None:
-    """Make the modules of the current project importable. Raises GraphError where one has the name of a shipped module."""
+    """Make the modules of the current project importable. Raises GraphError if one has the name of a shipped module."""
     if _current is None or str(_current) in _folders:
         return
     problems = [
@@ -107,7 +107,7 @@ def enter() -> None:
 
 
 def append(folder: Path) -> None:
-    """A folder of the user, at the end of `sys.path`."""
+    """Add a folder of the user at the end of `sys.path`."""
     global _modules_before
     if not _folders:
         _modules_before = set(sys.modules)
@@ -118,7 +118,7 @@ def append(folder: Path) -> None:
 
 
 def _extend(name: str, shipped: Path, own: Path) -> None:
-    """Modules of the package and of those in it are looked for in both folders, in the shipped one first."""
+    """Search the modules of a package and of its subpackages in both folders, in the shipped one first."""
     if own.is_dir():
         module = importlib.import_module(name)
         module.__path__ = [str(shipped), str(own)]
@@ -132,7 +132,7 @@ def _packages(folder: Path) -> list[Path]:
 
 
 def _clashes(own: Path, shipped: Path) -> Iterator[tuple[Path, Path]]:
-    """Own modules and shipped ones of the same name. Packages of the same name do not clash: they are merged."""
+    """Pairs of an own and a shipped module of the same name. Packages of the same name do not clash: they are merged."""
     for path in sorted(own.iterdir()) if own.is_dir() else ():
         is_module = path.suffix == ".py" and path.stem != "__init__"
         if not is_module and not (path.is_dir() and path.name.isidentifier() and path.name != "__pycache__"):
@@ -147,7 +147,7 @@ def _clashes(own: Path, shipped: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _leave() -> None:
-    """Forget the user folders, and the modules that were imported from there."""
+    """Forget the user folders, and the modules imported from there."""
     for name in set(sys.modules) - _modules_before if _folders else ():
         if home(sys.modules[name]) in _folders:
             del sys.modules[name]
@@ -172,10 +172,10 @@ def home(module: ModuleType | None) -> str | None:
 
 
 def worker_command(classes: Iterable[type], root: Path | None) -> list[str]:
-    """What starts a worker process that finds the modules of these classes where this process found them.
+    """The command of a worker process that finds the modules of these classes where this process found them.
 
-    It has this process's `sys.path`, without user folders where no class is the user's own, else with those last. `python -c`
-    puts the working folder first; the first statement takes it away before anything is imported.
+    The worker gets this process's `sys.path`; user folders come last, or are left out if no class is the user's own. `python -c`
+    puts the working folder first; the first statement removes it before anything is imported.
     """
     homes = {home(sys.modules.get(cls.__module__)) for cls in classes}
     users = [folder for folder in _user_folders(root) if folder != str(SHIPPED)]

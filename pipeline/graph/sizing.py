@@ -1,17 +1,17 @@
-"""How many frames each edge and each pool must be able to keep, and how many bytes that is.
+"""How many frames each edge and each pool must hold, and how many bytes these are.
 
-The hard part is a join. It keeps a frame while something that decides about it may still come. In stream time: a frame of port e
-with stamp x arrives at x + delay(e) and counts as a(x) = x + offset(e).
+A join keeps a frame while a frame that decides about it may still come. In stream time: a frame of port e with stamp x arrives at
+x + delay(e) and counts as a(x) = x + offset(e).
 
 - A trigger waits until every other port q has shown a stamp beyond its tolerance: q's frame with a >= a(x) + tolerance
   arrives at the latest at x + offset(e) - offset(q) + tolerance + period(q) + disorder(q) + delay(q).
 - Another port's frame waits for the first trigger beyond it, the same sum with the trigger as q, and then until that
   trigger is decided.
 
-hold(e) times the rate of e is what piles up. (While frames come regularly, the first one at or after a trigger settles
-it and the tolerance adds nothing; it is the slack for jitter.) Live, a silent port is waited for as long as the timeout.
-`delay` is what joins further up cost in this way. Each operator more on the other inputs' paths adds one frame: they are
-on their way.
+The join holds up to hold(e) times the rate of e. (While frames come regularly, the first one at or after a trigger decides
+it and the tolerance adds nothing; the tolerance is the slack for jitter.) Live, a trigger waits for a silent port until the
+timeout. `delay` is the waiting time of joins upstream. Each additional operator on the path of another input adds one frame,
+which is on its way.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def queue(spec: GraphSpec, node: str, port: str) -> Queue:
 
 
 def is_spare(spec: GraphSpec, edge: Edge) -> bool:
-    """Does the reader work without this edge? A static input that may stay unconnected, a stream that `sync` calls optional."""
+    """Does the reader work without this edge? True for an optional static input, and for a stream that `sync` calls optional."""
     node = spec.nodes[edge.dst_node]
     if edge.static:
         return ports(node.cls.inputs_of(node.config), node.name)[edge.dst_port].optional
@@ -42,12 +42,12 @@ def is_spare(spec: GraphSpec, edge: Edge) -> bool:
 
 
 def holds(spec: GraphSpec, edge: Edge) -> int:
-    """Processed frames whose views the reader may keep, as its class declares."""
+    """How many processed frames' views the reader may keep, as its class declares."""
     return int(spec.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))
 
 
 def window(spec: GraphSpec, edge: Edge) -> int:
-    """Frames the reader's side may hold at once: credits of the edge.
+    """Frames that the reader may hold at once: the credit of the edge.
 
     queue (only `block`: the others queue at the sender) + 1 in `process()` + join buffer + declared `holds`
     """
@@ -57,7 +57,7 @@ def window(spec: GraphSpec, edge: Edge) -> int:
 
 
 def slots(spec: GraphSpec, node: str, port: str) -> int:
-    """Slots of an output's pool; 0 where nothing is connected, and for static ports.
+    """Slots of an output's pool; 0 if nothing is connected, and for static ports.
 
     1 being written + 1 when live (a sensor never waits for a slot) + per edge its window and, for `latest` and
     `drop_oldest`, the queue at the sender (a tap has none).
@@ -68,7 +68,7 @@ def slots(spec: GraphSpec, node: str, port: str) -> int:
 
 
 def slot_terms(spec: GraphSpec, node: str, port: str) -> dict[str, int]:
-    """What `slots` adds up: name of the part -> slots."""
+    """The summands of `slots`: name of the part -> slots."""
     edges = spec.edges_from(node, port)
     if not edges or spec.nodes[node].outputs[port].static:
         return {}
@@ -83,7 +83,7 @@ def slot_terms(spec: GraphSpec, node: str, port: str) -> dict[str, int]:
 
 
 def slot_bytes(spec: GraphSpec, node: str, port: str) -> int:
-    """Bytes of the largest frame of an output; 0 where it has no slots. Raises GraphError: no limit is known."""
+    """Bytes of the largest frame of an output; 0 if it has no slots. Raises GraphError if no limit is known."""
     if not slot_terms(spec, node, port):
         return 0
     owner = spec.nodes[node]
@@ -103,7 +103,7 @@ def slot_bytes(spec: GraphSpec, node: str, port: str) -> int:
 
 
 def sync_buffer(spec: GraphSpec, edge: Edge) -> int:
-    """Frames of `edge` that may wait in its reader's join; at least 1 where two streams meet, else 0."""
+    """Frames of `edge` that may wait in its reader's join: at least 1 in a join, else 0."""
     node = spec.nodes[edge.dst_node]
     if edge.static or not node.joins:
         return 0
@@ -115,12 +115,12 @@ def sync_buffer(spec: GraphSpec, edge: Edge) -> int:
     rate_hz = spec.rate(edge.src_node) or UNKNOWN_RATE_HZ
     depths = {port: _depth(spec, node.inputs[port].source_node) for port in node.streams}
     behind = max(depths.values()) - depths[edge.dst_port]
-    # the small term keeps 0.1 s x 10 Hz = 1.0000000000000002 at 1
+    # the small term makes 0.1 s x 10 Hz = 1.0000000000000002 count as 1
     return 1 + max(0, math.ceil(max(0.0, hold_s) * rate_hz - 1e-6)) + behind
 
 
 def _reach_s(spec: GraphSpec, node: NodeSpec, port: str, other: str) -> float:
-    """How long after a frame of `port` arrived the first frame of `other` beyond its tolerance arrives."""
+    """Time from the arrival of a frame of `port` to that of the first frame of `other` beyond its tolerance."""
     sync = node.sync
     assert sync is not None
     tolerance_ms = sync.tolerance_ms if sync.policy == "nearest" else 0.0
@@ -139,7 +139,7 @@ def _wait_s(spec: GraphSpec, node: NodeSpec, trigger: str) -> float:
 
 
 def timeout_s(spec: GraphSpec, node: NodeSpec) -> float | None:
-    """How long a join waits for a silent input: as declared; live, by default 0.2 s or two of the slowest periods."""
+    """How long a join waits for a silent input: as declared; live, by default 0.2 s or two periods of the slowest input."""
     if node.sync is not None and node.sync.timeout_ms is not None:
         return node.sync.timeout_ms * 1e-3
     if not spec.live:

@@ -1,4 +1,4 @@
-"""What a loaded graph is: nodes, edges, their order, processes, rates. How much memory it needs: see sizing.py."""
+"""A loaded graph: nodes, edges, their order, processes, rates. How much memory it needs: see sizing.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.operator import Found, Source
 from pipeline.schema import Port
 
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
-"""open() may load and, the first time on a machine, compile: beside the other nodes' on few cores."""
+"""open() may load files and, the first time on a machine, compile kernels, at the same time as the other nodes."""
 MAX_BACKOFF_S = 30.0
 
 
@@ -25,7 +25,7 @@ def at_least(value: float | None, limit: float, name: str, above: bool = False) 
 
 @dataclass(frozen=True)
 class Restart:
-    """At most `max` restarts within `window_s`, the n-th in a row after backoff_s · 2^(n-1), at most MAX_BACKOFF_S."""
+    """At most `max` restarts within `window_s`. The n-th in a row waits backoff_s · 2^(n-1), at most MAX_BACKOFF_S."""
 
     policy: Literal["never", "on-failure", "always"] = "on-failure"
     max: int = 5
@@ -38,13 +38,13 @@ class Restart:
         at_least(self.window_s, 0, "window_s", above=True)
 
     def delay_s(self, deaths: int) -> float:
-        """From the `deaths`-th death within the window to the next start."""
+        """Time from the `deaths`-th death within the window to the next start."""
         return min(self.backoff_s * 2.0 ** min(deaths - 1, 100), max(self.backoff_s, MAX_BACKOFF_S))
 
 
 @dataclass(frozen=True)
 class Queue:
-    """Of one input; None = the default of the graph, see `sizing.queue`."""
+    """The queue of one input; None = the default of the graph, see `sizing.queue`."""
 
     policy: Literal["block", "latest", "drop_oldest"] | None = None
     size: int | None = None
@@ -73,7 +73,7 @@ class Sync:
 
 @dataclass(frozen=True)
 class Pool:
-    """Of one output port; None = computed."""
+    """The pool of one output port; None = computed."""
 
     slots: int | None = None
     max_mb: float | None = None
@@ -85,7 +85,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Input:
-    """One connected input: what feeds it, how it queues, what it needs."""
+    """One connected input: its source, its queue, its contract."""
 
     port: str
     source_node: str
@@ -97,7 +97,7 @@ class Input:
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node, all names resolved. Defaults that depend on the whole graph are asked of `GraphSpec`."""
+    """One node, all names resolved. `GraphSpec` knows the defaults that depend on the whole graph."""
 
     name: str
     driver: str | None
@@ -174,7 +174,7 @@ class GraphSpec:
     budget: dict[str, float]
     quality: dict[str, float]
     project: Path | None = None
-    """Where the user's own modules were looked for; see project.py."""
+    """Folder of the user's own modules; see project.py."""
     _found: dict[str, Found] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -203,7 +203,7 @@ class GraphSpec:
         return [e for e in self._edges if (e.src_node, e.src_port) == (node, port)]
 
     def order(self) -> list[str]:
-        """Node names so that every node comes after its inputs; file order among equals."""
+        """Node names in topological order; file order among equals."""
         return list(self._order)
 
     @functools.cached_property
@@ -226,7 +226,7 @@ class GraphSpec:
         return places
 
     def find(self, source: str) -> Found:
-        """What a source would read, looked up once. Raises InputError (a file is missing)."""
+        """What a source will read, looked up once. Raises InputError if a file is missing."""
         if source not in self._found:
             self._found[source] = self.nodes[source].cls.find(self.nodes[source].config)
         return self._found[source]

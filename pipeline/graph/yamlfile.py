@@ -1,4 +1,4 @@
-"""YAML with line numbers, read as plain data: the form of a graph file before anything knows what its keys mean.
+"""YAML with line numbers, read as plain data. This module does not know what the keys of a graph file mean.
 
 Scalars follow YAML 1.2, not PyYAML's 1.1: `0010` and `2011_09_26` stay text (1.1 reads the numbers 8 and 20110926, which
 loses a KITTI sequence), `1e-3` is a number, only `true` and `false` are booleans.
@@ -16,7 +16,7 @@ from pipeline.errors import GraphError, Key, Where
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's idea of what is a number."""
+    """SafeLoader that recognises numbers as YAML 1.2 does."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -38,8 +38,8 @@ def read(text: str, file: str) -> tuple[Any, dict[Key, int | str]]:
     """Text -> plain data (dict, list, str, int, float, bool, None) and the line of every value.
 
     `${VAR}` and `${VAR:-default}` are replaced inside scalars, never across them: a value cannot break the file's
-    structure, and a variable named in a comment need not exist. A value alone that starts with [ or { is read as a list
-    or mapping.
+    structure, and a variable named in a comment need not exist. A scalar that is only a variable, whose value starts with
+    [ or {, is read as a list or mapping.
     """
     text, variables = _hide_variables(text)
     marks: dict[Key, int | str] = {}
@@ -125,7 +125,7 @@ def _scalar(
 
 
 def assign(data: dict[str, Any], marks: dict[Key, int | str], path: Key, value: Any, mark: str) -> None:
-    """Put `value` at `path`, making mappings on the way. Messages about it name `mark` instead of a line."""
+    """Put `value` at `path`; create mappings on the way. Messages about the value name `mark` instead of a line."""
     target = data
     for i, key in enumerate(path[:-1]):
         inner = target.get(key)
