@@ -45,6 +45,10 @@ class Header(NamedTuple):
         return f"{self.source}:{self.frame_id}"
 
 
+new_header = tuple.__new__
+"""`new_header(Header, (source, frame_id, ...))` takes half the time of `Header(...)`."""
+
+
 @dataclass(slots=True)
 class Reading:
     """One step of a source: the values of its ports at one instant.

@@ -21,12 +21,12 @@ _GLOBAL_EXPEDITED, _REGISTER_GLOBAL_EXPEDITED = 2, 4
 
 ORDERED = platform.machine() in ("x86_64", "AMD64")
 
-_lock = Lock()
+LOCK = Lock()
 
 
 def by_lock() -> None:
     """Taking a lock is a full fence on x86-64, and nearly one elsewhere."""
-    with _lock:
+    with LOCK:
         pass
 
 

@@ -18,7 +18,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -49,16 +49,8 @@ _MOST_OF_A_STEP = 1024
 """Events of one step: its ports, and a batch of frames."""
 
 
-class Step(NamedTuple):
-    """One call of a node. latency_ns: of a sink, else -1."""
-
-    node: int
-    number: int
-    who: int
-    stamp_ns: int
-    compute_ns: int
-    latency_ns: int
-    started_ns: int
+Step = tuple[int, int, int, int, int, int, int]
+"""One call of a node: its index, number of the step, who, stamp_ns, compute_ns, latency_ns (of a sink, else -1), started_ns."""
 
 
 class Log:
@@ -98,20 +90,20 @@ class Log:
     def step(self, step: Step, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
         """One step and all that it made of frames, true by one store. inputs: `reader.Arrived`, outputs: `edge.Sent`."""
         pack, view, first = _EVENT.pack_into, self._bytes, self._events
+        node, number, who, stamp_ns, compute_ns, latency_ns, started_ns = step
         n = self._next
         if n + _MOST_OF_A_STEP >= self._limit:
             self._wait_for_room(n + _MOST_OF_A_STEP)
         for f in inputs:
             if not f.accounted:
                 f.accounted = True
-                hop_ns, kind = step.started_ns - f.made_ns, DELIVERED | f.edge.index << 8 | f.slot << 40
+                hop_ns, kind = started_ns - f.made_ns, DELIVERED | f.edge.index << 8 | f.slot << 40
                 pack(view, first + (n & _MASK) * 64, kind, f.gen, f.who, f.header.stamp_ns, hop_ns, 0, 0, 0)
                 n += 1
         for s in outputs:
             kind = PUBLISHED | s.port.index << 8 | s.slot << 40
             pack(view, first + (n & _MASK) * 64, kind, s.gen, s.who, s.stamp_ns, s.nbytes, s.copied, 0, 0)
             n += 1
-        node, number, who, stamp_ns, compute_ns, latency_ns, started_ns = step
         pack(view, first + (n & _MASK) * 64, STEP | node << 8, number, who, stamp_ns, compute_ns, latency_ns, started_ns, 0)
         self._next = n + 1
         if not ORDERED:

@@ -31,8 +31,8 @@ class Line:
         self._log, self._clock = log, clock
         self._edges = list(inputs.values())
         self._bounds = dict.fromkeys(inputs, NEVER)
-        self._ages = any(edge.spec.max_age_ns is not None for edge in self._edges)
-        self._latest = any(edge.spec.policy == "latest" for edge in self._edges)
+        self.ages = any(edge.spec.max_age_ns is not None for edge in self._edges)
+        self.latest = any(edge.spec.policy == "latest" for edge in self._edges)
         # Once per process(), and at the start of a life: a node that is always too slow must process something, too.
         self._may_skip = True
         self._overtaken = -1  # frames of the trigger up to this generation are not processed any more
@@ -82,9 +82,8 @@ class Line:
     # -- endings --------------------------------------------------------------------------------------------------
     def processed(self, trigger: Arrived) -> None:
         """A set was processed, and nothing of it given back yet. A newer frame may wait at the sender now."""
-        if self._latest:
-            self._overtaken = max(self._overtaken, trigger.edge.overtaken())
-            self._may_skip = True
+        self._overtaken = max(self._overtaken, trigger.edge.overtaken())
+        self._may_skip = True
 
     def _is_overtaken(self, trigger: Arrived) -> bool:
         """`latest` holds for what waits here, too: while this node, or another one of its process, stood still."""
@@ -105,7 +104,7 @@ class Line:
 
     def drop_if_old(self, trigger: Arrived, frames: Mapping[str, Arrived | None]) -> bool:
         """Drop a set whose trigger is older than its reader wants it."""
-        if not self._ages or not self._clock.too_old(trigger.header.stamp_ns, trigger.edge.spec.max_age_ns):
+        if not self._clock.too_old(trigger.header.stamp_ns, trigger.edge.spec.max_age_ns):
             return False
         for frame in frames.values():
             if frame is not None and not frame.accounted and (frame is trigger or not self.joins):
@@ -152,7 +151,7 @@ class OneLine(Line):
                     self._recent.add(stamp)
                 if self._recent and self._bound > was:
                     self._recent = {s for s in self._recent if s >= self._bound}
-            if self._latest and self._is_overtaken(frame):
+            if self.latest and self._is_overtaken(frame):
                 self.drop(frame, "queue_full")
                 frame = self._waiting = None
                 continue
@@ -205,7 +204,7 @@ class JoinLine(Line):
             item = self._pending[0]
             if isinstance(item, Release):
                 self._release(item.frame)
-            elif self._latest and self._is_overtaken(item.frames[self.trigger]):
+            elif self.latest and self._is_overtaken(item.frames[self.trigger]):
                 self.discard(item, "queue_full")
             else:
                 return item

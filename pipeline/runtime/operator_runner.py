@@ -18,7 +18,7 @@ from pipeline.errors import FrameError, PipeError
 from pipeline.flow import faults
 from pipeline.flow.edge import Sent
 from pipeline.flow.latched import StaticIn
-from pipeline.flow.log import ERROR, Step
+from pipeline.flow.log import ERROR
 from pipeline.flow.reader import Arrived
 from pipeline.flow.writer import OutPort
 from pipeline.frame import FOREVER, NEVER, Header
@@ -62,6 +62,7 @@ class OperatorRunner(Runner):
         self._advanced = NEVER
         self._unconnected = {p: None for p in ports if p not in line.inputs and p not in statics}
         self._one_input = next(iter(line.inputs)) if len(line.inputs) == 1 and len(ports) == 1 else None
+        self._roomy = not outputs  # there is room for the next step
         self._digest = hashlib.sha256() if deterministic and not outputs else None
         self._unlatched = dict(statics)
         self._collected = 0
@@ -91,9 +92,10 @@ class OperatorRunner(Runner):
                 return True
             line.ring()
             return False
-        if self.outputs and not (self.has_credit() or self.room()):
+        if not self._roomy and not self.room():
             line.ring()
             return False
+        self._roomy = not self.outputs
         line.remove()
         if isinstance(item, Arrived):
             self._run(item, {item.edge.port: item}, (), item.bound)
@@ -105,6 +107,7 @@ class OperatorRunner(Runner):
         """Nothing to process: pass the bound on, or end."""
         self.line.ring()
         if self.outputs:
+            self._roomy = self.has_credit()  # now, not when the next frame has come
             bound = self.line.output_bound()
             if self._advanced < bound < FOREVER:
                 self._advanced = bound
@@ -161,7 +164,7 @@ class OperatorRunner(Runner):
     # -- one call -------------------------------------------------------------------------------------------------
     def _run(self, trigger: Arrived, frames: dict[str, Arrived | None], missing: tuple[str, ...], bound: int) -> None:
         self._advanced = bound
-        if self.line.drop_if_old(trigger, frames):
+        if self.line.ages and self.line.drop_if_old(trigger, frames):
             self.advance(bound)
             return
         operator, header = self.operator, trigger.header
@@ -199,16 +202,18 @@ class OperatorRunner(Runner):
             self.abort()
             raise
         finally:
-            self.state(IDLE)
+            words[at + BUSY_SINCE] = 0
+            words[at + STATE] = IDLE
         if faults.armed:
             faults.point("processed")
-        self.line.processed(trigger)
+        if self.line.latest:
+            self.line.processed(trigger)
         if error is None:
             latency_ns = -1
             if not self.outputs:
                 latency_ns = self._latency_ns(header)
                 self.board.set_item(self.index, self._steps, header.item)
-            step = Step(self.index, self._steps, trigger.who, header.stamp_ns, finished - started, latency_ns, started)
+            step = (self.index, self._steps, trigger.who, header.stamp_ns, finished - started, latency_ns, started)
             self.publish(step, taken, written, bound)
         else:
             self._save_poison(frames, trigger, self._text(error))

@@ -12,11 +12,11 @@ import numpy as np
 from pipeline.errors import PipeError
 from pipeline.flow import faults
 from pipeline.flow.latched import StaticPort
-from pipeline.flow.log import ERROR, Step
+from pipeline.flow.log import ERROR
 from pipeline.flow.slot import who
 from pipeline.flow.writer import OutPort
-from pipeline.frame import NEVER, Header, Reading
-from pipeline.graph.layout import IDLE, OPENING, READING
+from pipeline.frame import NEVER, Header, Reading, new_header
+from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, READING, STATE
 from pipeline.operator import Source
 from pipeline.runtime import threads
 from pipeline.runtime.runner import Failure, Runner, Shared
@@ -89,7 +89,8 @@ class SourceRunner(Runner):
                 self.abort()
                 raise
             finally:
-                self.state(IDLE)
+                self._words[self._at + BUSY_SINCE] = 0
+                self._words[self._at + STATE] = IDLE
         if self.held is not None and self.last_stamp_ns is not None and self.held.stamp_ns > self.last_stamp_ns:
             self.held = None
             self.abort()
@@ -111,8 +112,10 @@ class SourceRunner(Runner):
             self._made_ns = monotonic_ns()  # it was read ahead and has waited for its time
         frame_id = self.next_id if reading.frame_id is None else reading.frame_id
         self.next_id = frame_id + 1
-        header = Header(self.node.name, frame_id, reading.item, reading.stamp_ns, reading.recv_ns or time_ns())
-        self._max_stamp = max(self._max_stamp, reading.stamp_ns)
+        stamp_ns = reading.stamp_ns
+        header = new_header(Header, (self.node.name, frame_id, reading.item, stamp_ns, reading.recv_ns or time_ns()))
+        if stamp_ns > self._max_stamp:
+            self._max_stamp = stamp_ns
         bound = self._max_stamp - self._disorder_ns if self._disorder_ns else self._max_stamp + 1
         for name, meta in reading.meta.items():
             self._meta[name] = meta
@@ -123,7 +126,7 @@ class SourceRunner(Runner):
             return self._raised(error, str(error))
         reading = None
         self.board.set_item(self.index, self._steps, header.item)
-        step = Step(self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, monotonic_ns())
+        step = (self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, monotonic_ns())
         self.last_emitted_ns = header.stamp_ns
         self.publish(step, (), written, bound)
         return True

@@ -37,7 +37,7 @@ class TapRunner(OperatorRunner):
         frames = [
             f
             for f in self.line.batch(first, operator.batch, BATCH_BYTES)
-            if not self.line.drop_if_old(f, {f.edge.port: f})
+            if not (self.line.ages and self.line.drop_if_old(f, {f.edge.port: f}))
         ]  # fmt: skip
         if not frames:
             return

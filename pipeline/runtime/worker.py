@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -94,6 +95,7 @@ class Worker:
             return self._fail(current, str(error))
         except Exception as error:
             return self._fail(current, f"{current}: open: {type(error).__name__}: {error}", traceback.format_exc())
+        gc.freeze()  # what is there now stays: the collector need not go through all modules again and again
         self._tell(Ready(imported_ns, monotonic_ns()))
         for source, bell in zip(built.sources, source_bells, strict=True):
             loop = SourceThread(
