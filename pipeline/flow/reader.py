@@ -106,15 +106,15 @@ class InEdge:
         if got != gen:
             source, frame_id = whose(who)
             raise self._torn(f"{self._sources[source]}:{frame_id}", slot, gen, got)
-        item_end = start + text_at + (lengths & MAX_TEXT)
-        described_end = item_end + (lengths >> 20 & MAX_TEXT)
-        text = bytes(memory[item_end:described_end])
-        if text != self._text:
-            self._text = text
-            self._described = [(name, dtype, tuple(shape), at) for name, dtype, shape, at in msgpack.unpackb(text)]
-        meta_bytes = lengths >> 40
-        meta = msgpack.unpackb(memory[described_end : described_end + meta_bytes], strict_map_key=False) if meta_bytes else {}
-        item = str(memory[start + text_at : item_end], "utf-8")
+        item_bytes, facts_bytes = lengths & MAX_TEXT, lengths >> 40
+        facts_at = item_bytes + (lengths >> 20 & MAX_TEXT)
+        text = bytes(memory[start + text_at : start + text_at + facts_at + facts_bytes])
+        arrays_text = text[item_bytes:facts_at]
+        if arrays_text != self._text:  # a stream's frames are mostly alike
+            self._text = arrays_text
+            self._described = [(name, dtype, tuple(shape), at) for name, dtype, shape, at in msgpack.unpackb(arrays_text)]
+        meta = msgpack.unpackb(text[facts_at:], strict_map_key=False) if facts_bytes else {}
+        item = text[:item_bytes].decode()
         header = new_header(Header, (self._sources[who >> ID_BITS], who & ID_MASK, item, stamp_ns, recv_ns))
         self._tail = words[self._tail_word] = tail + 1
         if faults.armed:

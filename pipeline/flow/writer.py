@@ -63,7 +63,7 @@ class OutPort:
         self._slot: int | None = None
         self._used = 0
         self._loans: dict[int, tuple[np.ndarray, int]] = {}  # id of the array -> it, its offset in the payload
-        self._described: list[tuple[str, str, tuple[int, ...], int]] = []
+        self._described: list[tuple[str, np.dtype[Any], tuple[int, ...], int]] = []
         self._described_text = self._pack([])
 
     def ready(self) -> None:
@@ -169,21 +169,22 @@ class OutPort:
                 if nbytes:
                     np.ndarray(array.shape, array.dtype, memory.map, payload + at)[...] = array
                 copied += nbytes
-            described.append((name, array.dtype.str, array.shape, at))
+            described.append((name, array.dtype, array.shape, at))
             total += nbytes
-        if described != self._described:
-            self._described, self._described_text = described, self._pack(described)
-        item = header.item.encode()
-        more = self._pack(meta) if meta else b""
-        text = item + self._described_text + more
-        lengths = len(item) | len(self._described_text) << 20 | len(more) << 40
-        if len(text) <= TEXT_BYTES:
+        if described != self._described:  # a stream's frames are mostly alike
+            self._described = described
+            self._described_text = self._pack([(name, dtype.str, shape, at) for name, dtype, shape, at in described])
+        item, arrays_text = header.item.encode(), self._described_text
+        facts = self._pack(meta) if meta else b""
+        length = len(item) + len(arrays_text) + len(facts)
+        lengths = len(item) | len(arrays_text) << 20 | len(facts) << 40
+        if length <= TEXT_BYTES:
             text_at = TEXT_AT
         else:
-            if len(text) > MAX_TEXT:
-                raise FrameError(f"{self.label}: describe() needs at most 1 MB of facts, got {len(text) / 1e6:.3g} MB")
-            text_at = SLOT_HEADER + self._reserve(len(text))
-        memory.view[at_header + text_at : at_header + text_at + len(text)] = text
+            if length > MAX_TEXT:
+                raise FrameError(f"{self.label}: describe() needs at most 1 MB of facts, got {length / 1e6:.3g} MB")
+            text_at = SLOT_HEADER + self._reserve(length)
+        memory.view[at_header + text_at : at_header + text_at + length] = item + arrays_text + facts
         self._gen += 1
         crc = crc32(memory.view[payload : payload + self._used]) if self._verify else 0
         WORDS.pack_into(
@@ -213,7 +214,7 @@ class OutPort:
         """What was lent can be written no more."""
         if self._loans:
             for array, _ in self._loans.values():
-                array.flags.writeable = False
+                array.setflags(write=False)
             self._loans.clear()
 
     def abort(self) -> None:
