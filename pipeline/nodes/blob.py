@@ -1,4 +1,4 @@
-"""Send bytes: as many, as often as wanted, written straight into the slot.
+"""Send bytes of any size at any rate, written directly into the slot.
 
 out  out   (N,) uint8   content by frame number (see `counts.fill`); with `checksum`, the last 4 are the CRC-32 of the others
 """

@@ -1,7 +1,7 @@
 """Count: 0, 1, 2, ...
 
 out  out   (1,) int64   the number of the frame
-Stamps are `rate_hz` apart from 1 s on; without a rate 0.1 s, a rate that no sync check relies on.
+Stamps start at 1 s and are 1/`rate_hz` apart; without a rate 0.1 s, and no sync check relies on it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the test nodes send: one number, or bytes; and when."""
+"""Values and stamps of the test nodes: one number, or bytes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ BLOB = Schema("BLOB", {"data": Array("uint8", ("N",), about="any bytes")})
 
 START_NS = 1_000_000_000
 PERIOD_NS = 100_000_000
-"""First stamp, and the distance of two where no rate is given."""
+"""First stamp, and the distance between stamps without a rate."""
 
 
 def stamp_ns(number: int, rate_hz: float | None) -> int:
-    """From the number, not summed up: a resumed source continues with the very same stamps."""
+    """Computed from the number, not summed up: a resumed source continues with exactly the same stamps."""
     return START_NS + round(number * (1e9 / rate_hz if rate_hz else PERIOD_NS))
 
 
 def stamps_ns(start: int, frames: int, rate_hz: float | None) -> np.ndarray:
-    """(frames,) int64, of the numbers from `start` on."""
+    """(frames,) int64: stamps of the numbers from `start` on."""
     return np.array([stamp_ns(start + i, rate_hz) for i in range(frames)], np.int64)
 
 
@@ -28,7 +28,7 @@ _bases: dict[int, np.ndarray] = {}
 
 
 def fill(out: np.ndarray, index: int) -> None:
-    """Blob `index`, (N,) uint8: every byte differs from that of the blobs before and after."""
+    """Blob `index`, (N,) uint8: every byte differs from the same byte of the blobs before and after."""
     n = len(out)
     if n not in _bases:
         numbers = np.arange(n, dtype=np.uint32)

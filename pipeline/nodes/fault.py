@@ -1,4 +1,4 @@
-"""Pass numbers on, and go wrong at the frames chosen.
+"""Pass numbers on, and fail at chosen frames.
 
 in   data  (1,) int64
 out  out   (1,) int64   the same

@@ -1,4 +1,4 @@
-"""Count, and go wrong at one frame. A reading that raises is not tried again: the next one follows.
+"""Count, and fail at one frame. A reading that raises is not repeated: the next one follows.
 
 out  out   (1,) int64   the number of the frame
 """

@@ -1,4 +1,4 @@
-"""Going wrong on purpose, for test.fault and test.fault_source."""
+"""Intended failures, for test.fault and test.fault_source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FOREVER_S = 10**6
 
 
 def misbehave(kind: str, who: str, hang_in_c: bool = False, hold_gil: bool = False) -> None:
-    """raise, hang or exit; `hang_in_c` where no Python signal handler runs, `hold_gil` where no other thread does either."""
+    """Raise, hang or exit. `hang_in_c`: Python signal handlers do not run; `hold_gil`: other threads do not run either."""
     if kind == "raise":
         raise ValueError(f"{who}: raised on purpose")
     if kind == "exit":

@@ -41,7 +41,7 @@ def schedule(config: JitterConfig) -> list[tuple[int, int]]:
     stamps_ns = START_NS + np.rint(
         ideal_s * 1e9 + config.offset_ms * 1e6 + rng.uniform(-1, 1, n) * config.jitter_ms * 1e6
     ).astype(np.int64)
-    # arriving up to d late, no frame comes after one whose stamp is more than d later
+    # frames arrive up to d late, so none comes after a frame whose stamp is more than d later
     arrival_ns = stamps_ns + np.rint(rng.uniform(0, 1, n) * config.disorder_ms * 1e6).astype(np.int64)
     twice = rng.uniform(0, 1, n) < config.duplicates
     out = []

@@ -1,4 +1,4 @@
-"""The smallest operator: looks at nothing, emits 8 bytes. What remains is the engine's own cost.
+"""The smallest operator: ignores its input, emits 8 bytes. Its cost is the cost of the engine.
 
 in   in    any frame
 out  out   (1,) int64   frames seen

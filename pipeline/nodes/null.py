@@ -30,7 +30,7 @@ class Null(Operator):
         self.out_dir.mkdir(parents=True, exist_ok=True)
         path = self.out_dir / "frames.txt"
         if self.resume is not None and path.exists():
-            # frames after the last delivered one come again: their lines go, and a line cut short with them
+            # frames after the last delivered one come again: drop their lines, and a line cut short
             lines = path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and int(line.split()[1]) <= self.resume.frame_id]
             path.write_text("".join(kept))
@@ -41,7 +41,7 @@ class Null(Operator):
             h = self.header
             line = f"{h.source} {h.frame_id} {h.stamp_ns} {h.item}\n".encode()
             size = os.fstat(self.file).st_size
-            if os.write(self.file, line) < len(line):  # the disk got full inside the line
+            if os.write(self.file, line) < len(line):  # the disk became full within the line
                 os.ftruncate(self.file, size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.out_dir / "frames.txt"))
 

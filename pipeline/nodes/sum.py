@@ -1,8 +1,8 @@
-"""Verify blobs, all of their bytes.
+"""Verify every byte of blobs.
 
 in   data  (N,) uint8   a frame of test.blob
 out  out   (1,) int64   its number
-Raises FrameError where a byte is wrong.
+Raises FrameError if a byte is wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How recordings look to other tools: the class behind the name of a format."""
+"""From the name of a format to its class, which makes recordings that other tools read."""
 
 from __future__ import annotations
 

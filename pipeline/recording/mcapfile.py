@@ -1,13 +1,13 @@
-"""MCAP files (https://mcap.dev/spec) that are whole at any instant, and a reader that takes them as they are.
+"""MCAP files (https://mcap.dev/spec) that any reader can read at any instant, and a reader that needs no summary.
 
-Written: magic, header, schemas, channels, then chunks. A message is appended to the open chunk with one write; then the chunk's
-head is set to include it, with another. Between the two it stands behind the chunk as a record of its own, which the format
-allows; a write cut short is an incomplete last record, which every reader stops at. So whatever kills the process, and when,
-all messages whose `append` returned are there for any MCAP reader, without a repair. (The machine losing power is another
-matter: nothing is synced to the disk.) `finish` adds the summary, from which readers seek.
+The file holds magic, header, schemas, channels, then chunks. One write appends a message to the open chunk; a second write
+updates the chunk's head to include it. Between the two the message is a record of its own behind the chunk, which the format
+allows. A write cut short leaves an incomplete last record, at which every reader stops. So after any kill, any MCAP reader finds
+all messages whose `append` returned, without a repair. (Nothing is synced to the disk: a power cut may lose data.) `finish` adds
+the summary, which lets readers seek.
 
-Read: by hopping from record to record, so the summary is not needed. Small records are packed and unpacked by the package
-`mcap`; its writer is not used: it copies each message four times (measured: bench/record.py).
+The reader goes from record to record. The package `mcap` packs and unpacks small records; its writer is not used because it
+copies each message four times (measured: bench/record.py).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _CHUNK_FIXED = 8 + 8 + 8 + 4  # of a chunk's head, before the name of its compre
 _INDEX = struct.Struct("<HI")
 _WINDOW = 16 << 10
 _MAX_BUFFERS = 512
-_WORTH = 1 << 18 if FAST else 1 << 14
-"""Bytes from which combining two checksums (6 µs) costs less than going over the bytes again."""
+_COMBINE_BYTES = 1 << 18 if FAST else 1 << 14
+"""Bytes from which combining two checksums (6 µs) costs less than a second pass over the bytes."""
 
 Buffer = bytes | memoryview
 
 
 def library() -> Any:
-    """The package mcap, or the one line that says how to get it."""
+    """The package mcap. Raises GraphError that says how to install it."""
     try:
         import mcap.records
     except ImportError:
@@ -62,7 +62,7 @@ def record(made: Any) -> bytes:
 
 @dataclass(slots=True)
 class Message:
-    """What `append` takes. pieces: its data, in order; sums: index of a piece -> its CRC-32, where that is known already."""
+    """The argument of `append`. pieces: its data, in order; sums: index of a piece -> its CRC-32, if known already."""
 
     channel: int
     sequence: int
@@ -87,7 +87,7 @@ class _Chunk:
 
 
 class Writer:
-    """Appends messages. `crc`: chunks carry their checksum (0 = none, as the format has it)."""
+    """Appends messages. `crc`: chunks carry their checksum (0 = none, as in the format)."""
 
     def __init__(self, fd: int, end: int, chunk_bytes: int, crc: bool) -> None:
         self.fd, self.end = fd, end
@@ -118,10 +118,10 @@ class Writer:
         chunk_bytes: int = CHUNK_BYTES,
         crc: bool = True,
     ) -> Writer:
-        """Go on with a file that has no summary yet.
+        """Continue a file that has no summary yet.
 
-        keep  it is to hold so many messages of `channels`: the next one is cut off with all that follows. None = as it is
-        `counts` tells how many messages of each channel it holds then.
+        keep  number of messages of `channels` to keep: the next one and everything behind it is cut off. None = keep all
+        Afterwards `counts` holds the number of messages of each channel.
         """
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -147,10 +147,10 @@ class Writer:
         return writer
 
     def _count(self, contents: Contents, part: ChunkRow | Entry, channels: Collection[int], keep: int | None) -> int | None:
-        """Add the messages of this part to `counts`, up to where it has to be cut."""
+        """Add the messages of this part to `counts`; returns where the file has to be cut, None = not in this part."""
         counts = self.counts
         have = sum(counts.get(c, 0) for c in channels)
-        if isinstance(part, ChunkRow) and part is not contents.parts[-1]:  # of the last one the index may be cut short
+        if isinstance(part, ChunkRow) and part is not contents.parts[-1]:  # the index of the last one may be cut short
             inside = sum(n for c, n in part.counts.items() if c in channels)
             if part.indexed and (keep is None or have + inside <= keep):
                 for channel, n in part.counts.items():
@@ -165,7 +165,7 @@ class Writer:
         return None
 
     def _reopen(self, contents: Contents, row: ChunkRow, end: int) -> int:
-        """Make the last chunk the open one, together with what stands behind it, up to `end`; returns the file's new end."""
+        """Make the last chunk, with the messages behind it up to `end`, the open chunk; returns the file's new end."""
         loose = [p for p in contents.parts if isinstance(p, Entry) and p.record_at > row.at]
         inside = list(contents.entries(self.fd, [row]))
         if row.indexed and sum(row.counts.values()) == len(inside) and not loose and end >= row.data_at + row.size:
@@ -184,7 +184,7 @@ class Writer:
         return row.data_at + chunk.size
 
     def append(self, messages: Sequence[Message]) -> None:
-        """All of them or, when the disk refuses (OSError), none; on disk, for other processes, when this returns."""
+        """Append all messages or, if the disk refuses (OSError), none. Other processes see them when this returns."""
         if self._chunk is not None and self._chunk.size >= self._limit:
             self.close_chunk()
         new = self._chunk is None
@@ -202,7 +202,7 @@ class Writer:
             if self._crc:
                 crc = crc32(head, crc)
                 for i, piece in enumerate(m.pieces):
-                    known = len(piece) >= _WORTH and i in m.sums
+                    known = len(piece) >= _COMBINE_BYTES and i in m.sums
                     crc = combine(crc, m.sums[i], len(piece)) if known else crc32(piece, crc)
         after = _Chunk(chunk.at, start_ns, end_ns, size, crc, chunk.index)
         if new:
@@ -237,7 +237,7 @@ class Writer:
             self.fd = -1
 
     def _write(self, buffers: Sequence[Buffer], at: int) -> int:
-        """Returns where it ends. After an error the file is as long as before."""
+        """Returns the end of the written bytes. After an error the file is as long as before."""
         left = [b for b in buffers if len(b)]
         try:
             while left:
@@ -254,7 +254,7 @@ class Writer:
 
 
 def finish(writer: Writer, messages: Sequence[Message], records: Sequence[Any]) -> None:
-    """Add what is known when all is over, and the summary; closes the file."""
+    """Add the last messages and records, and the summary; close the file."""
     lib = library()
     try:
         if messages:
@@ -306,7 +306,7 @@ def finish(writer: Writer, messages: Sequence[Message], records: Sequence[Any]) 
 
 @dataclass(slots=True)
 class ChunkRow:
-    """One chunk. data_at: where its (maybe compressed) data lie; counts: channel -> messages, as its index says."""
+    """One chunk. data_at: offset of its data, which may be compressed; counts: channel -> messages, from its index."""
 
     at: int
     length: int
@@ -342,7 +342,7 @@ class ChunkRow:
 
 @dataclass(slots=True)
 class Entry:
-    """One message: where its record and its data lie, in the file or, in a compressed chunk, in its uncompressed data."""
+    """One message. Offsets count in the file or, for a compressed chunk, in its uncompressed data."""
 
     channel: int
     sequence: int
@@ -355,11 +355,11 @@ class Entry:
 
 @dataclass
 class Contents:
-    """What a file holds, up to `end`, the end of its last complete record.
+    """Contents of a file up to `end`, the end of its last complete record.
 
     parts     chunks, and messages between chunks, in the order of the file
-    metadata  (record, where it lies, its bytes)
-    finished  it has its footer
+    metadata  (record, offset, bytes)
+    finished  the file has its footer
     """
 
     name: str
@@ -372,7 +372,7 @@ class Contents:
     _kept: tuple[int, bytes] | None = None
 
     def entries(self, fd: int, parts: Iterable[ChunkRow | Entry] | None = None) -> Iterator[Entry]:
-        """All messages, in the order of the file. Raises InputError where a chunk is damaged."""
+        """All messages, in the order of the file. Raises InputError if a chunk is damaged."""
         for part in self.parts if parts is None else parts:
             if isinstance(part, Entry):
                 yield part
@@ -399,7 +399,7 @@ class Contents:
         return lambda at, n: data[at : at + n]
 
     def _uncompressed(self, fd: int, chunk: ChunkRow) -> bytes:
-        """A chunk that another tool has compressed; the last one is kept."""
+        """The data of a chunk that another tool has compressed; the last one is cached."""
         if self._kept is not None and self._kept[0] == chunk.at:
             return self._kept[1]
         from mcap.stream_reader import get_chunk_data_stream
@@ -416,7 +416,7 @@ class Contents:
         try:
             stream, size = get_chunk_data_stream(packed, validate_crc=True)
             self._kept = (chunk.at, stream.read(size))
-        except Exception as error:  # whatever the library and its decompressors raise
+        except Exception as error:  # the library and its decompressors raise anything
             raise InputError(f"{self.name}: cannot unpack the chunk at byte {chunk.at}: {error}") from None
         return self._kept[1]
 
@@ -435,12 +435,12 @@ class Contents:
 
         try:
             return getattr(library(), kind).read(ReadDataStream(io.BytesIO(body)))
-        except Exception as error:  # whatever the bytes of a damaged file lead to
+        except Exception as error:  # bytes of a damaged file raise anything
             raise InputError(f"{self.name}: needs a {kind}, got one that cannot be read ({type(error).__name__})") from None
 
 
 class _Window:
-    """Reads small things that lie close together with one call."""
+    """Reads small neighbouring pieces of a file with one call."""
 
     def __init__(self, fd: int) -> None:
         self._fd, self._at, self._data = fd, 0, b""
@@ -452,7 +452,7 @@ class _Window:
 
 
 def scan(fd: int, name: str) -> Contents:
-    """Hop through a file. Raises InputError when it is not MCAP; one that was cut off is taken up to there."""
+    """Read the records of a file, up to where it is cut off. Raises InputError if it is not MCAP."""
     size = os.fstat(fd).st_size
     start = os.pread(fd, len(MAGIC), 0)
     if start != MAGIC:

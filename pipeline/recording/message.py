@@ -1,17 +1,17 @@
-"""What a recorded frame is: one message, readable by other tools by its schema, with the frame's exact bytes inside.
+"""A recorded frame is one message: other tools read it by its schema, and it holds the frame's exact bytes.
 
-A message is a protocol buffer of somebody's schema (foxglove.PointCloud, ...) and carries three more fields, which a reader of
-that schema skips:
+A message is a protocol buffer of a known schema (foxglove.PointCloud, ...) with three more fields, which a reader of that schema
+skips:
 
-    15000   bytes            first in the message: the frame's header, and where the bytes of each array lie
-    15001   repeated bytes   arrays that are not in the message already (a cloud's or picture's `data` is)
+    15000   bytes            first in the message: the frame's header, and where the bytes of each array are
+    15001   repeated bytes   arrays that are not yet in the message (a cloud's or picture's `data` is)
     15002   bytes            last in the message: CRC-32 of each array, 4 bytes
 
-So a cloud is stored once, a frame is there as a whole or not at all, and nothing of ours has to be installed to look at it.
+So a cloud is stored once, a frame is there as a whole or not at all, and no software of ours is needed to look at it.
 
-The header is msgpack: [version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, is there a 15002, arrays], and an array
-[name, dtype, shape, codec, offset from the end of the header field, bytes]. `bound` is the stamp below which no later frame of
-the port lies. Of a static port: frame_id = number of the value, bound = how many there are, stamp_ns = from_ns.
+The header is msgpack: [version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, has 15002, arrays]; an array is
+[name, dtype, shape, codec, offset from the end of the header field, bytes]. No later frame of the port has a stamp below `bound`.
+For a static port: frame_id = number of the value, bound = count of values, stamp_ns = from_ns.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VERSION = 1
 HEAD_FIELD, ARRAY_FIELD, SUM_FIELD = 15000, 15001, 15002
 MAX_HEAD = 1 << 20
 RAW = ""
-"""Codec of an array whose bytes are stored as they are."""
+"""Codec of an array that is stored unchanged."""
 
 _HEAD_TAG = wire.tag(HEAD_FIELD, wire.LEN)
 _KINDS = "biufc"  # of dtypes: numbers only, never objects
@@ -55,8 +55,8 @@ class MessageSchema(NamedTuple):
 class Body:
     """A message without our fields.
 
-    pieces  its fields, in order; a large one may be a view of the frame itself
-    placed  array -> (index of the piece that holds its bytes, codec); the engine appends the arrays that are not named here
+    pieces  its fields, in order; a large one may be a view of the frame
+    placed  array -> (index of the piece that holds its bytes, codec); the engine appends all other arrays
     extra   suffix -> a message for the channel TOPIC/suffix
     """
 
@@ -66,7 +66,7 @@ class Body:
 
 
 class Encoder:
-    """Makes messages of the frames of one port. `extra`: suffix -> schema of the further channels that it fills."""
+    """Makes messages of the frames of one port. `extra`: suffix -> schema of the further channels."""
 
     schema: MessageSchema
     extra: Mapping[str, MessageSchema] = {}
@@ -76,16 +76,16 @@ class Encoder:
 
 
 class Format:
-    """How recordings look to other tools. One for a kind of tool, outside the engine: operators/record/foxglove.py."""
+    """Makes messages for one kind of tool. Formats lie outside the engine: operators/record/foxglove.py."""
 
     log_schema: MessageSchema
 
     def encoder(self, name: str, port: Port, images: str) -> Encoder | None:
-        """For the port NODE.PORT; None = this format has nothing of its kind. images: raw | png | jpeg."""
+        """The encoder of port NODE.PORT; None = this format has no schema for it. images: raw | png | jpeg."""
         return None
 
     def log(self, stamp_ns: int, name: str, message: str) -> bytes:
-        """A warning, of `log_schema`."""
+        """A warning as a message of `log_schema`."""
         raise NotImplementedError(f"{type(self).__name__}.log")
 
     def decode(self, codec: str, data: bytes) -> np.ndarray:
@@ -94,7 +94,7 @@ class Format:
 
 
 class AnyFrame(Encoder):
-    """For ports of which a format knows nothing: who, when, and what arrays there are; the arrays themselves are bytes."""
+    """For ports without a schema in the format: source, time and a description of the arrays, which are bytes."""
 
     schema = MessageSchema(
         "pipe.Frame",
@@ -116,27 +116,27 @@ class AnyFrame(Encoder):
     )
 
     def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
-        told = _told(tuple((name, array.shape, array.dtype) for name, array in arrays.items()))
+        described = _described(tuple((name, array.shape, array.dtype) for name, array in arrays.items()))
         frame = wire.timestamp(1, header.stamp_ns) + wire.text(2, header.source) + wire.number_(3, header.frame_id)
-        return Body([frame + wire.text(4, header.item) + told])
+        return Body([frame + wire.text(4, header.item) + described])
 
 
 @lru_cache(maxsize=64)
-def _told(arrays: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]) -> bytes:
-    """What arrays there are; kept, because numpy takes longer to name a dtype than all the rest does."""
+def _described(arrays: tuple[tuple[str, tuple[int, ...], np.dtype[Any]], ...]) -> bytes:
+    """A description of the arrays; cached, because numpy takes longer to name a dtype than the rest takes."""
     return wire.text(5, ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in arrays))
 
 
 @dataclass(slots=True)
 class Packed:
-    """A whole message in pieces. sums: index of a piece that is an array -> its CRC-32 (none: no trailer)."""
+    """A whole message in pieces. sums: index of a piece that is an array -> its CRC-32 (empty: no trailer)."""
 
     pieces: list[Buffer]
     sums: dict[int, int]
 
 
 def pack(header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], body: Body, crc: bool) -> Packed:
-    """The message of a frame: our header, the body's fields, the arrays that are not in it; `crc`: and a trailer."""
+    """The message of a frame: our header, the body's fields, the arrays that are not in it, and with `crc` a trailer."""
     pieces = [b"", *body.pieces]
     rows: list[tuple[str, np.ndarray, int, str]] = []
     for name, array in arrays.items():
@@ -149,9 +149,9 @@ def pack(header: Header, bound: int, meta: Mapping[str, Any], arrays: Mapping[st
             at, codec = len(pieces) - 1, RAW
         rows.append((name, array, at, codec))
     starts = [0, *accumulate(map(len, pieces))]
-    told = [[name, array.dtype.str, array.shape, codec, starts[at], len(pieces[at])] for name, array, at, codec in rows]
+    described = [[name, array.dtype.str, array.shape, codec, starts[at], len(pieces[at])] for name, array, at, codec in rows]
     head = msgpack.packb(
-        [VERSION, header.source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, meta, crc, told]
+        [VERSION, header.source, header.frame_id, header.item, header.stamp_ns, header.recv_ns, bound, meta, crc, described]
     )
     pieces[0] = _HEAD_TAG + wire.varint(len(head)) + head
     sums = [crc32(pieces[at]) for _, _, at, _ in rows] if crc else []
@@ -167,14 +167,14 @@ def trailer(sums: list[int]) -> bytes:
 
 
 def raw(array: np.ndarray) -> Buffer:
-    """The C-order bytes of an array; a view where it is laid out so."""
+    """The C-order bytes of an array; a view if the array is C-contiguous."""
     if not array.size:
         return b""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 class StoredArray(NamedTuple):
-    """Where an array lies: `at` bytes from the start of the message's data; sum_at: its CRC-32, 0 = there is none."""
+    """Where an array is stored. at: offset in the message's data; sum_at: offset of its CRC-32, 0 = none."""
 
     name: str
     dtype: np.dtype[Any]
@@ -186,7 +186,7 @@ class StoredArray(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """As an array, unpacked."""
+        """Bytes of the unpacked array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -200,7 +200,7 @@ class Stored(NamedTuple):
 
 
 def unpack(read: Any, nbytes: int) -> Stored:
-    """`read(at, n)` gives bytes of the message of `nbytes`. Raises ValueError where it is none of ours, or damaged."""
+    """The header of a message of `nbytes`; `read(at, n)` returns bytes of it. Raises ValueError if it is foreign or damaged."""
     start = read(0, min(nbytes, 2048))
     if not start.startswith(_HEAD_TAG):
         raise ValueError("it does not begin with a frame's header")
@@ -209,14 +209,14 @@ def unpack(read: Any, nbytes: int) -> Stored:
         raise ValueError(f"its header claims {size} bytes")
     data = start[at : at + size] if at + size <= len(start) else read(at, size)
     try:
-        version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, summed, told = msgpack.unpackb(
+        version, source, frame_id, item, stamp_ns, recv_ns, bound, meta, summed, described = msgpack.unpackb(
             data, strict_map_key=False
         )
         if version != VERSION:
             raise ValueError(f"its header is of version {version}, this engine reads {VERSION}")
-        arrays, end = [], nbytes - (len(trailer([0] * len(told))) if summed and told else 0)
-        for i, (name, dtype, shape, codec, offset, length) in enumerate(told):
-            sizes, sum_at = tuple(int(n) for n in shape), nbytes - 4 * (len(told) - i) if summed else 0
+        arrays, end = [], nbytes - (len(trailer([0] * len(described))) if summed and described else 0)
+        for i, (name, dtype, shape, codec, offset, length) in enumerate(described):
+            sizes, sum_at = tuple(int(n) for n in shape), nbytes - 4 * (len(described) - i) if summed else 0
             array = StoredArray(str(name), number_dtype(dtype), sizes, str(codec), at + size + offset, length, sum_at)
             if min(array.shape, default=0) < 0 or array.at < at + size or length < 0 or array.at + length > end:
                 raise ValueError(f"array {name} lies outside of it")
@@ -230,7 +230,7 @@ def unpack(read: Any, nbytes: int) -> Stored:
 
 
 def number_dtype(text: Any) -> np.dtype[Any]:
-    """A dtype of plain numbers, from what a file says. Raises ValueError."""
+    """The dtype that a file names, if it is of plain numbers. Raises ValueError."""
     try:
         dtype = np.dtype(str(text))
     except TypeError:
@@ -241,12 +241,12 @@ def number_dtype(text: Any) -> np.dtype[Any]:
 
 
 def port_to_text(port: Port) -> str:
-    """A port's contract as the file keeps it (JSON)."""
+    """A port's contract as JSON, as the file stores it."""
     return json.dumps({"static": port.static, **port.schema.plain()})
 
 
 def port_from_text(text: str) -> Port:
-    """Raises ValueError, KeyError or TypeError where it is none."""
+    """The inverse of `port_to_text`. Raises ValueError, KeyError or TypeError if the text is no contract."""
     plain = json.loads(text)
     for array in plain["arrays"].values():
         number_dtype(array["dtype"])

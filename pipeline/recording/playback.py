@@ -1,4 +1,4 @@
-"""A recording in the place of a graph's sources: the same frames, numbers and stamps, straight from the file into the slots."""
+"""A recording replaces the sources of a graph: same frames, numbers and stamps, read from the file directly into the slots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.schema import Port, Schema
 
 @dataclass(slots=True)
 class _Frame:
-    """One port's part of a reading."""
+    """The frame of one port in a reading."""
 
     port: str
     entry: Entry
@@ -38,12 +38,12 @@ class _Frame:
 
 @dataclass
 class RecordedSource:
-    """One source of the run that was recorded.
+    """One source of the recorded run.
 
     ports       port -> its contract
-    readings    frame_id -> the frames of that instant, by port; in the order of the ids
+    readings    frame_id -> the frames of that reading; in the order of the ids
     statics     port -> its values, in order
-    disorder_ns how far a stamp may lie behind the largest one before it
+    disorder_ns how far a stamp may lie behind the largest earlier one
     """
 
     ports: dict[str, Port] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class RecordedSource:
 
 
 class Recording:
-    """An opened recording; a context manager. Raises InputError when it is none, or damaged."""
+    """An opened recording; a context manager. Raises InputError if the file is no recording, or damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -90,19 +90,19 @@ class Recording:
             self.fd = -1
 
     def reopened(self) -> Recording:
-        """The same index over an open file of its own."""
+        """The same index with a file descriptor of its own."""
         again = copy.copy(self)
         again.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         return again
 
     @property
     def about(self) -> Mapping[str, str]:
-        """What was run: graph, file, text, live, images."""
+        """The recorded run: graph, file, text, live, images."""
         return self._metadata(RUN)
 
     @property
     def result(self) -> Mapping[str, str]:
-        """How the run ended: exit, comparable, digest; nothing where it was killed."""
+        """How the run ended: exit, comparable, digest; empty if it was killed."""
         return self._metadata(RESULT)
 
     @property
@@ -111,7 +111,7 @@ class Recording:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Sink -> digest of the run that was recorded."""
+        """Sink -> digest of the recorded run."""
         return dict(json.loads(self.result.get("digest", "{}")))
 
     def _metadata(self, name: str) -> Mapping[str, str]:
@@ -128,7 +128,7 @@ class Recording:
             if channel.topic == DROPS:
                 self.lost += 1
             if channel.metadata.get(SOURCE_KEY) != "true":
-                continue  # an operator's, recorded to be looked at
+                continue  # a port of an operator, recorded only for viewing
             if entry.channel not in ports:
                 ports[entry.channel] = self._port(entry.channel, channel)
             node, port = ports[entry.channel]
@@ -167,7 +167,7 @@ class Recording:
             raise InputError(f"{self.path}: message {entry.sequence} of {who} is damaged: {error}") from None
 
     def read_into(self, frame: _Frame, array: StoredArray, out: np.ndarray, who: str) -> None:
-        """Bring a stored array into `out`, checked. Raises InputError."""
+        """Read a stored array into `out` and check it. Raises InputError."""
         entry = frame.entry
         where = entry.data_at + array.at
         if array.codec != RAW:
@@ -271,7 +271,7 @@ class Replay(Source):
             values[frame.port] = self._value(frame.port, value)
         header = frames[0].stored.header
         meta = {f.port: f.stored.meta for f in frames if f.port in values}
-        return Reading(values, header.item, header.stamp_ns, meta=meta, frame_id=frame_id)  # it arrives at this host now
+        return Reading(values, header.item, header.stamp_ns, meta=meta, frame_id=frame_id)  # recv_ns: now
 
     def _value(self, port: str, arrays: dict[str, np.ndarray]) -> Any:
         return self.recorded.ports[port].schema.pack(arrays)
@@ -284,7 +284,7 @@ _known: dict[tuple[Path, int, int], Recording] = {}
 
 
 def _opened(path: Path) -> Recording:
-    """What a file holds, closed again; the index of the last file is kept."""
+    """The index of a file, which is closed again; the index of the last file is cached."""
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size)
     if key not in _known:
@@ -295,7 +295,7 @@ def _opened(path: Path) -> Recording:
 
 
 def stand_in(recording: Recording) -> StandIn:
-    """For `graph.load`: a source's name -> what plays in its place."""
+    """For `graph.load`: a source's name -> the node that replaces it."""
 
     def find(name: str) -> tuple[type[Source], ReplayConfig]:
         source = recording.sources.get(name)
@@ -308,7 +308,7 @@ def stand_in(recording: Recording) -> StandIn:
 
 
 def load(recording: Recording, graph: str | Path, sets: Iterable[str] | Mapping[str, Any]) -> GraphSpec:
-    """The graph with the recording in the place of its sources. Raises GraphError."""
+    """The graph with its sources replaced by the recording. Raises GraphError."""
     spec = graph_file.load(graph, sets, stand_in(recording))
     for text in sets:
         node, _, key = text.partition("=")[0].strip().partition(".")
@@ -318,7 +318,7 @@ def load(recording: Recording, graph: str | Path, sets: Iterable[str] | Mapping[
 
 
 def remarks(recording: Recording) -> list[str]:
-    """What keeps a replay from being what was run."""
+    """Reasons why a replay is not equal to the recorded run."""
     out = []
     if not recording.complete:
         out.append(f"{recording.path} has no summary: the run was killed, or still goes on; what is complete is played")
@@ -330,7 +330,7 @@ def remarks(recording: Recording) -> list[str]:
 
 
 def compared(recording: Recording, report: Mapping[str, Any]) -> list[str]:
-    """One line on how the digests compare with those of the run that was recorded."""
+    """Lines that compare the digests with those of the recorded run."""
     both = {name: digest == recording.digests[name] for name, digest in report["digest"].items() if name in recording.digests}
     same, other = ([name for name, equal in both.items() if equal == wanted] for wanted in (True, False))
     lines = [f"  as in the recorded run: {', '.join(same)}"] if same else []

@@ -1,7 +1,7 @@
-"""Protocol buffers on the wire, as far as recordings need them: fields by hand, and the descriptor others read them by.
+"""Protocol Buffers, as far as recordings need them: encoding of fields, and the descriptor by which others read them.
 
-A message is fields one after the other, `tag | value`, in any order; a reader skips the ones it does not know. That is what
-lets a recording carry a frame's exact bytes inside a message of somebody else's schema (see record.py).
+A message is a sequence of fields, `tag | value`, in any order; a reader skips fields that it does not know. So a message of a
+foreign schema can carry a frame's exact bytes (see message.py).
 Encoding: https://protobuf.dev/programming-guides/encoding
 """
 
@@ -23,7 +23,7 @@ message is called "enum Message.Name"."""
 
 
 def varint(value: int) -> bytes:
-    """Of a number from 0 up; seven bits to a byte, the low ones first."""
+    """A number >= 0: seven bits per byte, low bits first."""
     if value < 0x80:
         return bytes((value,))
     out = bytearray()
@@ -35,7 +35,7 @@ def varint(value: int) -> bytes:
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """(value, where it ends). Raises ValueError where there is none."""
+    """(value, offset behind it). Raises ValueError if it is cut off."""
     value = shift = 0
     for i in range(at, min(at + 10, len(data))):
         value |= (data[i] & 0x7F) << shift
@@ -51,7 +51,7 @@ def tag(number: int, kind: int) -> bytes:
 
 
 def head(number: int, nbytes: int) -> bytes:
-    """What stands before `nbytes` bytes of a field: strings, bytes, messages."""
+    """Tag and length before the `nbytes` bytes of a string, bytes or message field."""
     return tag(number, LEN) + varint(nbytes)
 
 
@@ -64,7 +64,7 @@ def text(number: int, value: str) -> bytes:
 
 
 def number_(number: int, value: int) -> bytes:
-    """A varint field: int32, int64, bool, enum; from 0 up."""
+    """A varint field >= 0: int32, int64, bool, enum."""
     return tag(number, VARINT) + varint(value)
 
 
@@ -83,13 +83,13 @@ def doubles(number: int, values: Iterable[float]) -> bytes:
 
 
 def timestamp(number: int, ns: int) -> bytes:
-    """google.protobuf.Timestamp; before 1970 there is none, so it is 1970."""
+    """google.protobuf.Timestamp; times before 1970 become 1970, because they cannot be encoded."""
     seconds, nanos = divmod(max(0, ns), 1_000_000_000)
     return bytes_(number, number_(1, seconds) + number_(2, nanos))
 
 
 def descriptor(package: str, schema: Schema, root: str) -> bytes:
-    """A serialized FileDescriptorSet with `root` of `package` and what it refers to.
+    """A serialized FileDescriptorSet with `root` of `package` and the messages to which it refers.
 
     Timestamp and Duration of google.protobuf are known; a type "google.protobuf.Timestamp" needs no entry in the schema.
     """
@@ -106,7 +106,7 @@ def descriptor(package: str, schema: Schema, root: str) -> bytes:
 
 
 def _used(schema: Schema, root: str) -> list[str]:
-    """`root` and the messages its fields refer to, directly or not; those referred to first."""
+    """`root` and all messages to which its fields refer, directly or not; referred ones first."""
     out: list[str] = []
 
     def visit(name: str) -> None:
@@ -149,7 +149,7 @@ def _message(name: str, fields: Mapping[str, str], schema: Schema, package: str)
 
 
 def fields(data: bytes) -> list[tuple[int, Any]]:
-    """(number, value) of every field: int of varint and fixed ones, bytes of the others. Raises ValueError on what is none."""
+    """(number, value) of every field: int for varint and fixed fields, else bytes. Raises ValueError if a field is cut off."""
     out: list[tuple[int, Any]] = []
     at = 0
     while at < len(data):

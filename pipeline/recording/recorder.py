@@ -1,9 +1,9 @@
-"""`--record F.mcap`: one node more, which writes what the sources send, as it passes.
+"""`--record F.mcap`: an additional node writes the frames that the sources send.
 
-It is a tap (see `Operator.tap`) in a process of its own: offline it blocks like any sink, live it can slow nobody and what it
-misses is lost by name. `process` returns when the frame is in the file, so a frame is in the file exactly if the ledger says that
-it was delivered; a successor, and the run's end, cut off what was written but not counted. The run's end adds what only the
-supervisor knows: the rest of the losses, the digests, the summary.
+The node is a tap (see `Operator.tap`) in a process of its own. Offline it blocks like any sink; live it slows nobody, and frames
+that it misses are lost by name. `process_all` returns when the frames are in the file, so a frame is in the file exactly if the
+ledger says that it was delivered. A successor, and the end of the run, cut off frames that were written but not committed. The
+end of the run adds what only the supervisor knows: the remaining losses, the digests, the summary.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 
 RECORDER = "_record"
-"""Name of the node; no node of a graph file can be called so."""
+"""Name of the node; a graph file cannot have a node of this name."""
 DROPS = "/pipe/drops"
 PORT_KEY, SCHEMA_KEY, FORMAT_KEY, SOURCE_KEY = "pipe.port", "pipe.schema", "pipe.format", "pipe.source"
-"""Metadata of a channel: NODE.PORT, its contract, who unpacks its pictures, whether the node is a source."""
+"""Metadata of a channel: NODE.PORT, its contract, the format that decodes its pictures, whether the node is a source."""
 RUN, RESULT = "pipe.run", "pipe.result"
-"""Metadata records of the file: what was run; how it ended."""
+"""Metadata records of the file: what ran; how it ended."""
 LOST = "lost.jsonl"
 _LOOK_S = 1.0
 """How often the recorder looks for new losses."""
 BATCH, MAX_QUEUE, QUEUE_BYTES = 8, 16, 1 << 20
-"""Small frames written with one call; how much of a port may wait for that, offline (measured: 010-recording.md)."""
+"""Small frames written with one call; frames and bytes of a port that may wait, offline (measured: 010-recording.md)."""
 
 
 @dataclass(frozen=True)
 class RecorderConfig:
-    """ports: NODE.PORT -> its contract as text; operators: those of no source; about: for the file; crc: of frames and chunks."""
+    """ports: NODE.PORT -> contract as text; operators: those of operators; about: facts for the file; crc: write checksums."""
 
     path: Path
     ports: dict[str, str]
@@ -60,7 +60,7 @@ class RecorderConfig:
 
 
 class Recorder(Operator):
-    """Every frame of every input into one MCAP file."""
+    """Writes every frame of every input into one MCAP file."""
 
     Config = RecorderConfig
     tap = True
@@ -75,9 +75,9 @@ class Recorder(Operator):
         config = self.config
         self.layout = Layout(config)
         self.drops = Drops(self.out_dir / LOST, self.layout)
-        self.waiting: list[tuple[str, Header, int, Any]] = []  # values of static ports; they take the stamp of the next frame
+        self.waiting: list[tuple[str, Header, int, Any]] = []  # values of static ports; they get the stamp of the next frame
         self.written: set[str] = set()  # static ports that are in the file
-        if self.resume is None or not self.resume.steps:  # what a predecessor left has no frame that counts
+        if self.resume is None or not self.resume.steps:  # a predecessor may have left a file without a committed frame
             try:
                 self.writer = Writer.create(config.path, self.layout.records(), crc=config.crc)
             except OSError as error:
@@ -129,9 +129,9 @@ class Recorder(Operator):
 
 
 class Layout:
-    """Which channel is whose, the same in every life of the recorder and at the run's end.
+    """The channel of each port, equal in every life of the recorder and at the run's end.
 
-    streams  channels of which each message is a delivered frame
+    streams  channels whose messages are delivered frames
     """
 
     def __init__(self, config: RecorderConfig) -> None:
@@ -168,7 +168,7 @@ class Layout:
         return len(self._channels)
 
     def records(self) -> Iterator[Any]:
-        """With which the file begins."""
+        """The records at the beginning of the file."""
         lib = mcapfile.library()
         yield lib.Header(profile="", library="perception-pipe")
         yield lib.Metadata(RUN, {"images": self.config.images, **self.config.about})
@@ -180,7 +180,7 @@ class Layout:
     def messages(
         self, port: str, header: Header, log_ns: int, bound: int, meta: Mapping[str, Any], arrays: dict[str, np.ndarray]
     ) -> list[Message]:
-        """A frame's own message, after those for further channels."""
+        """The messages of a frame: first those for further channels, last its own."""
         body: Body = self.encoders[port].encode(header._replace(stamp_ns=log_ns), arrays)
         publish_ns = header.recv_ns if header.recv_ns > 0 else log_ns
         out = [
@@ -191,14 +191,14 @@ class Layout:
         return [*out, Message(self.channel_of[port], header.frame_id, log_ns, publish_ns, packed.pieces, packed.sums)]
 
     def lost(self, line: str, number: int) -> Message:
-        """One line of the drop ledger, as a log entry."""
-        told = json.loads(line)
-        stamp_ns = max(0, int(told["stamp_ns"]))
-        return Message(self.drops, number, stamp_ns, stamp_ns, [self.format.log(stamp_ns, told["edge"], line)])
+        """One line of the drop ledger as a log message."""
+        loss = json.loads(line)
+        stamp_ns = max(0, int(loss["stamp_ns"]))
+        return Message(self.drops, number, stamp_ns, stamp_ns, [self.format.log(stamp_ns, loss["edge"], line)])
 
 
 class Drops:
-    """Follows the file in which the supervisor writes what this node lost."""
+    """Follows the file in which the supervisor writes the losses of this node."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         self._path, self._layout = path, layout
@@ -206,7 +206,7 @@ class Drops:
         self._look_at = 0.0
 
     def skip(self, count: int) -> None:
-        """So many are in the recording already."""
+        """Skip the first `count` losses: they are in the recording already."""
         for line in self._lines():
             if self.count == count:
                 break
@@ -214,7 +214,7 @@ class Drops:
             self._at += len(line)
 
     def new(self) -> list[Message]:
-        """What has been added, if it is time to look."""
+        """New losses; nothing before the next look is due."""
         now = time.monotonic()
         if now < self._look_at:
             return []
@@ -230,7 +230,7 @@ class Drops:
         return out
 
     def _lines(self) -> list[bytes]:
-        """Complete ones from here on."""
+        """Complete lines behind the last one that was read."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as file:
@@ -242,7 +242,7 @@ class Drops:
 
 
 def prepare(record: Record) -> None:
-    """Refuse, before anything starts, what could not be written or must not be lost."""
+    """Before the start: refuse a file that cannot be written, or that must not be overwritten."""
     mcapfile.library()
     path = record.path
     try:
@@ -264,7 +264,7 @@ def prepare(record: Record) -> None:
 
 
 def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
-    """The graph and the node that records it."""
+    """The graph with the recorder as an additional node."""
     chosen = _chosen(spec, record.ports)
     ports = {name: port_to_text(spec.nodes[node].outputs[port]) for name, (node, port) in chosen.items()}
     about = {"graph": spec.name, "file": spec.path, "text": spec.text, "live": str(spec.live).lower()}
@@ -287,7 +287,7 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
 
 
 def _queue_size(spec: GraphSpec, node: str, port: str) -> int:
-    """Frames that may wait for the recorder offline. (Live none does: it is a tap.)"""
+    """Frames that may wait for the recorder offline. (Live none waits: it is a tap.)"""
     nbytes = max(1, sizing.slot_bytes(spec, node, port))
     return max(sizing.QUEUE_SIZE["block"], min(MAX_QUEUE, QUEUE_BYTES // nbytes))
 
@@ -310,11 +310,11 @@ def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:
 
 
 def finish(session: Session, outcome: Outcome | None) -> None:
-    """After the last process has ended; the recording's summary goes into `outcome` (None: an operator's exception passes)."""
+    """After the last process has ended: write the summary and set `outcome.recorded` (None: an operator's exception passes)."""
     config = session.graph.nodes[RECORDER].config
     path = config.path
     if not path.exists():
-        return  # the recorder never came to write
+        return  # the recorder wrote nothing
     result = {"exit": "failed" if outcome is None else outcome.exit}
     if outcome is not None:
         result["comparable"] = str(outcome.report["comparable"]).lower()

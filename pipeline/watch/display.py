@@ -1,4 +1,4 @@
-"""What a person sees while a graph runs: one live table on a terminal, plain lines elsewhere. It only reads the books."""
+"""Shows a running graph: a live table on a terminal, plain lines elsewhere. It only reads the books."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Display(Observer):
         self._begun = time.monotonic()
         self._last: dict[str, tuple[float, int]] = {}
         self._rates: dict[str, float] = {}
-        self._told: dict[str, str] = {}  # node -> the status last printed
+        self._printed: dict[str, str] = {}  # node -> the status last printed
         self._opening: Opening | None = None
 
     def start(self) -> None:
@@ -86,12 +86,12 @@ class Display(Observer):
                 self._live.update(self._table(), refresh=True)
         elif any(book.steps for book in self.session.node_books.values()):
             print(self._line(), flush=True)
-            self._tell()
+            self._print_statuses()
 
     def stop(self) -> None:
         self._stop_waiting()
         if not self.quiet and not self._terminal:
-            self._tell()
+            self._print_statuses()
         if self._live is not None:
             self._measure(time.monotonic())
             self._live.update(self._table(), refresh=True)
@@ -99,17 +99,17 @@ class Display(Observer):
             self._live = None
 
     def _statuses(self) -> dict[str, str]:
-        """Node -> what it says of itself, of those that say something."""
+        """Node -> its status line, for nodes that have one."""
         board, index = self.session.board, self.session.plan.node_index
         return {name: text for name in self.session.graph.order() if (text := board.status(index[name]))}
 
-    def _tell(self) -> None:
-        """Plain lines: a status is printed when it is new."""
+    def _print_statuses(self) -> None:
+        """Print every status that has changed, as a plain line."""
         statuses = self._statuses()
         for name, text in statuses.items():
-            if text != self._told.get(name):
+            if text != self._printed.get(name):
                 print(f"  {name}: {text}", flush=True)
-        self._told = statuses
+        self._printed = statuses
 
     # -- figures --------------------------------------------------------------------------------------------------
     def _measure(self, now: float) -> None:
@@ -188,5 +188,5 @@ class Display(Observer):
 
 
 def frames_of(graph: GraphSpec, source: str) -> int | None:
-    """How many readings a source has, None = endless or unknown."""
+    """Number of readings of a source; None = endless or unknown."""
     return graph.found[source].frames

@@ -1,4 +1,4 @@
-"""Before the first frame: which nodes the run waits for. The first run on a machine compiles kernels, which takes a while."""
+"""Says which nodes the run waits for before the first frame. The first run on a machine compiles kernels, for a while."""
 
 from __future__ import annotations
 
