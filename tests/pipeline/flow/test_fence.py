@@ -13,8 +13,8 @@ from pipeline.flow.fence import LOOK_S, ORDERED, SURE, by_kernel, by_lock, fence
 
 def test_a_lock_is_taken_and_given_back():
     assert by_lock() is None
-    assert not module._lock.locked()
-    with module._lock:
+    assert not module.LOCK.locked()
+    with module.LOCK:
         thread = threading.Thread(target=by_lock, daemon=True)
         thread.start()
         thread.join(0.02)

@@ -19,7 +19,6 @@ from pipeline.flow.log import (
     STEP,
     Log,
     Ring,
-    Step,
     indices,
     kinds,
     reason_of,
@@ -77,7 +76,8 @@ def sent(port, gen, slot=0, nbytes=64, copied=8):
     return Sent(SimpleNamespace(index=port), slot, gen, who(1, gen), 1000 * gen, 0, nbytes, copied)
 
 
-STEP_3 = Step(node=5, number=3, who=who(1, 7), stamp_ns=7000, compute_ns=11, latency_ns=-1, started_ns=100)
+STEP_3 = (5, 3, who(1, 7), 7000, 11, -1, 100)
+"""Of node 5: its step 3, on frame 7 of stamp 7000; it took 11 ns, is no sink, began at 100."""
 
 
 # -- one event ------------------------------------------------------------------------------------------------------------

@@ -327,20 +327,31 @@ def test_the_slowest_reader_holds_the_port_up():
     local = Local(edge_spec(0), edge_spec(1, window=2))
     local.send(2)
     assert (local.port.has_credit(), local.port.room()) == (False, False)
-    assert local.port.blocked_by() is local.port.edges[1]
+    assert local.port.blocked_by is local.port.edges[1]
     assert (local.word(ARMED, 0), local.word(ARMED, 1)) == (0, 1), "it is the one that is asked to ring"
     arrived(local, 1)
     assert local.port.has_credit() is False, "half a queue of credit gathers before the reader rings"
-    assert (local.port.room(), local.port.blocked_by(), local.port.has_credit()) == (True, None, True), "but it is found"
+    assert (local.port.room(), local.port.blocked_by, local.port.has_credit()) == (True, None, True), "but it is found"
     assert (local.word(ARMED, 0), local.word(ARMED, 1)) == (0, 0)
     local.close()
+
+
+def test_who_blocks_is_remembered(local):
+    """Asked again, the edge could find credit by now and take the request back: the reader would not ring, the node sleep."""
+    local.readers[0].give_credit = lambda: None
+    local.send(5)
+    assert not local.port.room()
+    local.readers[0].done(local.readers[0].take())
+    assert (local.port.blocked_by, local.word(ARMED)) == (local.port.edges[0], 1)
+    assert local.port.room()
+    assert (local.port.blocked_by, local.word(ARMED)) == (None, 0)
 
 
 def test_no_slot_is_no_room_even_with_credit():
     """Where frames wait in slots for another reader, `latest` ones have credit that nothing fits."""
     local = Local(edge_spec(0, policy="latest", size=1, window=2, slots=2), edge_spec(1, policy="latest", window=2, slots=2))
     local.send(2)
-    assert (local.port.has_credit(), local.port.room(), local.port.blocked_by()) == (False, False, None)
+    assert (local.port.has_credit(), local.port.room(), local.port.blocked_by) == (False, False, None)
     assert (local.word(ARMED, 0), local.word(ARMED, 1)) == (1, 1), "each may be the one that frees a slot"
     arrived(local, 0)
     assert not local.port.room()
@@ -351,7 +362,7 @@ def test_no_slot_is_no_room_even_with_credit():
 
 def test_a_port_that_nobody_reads():
     local = Local()
-    assert (local.port.room(), local.port.has_credit(), local.port.blocked_by()) == (True, True, None)
+    assert (local.port.room(), local.port.has_credit(), local.port.blocked_by) == (True, True, None)
     local.port.advance(100)
     local.close()
 
