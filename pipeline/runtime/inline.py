@@ -145,6 +145,8 @@ class Inline:
 
     def _wait(self, built: Built) -> None:
         """Nothing could be done: a join waits for its timeout, or nothing ever will."""
+        if any(runner.is_work() for runner in built.runners):
+            return  # what was dropped made room for frames that had waited at their sender
         deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
         if deadlines:
             time.sleep(max(0.0, (min(deadlines) - monotonic_ns()) * 1e-9))

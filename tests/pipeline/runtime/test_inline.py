@@ -1,0 +1,28 @@
+"""What only the loop of a run inline decides: whether there is anything left to do."""
+
+import json
+
+import pipeline
+
+GRAPH = """
+version: 1
+nodes:
+  a: {driver: test.jitter, config: {frames: 8, rate_hz: 10.0, dead_s: [0.05, 0.65]}}
+  b: {driver: test.jitter, config: {frames: 68, rate_hz: 100.0}}
+  join: {op: 'pipe_nodes:Numbers', inputs: {a: a.out, b: b.out, c: b.out}, sync: SYNC, queue: {b: QUEUE, c: QUEUE}}
+"""
+
+
+def test_what_waits_at_a_sender_when_all_sources_have_ended(tmp_path):
+    """While a is silent b fills the window of the join. As the join drops what is too old for a, the rest comes in parts."""
+    sync = {"policy": "nearest", "tolerance_ms": 5.0, "optional": ["b", "c"]}
+    queue = {"policy": "drop_oldest", "size": 150}
+    path = tmp_path / "g.yaml"
+    path.write_text(GRAPH.replace("SYNC", json.dumps(sync)).replace("QUEUE", json.dumps(queue)))
+    outcome = pipeline.run(path, out=tmp_path / "out", place="inline")
+    assert (outcome.exit, outcome.errors) == ("completed", [])
+    edges = outcome.report["edges"]
+    assert edges["a.out->join.a"]["delivered"] == 2
+    for port in "bc":
+        row = edges[f"b.out->join.{port}"]
+        assert (row["delivered"], row["dropped"]) == (1, {"sync_no_match": 67})
