@@ -94,11 +94,16 @@ class Local:
 
     # -- what both sides did ----------------------------------------------------------------------------------------
     def write(
-        self, arrays: dict[str, Any], meta: dict[str, Any] | None = None, item: str | None = None, bound: int | None = None
+        self,
+        arrays: dict[str, Any],
+        meta: dict[str, Any] | None = None,
+        item: str | None = None,
+        bound: int | None = None,
+        stamp: int | None = None,
     ) -> Any:
-        """Send one frame; its stamp is its number in units of 100."""
+        """Send one frame; unless said otherwise its stamp is its number in units of 100, and no older one follows."""
         self.frame_id += 1
-        stamp = self.frame_id * 100
+        stamp = self.frame_id * 100 if stamp is None else stamp
         header = Header("src", self.frame_id, item if item is not None else f"{self.frame_id:06d}", stamp, 7)
         sent = self.port.write(arrays, header, self.frame_id, stamp + 1 if bound is None else bound, 0, meta or {})
         with self.log.lock:
