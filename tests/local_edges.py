@@ -114,6 +114,12 @@ class Local:
         """Send frames of one number: their own."""
         return [self.write({"data": np.array([self.frame_id + 1])}) for _ in range(count)]
 
+    def send_at(self, *frames: int | tuple[int, int]) -> None:
+        """Frames of these (stamp, bound), or of stamps alone: then nothing older follows."""
+        for frame in frames:
+            stamp, bound = frame if isinstance(frame, tuple) else (frame, frame + 1)
+            self.write({"data": np.array([self.frame_id])}, stamp=stamp, bound=bound)
+
     def taken(self, reader: int = 0) -> list[Arrived]:
         """All that waits in the ring of a reader."""
         frames = []
@@ -143,3 +149,10 @@ class Local:
 
     def close(self) -> None:
         os.close(self.pool)
+
+
+def silent(local: Local, reader: int = 0) -> InEdge:
+    """The reader of this edge with a writer that hears no bell: only the words tell it."""
+    edge = local.readers[reader]
+    edge.give_credit = lambda: None
+    return edge

@@ -6,26 +6,13 @@ from collections import deque
 
 import numpy as np
 import pytest
-from local_edges import Local, edge_spec
+from local_edges import edge_spec
 
 from pipeline.errors import FrameError
 from pipeline.flow.edge import NEWER
 from pipeline.flow.slot import GENERATION, whose
 from pipeline.frame import NEVER, Header
-from pipeline.graph.layout import ARMED, BOUND, DONE, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT
-
-
-@pytest.fixture
-def make():
-    made = []
-
-    def local(*specs, **more):
-        made.append(Local(*specs, **more))
-        return made[-1]
-
-    yield local
-    for each in made:
-        each.close()
+from pipeline.graph.layout import ARMED, BOUND, EDGE_HEAD, EDGE_TAIL
 
 
 @pytest.fixture
@@ -376,42 +363,3 @@ def test_credit_is_given_after_the_words_are_written(local):
     local.readers[0].done(local.readers[0].take())
     local.readers[0].ring()
     assert seen == [(1, 1, 1)]
-
-
-# -- a successor ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_successor_takes_what_is_left_in_the_ring(local):
-    """Frames 0 and 1 were taken by the one before, and the supervisor gives them back; 2 and 3 were not."""
-    local.send(4)
-    before = local.readers[0]
-    before.take()
-    second = before.take()
-    before.done(second)
-    after = local.reader(local.specs[0])
-    assert after.waiting()
-    local.board.words[local.board.lease(0, 0) + DONE] = local.board.words[local.board.lease(0, 0) + RELEASED] = 1
-    frames = [after.take(), after.take(), after.take()]
-    assert [f and f.header.frame_id for f in frames] == [2, 3, None]
-    for frame in frames[:2]:
-        after.done(frame)
-    assert (local.open_leases(), local.word(EDGE_TAIL)) == ([], 4)
-    assert local.port.room()
-    local.send()
-    assert after.take().header.frame_id == 4
-
-
-def test_a_successor_of_one_that_took_all(local):
-    local.send(2)
-    local.taken()
-    after = local.reader(local.specs[0])
-    assert (after.waiting(), after.take()) == (False, None)
-    assert local.board.leases(0)[:, SENT].tolist() == [1, 2, 0, 0, 0, 0]
-
-
-def test_a_successor_reads_frames_of_two_lives_of_the_writer(local):
-    local.send()
-    local.writer(epoch=1)
-    local.send()
-    after = local.reader(local.specs[0])
-    assert [frame.gen for frame in (after.take(), after.take())] == [1, (1 << 40) + 1]
