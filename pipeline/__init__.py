@@ -1,12 +1,12 @@
 """Pipe's engine: graphs of operators, frames without copies, a ledger that balances.
 
 From Python: `pipeline.run(graph, overrides)`, `pipeline.replay(recording, graph)`, `pipeline.frames(graph, "node.port")`; see
-api.py. They are imported at their first use: every worker imports this package and needs none.
+api.py. They are imported at first use: every worker imports this package, and needs none of them.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's own costs every process 5 ms
+TYPE_CHECKING = False  # importing typing costs every process 5 ms
 if TYPE_CHECKING:
     from pipeline.api import frames, replay, run
 

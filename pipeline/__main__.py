@@ -1,4 +1,4 @@
-"""`pipe` and `python -m pipeline`. It imports nothing of its own accord before the working folder is off `sys.path`."""
+"""`pipe` and `python -m pipeline`. Only Python's start imports modules before the working folder is removed from `sys.path`."""
 
 import sys
 
@@ -14,15 +14,15 @@ def cli() -> None:
     """The command `pipe`: `main()` in a process of its own."""
     import signal
 
-    # Explicit: a shell starts a job with `&` with SIGINT ignored, and Python leaves it so.
+    # A shell starts jobs with `&` with SIGINT ignored, and Python keeps that setting.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done and written; a Ctrl-C now has nothing left to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is written; Ctrl-C has nothing left to stop
     sys.exit(code)
 
 
 def _without_working_folder() -> None:
-    """`python -m` puts the working folder first: the queue.py of a user would hide Python's."""
+    """`python -m` puts the working folder first: a user's queue.py would hide Python's."""
     import os
 
     engine = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -38,7 +38,7 @@ from pipeline.watch.display import Display
 
 Overrides = Mapping[str, Any] | Iterable[str] | None
 _TAP = "_frames"
-"""Name of the node that `frames` adds; no node of a graph file can be called so."""
+"""Name of the node that `frames` adds; a graph file cannot have a node of this name."""
 
 
 def run(
@@ -55,16 +55,16 @@ def run(
     verify: bool = False,
     record: str | Path | Record | None = None,
 ) -> Outcome:
-    """`pipe run`, with the same checks, files under `out` (default out/GRAPH-TIME) and report. `report.json` lies there, too.
+    """`pipe run`: the same checks, files and report under `out` (default out/GRAPH-TIME), `report.json` among them.
 
     graph      path of a graph file, or name of a shipped graph
     overrides  {"NODE.config.KEY": value} or ["NODE.config.KEY=VALUE", ...]
-    frames     end the first source after so many, the others at its last stamp
+    frames     number of frames of the first source; the others end at its last stamp
     place      "inline" = everything in this process and thread: for pdb, and for threads other than the main one
     verify     checksum every frame on both sides
-    record     the MCAP file to record to, or a `pipeline.options.Record` that also says what
-    Raises GraphError or InputError before anything starts. A run that fails says so in the outcome: `exit`, `code`, `errors`;
-    inline, the exception of an operator passes through.
+    record     the MCAP file to record to, or a `pipeline.options.Record` that also says what to record
+    Raises GraphError or InputError before anything starts. The outcome of a run that fails says so: `exit`, `code`, `errors`.
+    Inline, the exception of an operator passes through.
     """
     if place not in (None, "inline"):
         raise GraphError(f"place: needs None or 'inline', got {place!r}")
@@ -89,7 +89,7 @@ def replay(
     place: Literal["inline"] | None = None,
     overwrite: bool = False,
 ) -> Outcome:
-    """`pipe replay`: `run` with a recording in the place of the graph's sources. Raises InputError where it is none."""
+    """`pipe replay`: `run` with a recording in the place of the graph's sources. Raises InputError if it is no recording."""
     from pipeline.recording import playback
 
     with playback.Recording(Path(recording)) as opened:
@@ -99,7 +99,7 @@ def replay(
 
 
 def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
-    """Check, run, and leave report.json in `options.out`. What `pipe run` and `pipeline.run` have in common."""
+    """Check, run, and write report.json to `options.out`. `pipe run` and `pipeline.run` both call this."""
     if options.record is not None:
         from pipeline.recording import recorder
 
@@ -130,7 +130,7 @@ def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: b
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
-    """The supervisor minds signals while it runs; one that comes when all has ended must not cost the report."""
+    """The supervisor handles signals while it runs; a signal after its end must not lose the report."""
     old = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -158,10 +158,10 @@ def frames(
     rate: float | Literal["max"] | None = None,
     out: str | Path | None = None,
 ) -> Generator[tuple[Header, Any], None, None]:
-    """Every frame that a port ("NODE.PORT") sends, as (header, value); the arrays are copies, yours to keep and change.
+    """Every frame that a port ("NODE.PORT") sends, as (header, value); the arrays are copies, which you may keep and change.
 
-    Runs in this process and thread, one step at a time while you iterate; only the nodes that the port needs. Leaving the
-    loop early ends the run. Operators' files go to `out`, else to a folder that is gone afterwards.
+    Runs only the nodes that the port needs, in this process and thread, one step at a time while you iterate. Leaving the
+    loop early ends the run. Operators write files to `out`, else to a temporary folder.
     Raises GraphError or InputError at the call; exceptions of operators pass through while iterating.
     """
     spec = _with_tap(load(graph, _sets(overrides)), port)
@@ -171,7 +171,7 @@ def frames(
 
 
 class Tap(Operator):
-    """Hands every frame of one port to `frames`."""
+    """Collects every frame of one port for `frames`."""
 
     inputs = {"frame": ANY}
 
@@ -193,7 +193,7 @@ def _iterate(spec: GraphSpec, port: str, options: RunOptions, out: Path | None) 
             with tempfile.TemporaryDirectory(prefix="pipe-frames-") as folder:
                 yield from _steps(spec, port, dataclasses.replace(options, out=Path(folder)))
     finally:
-        gc.collect()  # runners and edges refer to each other, and the pools stay mapped as long as they live
+        gc.collect()  # runners and edges refer to each other and keep the pools mapped
 
 
 def _steps(spec: GraphSpec, port: str, options: RunOptions) -> Generator[tuple[Header, Any], None, None]:
@@ -220,7 +220,7 @@ def _steps(spec: GraphSpec, port: str, options: RunOptions) -> Generator[tuple[H
 
 
 def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
-    """The nodes that `port` needs, and one more that takes its frames."""
+    """The nodes that `port` needs, and a tap that takes its frames."""
     node, dot, name = port.partition(".")
     if not (node and dot and name):
         raise GraphError(f"frames: needs NODE.PORT, got {port!r}")
@@ -249,7 +249,7 @@ def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
 
 
 def _warn(text: str, stacklevel: int = 4) -> None:
-    """At the line that called run()."""
+    """Warn at the line that called run()."""
     import warnings
 
     warnings.warn(text, stacklevel=stacklevel)

@@ -1,4 +1,4 @@
-"""Every error a user meets: who, what was needed, what came, what to try, in one line."""
+"""All errors that users see. The text is one line: who, what was needed, what came, what to try."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class PipeError(Exception):
 
 
 class GraphError(PipeError):
-    """The graph or a setting in it is wrong; found before any process starts (exit 2)."""
+    """The graph or one of its settings is wrong; found before any process starts (exit 2)."""
 
 
 class InputError(PipeError):
     """A file or folder from outside is wrong; the text names file, line or key.
 
-    Raised by `Source.find` it stops `pipe` before the start (exit 2); raised by `Source.read` it is an error of that
-    node while running (exit 1, or skipped under `on_error: skip`).
+    Raised by `Source.find`, it stops `pipe` before the start (exit 2). Raised by `Source.read`, it is an error of the
+    running node (exit 1, or skipped under `on_error: skip`).
     """
 
 
 class FrameError(PipeError):
-    """A frame breaks the contract of the port it crosses: dtype, shape, size of its slot, or a torn payload."""
+    """A frame breaks the contract of its port: dtype, shape, size of the slot, or a torn payload."""
 
 
 class RunError(PipeError):
@@ -35,9 +35,9 @@ class RunError(PipeError):
 
 @dataclass(frozen=True)
 class Where:
-    """A place in a graph file, as messages name it: `demo.yaml:12: voxelize.config.max_points`.
+    """A position in a graph file, as messages name it: `demo.yaml:12: voxelize.config.max_points`.
 
-    marks  path -> line number, or the text of the `--set` that put the value there
+    marks  path -> line number, or the text of the `--set` that set the value
     path   keys from the top of the file: ("nodes", "voxelize", "config", "max_points")
     """
 
@@ -50,7 +50,7 @@ class Where:
 
     @property
     def mark(self) -> int | str:
-        """Line of the value, or of the nearest thing around it; 0 where nothing is known."""
+        """Mark of the value, or of the innermost mapping around it that has one; 0 = unknown."""
         for end in range(len(self.path), -1, -1):
             if self.path[:end] in self.marks:
                 return self.marks[self.path[:end]]
@@ -67,7 +67,7 @@ class Where:
 
     @property
     def name(self) -> str:
-        """The keys with dots, from the node's name on."""
+        """The keys joined by dots, beginning with the node's name."""
         name = ""
         for key in self.path[1:] if self.path[:1] == ("nodes",) and len(self.path) > 1 else self.path:
             name += f"[{key}]" if isinstance(key, int) else f".{key}" if name else str(key)

@@ -1,7 +1,7 @@
-"""What travels: a header and named arrays.
+"""A frame: a header and named arrays.
 
-The arrays of a received frame are read-only views into the producer's pool (see `shm.py`); they stay valid for as long as
-anything made from them lives.
+The arrays of a received frame are read-only views into the producer's pool (see `flow/shm.py`). They stay valid as long as any
+array made from them exists.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 FOREVER = 2**63 - 1
-"""A stamp [ns] after all others: "no older frame will come" at the end of a stream."""
+"""A stamp [ns] later than all others: the bound at the end of a stream."""
 NEVER = -(2**62)
-"""A stamp [ns] before all others, with room to subtract from it. Recordings hold it: see `Static.from_ns`."""
+"""A stamp [ns] earlier than all others; subtracting from it does not overflow. Recordings contain it: see `Static.from_ns`."""
 
 
 class Header(NamedTuple):
-    """Who, when. A derived frame keeps the header of the frame that triggered it.
+    """Source and time of a frame. A derived frame keeps the header of the frame that triggered it.
 
     source    name of the source node
     frame_id  counter of that source, from 0; a gap is a frame that was dropped or could not be read
-    item      the data set's own name: "000134", or "0000/000134" (sequence/frame) where there are sequences
-    stamp_ns  capture time [ns]; the sensor's clock, or the data set's
+    item      the data set's name of the frame: "000134", or "0000/000134" (sequence/frame) if it has sequences
+    stamp_ns  capture time [ns] by the clock of the sensor or of the data set
     recv_ns   arrival at this host [ns, CLOCK_REALTIME]; never part of a digest
     """
 
@@ -33,7 +33,7 @@ class Header(NamedTuple):
 
     @property
     def sequence(self) -> str:
-        """The part of `item` before its last "/": the recording this frame belongs to, "" where there is only one."""
+        """The part of `item` before its last "/": the sequence of this frame, "" if there is only one."""
         return self.item.rpartition("/")[0]
 
     @property
@@ -53,12 +53,12 @@ new_header = tuple.__new__
 class Reading:
     """One step of a source: the values of its ports at one instant.
 
-    values    port -> value; a port left out emits nothing for this instant (readers learn the stamp nevertheless)
+    values    port -> value; a port left out emits nothing at this instant (its readers learn the stamp nevertheless)
     item      see `Header`
-    stamp_ns  capture time; must grow from reading to reading, up to the source's `max_disorder_ms`
+    stamp_ns  capture time; grows from reading to reading, except for disorder up to the source's `max_disorder_ms`
     recv_ns   host arrival [ns]; 0 = now
     meta      port -> small facts about its frame (numbers and strings); part of the digest
-    frame_id  of a replay, which gives frames the numbers they had; None = the next one
+    frame_id  set by a replay, which keeps the recorded numbers; None = the next one
     """
 
     values: dict[str, Any]
@@ -71,7 +71,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """One latched value of a static port, valid for frames with `stamp_ns` >= `from_ns`, until the next one."""
+    """One latched value of a static port, valid from `from_ns` until the next value's `from_ns`."""
 
     port: str
     value: Any

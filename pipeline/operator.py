@@ -1,10 +1,10 @@
-"""Operator and Source: what a user writes. No event loop, no dispatch on ids, no registry.
+"""Operator and Source: the base classes of a user's nodes. No event loop, no dispatch on ids, no registry.
 
     @operator(inputs={"points": POINTS}, outputs={"points": POINTS})
     def crop(points, max_m: float = 40.0):
         return points[points[:, 0] < max_m]
 
-A class where there is state:
+A class holds state:
 
     class Count(Operator):
         Config, inputs, outputs = CountConfig, {"points": POINTS}, {"count": COUNT}
@@ -37,12 +37,12 @@ class NoConfig:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Handed to a node that was restarted after a crash.
+    """Where a node continues that was restarted after a crash.
 
-    restarts   how often this node was restarted in this run, from 1
+    restarts   number of restarts of this node in this run, from 1
     frame_id   of the last frame that counts: published by a source, delivered to a sink; -1 = none
-    item       its item
-    steps      how many of its steps count, of all its lives
+    item       of that frame
+    steps      number of the node's steps that count, in all its lives
     """
 
     restarts: int
@@ -53,11 +53,11 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a source would read, told before any process starts.
+    """What a source will read, known before any process starts.
 
-    frames        how many readings, None = endless or unknown
+    frames        number of readings, None = endless or unknown
     rate_hz       of the stream, None = unknown
-    stamps_ns     stamp of each reading where known without reading (file drivers, generators): pacing and `--frames` use it
+    stamps_ns     stamp of each reading, if known without reading (file drivers, generators): pacing and `--frames` use it
     """
 
     frames: int | None = None
@@ -66,7 +66,7 @@ class Found:
 
 
 class Taken(NamedTuple):
-    """A frame that came into a tap. bound: below which stamp no later one of its port lies; meta: what its producer attached."""
+    """A frame that a tap receives. bound: no later frame of its port has a smaller stamp; meta: facts from its producer."""
 
     port: str
     header: Header
@@ -76,13 +76,13 @@ class Taken(NamedTuple):
 
 
 class Node:
-    """What operators and sources share. The engine fills the attributes before `open()`.
+    """Base class of operators and sources. The engine sets the attributes before `open()`.
 
     config    instance of `Config`
     name      the node's name in the graph
     out_dir   DIR/<node>/ of the run; create it before writing
     resume    None, or what to continue after a crash
-    threads   how many threads this node may use (graph key `threads`)
+    threads   number of threads that this node may use (graph key `threads`)
     """
 
     Config: ClassVar[type] = NoConfig
@@ -100,43 +100,43 @@ class Node:
 
     @classmethod
     def outputs_of(cls, config: Any) -> Mapping[str, Schema | Port]:
-        """`outputs`, of a node that the engine adds to a graph and whose ports follow from its config."""
+        """`outputs`; overridden by nodes that the engine adds to a graph, whose ports follow from the config."""
         return cls.outputs
 
     @classmethod
     def slot_bytes(cls, config: Any) -> dict[str, int]:
-        """Port -> bytes of its largest frame, for ports whose limit follows from the config, not from the schema."""
+        """Port -> bytes of its largest frame, for ports whose limit depends on the config instead of the schema."""
         return {}
 
     def open(self) -> None:
-        """Load, compile, create. May be slow (`hang_s` watches it); no frame flows before every node's open() returned."""
+        """Load, compile, create. May be slow (`hang_s` limits it); no frame flows before open() of every node has returned."""
 
     def close(self) -> None:
-        """Finish files. Called once at the end of the stream and on a stop; not after a kill."""
+        """Finish files. Called once, at the end of the stream or on a stop; not after a kill."""
 
     def alloc(self, port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """A writeable array inside the slot that will carry this frame: fill it, return it (or a leading slice), no copy.
+        """A writeable array inside the slot of this frame: fill it and return it (or a leading slice), without a copy.
 
-        Uninitialised memory. Raises FrameError when the slot is too small, naming the setting to raise.
+        Uninitialised memory. Raises FrameError if the slot is too small; the message names the setting to raise.
         """
         if self._alloc is None:
             return np.empty(shape, dtype)
         return self._alloc(port, name, shape, dtype)
 
     def put(self, port: str, name: str, values: np.ndarray) -> np.ndarray:
-        """`values`, kept elsewhere (a table read at `open`), written into the slot that will carry this frame."""
+        """Write `values` (a table read at `open`, for instance) into the slot of this frame, and return that array."""
         array = self.alloc(port, name, values.shape, values.dtype)
         array[...] = values
         return array
 
     def describe(self, port: str, **meta: Any) -> None:
-        """Attach small facts (numbers, strings) to the frame this step publishes on `port`; readers see `self.meta`."""
+        """Attach small facts (numbers, strings) to the frame that this step publishes on `port`; readers find them in `meta`."""
         if self._emit_meta is not None:
             self._emit_meta(port, meta)
 
     def status(self, text: str) -> None:
-        """One short line that people see below the table while the graph runs, and at its end. Part of no result; each one
-        replaces the one before, and what is over 255 bytes is cut."""
+        """Show one short line below the table while the graph runs, and at its end. It is part of no result. Each line replaces
+        the one before; it is cut at 255 bytes."""
         if self._show is not None:
             self._show(text)
 
@@ -148,14 +148,14 @@ class Operator(Node):
     headers   input port -> its own header (sync may pair frames of different stamps)
     meta      input port -> the facts its producer attached
     missing   optional inputs that this set lacks
-    kinds     input port -> kind of the scores, as the schema of its producer says; "" where it says nothing
-    holds     input port -> how many earlier frames' views the operator keeps after `process` returned
-    tap       True for one that only watches (a recorder, a viewer): no join; every frame of any input is a call of `process`
-              with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and what comes
-              while it does is dropped for it (`queue_full`): it slows nobody
-    bound     of a tap: below which stamp no later frame of the input lies
-    batch     of a tap: how many frames, of 1 MB together, one call of `process_all` may be given; more than 1 = that is called,
-              not `process`
+    kinds     input port -> kind of the scores, from the schema of its producer; "" = not stated
+    holds     input port -> number of earlier frames whose views the operator keeps after `process` has returned
+    tap       True for an operator that only watches (a recorder, a viewer): no join; `process` is called for every frame of any
+              input with this port alone. Offline it blocks like any sink. Live it holds at most one slot of a port, and
+              frames that come meanwhile are dropped for it (`queue_full`): it slows nobody
+    bound     of a tap: no later frame of the input has a smaller stamp
+    batch     of a tap: how many frames, of 1 MB together, one call may get; if more than 1, `process_all` is called instead
+              of `process`
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
@@ -168,13 +168,13 @@ class Operator(Node):
     kinds: Mapping[str, str] = {}
     bound: int
 
-    # Two underscores: a name that no subclass can meet.
+    # Two underscores: no attribute of a subclass has this name.
     __frames: Mapping[str, Any] = {}
     __headers: dict[str, Header] | None = None
     __meta: dict[str, dict[str, Any]] | None = None
 
     def _take(self, frames: Mapping[str, Any]) -> None:
-        """The engine's: port -> frame (with `header` and `meta`, or None) of this set. Most operators never ask for them."""
+        """The engine sets the frames of this set: port -> frame with `header` and `meta`, or None. Few operators read them."""
         self.__frames, self.__headers, self.__meta = frames, None, None
 
     @property
@@ -203,14 +203,14 @@ class Operator(Node):
         return cls.inputs
 
     def latched(self, port: str, values: list[tuple[int, Any]]) -> None:
-        """Of a tap: all values of a static input as (stamp it holds from, value), once, as soon as they are there."""
+        """Of a tap: called once with all values of a static input, (valid from stamp, value), as soon as they are there."""
 
     def process(self, *args: Any, **inputs: Any) -> Any:
-        """One set of inputs, by port name -> the output port's value; {port: value} with several ports; None = nothing."""
+        """Takes one set of inputs, by port name. Returns the output port's value, {port: value} with several ports, or None."""
         raise NotImplementedError(f"{type(self).__name__}.process")
 
     def process_all(self, frames: Sequence[Taken]) -> None:
-        """Of a tap with a `batch`: frames that have come, the oldest first. They are delivered together when this returns,
+        """Of a tap with a `batch`: takes the frames that have come, oldest first. They are delivered together when this returns,
         and fail together when it raises."""
         raise NotImplementedError(f"{type(self).__name__}.process_all")
 
@@ -218,12 +218,12 @@ class Operator(Node):
 class Source(Node):
     """Everything foreign becomes ours here: units, axes, column order, clock.
 
-    live             True for a sensor that cannot wait; file drivers take `live: true` in the graph to be played like one
-    max_disorder_ms  how far a stamp may lie behind the largest one seen; a config key of this name is what `pipe check` and the
-                     buffers of joins go by (set the attribute to it in `open`)
-    wanted           ports that something is connected to; others need not be read
-    needed           those of them that an operator cannot do without; the rest (a recorder's, what `sync` calls optional, an
-                     optional static) is welcome, and no error where it is not there
+    live             True for a sensor that cannot wait; `live: true` in the graph plays a file driver like one
+    max_disorder_ms  how far a stamp may lie behind the largest one seen; `pipe check` and the buffers of joins use the config
+                     key of this name (set the attribute to it in `open`)
+    wanted           ports that are connected; others need not be read
+    needed           the wanted ports that an operator requires; the others (connected to a recorder, to an optional static input,
+                     to an input that `sync` calls optional) may be absent from the data
     """
 
     live: ClassVar[bool] = False
@@ -233,18 +233,18 @@ class Source(Node):
 
     @classmethod
     def find(cls, config: Any) -> Found:
-        """Look, do not load: is everything there, how much is it? Raises InputError naming file, line or key (exit 2)."""
+        """Look without loading: is everything there, how much is it? Raises InputError naming file, line or key (exit 2)."""
         return Found()
 
     def open(self, start: int = 0) -> None:
-        """Get ready so that the next `read()` is reading number `start` (0 at first, more after a restart)."""
+        """Prepare: the next `read()` returns reading number `start` (0 at first, more after a restart)."""
 
     def statics(self) -> Iterable[Static]:
-        """Latched values (calibration), all of them, called once after `open()`; at most 1 MB each."""
+        """All latched values (calibration), at most 1 MB each. Called once, after `open()`."""
         return ()
 
     def read(self) -> Reading | None:
-        """The next reading, None at the end. May block until the sensor has one."""
+        """The next reading; None at the end. May block until the sensor has one."""
         raise NotImplementedError(f"{type(self).__name__}.read")
 
 
@@ -300,7 +300,7 @@ def attach(
 def operator(
     inputs: Mapping[str, Schema | Port], outputs: Mapping[str, Schema | Port] | None = None
 ) -> Callable[[Callable[..., Any]], type[Operator]]:
-    """Make an operator of a function: parameters named like input ports are inputs, the others (with defaults) its config."""
+    """Make an operator of a function: parameters named like input ports are inputs; the others, with defaults, are its config."""
 
     def wrap(function: Callable[..., Any]) -> type[Operator]:
         fields: list[tuple[str, Any, Any]] = []

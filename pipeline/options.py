@@ -1,4 +1,4 @@
-"""What a run is asked for, and how it ended."""
+"""The options of a run, and its outcome."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Images = Literal["raw", "png", "jpeg"]
 
 @dataclass(frozen=True)
 class Record:
-    """What the command line says about recording.
+    """Options of a recording.
 
-    ports   sources = all ports of sources, static ones included; all = those, and every port that something is connected to;
+    ports   sources = all ports of sources, static ones included; all = also every other connected port;
             or "NODE.PORT,NODE.PORT"
     images  raw, png (lossless, slow) or jpeg (lossy: a replay then gives other bytes than the run)
     """
@@ -26,11 +26,11 @@ class Record:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line says about one run.
+    """Options of one run.
 
     rate     None = max (no pacing); "step" paces by hand
-    digests  write down what every node took and gave, frame by frame (see digests.py)
-    record   what to write into which file
+    digests  write the digest of every frame that a node takes or sends (see digests.py)
+    record   what to record into which file
     """
 
     out: Path
@@ -46,7 +46,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a recording holds in the end."""
+    """Contents of a finished recording."""
 
     path: Path
     frames: int
@@ -59,7 +59,7 @@ class Recorded:
 
 @dataclass
 class Outcome:
-    """How a run ended. exit: completed | stopped | failed; recorded: what a recording holds."""
+    """How a run ended. exit: completed | stopped | failed; recorded: contents of the recording, if there is one."""
 
     exit: str
     code: int

@@ -1,4 +1,4 @@
-"""What a node sends, checked: the same for the engine, for `pipeline.testing` and for `pipe run --only`."""
+"""Checks of what a node sends, shared by the engine, `pipeline.testing` and `pipe run --only`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipeline.schema import Port
 
 
 def by_port(result: Any, outputs: Collection[str], node: str) -> Mapping[str, Any]:
-    """The result of `process` as {port: value}; empty where it is None. `outputs` are the names of the node's ports.
+    """The result of `process` as {port: value}; empty if it is None. `outputs` are the names of the node's ports.
 
-    Raises FrameError: a sink returned something, or a node with several ports returned no mapping.
+    Raises FrameError if a sink returned something, or a node with several ports returned no mapping.
     """
     if result is None:
         return {}
@@ -22,20 +22,20 @@ def by_port(result: Any, outputs: Collection[str], node: str) -> Mapping[str, An
         raise FrameError(f"{node}: is a sink, its process() must return None, got {type(result).__name__}")
     if len(outputs) == 1:
         return {next(iter(outputs)): result}
-    if type(result) is not dict and not isinstance(result, Mapping):  # the first test is the cheap one
+    if type(result) is not dict and not isinstance(result, Mapping):  # the cheap test comes first
         raise FrameError(f"{node}: process() must return {{port: value}} for {', '.join(outputs)}, got {type(result).__name__}")
     return result
 
 
 def arrays_of(value: Any, ports: Mapping[str, Port], port: str, node: str, side: str = "output") -> dict[str, np.ndarray]:
-    """The arrays of one port's value. Raises FrameError: no such port, or another form, dtype or shape than its schema's."""
+    """The arrays of one port's value. Raises FrameError if the port is unknown, or form, dtype or shape are not its schema's."""
     if port not in ports:
         raise FrameError(f"{node}: needs {side} ports {', '.join(ports) or '(none)'}, got {port}")
     return ports[port].schema.accept(value, f"{node}.{port}")
 
 
 def heap(outputs: Collection[str], node: str) -> Callable[[str, str, tuple[int, ...], Any], np.ndarray]:
-    """An `alloc` without an engine: ordinary memory, and the engine's refusal of a port that is none."""
+    """An `alloc` without an engine: it returns ordinary memory, and refuses unknown ports as the engine does."""
 
     def alloc(port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         if port not in outputs:

@@ -1,6 +1,6 @@
-"""Typed ports: what arrays a frame carries, and the one check with the good message.
+"""Typed ports: the arrays that a frame carries, and their check.
 
-A schema with one array hands that array to the operator; with several, a NamedTuple of them (`Schema.value`).
+An operator receives the array of a schema with one array, and a NamedTuple (`Schema.value`) of several ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.errors import FrameError, GraphError
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """One named array. A dimension is a number, or a name ("N") that may be any size but the same all over the frame."""
+    """One named array. A dimension is a number, or a name ("N"): any size, but the same one everywhere in the frame."""
 
     dtype: str
     shape: tuple[int | str, ...]
@@ -35,7 +35,7 @@ class Schema:
     """The contract of a port.
 
     arrays   name -> Array; empty means "anything" (engine test nodes only)
-    frame    coordinate frame the numbers live in: "velodyne", "camera", "world", "image", "" where it has none
+    frame    coordinate frame of the numbers: "velodyne", "camera", "world", "image"; "" = none
     kind     of scores: "probability", "logit", "" = either
     limits   largest size of each named dimension; a port's slot is sized from them unless the graph says `pool:`
     value    NamedTuple class with one field per array, for schemas of several arrays
@@ -49,7 +49,7 @@ class Schema:
     value: type[tuple[Any, ...]] | None = None
     _single: str | None = field(init=False, repr=False, compare=False, default=None)
     _plain: bool = field(init=False, repr=False, compare=False, default=False)
-    """Of one array whose dimensions all have names, each another one: any size is right."""
+    """The schema has one array, and its dimensions have different names: any size is valid."""
     _expected: tuple[tuple[str, Array, np.dtype[Any]], ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Schema:
                 raise TypeError(f"schema {self.name}: value must be a NamedTuple with fields {tuple(self.arrays)}, got {fields}")
 
     def plain(self) -> dict[str, Any]:
-        """As plain data, for a file; `from_plain` makes the same contract of it again."""
+        """The contract as plain data, for a file; `from_plain` is the inverse."""
         arrays = {n: {"dtype": a.dtype, "shape": list(a.shape), "unit": a.unit, "about": a.about} for n, a in self.arrays.items()}
         return {"name": self.name, "arrays": arrays, "frame": self.frame, "kind": self.kind, "limits": dict(self.limits)}
 
@@ -79,7 +79,7 @@ class Schema:
         return not self.arrays
 
     def max_bytes(self) -> int | None:
-        """Bytes of the largest frame, or None where a named dimension has no limit."""
+        """Bytes of the largest frame; None if a named dimension has no limit."""
         total = 0
         for array in self.arrays.values():
             size = np.dtype(array.dtype).itemsize
@@ -93,7 +93,7 @@ class Schema:
         return total or None
 
     def unpack(self, value: Any, who: str) -> dict[str, np.ndarray]:
-        """An operator's value as name -> array. Raises FrameError naming `who` when it is not of this schema's form."""
+        """An operator's value as name -> array. Raises FrameError naming `who` if its form is not this schema's."""
         single = self._single
         if single is not None:
             if not isinstance(value, np.ndarray):
@@ -163,7 +163,7 @@ class Schema:
                 )
 
     def mismatch(self, consumer: Schema) -> str | None:
-        """Why frames of this schema cannot enter a port of `consumer`, or None when they can."""
+        """The reason why frames of this schema cannot enter a port of `consumer`; None if they can."""
         if self.any or consumer.any:
             return None
         for name, need in consumer.arrays.items():
@@ -201,7 +201,7 @@ ANY = Schema("anything", {})
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A schema as used by one operator.
+    """A schema as one operator uses it.
 
     static    latched: sent before the first frame, delivered again to a restarted reader; never part of sync
     optional  may stay unconnected: `process` gets None (`sync: optional` makes a connected input optional)

@@ -33,7 +33,7 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
             problems.append(f"{at}: unknown key{suggest(str(key), types_)}")
             continue
         if value is None and defaults[key] is None:
-            values[key] = None  # `limit: float = None` says less than it means
+            values[key] = None  # `limit: float = None` also accepts None
             continue
         try:
             values[key] = convert(types_[key], value, at)
@@ -48,7 +48,7 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
     try:
         return config_cls(**values)
     except (ValueError, TypeError, PipeError) as error:
-        # "max_points must be positive" is about that key: name it and its line
+        # "max_points must be positive" is about a key: the message names it and its line
         text = " ".join(str(error).split())
         named = re.match(r"(\w+):? (.*)", text)
         if named and named[1] in types_:
@@ -57,7 +57,7 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
 
 
 def plain(value: Any) -> Any:
-    """A config (or a part of one) as msgpack and JSON can carry it; `build` makes the same config of it again."""
+    """A config (or a part of one) as plain data for msgpack and JSON; `build` is the inverse."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
     if isinstance(value, Mapping):
@@ -87,7 +87,7 @@ def field_types(config_cls: type) -> dict[str, Any]:
 def convert(hint: Any, value: Any, where: Where) -> Any:
     """`value` as the annotated type, or GraphError: needed, got."""
     if hint is Any or (hint is type(None) and value is not None):
-        return value  # a parameter without annotation and with default None says nothing about its type
+        return value  # a parameter without annotation and with default None has no known type
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return _union(hint, args, value, where)
@@ -120,7 +120,7 @@ def _union(hint: Any, args: tuple[Any, ...], value: Any, where: Where) -> Any:
         try:
             return convert(arm, value, where)
         except GraphError:
-            # what is wrong inside a list or mapping, or with a choice, says more than "needs ... or none"
+            # an error inside a list or mapping, or in a choice, is more precise than "needs ... or none"
             inside = isinstance(value, list) or typing.get_origin(arm) is Literal
             if (isinstance(value, Mapping) and dataclasses.is_dataclass(arm)) or (inside and len(arms) == 1):
                 raise
@@ -190,7 +190,7 @@ def _scalar(hint: Any, value: Any, where: Where) -> Any:
 
 
 def describe(hint: Any) -> str:
-    """A type as users of YAML think of it: `tuple[float, float]` is `[float, float]`."""
+    """A type as it looks in YAML: `tuple[float, float]` is `[float, float]`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is type(None):
         return "none"
@@ -221,14 +221,14 @@ def show(value: Any) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is the most alike."""
-    import difflib  # for those who err
+    """The most similar known name."""
+    import difflib  # slow to import, and needed for errors only
 
     return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean max_points?`, or what there is."""
+    """`; did you mean max_points?`, or the known names."""
     known = list(known)
     near = nearest(name, known)
     if near:

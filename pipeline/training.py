@@ -1,4 +1,4 @@
-"""What `pipe train` knows: a file that names an operator, and the operator's own trainer.
+"""`pipe train`: a training file names an operator, and the operator's class names its trainer.
 
     class PointPillars(Operator):
         trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"
@@ -21,13 +21,13 @@ from pipeline.settings import Where, nearest
 
 SHIPPED = Path(__file__).parent.parent / "graphs" / "train"
 RECORD = "train.yaml"
-"""The file in the out folder that says what was trained: the whole config."""
+"""Name of the file in the out folder that holds the whole config."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """out: folder of all results; steps: stop there, whatever the config's schedule; device: instead of the config's;
-    command: as typed, for the model's record."""
+    """out: folder of all results; steps: stop after so many, without changing the schedule; device: overrides the config's;
+    command: as typed, for the model's header."""
 
     out: Path
     steps: int | None = None
@@ -39,7 +39,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """A file read: name of the operator, its trainer, the trainer's config, and where its keys stand."""
+    """A training file as read: name, operator, its trainer, the trainer's config, and the position of the keys."""
 
     name: str
     operator: str
@@ -49,7 +49,7 @@ class TrainSpec:
 
 
 class Trainer:
-    """Base of all trainers. Raises GraphError or InputError in __init__ for everything wrong before the start."""
+    """Base class of all trainers. __init__ raises GraphError or InputError for everything that is wrong before the start."""
 
     Config: ClassVar[type]
 
@@ -96,7 +96,7 @@ def load(path_or_name: str, sets: Iterable[str] = ()) -> TrainSpec:
 
 
 def find_file(name: str) -> Path:
-    """A path as it is, or the file of a shipped training."""
+    """The file of this path, or of a shipped training of this name."""
     path = Path(name)
     if path.is_file():
         return path

@@ -1,7 +1,7 @@
 """`pipe replay --verify N`: N runs, each at another rate, placement and load, must give the same bytes everywhere.
 
-Every run notes the digest of each frame that each node took and gave (see digests.py). When a run differs from the first one, the
-first difference is looked for from the sources down: the node named is the first whose inputs were the same.
+Every run writes the digest of each frame that a node takes or sends (see digests.py). If a run differs from the first one, nodes
+are compared from the sources down. The message names the first node with a difference.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.options import RunOptions
 from pipeline.runtime import digests
 
 PACED_S = (1.0, 4.0)
-"""How long a paced run's stamps are stretched over."""
+"""Range of the duration [s] of a paced run."""
 MAX_BURNERS = 3
 _BURN = """
 import ctypes, os, random, signal, sys, time
@@ -43,7 +43,7 @@ while True:
 
 @dataclass(frozen=True)
 class Way:
-    """How one of the runs is made. places: node -> process, None = inline."""
+    """Placement, rate and load of one run. places: node -> process, None = inline."""
 
     places: dict[str, str] | None
     rate: float | None
@@ -56,7 +56,7 @@ class Way:
 
 
 def choose(graph: GraphSpec, rng: random.Random, first: bool) -> Way:
-    """The first run is the plain one: as the file says, no pace, no load."""
+    """A random way; the first run is as the file says, without pace and load."""
     if first:
         return Way({name: node.place for name, node in graph.nodes.items()}, None, 0)
     stamps = [found.stamps_ns for found in graph.found.values() if found.stamps_ns is not None and len(found.stamps_ns)]
@@ -69,7 +69,7 @@ def choose(graph: GraphSpec, rng: random.Random, first: bool) -> Way:
 
 @contextlib.contextmanager
 def _busy(count: int, rng: random.Random) -> Iterator[None]:
-    """So many processes beside us that compute now and then."""
+    """Run `count` processes that compute now and then."""
     burners = [
         subprocess.Popen([sys.executable, "-S", "-c", _BURN, str(os.getpid()), str(rng.randrange(2**31))]) for _ in range(count)
     ]
@@ -83,7 +83,7 @@ def _busy(count: int, rng: random.Random) -> Iterator[None]:
 
 
 def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrite: bool, recorded: Mapping[str, str]) -> int:
-    """Runs `graph` so often; prints a line for each. 0 = all the same, 1 = not, or a run failed."""
+    """Run `graph` `runs` times and print a line for each. Returns 0 if all are equal, 1 if not or if a run failed."""
     if runs < 1:
         raise GraphError(f"--verify: needs at least 1 run, got {runs}")
     rng = random.Random(seed)
@@ -134,10 +134,10 @@ def _as_recorded(got: Mapping[str, str], recorded: Mapping[str, str]) -> str:
 
 
 def first_difference(graph: GraphSpec, one: Path, other: Path) -> str | None:
-    """What the first node, from the sources down, took or gave otherwise in the second run; None = everything is the same."""
+    """The first difference between two runs, from the sources down; None = none."""
     for node in graph.order():
         texts = [_ports(run / "logs" / digests.FOLDER, node) for run in (one, other)]
-        for way, port in sorted({*texts[0], *texts[1]}):  # what it took before what it gave
+        for way, port in sorted({*texts[0], *texts[1]}):  # inputs before outputs
             for a, b in itertools.zip_longest(*(text.get((way, port), []) for text in texts)):
                 if a != b:
                     return _tell(node, way, port, a, b)
