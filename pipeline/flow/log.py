@@ -152,13 +152,13 @@ class Ring:
         self._words[self._tail] += count
 
 
-def kinds(events: np.ndarray) -> np.ndarray:
-    return events[:, HEAD] & 0xFF
+def kinds_and_indices(events: np.ndarray) -> np.ndarray:
+    """One number for the kind of each event and the edge, port or node that it is about; see `kind_and_index`."""
+    return events[:, HEAD] & 0xFFFFFF
 
 
-def indices(events: np.ndarray) -> np.ndarray:
-    """Of the edge, port or node that each event is about."""
-    return (events[:, HEAD] >> 8) & 0xFFFF
+def kind_and_index(number: int) -> tuple[int, int]:
+    return number & 0xFF, number >> 8
 
 
 def reason_of(event: list[int]) -> str:

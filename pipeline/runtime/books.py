@@ -26,8 +26,8 @@ from pipeline.flow.log import (
     VALUES,
     WHO,
     Ring,
-    indices,
-    kinds,
+    kind_and_index,
+    kinds_and_indices,
     reason_of,
 )
 from pipeline.flow.slot import whose
@@ -109,20 +109,20 @@ class Accountant:
         return count
 
     def _book(self, events: np.ndarray) -> None:
-        kind, index = kinds(events), indices(events)
-        for port in np.unique(index[kind == PUBLISHED]):
-            self._published(port, events[(kind == PUBLISHED) & (index == port)])
-        for edge in np.unique(index[kind == DELIVERED]):
-            self._delivered(self.edges[edge], events[(kind == DELIVERED) & (index == edge)])
-        dropped = kind == DROPPED
-        for edge, event in zip(index[dropped].tolist(), events[dropped].tolist(), strict=True):
-            book = self.edges[edge]
-            self._close(book, event[GENERATION], event[WHO], event[STAMP])
-            self._drop(book, event[WHO], reason_of(event), event[STAMP])
-        for node in np.unique(index[kind == STEP]):
-            self._steps(self.nodes[node], events[(kind == STEP) & (index == node)])
-        for node, count in zip(*np.unique(index[kind == ERROR], return_counts=True), strict=True):
-            self.nodes[node].errors += int(count)
+        subjects = kinds_and_indices(events)
+        for subject in sorted(set(subjects.tolist())):
+            kind, index = kind_and_index(subject)
+            rows = events[subjects == subject]
+            if kind == PUBLISHED:
+                self._published(index, rows)
+            elif kind == DELIVERED:
+                self._delivered(self.edges[index], rows)
+            elif kind == DROPPED:
+                self._dropped(self.edges[index], rows)
+            elif kind == STEP:
+                self._steps(self.nodes[index], rows)
+            elif kind == ERROR:
+                self.nodes[index].errors += len(rows)
 
     def _published(self, port: int, rows: np.ndarray) -> None:
         node, edges = self.ports[port]
@@ -147,6 +147,11 @@ class Accountant:
         book.hop.add(rows[:, VALUES])
         for gen, who, stamp in zip(rows[:, GENERATION].tolist(), rows[:, WHO].tolist(), rows[:, STAMP].tolist(), strict=True):
             self._close(book, gen, who, stamp)
+
+    def _dropped(self, book: EdgeBook, rows: np.ndarray) -> None:
+        for event in rows.tolist():
+            self._close(book, event[GENERATION], event[WHO], event[STAMP])
+            self._drop(book, event[WHO], reason_of(event), event[STAMP])
 
     def _steps(self, book: NodeBook, rows: np.ndarray) -> None:
         compute_ns, latency_ns, started_ns = rows[:, VALUES], rows[:, VALUES + 1], rows[:, VALUES + 2]

@@ -19,8 +19,8 @@ from pipeline.flow.log import (
     STEP,
     Log,
     Ring,
-    indices,
-    kinds,
+    kind_and_index,
+    kinds_and_indices,
     reason_of,
     wait_for_supervisor,
 )
@@ -94,7 +94,8 @@ def test_an_event_is_eight_words(process):
     process.log.commit()
     (event,) = process.ring.take().tolist()
     assert event == [DELIVERED | 300 << 8 | 4 << 32 | 77 << 40, 1 << 40, who(2, 9), -5, 10, 20, 30, 0]
-    assert (kinds(np.array([event])).tolist(), indices(np.array([event])).tolist()) == ([DELIVERED], [300])
+    (subject,) = kinds_and_indices(np.array([event])).tolist()
+    assert kind_and_index(subject) == (DELIVERED, 300)
     assert reason_of(event) == REASONS[4]
 
 
