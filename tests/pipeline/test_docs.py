@@ -109,6 +109,20 @@ def test_files_named_on_a_page_exist(page):
         assert any(ROOT.glob(path.rstrip("/"))) or any(ROOT.glob(path + ".*")), f"{page.name}: {path}"
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if p.parent.name != "decisions"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_named_on_a_page_exist(page):
+    """Modules of `python -m`, verbs of `pipe`, targets of `make`. Decisions also name what was not made, or is gone."""
+    text = page.read_text()
+    for module in re.findall(r"python -m ((?:bench|chaos|studies|pipeline)[\w.]*)", text):
+        paths = [base / module.replace(".", "/") for base in (ROOT, ROOT / "tests", ROOT / "docs")]
+        assert any(path.is_dir() or path.with_suffix(".py").is_file() for path in paths), module
+    for verb in re.findall(r"(?:[`$] ?|\.venv/bin/|^)pipe ([a-z]+)\b", text, re.MULTILINE):
+        assert (ROOT / "pipeline" / "cli" / f"{verb}.py").is_file(), f"pipe {verb}"
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for target in re.findall(r"[`$] ?make ([a-z0-9-]+)", text):
+        assert target in targets, f"make {target}"
+
+
 def test_engine_md_names_every_file_of_the_engine():
     """In the list of files: a name first, what it is behind it; folder by folder."""
     listed = ENGINE.read_text().partition("## File by file")[2]
