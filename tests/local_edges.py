@@ -92,6 +92,10 @@ class Local:
         reader.give_credit = self.port.edges[spec.index].rung
         return reader
 
+    @staticmethod
+    def header(frame_id: int) -> Header:
+        return Header("src", frame_id, f"{frame_id:06d}", frame_id * 100, 7)
+
     # -- what both sides did ----------------------------------------------------------------------------------------
     def write(
         self,
@@ -104,7 +108,9 @@ class Local:
         """Send one frame; unless said otherwise its stamp is its number in units of 100, and no older one follows."""
         self.frame_id += 1
         stamp = self.frame_id * 100 if stamp is None else stamp
-        header = Header("src", self.frame_id, item if item is not None else f"{self.frame_id:06d}", stamp, 7)
+        header = self.header(self.frame_id)._replace(stamp_ns=stamp)
+        if item is not None:
+            header = header._replace(item=item)
         sent = self.port.write(arrays, header, self.frame_id, stamp + 1 if bound is None else bound, 0, meta or {})
         with self.log.lock:
             self.port.send(sent)
