@@ -205,6 +205,19 @@ def test_latest_says_that_a_newer_frame_waits_until_it_is_sent(make):
     assert local.word(ARMED) == NEWER, "again"
 
 
+def test_a_frame_is_never_older_than_itself(make, monkeypatch):
+    """Credit is found as the newest frame is queued: when it is in the ring, nothing newer waits at the sender."""
+    local = make(edge_spec(policy="latest", window=1))
+    reader, seen = silent(local), []
+    local.send(2)
+    reader.done(reader.take())
+    monkeypatch.setattr(
+        local.bells[0], "wake", lambda: seen.append((local.word(EDGE_HEAD), local.word(ARMED), reader.overtaken()))
+    )
+    local.send()
+    assert seen[0] == (2, ASKED, -1)
+
+
 def test_credit_that_is_found_ends_the_asking(make):
     local = make(edge_spec(window=1))
     reader, edge = silent(local), local.port.edges[0]
