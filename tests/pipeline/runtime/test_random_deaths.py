@@ -1,4 +1,4 @@
-"""A writer and two readers that are killed at every step of a frame's life, thousands of frames long: nothing is lost.
+"""A writer and two readers that are killed at every step of a frame's life, hundreds of frames long: nothing is lost.
 
 Without processes: a kill is an exception where `--inject` would kill, and what the dead one held is forgotten. The supervisor's
 part is its own code: the books, and `bury_writer` and `bury_reader`.
@@ -140,7 +140,7 @@ def test_whoever_dies_nothing_is_lost(make, monkeypatch, seed, policy):
     monkeypatch.setattr(faults, "point", world.point)
     monkeypatch.setitem(faults.armed, "all", 1)
     world.deadly = 0.02
-    for _ in range(4000):
+    for _ in range(2500):
         world.step()
     world.work_off()
     local, books = world.local, world.books
@@ -150,8 +150,8 @@ def test_whoever_dies_nothing_is_lost(make, monkeypatch, seed, policy):
     for i, book in enumerate(books):
         assert (book.in_flight, book.early) == (0, {})
         assert book.produced == book.delivered + sum(book.dropped.values())
-        assert book.produced > 300
-        assert book.delivered > 200
+        assert book.produced > 180
+        assert book.delivered > 120
         assert set(book.dropped) <= {"restart", "stale"} | ({"queue_full"} if i == 0 and policy != "block" else set())
         assert len(world.got[i]) == len(set(world.got[i])), "none twice"
         assert (local.open_leases(i), local.word(BOUND, i)) == ([], FOREVER)
