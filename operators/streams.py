@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.schema import Array, Schema
 
 CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Person_sitting", "Tram", "Misc")
-"""`labels` index into this table; -1 is a region nobody labelled (KITTI's DontCare)."""
+"""`labels` index into this table; -1 is an unlabelled region (KITTI's DontCare)."""
 DONT_CARE = -1
 
 MAX_POINTS = 200_000

@@ -4,7 +4,7 @@ in   points   (N, 4) float32     x y z [m, velodyne frame], intensity [0..1]
 out  pillars  (P, K, 4) float32  same columns, zero-padded to K points
      cells    (P, 2) int32       row (y), column (x) of each pillar
      counts   (P,) int32         points kept, 1..K
-     facts    cell_m, range_m    the grid that cells count in
+     facts    cell_m, range_m    the grid of `cells`
 Pillars come in the order of their first point, points in input order. A point is in range when its cell is in the grid
 and z0 <= z < z1.
 State: counters only.   Empty sweep: P = 0.   Full: later pillars, and points beyond K, are dropped and counted, as are
@@ -65,7 +65,7 @@ class Voxelize(Operator):
         self.cell = np.array(config.cell_m, np.float64)
         self.lookup = np.full(config.grid, FREE, np.int32)
         self.overflow = np.zeros(4, np.int64)
-        # compile here, where no frame is waiting; the sizes do not matter, the read-only flag of the points does
+        # compile before the first frame: numba compiles per read-only flag of the points, not per size
         points = np.zeros((0, 4), np.float32)
         points.flags.writeable = False
         for sweep in (points, np.zeros((0, 4), np.float32)):

@@ -18,14 +18,14 @@ _RING_M = 10
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """range_m x0 y0 x1 y1: what is seen, velodyne frame."""
+    """range_m x0 y0 x1 y1: the visible area, velodyne frame."""
 
     range_m: tuple[float, float, float, float]
     px_per_m: float
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows, columns; even, as video wants it."""
+        """Rows, columns; even, because video requires it."""
         x0, y0, x1, y1 = self.range_m
         return 2 * round((x1 - x0) * self.px_per_m / 2), 2 * round((y1 - y0) * self.px_per_m / 2)
 
@@ -37,7 +37,7 @@ class View:
 
 
 def background(view: View) -> np.ndarray:
-    """Rings every 10 m and the car that looks: drawn once, copied for every frame."""
+    """Rings every 10 m and the ego car: drawn once, copied for every frame."""
     rows, columns = view.size
     canvas = np.full((rows, columns, 3), colors.BACKGROUND, np.uint8)
     (origin,) = fixed(view.to_px(np.zeros((1, 2))))
@@ -53,13 +53,13 @@ def background(view: View) -> np.ndarray:
 
 
 def paint_points(canvas: np.ndarray, view: View, points: np.ndarray, column: int, low: float, high: float) -> None:
-    """(N, 4) -> a pixel per point, coloured by one of its columns from low to high; where several meet, the last one
-    shows. NaN points do not."""
+    """(N, 4) -> a pixel per point, coloured by one of its columns from low to high. The last point of a pixel is shown;
+    NaN points are not."""
     splat.above(points, view.range_m[3], view.range_m[2], view.px_per_m, column, low, high, colors.RAMP, canvas)
 
 
 def paint_pillars(canvas: np.ndarray, view: View, pillars: np.ndarray, counts: np.ndarray) -> None:
-    """(P, K, 4), (P,) -> a grey spot of 3 x 3 pixels where each pillar's first point lies, brighter the fuller it is."""
+    """(P, K, 4), (P,) -> a grey spot of 3 x 3 pixels at each pillar's first point; fuller pillars are brighter."""
     px = np.floor(view.to_px(pillars[:, 0, :2]) + 0.5)
     rows, columns = canvas.shape[:2]
     inside = (px[:, 0] >= 1) & (px[:, 0] < columns - 1) & (px[:, 1] >= 1) & (px[:, 1] < rows - 1)
@@ -89,7 +89,7 @@ def draw_boxes(
 
 
 def draw_trails(canvas: np.ndarray, view: View, paths: list[np.ndarray], path_colors: list[colors.Color]) -> None:
-    """Where tracks were: (K, 2) x y [m] from old to new, fading with age."""
+    """Past positions of tracks: (K, 2) x y [m] from old to new, fading with age."""
     for path, color in zip(paths, path_colors, strict=True):
         px = fixed(view.to_px(path))
         for k in range(1, len(px)):

@@ -11,11 +11,11 @@ from operators.render import colors
 from operators.render.birdseye import SHIFT, fixed
 from operators.streams import Calibration
 
-_FRONT_EDGES = np.array([3, 7, 8, 11])  # of boxes3d.EDGES: the face that looks ahead
+_FRONT_EDGES = np.array([3, 7, 8, 11])  # of boxes3d.EDGES: the front face
 _OTHER_EDGES = np.setdiff1d(np.arange(12), _FRONT_EDGES)
 _FAR_M = 50.0
-_TEXT = 0.35  # size of the letters
-_LABELLED_PX = 12  # height of a box from which on its name is not larger than it
+_TEXT = 0.35  # font scale
+_LABELLED_PX = 12  # lower boxes get no name: it would be larger than the box
 
 
 def panel(image: np.ndarray, columns: int, rows: int) -> np.ndarray:
@@ -54,8 +54,8 @@ def draw_boxes(
     P_cam: np.ndarray,
     T_cam_velo: np.ndarray,
 ) -> None:
-    """Boxes (M, 7) as their twelve edges, the face that looks ahead thicker, far ones first, and on top the names of those
-    large enough. M = 0 draws nothing."""
+    """Boxes (M, 7) as twelve edges each, the front face thicker, far boxes first; then the names of boxes that are large
+    enough. M = 0 draws nothing."""
     boxes2d, visible = boxes_to_image(boxes3d, P_cam, T_cam_velo, np.array(canvas.shape[1::-1]))
     segments, drawn = edges_to_image(boxes3d, P_cam, T_cam_velo)
     px = fixed(segments)

@@ -12,9 +12,9 @@ from operators.render import camera, colors
 from operators.render.birdseye import SHIFT, fixed
 from operators.streams import Calibration
 
-_EYE_M, _DOWN_RAD = (-19.0, 0.0, 10.5), 0.37  # where the looker hangs, velodyne frame, and how far he looks down
+_EYE_M, _DOWN_RAD = (-19.0, 0.0, 10.5), 0.37  # position of the virtual camera, velodyne frame, and its angle downwards
 _FOCAL = 0.68  # of the picture's width
-_GROUND_M = -1.73  # of the rings; what is drawn of the scene has heights of its own
+_GROUND_M = -1.73  # height of the rings; points, boxes and trails have their own heights
 _RINGS_M = (10, 20, 30, 40, 60, 80)
 
 
@@ -29,7 +29,7 @@ def view(columns: int, rows: int) -> Calibration:
 
 
 def background(calibration: Calibration) -> np.ndarray:
-    """Rings around the sensor and the car that looks: drawn once, copied for every frame."""
+    """Rings around the sensor and the ego car: drawn once, copied for every frame."""
     columns, rows = calibration.image_size.tolist()
     canvas = np.full((rows, columns, 3), colors.BACKGROUND, np.uint8)
     angles = np.linspace(0, 2 * np.pi, 181)
@@ -48,7 +48,7 @@ def draw_paths(
     path_colors: list[colors.Color],
     calibration: Calibration,
 ) -> None:
-    """Each (K, 2) x y [m] at its own height; what lies behind the looker is left out."""
+    """Each (K, 2) x y [m] at its own height; parts behind the virtual camera are left out."""
     if not paths:
         return
     ends = np.cumsum([len(path) for path in paths])

@@ -33,6 +33,6 @@ def of_labels(labels: np.ndarray) -> list[Color]:
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """(N,) -> (N, 3) uint8; values at and beyond low and high get the ends of the ramp."""
+    """(N,) -> (N, 3) uint8; values outside low..high get the ends of the ramp."""
     level = np.clip((values - low) * (255.0 / (high - low)), 0.0, 255.0)
     return RAMP[level.astype(np.uint8)]

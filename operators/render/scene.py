@@ -1,16 +1,16 @@
-"""Draw what is known: the scene from above, the camera's picture, the scene from behind the car.
+"""Draw all connected inputs: the scene from above, the camera's picture, the scene from behind the car.
 
 in   points       POINTS       optional: painted by height or intensity, and into the camera's picture by depth
      pillars      PILLARS      optional: grey spots under the points
      tracks       TRACKS       optional: boxes in the colour of their class, ids and names, trails of the last positions
      boxes3d      BOXES3D      optional: detections, thin and grey
-     image        IMAGE        optional: needs calibration for anything to be drawn onto it
-     pose         POSE         optional: trails stay where they were in the world, not relative to the car
+     image        IMAGE        optional: points and boxes are drawn onto it only with calibration
+     pose         POSE         optional: trails are then fixed in the world, not relative to the car
      calibration  CALIBRATION  static, optional
-layout: stacked, the camera's picture (once there is one) over the scene from above; side_by_side, the camera's picture over
-the scene from behind the car, and the scene from above to the right of both.
+layout: stacked = the camera's picture (after the first image) over the scene from above; side_by_side = the camera's picture
+over the scene from behind the car, and the scene from above to the right of both.
 Writes DIR/<node>/frames/ITEM.png ("/" as "_") every `png_every` frames, and video.mp4 (H.264, fragmented: see video.py).
-After the n-th restart the video goes on in video-rn.mp4; a picture of another size begins a file ending in -2, -3, ...
+After the n-th restart the video continues in video-rn.mp4; a change of picture size begins a file ending in -2, -3, ...
 State: trails, the open video.   Empty frame: rings, and the header line.   Same input: same bytes.
 """
 
@@ -60,8 +60,8 @@ class SceneConfig:
     png_every: int = 10  # frames; 0: no PNG
     video: bool = True
     video_rate_hz: float = 10.0  # pictures per second when played
-    video_crf: int = 24  # x264's: 0 loses nothing, 51 is the smallest file
-    video_preset: Literal["veryfast", "superfast", "ultrafast"] = "veryfast"  # x264's: the faster, the larger the file
+    video_crf: int = 24  # x264's: 0 = lossless, 51 = smallest file
+    video_preset: Literal["veryfast", "superfast", "ultrafast"] = "veryfast"  # x264's: a faster preset makes a larger file
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.range_m
@@ -78,7 +78,7 @@ class SceneConfig:
 
 
 class Trails:
-    """Where the tracks of the last frame have been, in the world where a pose is known, else relative to the car."""
+    """Past positions of the last frame's tracks: in the world if the pose is known, else relative to the car."""
 
     def __init__(self, length: int) -> None:
         self.paths: dict[int, deque[np.ndarray]] = {}
@@ -86,9 +86,9 @@ class Trails:
         self.length = length
 
     def add(self, tracks: Tracks, T_world_velo: np.ndarray | None) -> list[np.ndarray]:
-        """One frame -> per track (K, 2) x y, old to new, as seen from where the car is now."""
+        """One frame -> per track (K, 2) x y, old to new, in the car's present frame."""
         if T_world_velo is not None:
-            self.T_world_velo = T_world_velo.copy()  # the frame's memory goes back when process() returns
+            self.T_world_velo = T_world_velo.copy()  # the frame's memory is returned when process() returns
         T_velo_world = invert(self.T_world_velo)
         places = transform_points(tracks.boxes3d[:, :3], self.T_world_velo)
         ids = tracks.track_ids.tolist()
@@ -118,12 +118,12 @@ class Scene(Operator):
         self.background = birdseye.background(self.view)
         self.trails = Trails(config.trail)
         self.paths: list[np.ndarray] = []  # of this frame's tracks
-        self.camera_size = (0, self.view.size[1])  # rows, columns of the camera's panel, once there was a picture
+        self.camera_size = (0, self.view.size[1])  # rows, columns of the camera's panel, after the first picture
         self.chase: Calibration | None = None
         if config.layout == "side_by_side":
             self._arrange(0.0)
         nothing = np.zeros((0, 4), np.float32)
-        nothing.flags.writeable = False  # compiles for such points, here, where no frame is waiting
+        nothing.flags.writeable = False  # compile for read-only points before the first frame
         birdseye.paint_points(self.background, self.view, nothing, *_COLORED_BY[config.color_by])
         camera.paint_points(self.background, nothing, np.zeros((3, 4)), np.eye(4))
         self.video: Video | None = None
@@ -153,7 +153,7 @@ class Scene(Operator):
         self._save(picture)
 
     def _arrange(self, height: float) -> None:
-        """Sizes of the panels, all even. height: of the camera's picture, in its widths; 0: there is none."""
+        """Sizes of the panels, all even. height: of the camera's picture, relative to its width; 0: no picture."""
         rows, columns = self.view.size
         if self.config.layout == "side_by_side":
             columns = 2 * round(min(_LEFT * rows, _CAMERA_MOST * rows / max(height, 1e-9)) / 2)
@@ -234,7 +234,7 @@ class Scene(Operator):
         P_cam: np.ndarray,
         T_cam_velo: np.ndarray,
     ) -> None:
-        """Tracks with their names; detections where nobody tracks."""
+        """Tracks with their names; detections if no tracks are connected."""
         if tracks is not None:
             names = [f"{_class(label)} {i}" for label, i in zip(tracks.labels.tolist(), tracks.track_ids.tolist(), strict=True)]
             camera.draw_boxes(canvas, tracks.boxes3d, colors.of_labels(tracks.labels), names, P_cam, T_cam_velo)

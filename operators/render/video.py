@@ -1,8 +1,8 @@
-"""H.264 in a fragmented MP4 that any browser plays, also when the process was killed while writing it.
+"""H.264 in a fragmented MP4 that any browser plays, even if the process was killed while writing.
 
-A fragment (one picture) reaches the disk in one write, when the next picture is encoded: a kill loses at most the last
-two pictures, or tears the last fragment, which players leave out. A fragmented file cannot be continued portably: after a
-crash, begin the next one.
+A fragment (one picture) is written to disk in one write, when the next picture is encoded. A kill loses at most the last
+two pictures, or truncates the last fragment, which players ignore. A fragmented file cannot be continued portably: after a
+crash, begin a new file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COMPLETE_AFTER = (b"moov", b"mdat", b"mfra")
 
 
 class _Fragments:
-    """What the muxer writes to: collects bytes, and gives away only what ends with a complete fragment."""
+    """The muxer's output file: collects bytes and passes on complete fragments only."""
 
     def __init__(self) -> None:
         self.pending = bytearray()
@@ -48,7 +48,7 @@ class _Fragments:
 
 
 def require_encoder(who: str) -> None:
-    """Raises RunError where PyAV is missing; also imports it, 0.2 s that only a graph with a video should pay."""
+    """Raises RunError if PyAV is missing. Imports PyAV (0.2 s) only for graphs with a video."""
     try:
         import av  # noqa: F401
     except ImportError as error:
@@ -76,11 +76,11 @@ class Video:
         stream: Any = self._container.add_stream("libx264", rate=Fraction(rate_hz).limit_denominator(1000), options=options)
         stream.width, stream.height, stream.pix_fmt = columns, rows, "yuv420p"
         stream.codec_context.gop_size = _KEY_EVERY
-        stream.codec_context.thread_count = 1  # more threads cut the picture differently: other bytes
+        stream.codec_context.thread_count = 1  # the number of threads changes the slices, and so the bytes
         self._stream = stream
 
     def write(self, picture: np.ndarray) -> None:
-        # OpenCV converts in 0.7 ms what takes the encoder's own scaler 4 ms
+        # OpenCV converts in 0.7 ms, the encoder's own scaler in 4 ms
         planes: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
         frame = self._make_frame(planes, format="yuv420p")
         frame.pts = self.num_pictures

@@ -1,8 +1,8 @@
-"""What both KITTI writers share: the line of one box, and which frames to forget after a crash.
+"""Shared by both KITTI writers: the line of one box, and the frames to remove after a crash.
 
-A line: type truncated occluded alpha x1 y1 x2 y2 h w l x y z ry score; truncation and occlusion -1, we do not know them.
-Metres and radians of the rectified camera frame, bottom centre; pixels of the projected box, cut to the image, unless somebody
-knows better.
+A line: type truncated occluded alpha x1 y1 x2 y2 h w l x y z ry score; truncation and occlusion are unknown: -1.
+Metres and radians of the rectified camera frame, bottom centre; pixels of the 2D input box, else of the projected box, cut to
+the image.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def lines(
 class Journal:
     """The sequences in the order they were begun, one per line in the hidden file `.sequences` while the run lasts.
 
-    After a crash it tells which results came after the last frame that counts: a frame may have been written by a
-    process that died before anybody knew.
+    After a crash the journal tells which results belong to frames later than the last delivered one: a process may write a
+    frame and die before the engine records it.
     """
 
     def __init__(self, folder: Path, resume: Resume | None) -> None:

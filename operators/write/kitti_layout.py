@@ -1,26 +1,27 @@
-"""A data set on disk, in a folder layout of KITTI's that the drivers kitti.tracking, kitti.object and kitti.raw read.
+"""Write a data set in one of KITTI's folder layouts: the drivers kitti.tracking, kitti.object and kitti.raw read them.
 
 in   points       POINTS       optional
      image        IMAGE        optional
-     truth        TRUTH        optional; raw has no place for it
-     pose         POSE         optional; object has no place for it
+     truth        TRUTH        optional; raw cannot hold it
+     pose         POSE         optional; object cannot hold it
      calibration  CALIBRATION  static
 Frame 000012 of sequence 0003 (item "0003/000012"; without a sequence: 0000) goes below DIR/<node>/ to
 
   tracking  velodyne/0003/000012.bin  image_02/0003/000012.png  label_02/0003.txt  oxts/0003.txt  calib/0003.txt
-  object    training/ or testing/: velodyne/000012.bin  image_2/  label_2/  calib/; frames of sequences are numbered by their
-            frame_id: the layout knows no sequences
+  object    training/ or testing/: velodyne/000012.bin  image_2/  label_2/  calib/; the layout has no sequences: their frames
+            are numbered by frame_id
   raw       DATE/DATE_drive_0003_sync/: velodyne_points/  image_02/  oxts/, in each data/0000000012.* and timestamps.txt;
             DATE/calib_*.txt
 
-Read back it is the same to the last bit: points, pictures, calibration (all numbers have 17 digits), and the truth but for
-`truncated` in tracking (which knows 0, 0.5, 1: the nearest), track ids in object (has none), and angles and coordinates within
-1e-7 of 0. Poses: to 1e-7 m. Stamps: raw keeps them, in the others they follow from the numbers (10 Hz). Image size: raw keeps
-it, the others tell it by a picture.
-What a stream cannot say: all four cameras are that of the calibration, rectified; the IMU sits in the LiDAR, at `origin` in
-the first frame, level, looking east. Lines of frames that never came: there again in oxts, blank in timestamps.
-State: none but the files.   Empty scan: an empty file. No objects: no lines, the label file exists nevertheless.
-Every file is whole or not there, lines are complete; continued after a crash, what later frames wrote goes (undo.py).
+Points, pictures, calibration (17 digits) and truth are bit-identical when read back. Exceptions in the truth: `truncated` in
+tracking (rounded to 0, 0.5 or 1), track ids in object (not stored), angles and coordinates within 1e-7 of 0. Poses are exact to
+1e-7 m. raw stores stamps; the other layouts derive them from frame numbers (10 Hz). raw stores the image size; the other
+layouts take it from a picture.
+Values that no stream contains: all four cameras equal the calibration's, rectified; the IMU is at the LiDAR's position, at
+`origin` in the first frame, level, facing east. Lines of missing frames: the first pose in oxts, blank in timestamps.
+State: none but the files.   Empty scan: an empty file. No objects: an empty label file.
+Files and lines are written whole or not at all. After a crash, data of frames later than the last delivered one is removed
+(undo.py).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _UNKNOWN_OXTS = " 0" * 24  # velocities, accelerations, accuracies
 class KittiLayoutConfig:
     layout: Literal["tracking", "object", "raw"] = "tracking"
     split: Literal["training", "testing"] = "training"  # of object
-    date: str = "2011_09_26"  # of raw; a sequence named DATE_drive_NNNN_sync keeps its own
+    date: str = "2011_09_26"  # of raw; a sequence named DATE_drive_NNNN_sync keeps its own date
     origin: tuple[float, float, float] = (49.011, 8.4, 116.0)  # lat, lon [deg], alt [m] of a sequence's first frame
 
     def __post_init__(self) -> None:
@@ -77,8 +78,8 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """What to do to one file. whole: replace it; once: the same, if it is not there; lines: append; row: append as line `row`,
-    after as many `filler` as are missing."""
+    """One change of a file. whole: replace it; once: create it if missing; lines: append; row: append as line number `row`,
+    after one `filler` per missing line."""
 
     path: str
     data: bytes
@@ -100,7 +101,7 @@ class KittiLayout(Operator):
     def open(self) -> None:
         self.undo = Undo(self.out_dir, self.resume)
         self.once: dict[str, bytes] = {}
-        self.rows: dict[str, int] = {}  # lines of the files of rows
+        self.rows: dict[str, int] = {}  # file -> number of its lines, for files written by `row`
 
     def process(
         self,
@@ -232,7 +233,7 @@ def _labels(truth: Truth, calibration: Calibration, truncated: Sequence[object],
 
 
 def _calibration(calibration: Calibration, R_rect: str, Tr_velo_cam: str, Tr_imu_velo: str) -> bytes:
-    """The one file of tracking and object, by the names that each of them uses."""
+    """The calibration file of tracking and object, with the field names of the layout."""
     rows = {f"P{camera}:": calibration.P_cam for camera in range(4)}
     rows |= {R_rect: np.eye(3), Tr_velo_cam: calibration.T_cam_velo[:3], Tr_imu_velo: np.eye(4)[:3]}
     return _text(f"{key} {_numbers(values.ravel())}" for key, values in rows.items())
@@ -279,5 +280,5 @@ def _numbers(values: Iterable[float]) -> str:
 
 
 def _number(value: float) -> str:
-    """As short as it can be without losing a bit."""
+    """The shortest text that loses no bit."""
     return repr(float(value)).removesuffix(".0")

@@ -1,10 +1,10 @@
 """3D detections as KITTI object results: one text file per frame, DIR/<node>/NNNNNN.txt, a line per box.
 
 in   boxes3d      BOXES3D
-     calibration  CALIBRATION  static, of the camera the results are meant for
-Columns: see kitti.py, 16 with the score. The file is named as the item: "0000/000134" -> DIR/<node>/0000/000134.txt.
+     calibration  CALIBRATION  static, of the camera of the results
+Columns: see kitti.py, 16 with the score. The item names the file: "0000/000134" -> DIR/<node>/0000/000134.txt.
 State: none but the files.   Empty frame: an empty file.
-Every file is written whole or not at all. Continued after a crash, files of frames later than the last one that counts go.
+Every file is written whole or not at all. After a crash, files of frames later than the last delivered one are removed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.schema import static
 
 @dataclass(frozen=True, slots=True)
 class KittiObjectConfig:
-    only_visible: bool = True  # KITTI's truth ends at the edge of the picture; false: boxes out of it too, with 2D box 0
+    only_visible: bool = True  # KITTI's truth ends at the picture's edge; false: also boxes outside, with 2D box 0
 
 
 class KittiObject(Operator):
@@ -51,7 +51,7 @@ class KittiObject(Operator):
 
 
 def forget_after(folder: Path, frame: int) -> None:
-    """Remove the files of later frames, and what a kill left half written."""
+    """Remove the files of later frames, and files half written at a kill."""
     for path in folder.glob(".*.part"):
         path.unlink()
     for path in folder.glob("*.txt"):

@@ -2,13 +2,13 @@
 
 in   tracks       TRACKS
      boxes2d      BOXES2D      optional: the same tracks in the picture, row by row; NaN or not connected: projected here
-     history      HISTORY      optional: takes the place of all lines of its sequence from the frame its meta `first` names on
-     calibration  CALIBRATION  static, of the camera the results are meant for
+     history      HISTORY      optional: replaces all lines of its sequence from frame `first` (in its meta) on
+     calibration  CALIBRATION  static, of the camera of the results
 Columns: frame, track id, then as in kitti.py: 18 with the score. Sequence and frame number come from the item
 ("0000/000134"); items without a sequence go to 0000.txt, a frame whose name is no number gets its counter.
-State: none but the files.   Empty frame: no lines; the file of its sequence exists nevertheless.
-A frame's lines are written at once and are on disk when process() returns. Continued after a crash, lines of frames later
-than the last one that counts go, and so does half a line.
+State: none but the files.   Empty frame: no lines; the file of its sequence is created all the same.
+A frame's lines are on disk when process() returns. After a crash, incomplete lines and lines of frames later than the last
+delivered one are removed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.schema import optional, static
 
 @dataclass(frozen=True, slots=True)
 class KittiTrackingConfig:
-    only_visible: bool = True  # KITTI's truth ends at the edge of the picture; false: tracks out of it too, with 2D box 0
+    only_visible: bool = True  # KITTI's truth ends at the picture's edge; false: also tracks outside, with 2D box 0
 
 
 class KittiTracking(Operator):

@@ -1,11 +1,11 @@
 """2D tracks as KITTI tracking results: one text file per sequence, DIR/<node>/SSSS.txt, a line per track and frame.
 
 in  tracks2d  TRACKS2D
-Columns: those of write.kitti_tracking, with KITTI's numbers for what is not known: alpha -10, h w l -1, x y z -1000, ry -10.
+Columns: those of write.kitti_tracking, with KITTI's numbers for unknown values: alpha -10, h w l -1, x y z -1000, ry -10.
 Sequence and frame number come from the item ("0000/000134"); items without a sequence go to 0000.txt, a frame whose name is no
 number gets its counter.
-State: none but the files.   Empty frame: no lines; the file of its sequence exists nevertheless.
-A frame's lines are on disk when process() returns. Continued after a crash, lines of frames that do not count go.
+State: none but the files.   Empty frame: no lines; the file of its sequence is created all the same.
+A frame's lines are on disk when process() returns. After a crash, lines of frames later than the last delivered one are removed.
 """
 
 from __future__ import annotations

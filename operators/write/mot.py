@@ -4,8 +4,8 @@ in  tracks2d  TRACKS2D
 Columns: frame, track id, x, y, w, h, score, -1, -1, -1; comma-separated, frames from 1. Sequence and frame number come from the
 item ("TUD-Campus/000001"); items without a sequence go to 0000.txt, a frame whose name is no number gets its counter.
 `frame_offset` is added: 1 for sources that count from 0.
-State: none but the files.   Empty frame: no lines; the file of its sequence exists nevertheless.
-A frame's lines are on disk when process() returns. Continued after a crash, lines of frames that do not count go.
+State: none but the files.   Empty frame: no lines; the file of its sequence is created all the same.
+A frame's lines are on disk when process() returns. After a crash, lines of frames later than the last delivered one are removed.
 """
 
 from __future__ import annotations

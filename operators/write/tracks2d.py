@@ -1,4 +1,4 @@
-"""What the writers of 2D tracks share: one text file per sequence, DIR/<node>/SEQ.txt, lines appended as frames come."""
+"""Shared by the writers of 2D tracks: one text file per sequence, DIR/<node>/SEQ.txt; each frame appends its lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipeline.operator import Resume
 
 
 class SequenceFiles:
-    """Whole frames or nothing, on disk when `add` returns; after a crash what does not count is taken back."""
+    """Whole frames or nothing, on disk when `add` returns. After a crash, undelivered frames are removed."""
 
     def __init__(self, who: str, folder: Path, resume: Resume | None) -> None:
         self.who, self.folder, self.undo = who, folder, Undo(folder, resume)
 
     def add(self, header: Header, text: str) -> None:
-        """The lines of one frame; without any, the file of its sequence exists nevertheless. Raises RunError."""
+        """The lines of one frame; without lines, the file of its sequence is created all the same. Raises RunError."""
         path = self.folder / f"{header.sequence.replace('/', '_') or '0000'}.txt"
         try:
             self.undo.note(header.frame_id, [path])

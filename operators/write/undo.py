@@ -1,8 +1,8 @@
-"""Taking back what does not count: for sinks that write many files, some of them line by line.
+"""Undo undelivered frames after a crash: for sinks that write many files, some of them line by line.
 
-`.undo` in the sink's folder holds a line per file about to be changed: frame_id, bytes it has (-1: it is not there), path. The
-line is on disk before the deed. A frame may have been written by a process that died before anybody knew; whoever is started
-after it cuts each file back to where the last frame that counts left it.
+`.undo` in the sink's folder holds a line per file about to be changed: frame_id, its size [bytes] (-1: no file), path. The line
+is on disk before the change. A process may write a frame and die before the engine records it; its successor truncates each
+file to its size after the last delivered frame.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Undo:
         self.path.unlink(missing_ok=True)
 
     def _take_back(self, last_frame_id: int) -> bytes:
-        """-> the lines of frames that count. A line cut short announced nothing that was done."""
+        """-> the lines of delivered frames. An incomplete line is ignored: its file was not changed yet."""
         text = self.path.read_text() if self.path.exists() else ""
         lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
         for line in reversed(lines):
