@@ -20,7 +20,7 @@ from bench.rivals import open3d
 from bench.rivals.open3d import RANGE_M, milliseconds
 from drivers.synthetic import materials, mesh
 from drivers.synthetic.scene import Objects, Placed, Scene, Stage
-from drivers.synthetic.street import make_street
+from drivers.synthetic.street_layout import make_street
 from drivers.synthetic.world import SyntheticWorld, WorldConfig
 from operators.streams import CLASSES
 from pipeline.operator import prepare

@@ -28,7 +28,8 @@ from drivers.synthetic import camera
 from drivers.synthetic.scene import NUM_BODIES, Objects, Placed, Scene, Stage, body_of, pose
 from drivers.synthetic.shapes import Family
 from drivers.synthetic.spinning import LidarConfig, Scan, SpinningLidar
-from drivers.synthetic.street import Street, Style, make_street
+from drivers.synthetic.street import Street, Style
+from drivers.synthetic.street_layout import make_street
 from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.project import boxes_to_image
 from operators.geometry.transforms import invert

@@ -14,7 +14,7 @@ from drivers.synthetic import mesh
 from drivers.synthetic.meshes import MeshesConfig, PlaceConfig, SyntheticMeshes
 from drivers.synthetic.scene import Stage
 from drivers.synthetic.spinning import LidarConfig, SpinningLidar
-from drivers.synthetic.street import make_street
+from drivers.synthetic.street_layout import make_street
 from drivers.synthetic.waypoints import Way
 from drivers.synthetic.world import CameraConfig
 from operators.geometry.transforms import transform_points

@@ -8,7 +8,8 @@ import naive
 from drivers.synthetic import materials
 from drivers.synthetic.scene import FIRST_PLACED_ID, PHASES, Placed, Stage, pose
 from drivers.synthetic.spinning import LidarConfig, SpinningLidar
-from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN, make_street
+from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN
+from drivers.synthetic.street_layout import make_street
 from operators.geometry.transforms import invert, transform_points
 
 DRIVES = range(30)

@@ -8,7 +8,8 @@ import naive
 from drivers.synthetic.materials import FOLIAGE
 from drivers.synthetic.scene import Placed, Stage, pose
 from drivers.synthetic.spinning import BEAMS, Beams, LidarConfig, SpinningLidar
-from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN, make_street
+from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN
+from drivers.synthetic.street_layout import make_street
 from operators.geometry.transforms import transform_points
 from operators.streams import MAX_POINTS
 

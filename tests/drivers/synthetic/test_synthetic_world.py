@@ -9,7 +9,7 @@ import naive
 from drivers.synthetic.camera import kitti_like_calibration
 from drivers.synthetic.scene import FIRST_PLACED_ID, NUM_BODIES, body_of
 from drivers.synthetic.spinning import LidarConfig
-from drivers.synthetic.street import make_street
+from drivers.synthetic.street_layout import make_street
 from drivers.synthetic.world import CameraConfig, ObjectConfig, SyntheticWorld, WorldConfig
 from operators.geometry.project import project_points
 from operators.geometry.transforms import invert, transform_boxes

@@ -7,7 +7,7 @@ from bench import world
 from bench.rivals import open3d
 from drivers.extra import load_open3d
 from drivers.synthetic.scene import Stage
-from drivers.synthetic.street import make_street
+from drivers.synthetic.street_layout import make_street
 
 pytest.importorskip("open3d")
 
