@@ -1,20 +1,20 @@
-"""One id for an object that the LiDAR and the camera track, each by itself: late association.
+"""Late association: one id for an object that LiDAR and camera track separately.
 
 in   tracks       TRACKS       3D tracks
      boxes2d      BOXES2D      optional: the same in the picture, row by row; NaN or not connected: projected here
-     tracks2d     TRACKS2D     tracks of the camera, of the same instant (sync: exact); a frame without them: 3D tracks alone
+     tracks2d     TRACKS2D     tracks of the camera, of the same instant (sync: exact); if missing in a frame: 3D tracks alone
      calibration  CALIBRATION  static, of that camera
 out  tracks       TRACKS       the 3D tracks, row by row, with joint ids
-     tracks2d     TRACKS2D     the camera's, row by row, with joint ids: the same where both are of one object
-State: who is tied to whom.   Empty frame of either: ties stay.
+     tracks2d     TRACKS2D     the camera's, row by row, with joint ids: equal ids mean the same object
+State: the ties between tracks.   Empty frame of either: ties stay.
 
-Free tracks of one class are tied where their boxes overlap by `min_iou`, pairs chosen together for the largest overlap in all.
-A tie stays, also while one of the two is not seen, until both are seen and overlap by less than `min_iou_tied`. A track whose
-partner is not seen may be tied anew.
+Untied tracks of one class are tied if their boxes overlap by `min_iou`; the pairs with the largest total overlap are chosen.
+A tie lasts until both tracks are seen and overlap by less than `min_iou_tied`. A track whose partner is not seen may get a new
+tie.
 The 3D tracks lead, because objects that pass each other in the picture are metres apart: a 3D track keeps its id, and a 2D track
-has that of its partner, from the last tie on. Only a 3D track that is tied where it is first seen takes over an id, that of the
-2D track: of an object that the camera saw first, or that the LiDAR has lost for more than `gone` frames.
-Ids are unique in either stream, over sequences and restarts; another sequence ends all ties. A track not seen for `forget` frames
+takes the id of its last partner. Only a 3D track that is tied in its first frame takes over the id of the 2D track: the camera
+saw the object first, or the LiDAR has lost it for more than `gone` frames.
+Ids are unique in each stream, over sequences and restarts; a new sequence ends all ties. A track not seen for `forget` frames
 is forgotten.
 """
 
@@ -37,7 +37,7 @@ from pipeline.schema import optional, static
 @dataclass(frozen=True, slots=True)
 class FuseTracksConfig:
     min_iou: float = 0.5
-    min_iou_tied: float = 0.4  # less than min_iou: what fits barely does not come and go
+    min_iou_tied: float = 0.4  # less than min_iou: ties near the limit do not flicker
     gone: int = 5  # frames
     forget: int = 100  # frames; more than any track survives unseen
 
@@ -53,7 +53,7 @@ class FuseTracksConfig:
 
 @dataclass(slots=True)
 class Side:
-    """The tracks of one sensor: own id -> what is known of it."""
+    """The tracks of one sensor: own id -> known facts."""
 
     joint: dict[int, int] = field(default_factory=dict)  # its joint id
     owner: dict[int, int] = field(default_factory=dict)  # joint id -> own id
@@ -61,7 +61,7 @@ class Side:
     seen: dict[int, int] = field(default_factory=dict)  # last frame
 
     def give(self, own: int, joint: int) -> None:
-        """Whoever else had it gets another when it is seen again."""
+        """Gives a joint id. Its former owner gets a new one when seen again."""
         before = self.owner.get(joint)
         if before is not None and before != own:
             self.joint.pop(before, None)
@@ -70,7 +70,7 @@ class Side:
         self.joint[own], self.owner[joint] = joint, own
 
     def lose(self, own: int) -> None:
-        """It gets another id when it is seen again."""
+        """Removes the joint id. The track gets a new one when seen again."""
         joint = self.joint.pop(own, None)
         if joint is not None:
             self.owner.pop(joint, None)
@@ -89,7 +89,7 @@ class Ties:
         self.restart()
 
     def restart(self) -> None:
-        """Another recording begins: all ties end, ids run on."""
+        """Another recording begins: all ties end, ids continue."""
         self.frame = 0
         self.lidar, self.camera = Side(), Side()
 
@@ -111,7 +111,7 @@ class Ties:
         return out[0], out[1]
 
     def _contradict(self, rows: dict[int, int], columns: dict[int, int], overlap: np.ndarray) -> None:
-        """Untie those that are seen apart."""
+        """Untie tracks that are both seen but no longer overlap."""
         for own, row in rows.items():
             other = self.lidar.partner.get(own)
             if other in columns and overlap[row, columns[other]] < self.config.min_iou_tied:
@@ -119,7 +119,7 @@ class Ties:
                 self.camera.lose(other)
 
     def _tie(self, rows: dict[int, int], columns: dict[int, int], overlap: np.ndarray) -> None:
-        """New ties among those that are free, or whose partner is not seen."""
+        """New ties among tracks that are untied or whose partner is not seen."""
         mine = [i for i in rows if self.lidar.partner.get(i) not in columns]
         theirs = [i for i in columns if self.camera.partner.get(i) not in rows]
         among = overlap[np.ix_([rows[i] for i in mine], [columns[i] for i in theirs])]
@@ -144,7 +144,7 @@ class Ties:
         self.lidar.partner[own], self.camera.partner[other] = other, own
 
     def _is_free(self, joint: int) -> bool:
-        """May a newborn 3D track have this id of a 2D track? Not while the 3D track that had it may still come back."""
+        """May a new 3D track take this id of a 2D track? Not while the id's former 3D track may still return."""
         owner = self.lidar.owner.get(joint)
         return owner is None or self.frame - self.lidar.seen[owner] > self.config.gone
 
@@ -178,7 +178,7 @@ class FuseTracks(Operator):
     def open(self) -> None:
         self.ties = Ties(self.config, 1 + IDS_PER_RESTART * (self.resume.restarts if self.resume else 0))
         self.sequence: str | None = None
-        one = np.ones(1, np.int64)  # compile here, where no frame is waiting
+        one = np.ones(1, np.int64)  # compile before the first frame
         Ties(self.config, 1).step(one, one, overlaps(_ANY_BOX, _ANY_LABEL, _ANY_BOX, _ANY_LABEL))
 
     def process(

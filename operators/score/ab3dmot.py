@@ -2,19 +2,19 @@
 
 in   truth and tracks of kitti_rows.py
 out  criterion -> class -> a dict
-     sAMOTA AMOTA AMOTP    sums over the score thresholds of 40 recalls, divided by 40; thresholds never reached count 0
+     sAMOTA AMOTA AMOTP    sums over the score thresholds of 40 recalls, divided by 40; a recall never reached adds 0
      best                  MOTA MOTP IDS FRAG ... at the threshold of the best MOTA, best_MOTA_threshold
      all_tracks            the same without a threshold;  per_recall: columns and rows, one per threshold
      A class without tracks is absent. MOTA without any counted truth is -inf.
 
-Numbers are those of its scripts/KITTI/evaluate.py under Python up to 3.11, on every Python. Habits of that program kept here:
-- a track's score is the mean over its rows; each pass takes the mean of the means before, added from left to right, which drifts
-  in the last place: a track whose own mean is a threshold may fall below it;
-- "was matched" is remembered over passes: a row matched in one is not pardoned in a later one;
-- pardoned, for being at most 25 px high or mostly in a DontCare region, are rows by their 2D box, also where overlap is 3D;
+Numbers equal AB3DMOT's scripts/KITTI/evaluate.py under Python up to 3.11, on every Python. Its behaviour is kept here:
+- a track's score is the mean over its rows; each pass averages the means of the pass before, from left to right. The last digit
+  drifts: a track whose own mean is a threshold may fall below it;
+- `was_matched` is kept over passes: a row matched in one pass is not pardoned in a later one;
+- rows are pardoned by their 2D box, also for 3D overlaps: at most 25 px high, or mostly in a DontCare region;
 - TP, recall, precision and F1 include matches with ignored truth, MOTA's denominator n_gt does not;
-- a sitting person is a distraction where it is called Person_sitting, not where it is called Person;
-- FAR and MODP count one frame more than the sequence has, as its map of sequences does.
+- Person_sitting is a distractor, Person is not;
+- FAR and MODP count one frame more than the sequence has, because AB3DMOT's seqmap does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CRITERIA: dict[str, tuple[bool, float]] = {
     "3D IoU 0.7": (True, 0.7),
     "2D IoU 0.5": (False, 0.5),
 }
-"""Name -> overlap of 3D boxes (else 2D), at least so large."""
+"""Name -> 3D boxes (else 2D), least overlap of a match."""
 NEIGHBOURS: dict[str, tuple[str, ...]] = {"car": ("van",), "pedestrian": ("person_sitting",), "cyclist": ()}
 CLASSES = tuple(NEIGHBOURS)
 MAX_OCCLUDED, MAX_TRUNCATED = 2, 0
@@ -57,7 +57,7 @@ def score(gt: str | Path, results: str | Path, sequences: Sequence[str] | None =
 
 
 def score_rows(truth: Truth, tracks: Mapping[str, Rows], criteria: Sequence[str] = tuple(CRITERIA)) -> dict[str, dict[str, Any]]:
-    """As `score`, from files read already; scores the sequences of `tracks`."""
+    """As `score`, from files already read; scores the sequences of `tracks`."""
     out: dict[str, dict[str, Any]] = {criterion: {} for criterion in criteria}
     for name in CLASSES:
         data = gather(truth, tracks, name)
@@ -94,7 +94,7 @@ def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """Truth (NG rows, neighbours included) and tracks (NT rows) of a class, all sequences, by frame."""
+    """Truth (NG rows, neighbour classes included) and tracks (NT rows) of a class: all sequences, by frame."""
 
     truth: tuple[np.ndarray, np.ndarray]  # boxes2d (NG, 4), boxes_cam (NG, 7)
     truth_starts: np.ndarray  # (F + 1,)
@@ -108,7 +108,7 @@ class Class:
     num_frames: int  # as FAR and MODP count them
 
     def overlaps(self, solid: bool) -> np.ndarray:
-        """Of all pairs of every frame, in 3D or in 2D."""
+        """Overlap of all pairs of every frame, in 3D or in 2D."""
         a, b = (upright(of[1]) if solid else of[0] for of in (self.truth, self.boxes))
         out = np.empty(int((np.diff(self.truth_starts) * np.diff(self.starts)).sum()))
         all_pairs(a, self.truth_starts, b, self.starts, solid, out)
@@ -125,7 +125,7 @@ def gather(truth: Truth, tracks: Mapping[str, Rows], name: str) -> Class:
         frames.append(num_frames(truth, sequence, of_sequence))
     at_objects, at_boxes, at_regions = (_starts(parts, frames) for parts in (objects, boxes, regions))
     flat_objects, flat_boxes = _concatenated(objects), _concatenated(boxes)
-    # a track of a neighbouring class that matches nothing is never a mistake
+    # an unmatched track of a neighbour class is never a false positive
     forgivable = flat_boxes.types != TYPES.index(name)
     kernel.pardoned(flat_boxes.boxes2d, at_boxes, _concatenated(regions).boxes2d, at_regions, MIN_HEIGHT_PX, forgivable)
     aside = flat_objects.types != TYPES.index(name)
@@ -148,20 +148,20 @@ def _concatenated(parts: Sequence[Rows]) -> Rows:
 
 
 def _numbered(parts: Sequence[Rows]) -> np.ndarray:
-    """Ids of one sequence have nothing to do with those of another."""
+    """Ids 0..n-1 over all sequences: equal ids of two sequences are different objects."""
     sequence = np.repeat(np.arange(len(parts)), [len(part.ids) for part in parts])
     pairs = np.stack([sequence, np.concatenate([part.ids for part in parts])])
     return np.unique(pairs, axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _grouped(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers 0..n-1 of rows -> the rows of each number, in their order, and where each number's begin (n + 1,)."""
+    """Numbers 0..n-1 of rows -> the rows of each number, in order, and the first row of each number (n + 1,)."""
     order = np.argsort(numbers, kind="stable")
     return order, starts(numbers[order], int(numbers.max(initial=-1)) + 1)
 
 
 class _Run:
-    """All passes of one class and criterion; what a pass leaves behind for the next one is `scores` and `was_matched`."""
+    """All passes of one class and criterion. Passes share `scores` and `was_matched`."""
 
     def __init__(self, data: Class, iou: np.ndarray, limit: float) -> None:
         self.data, self.iou, self.limit = data, iou, limit
@@ -185,7 +185,7 @@ class _Run:
             table.append([threshold, recall, *(found[key] for key in ROW)])
         best = self.measure(best_threshold)
         for found in (best, all_tracks):
-            del found["sMOTA"]  # of no particular recall
+            del found["sMOTA"]  # defined only at a recall
         return {
             "sAMOTA": sums["sMOTA"] / NUM_RECALLS,
             "AMOTA": sums["MOTA"] / NUM_RECALLS,
@@ -198,7 +198,7 @@ class _Run:
         }
 
     def measure(self, threshold: float, recall: float = 1.0) -> dict[str, Any]:
-        """One pass with the tracks whose mean score is not below the threshold."""
+        """One pass with the tracks whose mean score is at least the threshold."""
         data = self.data
         counts, fates, sums = np.zeros(9, np.int64), np.zeros(6, np.int64), np.zeros(2)
         kernel.average(*self.rows_of_tracks, self.scores, self.mean)
@@ -240,7 +240,7 @@ class _Run:
 
 
 def thresholds(scores: np.ndarray, num_truth: int) -> list[tuple[float, float]]:
-    """Scores of the matches -> (score, recall) wherever recall comes nearest to the next 1/40, but for the first, of recall 0."""
+    """Scores of the matches -> (score, recall) where recall is nearest to each multiple of 1/40, without the first (recall 0)."""
     out = []
     descending = np.sort(scores)[::-1].tolist()
     recall = 0.0

@@ -1,10 +1,10 @@
 """Average precision of boxes.     Source: KITTI object devkit (evaluate_object.cpp); R40: Simonelli et al. 2019, sec. 4.4
 
-A detection is right where it overlaps a truth box of its class by strictly more than the class's limit. Truth that does not
-count at a level (low, hidden, cut, far), and neighbours of the class (Van beside Car), absorb detections: those are neither
-right nor wrong. Precision is taken at 41 scores, one per 1/40 of recall; R40 is the mean of its running maximum over points
-1..40, R11 over points 0, 4, .. 40, in per cent. The devkit's habit: points are counted, not recall, so n < 40 truth boxes
-reach (n-1)/40 at most.
+A detection is right if it overlaps a truth box of its class by strictly more than the class's limit. Truth that does not
+count at a level (low, occluded, truncated, far), and neighbours of the class (Van for Car), absorb detections: those are
+neither right nor wrong. Precision is taken at 41 scores, one per 1/40 of recall; R40 is the mean of its running maximum over
+points 1..40, R11 over points 0, 4, .. 40, in per cent. As in the devkit, the number of points counts, not recall: n < 40 truth
+boxes reach (n-1)/40 at most.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Level:
     """Which boxes count. The defaults: all."""
 
     name: str
-    min_height_px: float = -math.inf  # of the 2D box: truth needs more, a detection as much
+    min_height_px: float = -math.inf  # of the 2D box: truth must be higher, a detection at least this high
     max_occluded: float = math.inf
     max_truncated: float = math.inf
     max_range_m: float = math.inf  # from the LiDAR, along the ground
 
     def counts(self, truth: Truth) -> np.ndarray:
-        """(T,) bool, whatever the class. What does not count absorbs detections."""
+        """(T,) bool for truth of any class. Truth that does not count absorbs detections."""
         return (
             (truth.boxes2d[:, 3] - truth.boxes2d[:, 1] > self.min_height_px)
             & (truth.occluded <= self.max_occluded)
@@ -47,7 +47,7 @@ class Level:
         )
 
     def leaves_out(self, found: Boxes3D, boxes2d: np.ndarray | None) -> np.ndarray:
-        """(D,) bool: too low or too far to be wrong. Without boxes2d none is too low."""
+        """(D,) bool: too low or too far to count as wrong. Without boxes2d none is too low."""
         far = np.hypot(found.boxes3d[:, 0], found.boxes3d[:, 1]) > self.max_range_m
         return far if boxes2d is None else far | (np.abs(boxes2d[:, 3] - boxes2d[:, 1]) < self.min_height_px)
 
@@ -57,25 +57,25 @@ KITTI_LEVELS = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.30), Leve
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """Of one class at one level. Without truth that counts `r40` and `r11` are None."""
+    """Score of one class at one level. Without truth that counts, `r40` and `r11` are None."""
 
     r40: float | None
     r11: float | None
     curve: np.ndarray  # (41,) precision after the running maximum from the right
-    recall: float | None  # at the lowest score taken
+    recall: float | None  # at the lowest score
     num_truth: int
     num_found: int
 
 
 @dataclass(slots=True)
 class _Tally:
-    """One class at one level. Kept per frame: only truth and detections that overlap something by more than the limit."""
+    """One class at one level. Per frame it keeps only truth and detections with an overlap above the limit."""
 
     limit: float
     num_truth: int = 0
     num_found: int = 0
     right: list[np.ndarray] = field(default_factory=list)  # scores of the first pass
-    lonely: list[np.ndarray] = field(default_factory=list)  # scores of detections that overlap nothing: wrong
+    lonely: list[np.ndarray] = field(default_factory=list)  # scores of detections without any overlap: wrong
     frames: list[tuple[np.ndarray, ...]] = field(default_factory=list)
 
     def add(
@@ -111,13 +111,13 @@ class _Tally:
 
 
 class AveragePrecision:
-    """Adds up frames; `result()` at any time, of what came so far (it costs about 41 matchings per frame).
+    """Adds up frames; `result()` at any time, of all frames so far (cost: about 41 matchings per frame).
 
     classes   class -> the labels that count as it, in truth and detections alike: {"Car": ["Car", "Van"], ...}
     limits    class -> overlap needed
     metric    overlap of volumes, of footprints seen from above, or of boxes in the picture
-    dontcare  detections whose 2D box lies in a DontCare region by more than the limit are forgiven. The devkit does this in the
-              picture only: there "3d" and "bev" say False
+    dontcare  forgive detections whose 2D box lies in a DontCare region by more than the limit. The devkit does this in the
+              picture only: False for "3d" and "bev"
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class AveragePrecision:
         self.num_frames = 0
 
     def add(self, found: Boxes3D, truth: Truth, boxes2d: np.ndarray | None = None) -> None:
-        """One frame. boxes2d (D, 4): of the detections, in pixels; None: no detection is too low, none is forgiven."""
+        """One frame. boxes2d (D, 4): the detections in pixels; None: no detection is too low, none is forgiven."""
         self.num_frames += 1
         scores = found.scores.astype(np.float64)
         inside = inside_dontcare(truth, boxes2d, len(scores)) if self.dontcare else np.zeros(len(scores))
@@ -148,7 +148,7 @@ class AveragePrecision:
             rows = mine | np.isin(truth.labels, self.neighbours[name])
             found_mine = np.isin(found.labels, own)
             for level in self.levels:
-                # before the class is looked at: what is too low is left out whatever it is, and may absorb truth of any class
+                # regardless of class: detections that are too low are left out, and may absorb truth of any class
                 left_out = level.leaves_out(found, boxes2d)
                 columns = found_mine | left_out
                 tally = self.tallies[name, level.name]
@@ -175,7 +175,7 @@ class AveragePrecision:
 
 
 def inside_dontcare(truth: Truth, boxes2d: np.ndarray | None, num_found: int) -> np.ndarray:
-    """(D, 4) -> (D,) 0..1: the largest share of each detection's 2D box that lies in one DontCare region."""
+    """(D, 4) -> (D,) 0..1: the largest share of each detection's 2D box inside one DontCare region."""
     regions = truth.boxes2d[truth.labels == DONT_CARE]
     if boxes2d is None or not len(regions):
         return np.zeros(num_found)
@@ -183,7 +183,7 @@ def inside_dontcare(truth: Truth, boxes2d: np.ndarray | None, num_found: int) ->
 
 
 def recall_thresholds(right: np.ndarray, num_truth: int) -> np.ndarray:
-    """Scores of the found truth boxes, any order -> (K <= 41,) descending: each time recall comes closest to the next 1/40."""
+    """Scores of the found truth boxes, any order -> (K <= 41,) descending: where recall is nearest to each multiple of 1/40."""
     taken: list[float] = []
     ordered = -np.sort(-right)
     recall = 0.0

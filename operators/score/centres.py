@@ -1,7 +1,7 @@
-"""Found or not by the distance of centres: kinder than IoU to a slightly wrong size, and needs no score.
+"""Match boxes by the distance of their centres: more tolerant of a wrong size than IoU, and needs no score.
 
-The boxes of a frame are paired one to one: as many pairs no further apart than the limit as there can be, and of those the
-shortest (Hungarian). Forgiven truth takes its detection out; a forgiven detection may find truth, but is never wrong.
+The boxes of a frame are paired one to one (Hungarian): the most pairs within the limit, and among these the smallest total
+distance. Forgiven truth removes its detection; a forgiven detection may find truth, but is never wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Truth found and missed, detections right and wrong. `recall`, `precision` None: there was none to find, or none found."""
+    """Truth found and missed, detections right and wrong. `recall` is None without truth, `precision` without detections."""
 
     found: int
     missed: int
@@ -31,7 +31,7 @@ class Counts:
 
 
 class Centres:
-    """Adds up frames; the counts of any part of them afterwards."""
+    """Adds up frames; `counts` selects by distance and label afterwards."""
 
     def __init__(self, limit_m: float = 2.0) -> None:
         self.limit_m = limit_m
@@ -47,8 +47,8 @@ class Centres:
         truth_forgiven: np.ndarray,
         found_forgiven: np.ndarray,
     ) -> None:
-        """(T, 2), (D, 2) along the ground, from the sensor [m]; (T,), (D,) labels, for `counts` only: all may be paired;
-        (T,), (D,) bool. Without truth or without detections: all missed, or all wrong."""
+        """(T, 2), (D, 2) on the ground, relative to the sensor [m]; (T,), (D,) labels, used by `counts` only, not for pairing;
+        (T,), (D,) bool. Without truth all detections are wrong, without detections all truth is missed."""
         pairs = pair(truth_xy, found_xy, self.limit_m)
         truth_paired, found_paired = np.zeros(len(truth_xy), bool), np.zeros(len(found_xy), bool)
         truth_paired[pairs[:, 0]], found_paired[pairs[:, 1]] = True, True
@@ -58,7 +58,7 @@ class Centres:
         self._found.append(_rows(found_xy, found_labels, found_paired)[counts])
 
     def counts(self, low_m: float = 0.0, high_m: float = np.inf, labels: list[int] | None = None) -> Counts:
-        """Of truth, and of detections, with low_m <= distance < high_m, with one of these labels."""
+        """Counts of truth and detections with low_m <= distance < high_m and one of these labels."""
         sums = []
         for rows in (self._truth, self._found):
             table = np.concatenate([np.empty((0, 3)), *rows])

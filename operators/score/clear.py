@@ -3,10 +3,10 @@
 in   Overlaps of one sequence and class
 out  a dict; sums over sequences by `combine`
      CLR_TP CLR_FN CLR_FP  pairs with a similarity of at least 0.5; truth and tracks without a partner
-     IDS FRAG              (TrackEval: IDSW, Frag) matched by another track than the last time; lost and found again
+     IDS FRAG              (TrackEval: IDSW, Frag) matched by another track than last time; lost and found again
      MT PT ML              truth objects found in more than 80 % of their frames; the rest; in less than 20 %; MTR PTR MLR: shares
      MOTA MODA MOTP sMOTA MOTAL CLR_Re CLR_Pr CLR_F1  fractions; MOTP: mean similarity of the pairs
-No tracks at all: everything is missed, MOTA 0. No truth: MOTA 0, as TrackEval says, not undefined.
+No tracks: all truth is missed, MOTA 0. No truth: MOTA 0, as in TrackEval, not undefined.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def combine(sequences: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def finish(sums: dict[str, Any]) -> dict[str, Any]:
-    """The counts and what follows from them."""
+    """The counts and the numbers derived from them."""
     tp, fn, fp, ids = (sums[key] for key in ("CLR_TP", "CLR_FN", "CLR_FP", "IDS"))
     num_truth, num_objects = max(1, tp + fn), max(1, sums["MT"] + sums["PT"] + sums["ML"])
     return sums | {

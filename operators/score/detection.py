@@ -2,14 +2,14 @@
 
 in   boxes3d      BOXES3D      any kind of score
      truth        TRUTH        optional; frames without it are not scored, a run without it writes nothing
-     calibration  CALIBRATION  static, optional: only what its camera sees counts, and DontCare regions forgive
+     calibration  CALIBRATION  static, optional: only boxes in its picture count, and DontCare regions forgive detections
 
 AP of 3D boxes as in ap.py, R40, in per cent. `rule: range` counts all truth up to `range_m`; `kitti` counts easy, moderate and
-hard truth by the devkit's limits (needs calibration). Beside it recall and precision of centres up to `centre_m` apart, of
+hard truth by the devkit's limits (needs calibration). Also recall and precision of centres up to `centre_m` apart, for
 detections with at least `min_score`.
-Shows the AP so far, and writes DIR/<node>/scores.json and a line per class and level in scores.csv, every `every` frames (as
-the frames grow in number, every tenth part of them) and at the end.
-State: all frames so far; while the run lasts each is a line in .frames.jsonl, of which a restarted node begins anew.
+Shows the AP so far, and writes DIR/<node>/scores.json and a line per class and level in scores.csv, every `every` frames (in
+long runs: each time the number of frames has grown by a tenth) and at the end.
+State: all frames so far; during the run each is a line in .frames.jsonl, which a restarted node reads.
 Empty frame: counts; truth in it is missed.
 """
 
@@ -33,19 +33,19 @@ from pipeline.operator import Operator
 from pipeline.schema import Schema, optional, static
 
 _CSV = "frames,frame_id,item,class,level,num_truth,num_found,ap_r40,ap_r11,recall\n"
-_IN_PICTURE_PX = 1e-3  # a box out of the picture has height 0
+_IN_PICTURE_PX = 1e-3  # a box outside the picture has height 0
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionConfig:
     classes: dict[str, list[str]] = field(default_factory=lambda: {name: list(own) for name, own in OWN_CLASSES.items()})
     # class -> the labels that count as it; {Car: [Car, Van]} scores vans as cars
-    iou: dict[str, float] = field(default_factory=lambda: dict(IOU))  # class -> overlap that a right detection exceeds
+    iou: dict[str, float] = field(default_factory=lambda: dict(IOU))  # class -> a right detection overlaps by more
     rule: Literal["range", "kitti"] = "range"
     range_m: float = 50.0  # of `range`, from the LiDAR
-    max_occluded: int = 3  # of `range`: truth more hidden than this is neither to be found nor wrong
+    max_occluded: int = 3  # of `range`: truth occluded more than this is ignored
     centre_m: float = 2.0
-    min_score: float = 0.5  # of what counts by its centre; AP takes all scores
+    min_score: float = 0.5  # for recall and precision of centres; AP uses all scores
     every: int = 50  # frames between two results
 
     def __post_init__(self) -> None:
@@ -74,14 +74,14 @@ class Scores:
         all_ = Level("all", low_px, config.max_occluded, max_range_m=config.range_m)
         levels = (all_,) if config.rule == "range" else KITTI_LEVELS
         self.config = config
-        # the devkit lets DontCare catch nothing in 3D
+        # the devkit ignores DontCare regions in 3D
         self.ap = AveragePrecision(config.classes, levels, "3d", config.iou, dontcare=config.rule == "range")
         self.centres = {name: Centres(config.centre_m) for name in config.classes}
 
     def add(self, found: Boxes3D, truth: Truth, boxes2d: np.ndarray | None) -> None:
-        """boxes2d (D, 4) [px] of the detections, None: no picture."""
+        """boxes2d (D, 4): the detections [px]; None: no picture."""
         self.ap.add(found, truth, boxes2d)
-        level = self.ap.levels[-1]  # the one that counts most
+        level = self.ap.levels[-1]  # the level that counts most truth
         counts, left_out = level.counts(truth), level.leaves_out(found, boxes2d)
         inside = inside_dontcare(truth, boxes2d, len(found.labels))
         for name, centres in self.centres.items():
@@ -98,7 +98,7 @@ class Scores:
             )
 
     def result(self) -> dict[str, Any]:
-        """Plain numbers, as in scores.json. None: there was no truth that counts, or nothing found."""
+        """Plain numbers, as in scores.json. None: no truth that counts, or no detections."""
         config, classes = self.config, {}
         for name, levels in self.ap.result().items():
             classes[name] = {
@@ -123,10 +123,10 @@ class Detection(Operator):
     inputs = {"boxes3d": BOXES3D, "truth": optional(TRUTH), "calibration": static(CALIBRATION, optional=True)}
 
     def open(self) -> None:
-        _compile()  # here, where no frame is waiting, and where hang_s is not counted
+        _compile()  # before the first frame, and while hang_s does not count
         self.scores: Scores | None = None
         self.due = self.config.every
-        self.told = 0  # frames in the latest result
+        self.reported = 0  # frames in the latest result
         if self.resume is not None:
             self._rebuild(self.resume.frame_id)
 
@@ -147,7 +147,7 @@ class Detection(Operator):
         if self.scores is None:
             self.status("no truth, no scores")
             return
-        if self.told < self.scores.ap.num_frames:
+        if self.reported < self.scores.ap.num_frames:
             self._tell()
         self._frames.unlink()
 
@@ -160,7 +160,7 @@ class Detection(Operator):
         return self.out_dir / "scores.csv"
 
     def _add(self, frame: _Frame) -> bool:
-        """True when a result is due, by the number of frames alone: a restarted node goes on with the same ones."""
+        """True when a result is due. This depends on the number of frames only, so a restart changes nothing."""
         if self.scores is None:
             self.scores = Scores(self.config, frame.boxes2d is not None)
         self.scores.add(frame.found, frame.truth, frame.boxes2d)
@@ -173,9 +173,9 @@ class Detection(Operator):
     def _tell(self) -> None:
         assert self.scores is not None
         result = self.scores.result()
-        self.told = result["frames"]
+        self.reported = result["frames"]
         self.status(summary(result))
-        start = f"{self.told},{self.last.frame_id},{self.last.item}"
+        start = f"{self.reported},{self.last.frame_id},{self.last.item}"
         rows = [
             f"{start},{name},{level},{ap['truth']},{ap['found']},{_cell(ap['r40'])},{_cell(ap['r11'])},{_cell(ap['recall'])}\n"
             for name, of_class in result["classes"].items()
@@ -186,7 +186,7 @@ class Detection(Operator):
         try:
             files.replace(path, (json.dumps(result, indent=1) + "\n").encode())
         except OSError as error:
-            raise files.failed(self.name, path, error, f"the scores of {self.told} frames") from error
+            raise files.failed(self.name, path, error, f"the scores of {self.reported} frames") from error
 
     def _save(self, path: Path, text: str) -> None:
         try:
@@ -196,14 +196,14 @@ class Detection(Operator):
             raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
 
     def _rebuild(self, last_frame_id: int) -> None:
-        """Keep what came of frames up to this one; later ones come again."""
+        """Keep the lines of frames up to this one; later frames are delivered again."""
         kept = []
         for line in _complete_lines(self._frames):
             frame = _Frame.parse(line)
             if frame.frame_id <= last_frame_id:
                 kept.append(line)
                 if self._add(frame) and self.scores is not None:
-                    self.told = self.scores.ap.num_frames
+                    self.reported = self.scores.ap.num_frames
         rows = [row for row in _complete_lines(self._csv)[1:] if int(row.split(",")[1]) <= last_frame_id]
         if self._frames.exists():
             files.replace(self._frames, "".join(kept).encode())
@@ -212,7 +212,7 @@ class Detection(Operator):
 
 
 def _compile() -> None:
-    """Score a box that is found."""
+    """Compile the kernels: score one box that is found."""
     box, none, car = np.ones((1, 7), np.float32), np.zeros(1, np.int32), np.full(1, CLASSES.index("Car"), np.int32)
     truth = Truth(box, np.zeros((1, 4), np.float32), car, np.zeros(1, np.int64), none, np.zeros(1, np.float32))
     scores = Scores(DetectionConfig(), in_picture=False)
@@ -222,7 +222,7 @@ def _compile() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Frame:
-    """What is scored of a frame, and how it is a line of .frames.jsonl: JSON holds float32 exactly."""
+    """The scored data of a frame, and its line in .frames.jsonl: JSON holds float32 exactly."""
 
     frame_id: int
     item: str
@@ -265,7 +265,7 @@ def summary(result: dict[str, Any]) -> str:
 
 
 def _arrays(schema: Schema, lists: list[Any]) -> list[np.ndarray]:
-    """Lists, as `tolist` made them -> arrays as the schema says; an empty one finds its columns again."""
+    """Lists made by `tolist` -> arrays of the schema; an empty list gets its columns back."""
     out = []
     for array, values in zip(schema.arrays.values(), lists, strict=True):
         out.append(np.array(values, array.dtype).reshape(-1, *(n for n in array.shape[1:] if isinstance(n, int))))

@@ -2,9 +2,9 @@
 
 in   Overlaps of one sequence and class
 out  a dict of arrays over ALPHAS, (19,) float64: HOTA DetA AssA DetRe DetPr AssRe AssPr LocA OWTA, HOTA_TP HOTA_FN HOTA_FP;
-     sums over sequences by `combine`, the numbers that people quote (means over ALPHAS) by `summary`
-One match per frame serves all thresholds, so the sums over pairs of truth object and track are taken for all of them at once.
-Without truth or tracks: 0, LocA 1, as TrackEval says.
+     sums over sequences by `combine`, the usual numbers (means over ALPHAS) by `summary`
+All thresholds share one matching per frame, so the sums over pairs of truth object and track are taken for all thresholds at
+once. Without truth or tracks: 0, LocA 1, as in TrackEval.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def hota(data: Overlaps) -> dict[str, np.ndarray]:
     track, value = np.empty(num_truth, np.int64), np.zeros(num_truth)
     aligned_pairs(*data.lists, alignment, track, value)
 
-    # how many of the thresholds each match reaches, then matches per pair of ids and threshold
+    # the number of thresholds that each match reaches, then matches per pair of ids and threshold
     matched = track >= 0
     truth, track, value = data.truth_ids[matched], track[matched], value[matched]
     level = np.searchsorted(ALPHAS - EPS, value, side="right")
@@ -47,7 +47,7 @@ def hota(data: Overlaps) -> dict[str, np.ndarray]:
     reached = np.cumsum(histogram.reshape(len(pairs), len(ALPHAS) + 1)[:, ::-1], 1)[:, -2::-1].astype(np.float64)  # (pairs, 19)
     tp = reached.sum(0)
     of_truth, of_track = in_frames_g[pairs // data.T, None], in_frames_t[pairs % data.T, None]
-    sums = {  # eq. 10-13, each true positive weighing its pair
+    sums = {  # eq. 10-13, each pair weighted by its true positives
         "AssA": (reached * (reached / np.maximum(1, of_truth + of_track - reached))).sum(0),
         "AssRe": (reached * (reached / of_truth)).sum(0),
         "AssPr": (reached * (reached / of_track)).sum(0),
@@ -66,7 +66,7 @@ def combine(sequences: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]
 
 
 def finish(counts: dict[str, np.ndarray], sums: dict[str, np.ndarray], located: np.ndarray) -> dict[str, np.ndarray]:
-    """Counts, sums over true positives of the three association scores and of the similarity -> everything."""
+    """Counts, sums over true positives of the three association scores and of the similarity -> all numbers."""
     tp, fn, fp = (counts[key] for key in _COUNTS)
     out = counts | {key: value / np.maximum(1, tp) for key, value in sums.items()}
     out |= {"DetRe": tp / np.maximum(1, tp + fn), "DetPr": tp / np.maximum(1, tp + fp), "DetA": tp / np.maximum(1, tp + fn + fp)}

@@ -23,8 +23,8 @@ COUNTS = ("IDTP", "IDFN", "IDFP")
 def identity(data: Overlaps) -> dict[str, Any]:
     """One sequence.
 
-    TrackEval leaves IDF1 at 0 where the sequence has no truth or no tracks, and so does `finish`. Least IDFN + IDFP is most
-    IDTP, so that the assignment needs no rows and columns for those that stay alone.
+    IDF1 is 0 if the sequence has no truth or no tracks, as in TrackEval. Minimal IDFN + IDFP means maximal IDTP, so the
+    assignment needs no rows and columns for unmatched objects and tracks.
     """
     common = np.zeros((data.G, data.T))
     frames_in_common(*data.lists, THRESHOLD, common)

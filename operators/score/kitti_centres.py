@@ -8,9 +8,9 @@ results   a folder of SSSS.txt for all of them, or one      a folder of NNNNNN.t
 frames    those with a scan in ROOT/velodyne/SSSS/, else    those with a result file; the others are named in a warning
           from 0 to the last label
 
-A detection is right within 2 m of a truth centre that lies not further from the camera than 40 m; kinder than IoU to a slightly
-wrong size. Vehicles: truth Car or Van, results Car or Van. Forgiven: boxes up to 25 px high, results with more than half of their
-2D box in a DontCare region, truth of a neighbouring class (Person_sitting for Pedestrian). Pairs: operators/score/centres.py.
+A detection is right within 2 m of a truth centre at most 40 m from the camera; this is more tolerant of a wrong size than IoU.
+Vehicles: truth Car or Van, results Car or Van. Forgiven: boxes up to 25 px high, results with more than half of their 2D box in
+a DontCare region, truth of a neighbour class (Person_sitting for Pedestrian). Pairs: operators/score/centres.py.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NEIGHBOURS = {"pedestrians": ("Person_sitting", "Person")}
 
 
 class Layout(NamedTuple):
-    """Columns before the type, and what a label file holds; results have a score more."""
+    """Number of columns before the type, and content of a label file; results have one more column, the score."""
 
     name: str
     before_type: int
@@ -92,7 +92,7 @@ def score(
 
 
 def read(path: Path, layout: Layout, truth: bool) -> Boxes:
-    """One file; frames 0 where the layout has none. Raises InputError."""
+    """One file; frame 0 if the layout has no frames. Raises InputError."""
     at, columns = layout.before_type, layout.columns + (not truth)
     table = rows.read_table(path, (columns,), columns, word_column=at, words=TYPES)
     rows.check_finite(path, table, slice(at + 4, columns), "numbers")
@@ -195,7 +195,7 @@ def _numbers(group: str, centres: Centres, near_m: float) -> dict[str, Any]:
     out: dict[str, Any] = {"all": _plain(centres.counts()), "types": {}, "bands": {}}
     for name in GROUPS[group] if len(GROUPS[group]) > 1 else ():
         counts = centres.counts(labels=_indices((name,)))
-        # no precision: a detector may call either type by the other's name
+        # no precision by type: a detector may confuse the types of a group
         out["types"][name] = {"recall": counts.recall, "found": counts.found, "missed": counts.missed}
     for low, high in _bands(near_m):
         out["bands"][f"{low}-{high} m"] = _plain(centres.counts(low, high))

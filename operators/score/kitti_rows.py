@@ -1,9 +1,9 @@
-"""KITTI tracking files as an evaluation reads them: labels and results by sequence, in the camera frame, as they are written.
+"""Read KITTI tracking files for an evaluation: labels and results by sequence, in the camera frame, unconverted.
 
 gt       DIR/label_02/SSSS.txt (or DIR/SSSS.txt), 17 columns: frame id type truncated occluded alpha x1 y1 x2 y2 h w l x y z ry
 results  DIR/SSSS.txt, the same and a score as the 18th; a file for every sequence, an empty one where nothing was tracked
-A sequence has as many frames as DIR/evaluate_tracking.seqmap.* says, else DIR/oxts/SSSS.txt has lines, else the last row tells.
-Rows of a negative id are left out; results of type DontCare, too.
+Number of frames of a sequence: from DIR/evaluate_tracking.seqmap.*, else the lines of DIR/oxts/SSSS.txt, else from the last row.
+Rows with a negative id and results of type DontCare are left out.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pipeline.errors import InputError
 
 WHO = "eval kitti-tracking"
 TYPES = ("car", "van", "truck", "pedestrian", "person_sitting", "person", "cyclist", "tram", "misc", "dontcare")
-"""Rows.types index into this table; the files have them in any case."""
+"""Rows.types index into this table; files may use upper or lower case."""
 
 _DONT_CARE = TYPES.index("dontcare")
 _ID, _TYPE, _TRUNCATED, _OCCLUDED, _BOX2D, _BOX3D, _SCORE = 1, 2, 3, 4, slice(6, 10), slice(10, 17), 17
 _GROUPS = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5, -1])
-"""Types that one evaluation looks at together, where an id stands for one object; -1: regions have none."""
+"""Group of each type: an id is unique within a group and frame; -1: DontCare regions have no group."""
 
 
 class Rows(NamedTuple):
     """One file, by frame.
 
     frames, ids, types, truncated, occluded, lines (N,) int64; boxes2d (N, 4) x1 y1 x2 y2 [px], boxes_cam (N, 7) h w l x y z ry,
-    scores (N,) float64, -1 where the file has none
+    scores (N,) float64, -1 if the file has none
     """
 
     path: Path
@@ -54,7 +54,7 @@ class Rows(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """rows: sequence -> its labels; frames: sequence -> how many frames it has, None where only the last row tells."""
+    """rows: sequence -> its labels; frames: sequence -> number of frames, None if only the last row tells."""
 
     rows: dict[str, Rows]
     frames: dict[str, int | None]
@@ -73,7 +73,7 @@ def read(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> tup
 
 
 def read_truth(gt: str | Path, sequences: Sequence[str] | None = None) -> Truth:
-    """The sequences of the seqmap, else of all label files, else those asked for. Raises InputError."""
+    """The given sequences, else those of the seqmap, else all label files. Raises InputError."""
     gt = Path(gt)
     folder = gt / "label_02" if (gt / "label_02").is_dir() else gt
     there = sorted(p.stem for p in folder.glob("*.txt")) if folder.is_dir() else []
@@ -108,7 +108,7 @@ def read_results(results: str | Path, truth: Truth) -> dict[str, Rows]:
 
 
 def read_rows(path: Path, truth: bool) -> Rows:
-    """Raises InputError for a line that is no row, a number that is none, an id twice in one frame."""
+    """Raises InputError for an invalid line, an invalid number, an id twice in one frame."""
     table = rows.read_table(path, (17, 18), 18, word_column=_TYPE, words=TYPES)
     rows.check_finite(path, table, _BOX2D, "pixels of a box")
     rows.check_finite(path, table, _BOX3D, "numbers of a box")
@@ -140,7 +140,7 @@ def check_frames(of_file: Rows, frames: int | None) -> None:
 
 
 def _seqmap(gt: Path) -> dict[str, int]:
-    """Sequence -> number of frames from the one seqmap file there, else nothing. A line: 0002 empty 000000 000233."""
+    """Sequence -> number of frames from the seqmap file; empty without one. A line: 0002 empty 000000 000233."""
     found = sorted(gt.glob("evaluate_tracking.seqmap*"))
     if len(found) > 1:
         raise InputError(f"{WHO}: --gt {gt}: needs one evaluate_tracking.seqmap.*, got {', '.join(p.name for p in found)}")
@@ -162,7 +162,7 @@ def _oxts(gt: Path, sequence: str) -> int | None:
 
 
 def notes(gt: Path, results: Path, truth: Truth, tracks: Mapping[str, Rows]) -> list[str]:
-    """What was scored but is probably not meant so."""
+    """Warnings: what was scored but is probably a mistake of the user."""
     out = []
     extra = sorted({p.stem for p in results.glob("*.txt")} - set(truth.rows))
     if extra:

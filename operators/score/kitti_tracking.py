@@ -2,9 +2,9 @@
 
 gt, results  folders as kitti_rows.py describes them
 
-Numbers and rules are TrackEval's (Kitti2DBox): vans are a distraction for cars, sitting persons for pedestrians; so is truth of
-occlusion > 2 or truncation > 0; what finds them counts neither way, and neither does a track that finds nothing and is at most
-25 px high or lies mostly in a DontCare region. Names are TrackEval's, but for IDS (there IDSW) and FRAG (there Frag).
+Numbers and rules are TrackEval's (Kitti2DBox). Distractors are vans for cars, sitting persons for pedestrians, and truth of
+occlusion > 2 or truncation > 0: tracks that match them are ignored. Unmatched tracks at most 25 px high or mostly in a DontCare
+region are ignored too. Names are TrackEval's, except IDS (IDSW there) and FRAG (Frag there).
 A box without area matches nothing.
 """
 
@@ -29,7 +29,7 @@ MIN_HEIGHT_PX = 25.0
 
 
 def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
-    """What `pipe eval` prints and writes."""
+    """The numbers that `pipe eval` prints and writes."""
     truth, tracks = read(gt, results, sequences)
     return {
         "frames": {name: num_frames(truth, name, of_file) for name, of_file in tracks.items()},
@@ -52,7 +52,7 @@ def score(gt: str | Path, results: str | Path, sequences: Sequence[str] | None =
 
 
 def score_rows(truth: Truth, tracks: Mapping[str, Rows]) -> dict[str, dict[str, Any]]:
-    """As `score`, from files read already; scores the sequences of `tracks`."""
+    """As `score`, from files already read; scores the sequences of `tracks`."""
     frames = {sequence: num_frames(truth, sequence, of_file) for sequence, of_file in tracks.items()}
     return {
         name: numbers_of({s: pairs(truth.rows[s], of_file, frames[s], name) for s, of_file in tracks.items()}) for name in CLASSES

@@ -1,14 +1,14 @@
 """MOTChallenge files: CLEAR, identity and HOTA of 2D boxes, one class.
 
 gt       DIR/SEQ/gt/gt.txt (or DIR/SEQ/gt.txt), a row per box: frame, id, x, y, w, h, counts, ...; comma-separated, frames from 1
-         9 columns (MOT16, 17, 20): class and visibility follow; pedestrians count, and who finds a person on a vehicle, a static
-         person, a distractor or a reflection (in MOT20 also a vehicle) counts neither way
-         10 columns (MOT15): a position follows; everything counts
+         9 columns (MOT16, 17, 20): class and visibility follow; pedestrians count; tracks that match a person on a vehicle, a
+         static person, a distractor or a reflection (in MOT20 also a vehicle) are ignored
+         10 columns (MOT15): a position follows; every row counts
 results  DIR/SEQ.txt (or DIR/SEQ/test.txt): frame, id, x, y, w, h, score, ...; a file for every sequence
-A sequence has as many frames as DIR/SEQ/seqinfo.ini says, else the last row tells. Truth whose `counts` is 0 is not looked for.
+Number of frames of a sequence: from DIR/SEQ/seqinfo.ini, else from the last row. Truth whose `counts` is 0 is not required.
 
-Numbers and rules are TrackEval's (MotChallenge2DBox); names, too, but for IDS (there IDSW) and FRAG (there Frag). A box without
-area matches nothing.
+Numbers, rules and names are TrackEval's (MotChallenge2DBox), except IDS (IDSW there) and FRAG (Frag there). A box without area
+matches nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Rows(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A sequence: its truth, its tracks, how many frames it has."""
+    """A sequence: its truth, its tracks, its number of frames."""
 
     name: str
     truth: Rows
@@ -58,7 +58,7 @@ class Scene(NamedTuple):
 
 
 def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
-    """What `pipe eval` prints and writes."""
+    """The numbers that `pipe eval` prints and writes."""
     scenes = read(gt, results, sequences)
     return {
         "frames": {scene.name: scene.frames for scene in scenes},
@@ -98,7 +98,7 @@ def pairs(scene: Scene) -> Overlaps:
 
 
 def read(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> list[Scene]:
-    """All sequences of the truth, or those asked for. Raises InputError."""
+    """The given sequences, else all sequences of the truth. Raises InputError."""
     there = {p.name: found for p in sorted(gt.glob("*")) if (found := _file(gt, p.name, GT_FILES)) is not None}
     if not there:
         got = "none" if gt.is_dir() else "no such folder"
@@ -123,7 +123,7 @@ def _scene(name: str, truth_file: Path, tracks_file: Path, length: int | None) -
 
 
 def read_rows(path: Path, length: int | None, truth: bool) -> Rows:
-    """Raises InputError for a line that is no row, a number that is none, an id twice in one frame, a frame after the end."""
+    """Raises InputError for an invalid line, an invalid number, an id twice in one frame, a frame after the end."""
     table = rows.read_table(path, (8, 9, 10) if truth else (7, 8, 9, 10), 10, separator=",")
     rows.check_finite(path, table, slice(0, _COUNTS + 1), "numbers")
     frames = rows.frames(path, table, first=1) - 1
@@ -146,13 +146,13 @@ def read_rows(path: Path, length: int | None, truth: bool) -> Rows:
 
 
 def _classes(path: Path, table: rows.Table, truth: bool) -> np.ndarray:
-    """(N,) int64, 0 where the file has no classes."""
+    """(N,) int64, 0 if the file has no classes."""
     none = np.zeros(len(table.values), np.int64)
     if not len(none) or np.isnan(table.values[0, _CLASS]):
         return none
     if truth:
         if not np.isnan(table.values[0, 9]):
-            return none  # MOT15: a position stands there
+            return none  # MOT15: these columns are a position
         classes = rows.whole(path, table, _CLASS, "class", least=1)
         needs = f"a class 1..{NUM_CLASSES}"
         bad = classes > NUM_CLASSES
@@ -182,7 +182,7 @@ def _length(path: Path) -> int | None:
 
 
 def notes(scenes: Sequence[Scene]) -> list[str]:
-    """What was scored but is probably not meant so."""
+    """Warnings: what was scored but is probably a mistake of the user."""
     flat = []
     for scene in scenes:
         for of_file in (scene.truth, scene.tracks):

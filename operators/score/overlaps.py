@@ -1,4 +1,4 @@
-"""What every tracking metric looks at: who is where in which frame, and how much they overlap. One sequence, one class.
+"""Input of every tracking metric: the ids in each frame and the overlaps of their boxes. One sequence, one class.
 
 Made by kitti_tracking, mot and the sink score.tracking; read by clear, identity and hota.
 """
@@ -14,7 +14,7 @@ class Overlaps(NamedTuple):
     """truth_ids (NG,), track_ids (NT,) int64 by frame, numbered 0..G-1 and 0..T-1, once per frame at most
     truth_starts, track_starts (F + 1,) int64: rows of frame k are starts[k] .. starts[k + 1]
     similarity  float64: the frames' matrices (rows truth, columns tracks) one after another, 0..1
-    G, T        how many truth objects and tracks there are
+    G, T        number of truth objects, of tracks
     """
 
     truth_ids: np.ndarray
@@ -38,12 +38,12 @@ class Overlaps(NamedTuple):
 def overlaps(
     truth_ids: np.ndarray, truth_starts: np.ndarray, track_ids: np.ndarray, track_starts: np.ndarray, similarity: np.ndarray
 ) -> Overlaps:
-    """Any ids -> those of `Overlaps`."""
+    """Renumbers any ids as `Overlaps` needs them."""
     truths, truth_ids = np.unique(truth_ids, return_inverse=True)
     tracks, track_ids = np.unique(track_ids, return_inverse=True)
     return Overlaps(truth_ids, truth_starts, track_ids, track_starts, similarity, len(truths), len(tracks))
 
 
 def starts(numbers: np.ndarray, how_many: int) -> np.ndarray:
-    """Ascending numbers 0..how_many-1, of frames say, -> (how_many + 1,) int64: those of k are starts[k] .. starts[k + 1]."""
+    """Ascending numbers 0..how_many-1, e.g. of frames -> (how_many + 1,) int64: rows of k are starts[k] .. starts[k + 1]."""
     return np.searchsorted(numbers, np.arange(how_many + 1))

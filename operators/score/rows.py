@@ -1,7 +1,7 @@
-"""Text files of truth and results -> arrays, each line by its number: what an evaluator says of a file names file and line.
+"""Text files of truth and results -> arrays, with line numbers: errors of an evaluator name file and line.
 
-Numbers are those that float() reads. Rows come out by frame, within a frame as the file has them; a file may have its frames in
-any order. Rows whose id is negative belong to no track and are left out, as TrackEval does.
+Numbers are read as float() does. Rows are sorted by frame, within a frame in the order of the file; frames of a file may have
+any order. Rows with a negative id belong to no track and are left out, as in TrackEval.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def read_table(
 ) -> Table:
     """The first `columns` numbers of every line; a line has as many columns as one of `widths`, the same in the whole file.
 
-    separator  where the first line has none of it, columns are separated by blanks
-    words      may stand in `word_column`, in upper or lower case; their index is the value
-    Columns that the file does not have are NaN. An empty file: L = 0. Raises InputError for a line that is anything else.
+    separator  of columns; if the first line has none, columns are separated by blanks
+    words      allowed in `word_column`, in upper or lower case; their index is the value
+    Columns that the file does not have are NaN. An empty file: L = 0. Raises InputError for any other line.
     """
     try:
         data = np.frombuffer(path.read_bytes().rstrip(), np.uint8)
@@ -61,11 +61,11 @@ def _cells(raw: bytes, separator: str) -> list[str]:
     if separator == " ":
         return line.split()
     cells = [cell.strip() for cell in line.split(separator)]
-    return cells if cells[-1] else cells[:-1]  # 1,2,3, is a habit of some writers
+    return cells if cells[-1] else cells[:-1]  # some writers end lines with a separator
 
 
 def _slowly(path: Path, number: int, cells: list[str], columns: int, word_column: int, words: Sequence[str]) -> list[float]:
-    """One line as the fast reader could not read it: with an exponent, with many digits, or wrong."""
+    """One line that the fast reader cannot read: with an exponent, with many digits, or invalid."""
     out = []
     for column, cell in enumerate(cells):
         if column == word_column:
@@ -106,7 +106,7 @@ def whole(path: Path, table: Table, column: int, what: str, least: int | None = 
 
 
 def frames(path: Path, table: Table, first: int) -> np.ndarray:
-    """Column 1 as (L,) int64, counted from `first`, but not to the end of the world: there is an entry for every frame."""
+    """Column 1 as (L,) int64, counted from `first`. The largest number is limited: every frame takes memory."""
     out = whole(path, table, 0, "frame", least=first)
     if len(out) and out.max() >= MAX_FRAMES:
         row = int(np.argmax(out >= MAX_FRAMES))
@@ -115,7 +115,7 @@ def frames(path: Path, table: Table, first: int) -> np.ndarray:
 
 
 def check_unique(path: Path, frames: np.ndarray, ids: np.ndarray, groups: np.ndarray, lines: np.ndarray) -> None:
-    """No id twice in one frame and group; rows of group -1 are not looked at. Rows may come in any order."""
+    """No id twice in one frame and group; rows of group -1 are not checked. Rows may have any order."""
     order = np.lexsort((lines, ids, groups, frames))
     order = order[groups[order] >= 0]
     same = np.ones(max(len(order) - 1, 0), bool)

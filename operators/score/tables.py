@@ -15,7 +15,7 @@ COUNTS = ("IDS", "FRAG", "MT", "PT", "ML", "CLR_TP", "CLR_FN", "CLR_FP")
 
 
 def numbers_of(sequences: Mapping[str, Overlaps]) -> dict[str, Any]:
-    """CLEAR, identity and HOTA of one class: over all sequences, and below "sequences" of each."""
+    """CLEAR, identity and HOTA of one class: over all sequences, and of each one below "sequences"."""
     parts = {name: (clear.clear(data), identity.identity(data), hota.hota(data)) for name, data in sequences.items()}
     of_clear, of_identity, of_hota = zip(*parts.values(), strict=True) if parts else ((), (), ())
     combined = flat(clear.combine(of_clear), identity.combine(of_identity), hota.combine(of_hota))

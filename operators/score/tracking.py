@@ -1,18 +1,18 @@
-"""How good the tracks are so far, after each frame: HOTA, MOTA and IDF1 by boxes in the picture, with KITTI's rules.
+"""Score the tracks so far after each frame: HOTA, MOTA and IDF1 by boxes in the picture, with KITTI's rules.
 
 in   tracks       TRACKS
      boxes2d      BOXES2D      optional: the tracks in the picture, row by row; NaN or not connected: projected here
      truth        TRUTH        optional; frames without it are not scored, a run without it writes nothing
      calibration  CALIBRATION  static, of the camera whose picture counts
-Writes DIR/<node>/scores.csv, a line per frame and class as each frame comes, and at the end scores.json: what
-`pipe eval kitti-tracking` says of the files that write.kitti_tracking writes of the same tracks, under the same names.
+Writes DIR/<node>/scores.csv, a line per frame and class as each frame arrives, and at the end scores.json: the numbers, under
+the same names, that `pipe eval kitti-tracking` gives for the same tracks written by write.kitti_tracking.
 
-All numbers are of everything so far, recomputed from the first frame of the sequence, because HOTA pairs ids by all frames; of a
-sequence of more than 1,000 frames only each time that it has grown by a thousandth. Neighbours of a class (Van of Car,
-Person_sitting of Pedestrian), truth of occlusion > 2 or truncated by half or more count neither way; truth out of the picture
-is not looked at.
-State: ids and overlaps of all frames; while the run lasts each frame is a line in .frames.jsonl, of which a restarted node begins
-anew.   Empty frame: counts; truth in it is missed.
+All numbers cover all frames so far. They are recomputed from the first frame of the sequence, because HOTA pairs ids by all
+frames; after 1,000 frames only each time the sequence has grown by a thousandth. Neighbours of a class (Van of Car,
+Person_sitting of Pedestrian) and truth of occlusion > 2 or truncated by half or more are distractors; truth outside the picture
+is ignored.
+State: ids and overlaps of all frames; during the run each frame is a line in .frames.jsonl, which a restarted node reads.
+Empty frame: counts; truth in it is missed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "MOTP", "IDF1", "IDS", "FRAG", "CLR_
 _CSV = f"frames,frame_id,item,class,{','.join(_COLUMNS)}\n"
 _Results = tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]
 _Pairs = tuple[list[int], list[int], list[float]]
-"""Of one class and frame, after KITTI's preparation: ids of the truth, ids of the tracks, their IoU row by row."""
+"""One class and frame, after KITTI's preparation: ids of the truth, ids of the tracks, their IoU row by row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Tracking(Operator):
 
     def open(self) -> None:
         self.scores = Scores(self.config.classes)
-        Scores(["Car"]).add("", {"Car": ([1], [1], [1.0])})  # compile here, where no frame is waiting
+        Scores(["Car"]).add("", {"Car": ([1], [1], [1.0])})  # compile before the first frame
         prepared(["Car"], *_any_frame())
         if self.resume is not None:
             self._rebuild(self.resume.frame_id)
@@ -116,7 +116,7 @@ class Tracking(Operator):
             raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
 
     def _rebuild(self, last_frame_id: int) -> None:
-        """Keep what came of frames up to this one; later ones come again."""
+        """Keep the lines of frames up to this one; later frames are delivered again."""
         kept = []
         for line in _complete_lines(self._frames):
             frame_id, item, pairs = json.loads(line)
@@ -140,7 +140,7 @@ class Scores:
         self.before: dict[str, _Results] = {}  # of all sequences but the current one
 
     def add(self, sequence: str, pairs: Mapping[str, _Pairs], tell: bool = True) -> dict[str, dict[str, Any]] | None:
-        """One frame -> class -> numbers of everything so far, where it is time for them."""
+        """One frame -> class -> numbers of all frames so far; None while no result is due."""
         if sequence != self.current:
             self.current = sequence
             self.sequences.setdefault(sequence, {name: _Growing() for name in self.classes})
@@ -177,7 +177,7 @@ def _combine(results: list[_Results]) -> _Results:
 
 
 class _Growing:
-    """Overlaps of a sequence and class that gets longer: arrays with room at their ends, ids numbered as they appear."""
+    """Growing overlaps of a sequence and class: arrays with spare room, ids numbered in order of appearance."""
 
     def __init__(self) -> None:
         self.num_frames = 0
@@ -216,7 +216,7 @@ class _Buffer:
 def prepared(
     classes: list[str], tracks: Tracks, known2d: np.ndarray | None, truth: Truth, calibration: Calibration
 ) -> dict[str, _Pairs]:
-    """Class -> the pairs of one frame that count. Raises ValueError for an id that stands for two things, or for none."""
+    """Class -> the pairs of one frame that count. Raises ValueError for a repeated or missing id."""
     boxes2d, visible = in_picture(tracks.boxes3d, calibration, known2d)
     boxes2d = exact_decimals(boxes2d)
     objects = exact_decimals(truth.boxes2d)
