@@ -1,4 +1,4 @@
-"""Boxes of every convention become ours and leave it again here, and nowhere else. Drawn in docs/frames.md.
+"""The only place that converts boxes between conventions. Drawn in docs/frames.md.
 
 ours    boxes3d    (M, 7) [x, y, z, l, w, h, yaw]  geometric centre, velodyne frame; yaw about +z, 0 along +x, [-pi, pi)
 KITTI   boxes_cam  (M, 7) [h, w, l, x, y, z, ry]   bottom centre, rectified camera frame; ry about +y (down), 0 along +x
@@ -21,7 +21,7 @@ _PI32 = np.nextafter(np.float32(np.pi), np.float32(0))  # largest float32 below 
 
 
 def wrap_angle(angle_rad: np.ndarray) -> np.ndarray:
-    """Any angle -> [-pi, pi), dtype kept. Angles already inside come back unchanged.
+    """Any angle -> [-pi, pi), dtype kept. Angles already inside are unchanged.
 
     The float32 next to pi lies outside the interval, so float32 results stop one step earlier (1.5e-7 rad off).
     """
@@ -52,7 +52,7 @@ def corners(boxes3d: np.ndarray) -> np.ndarray:
 def camera_to_velo(boxes_cam: np.ndarray, T_cam_velo: np.ndarray) -> np.ndarray:
     """KITTI rows -> boxes3d (M, 7) float32. M = 0 is fine.
 
-    The yaw comes from the heading vector turned through T, not from -ry - pi/2, which ignores how the camera is mounted.
+    The yaw comes from the heading vector rotated by T, not from -ry - pi/2, which ignores the camera's mounting.
     Float32 positions within 100 m are good to 4e-6 m, angles to 2e-7 rad.
     """
     cam = np.asarray(boxes_cam, np.float64).reshape(-1, 7)
@@ -84,7 +84,7 @@ def velo_to_camera(boxes3d: np.ndarray, T_cam_velo: np.ndarray) -> np.ndarray:
 def upright(boxes_cam: np.ndarray) -> np.ndarray:
     """KITTI rows -> (M, 7) float64 [x, z, -y, l, w, h, -ry], geometric centre: the camera frame with its third axis up.
 
-    Overlaps there are those of the camera frame, and no calibration is needed. M = 0 is fine."""
+    Overlaps are the same as in the camera frame; no calibration is needed. M = 0 is fine."""
     h, w, length, x, y, z, ry = np.asarray(boxes_cam, np.float64).reshape(-1, 7).T
     return np.column_stack([x, z, h / 2 - y, length, w, h, -ry])
 
@@ -98,7 +98,7 @@ def alpha(boxes_cam: np.ndarray) -> np.ndarray:
 def _floor_map(R_cam_velo: np.ndarray) -> np.ndarray:
     """(2, 2): a direction in the camera's x-z plane -> its direction in the velodyne's x-y plane.
 
-    The planes are tilted against each other (about 1 deg in KITTI), so projecting there and projecting back is not the
-    identity; using this matrix one way and its inverse the other way is.
+    The planes are tilted against each other (about 1 deg in KITTI), so projecting there and back is not the identity. This
+    matrix and its inverse are.
     """
     return R_cam_velo[[0, 2], :2].T

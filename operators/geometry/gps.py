@@ -3,7 +3,7 @@
 readings  (K, 6) float64  lat lon [deg], alt [m], roll pitch yaw [rad]: the first columns of KITTI's oxts
 poses     (K, 4, 4)       T_world_velo; world = velodyne at row 0
 
-Positions on the ground are Mercator's with the scale of row 0's latitude. A reading holds a place to about 2 nm.
+Ground positions use the Mercator projection with the scale of row 0's latitude. Readings are exact to about 2 nm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def poses(readings: np.ndarray, T_velo_imu: np.ndarray) -> np.ndarray:
 
 
 def enu_pose(reading: np.ndarray) -> np.ndarray:
-    """(6 or more,) -> (4, 4) T_enu_imu of a sequence's first reading: axes east, north, up, origin where the IMU is."""
+    """(6 or more,) -> (4, 4) T_enu_imu of a sequence's first reading: axes east, north, up, origin at the IMU."""
     T = _imu_pose(reading, 1.0)
     T[:3, 3] = 0.0
     return T
@@ -35,8 +35,8 @@ def enu_pose(reading: np.ndarray) -> np.ndarray:
 def readings(
     T_world_velo: np.ndarray, T_velo_imu: np.ndarray, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 ) -> np.ndarray:
-    """(K, 4, 4) -> (K, 6), the inverse of `poses` where row 0 is the identity: there the IMU is at `origin` (lat lon [deg],
-    alt [m]), level, looking east."""
+    """(K, 4, 4) -> (K, 6), the inverse of `poses`. At the identity the IMU is at `origin` (lat lon [deg], alt [m]), level,
+    facing east."""
     scale = _scale(origin[0])
     T_mercator_imu = _imu_pose(np.array([*origin, 0.0, 0.0, 0.0]), scale) @ np.linalg.inv(T_velo_imu) @ T_world_velo @ T_velo_imu
     return np.stack([_reading(T, scale) for T in T_mercator_imu]) if len(T_mercator_imu) else np.empty((0, 6))

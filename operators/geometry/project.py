@@ -8,13 +8,13 @@ from operators.geometry.boxes3d import EDGES, corners
 from operators.streams import Calibration
 
 NEAR_M = 0.1
-"""Nothing nearer to the camera than this is projected: towards depth 0 pixels run off to infinity."""
+"""Nearer points are not projected: pixel coordinates diverge towards depth 0."""
 
 
 def project_points(points_xyz: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, 3) -> uv (N, 2) float64 [px], depth (N,) float64 [m] along the optical axis of the camera of P_cam.
 
-    Behind the camera (depth <= 0) uv is NaN: no comparison with a picture's size is ever true. N = 0 is fine.
+    Behind the camera (depth <= 0) uv is NaN: every comparison with a picture's size is false. N = 0 is fine.
     """
     uvw = _homogeneous(np.asarray(points_xyz, np.float64).reshape(-1, 3), P_cam, T_cam_velo)
     depth = uvw[:, 2]
@@ -27,8 +27,8 @@ def boxes_to_image(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(M, 7) -> boxes2d (M, 4) float32 [x1 y1 x2 y2], visible (M,) bool.
 
-    The rectangle around what of the box is in front of the camera, cut to 0..W-1, 0..H-1 (KITTI's). A box partly behind
-    the camera is cut at NEAR_M along its edges first. Not visible: nothing in front, or nothing in the picture; row of 0.
+    The rectangle around the part of the box in front of the camera, cut to 0..W-1, 0..H-1 (KITTI's). A box partly behind
+    the camera is first cut at NEAR_M along its edges. Not visible: nothing in front or nothing in the picture; row of 0.
     """
     uvw, at_near, crosses = _edges(boxes3d, P_cam, T_cam_velo)
     seen = np.concatenate([uvw, at_near], 1)
@@ -39,7 +39,7 @@ def boxes_to_image(
 def in_picture(boxes3d: np.ndarray, calibration: Calibration, known2d: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(M, 7) -> boxes2d (M, 4) float32, visible (M,) bool, as `boxes_to_image`.
 
-    known2d  (M, 4) float32 boxes in the picture that replace the projected ones and are visible; NaN in rows that are unknown
+    known2d  (M, 4) float32 visible boxes in the picture that replace the projected ones; NaN in unknown rows
     """
     boxes2d, visible = boxes_to_image(boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
     if known2d is not None:
@@ -52,9 +52,9 @@ def in_picture(boxes3d: np.ndarray, calibration: Calibration, known2d: np.ndarra
 def cylinders_to_image(
     boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray, image_size: np.ndarray, roundness: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `boxes_to_image`, of the upright elliptic cylinder in each box, its axes `roundness` times the box's l and w.
+    """As `boxes_to_image`, for the upright elliptic cylinder in each box; its axes are `roundness` times the box's l and w.
 
-    16 points around each end; those behind the camera do not count.
+    Uses 16 points around each end, without those behind the camera.
     """
     boxes = np.asarray(boxes3d, np.float64).reshape(-1, 7)
     angle = np.arange(16) * (np.pi / 8)
@@ -83,7 +83,7 @@ def edges_to_image(boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarra
 
 
 def _around(uvw: np.ndarray, counts: np.ndarray, image_size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(M, K, 3), (M, K) which of them count -> the rectangles around them, cut to the picture; which lie in it at all."""
+    """(M, K, 3), (M, K) which points count -> the rectangles around them, cut to the picture; which are visible."""
     uv = uvw[..., :2] / np.where(counts, uvw[..., 2], 1.0)[..., None]
     low = np.where(counts[..., None], uv, np.inf).min(1)
     high = np.where(counts[..., None], uv, -np.inf).max(1)
@@ -96,7 +96,7 @@ def _around(uvw: np.ndarray, counts: np.ndarray, image_size: np.ndarray) -> tupl
 
 
 def _edges(boxes3d: np.ndarray, P_cam: np.ndarray, T_cam_velo: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-> corners (M, 8, 3) and where edges meet the near plane (M, 12, 3), as u*depth, v*depth, depth; which do (M, 12)."""
+    """-> corners (M, 8, 3) and edges at the near plane (M, 12, 3), as u*depth, v*depth, depth; which edges are cut (M, 12)."""
     uvw = _homogeneous(corners(boxes3d).reshape(-1, 3), P_cam, T_cam_velo).reshape(-1, 8, 3)
     a, b = uvw[:, EDGES[:, 0]], uvw[:, EDGES[:, 1]]
     crosses = (a[..., 2] >= NEAR_M) != (b[..., 2] >= NEAR_M)

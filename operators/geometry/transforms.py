@@ -25,9 +25,9 @@ def rotation_z(angle_rad: float) -> np.ndarray:
 
 
 def turn_of_axes(axes: tuple[str, str, str]) -> np.ndarray:
-    """(3, 3) into forward, left, up, from data whose own axes point so: ("z", "-x", "-y") is a camera's x right, y down, z ahead.
+    """(3, 3) into forward, left, up. `axes`: source axes that point there; ("z", "-x", "-y") for x right, y down, z forward.
 
-    Raises ValueError where it is no turn: an axis twice, or a mirror image.
+    Raises ValueError if it is no rotation: an axis twice, or a mirror image.
     """
     R = np.zeros((3, 3))
     for row, axis in enumerate(axes):
@@ -39,7 +39,7 @@ def turn_of_axes(axes: tuple[str, str, str]) -> np.ndarray:
 
 
 def invert(T: np.ndarray) -> np.ndarray:
-    """T_a_b -> T_b_a. Not by the transpose: KITTI prints rotations with 7 digits, whose transpose is 6e-6 m off at 100 m."""
+    """T_a_b -> T_b_a. Not by the transpose: KITTI's rotations have 7 digits, so that the transpose is 6e-6 m off at 100 m."""
     return np.linalg.inv(T)
 
 

@@ -1,16 +1,15 @@
 """Recordings that Foxglove opens: our streams as its well-known schemas.
 
 POINTS                       PointCloud; its `data` is the array itself
-pictures (uint8, uint16,     RawImage, its `data` the array itself; or, when asked for, CompressedImage: png (lossless) where
-float32; frame "image")      the format can hold the numbers, jpeg (lossy) for uint8
-BOXES3D, TRUTH, TRACKS       SceneUpdate: a cube each; tracks are named and coloured by their id. DontCare is not drawn
+pictures (uint8, uint16,     RawImage, its `data` the array itself; or, on request, CompressedImage: png (lossless) if the
+float32; frame "image")      format can hold the numbers, jpeg (lossy) for uint8
+BOXES3D, TRUTH, TRACKS       SceneUpdate: a cube per box; tracks are named and coloured by id. DontCare is not drawn
 POSE                         FrameTransforms: velodyne in world
 CALIBRATION                  CameraCalibration, and on TOPIC/tf FrameTransforms: camera in velodyne
 drops                        Log
 
-A stream is known by the name of its schema and its arrays; what is not known here is stored as it is (recording/message.py).
-Empty frame: a cloud without points, a scene whose entity has no cubes (Foxglove then shows none: an entity replaces the last of
-its id).
+A stream is recognised by the name and arrays of its schema; other streams are stored unchanged (recording/message.py).
+Empty frame: a cloud without points; a scene entity without cubes, which replaces the last entity of its id: Foxglove shows none.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ class _CompressedImage(Encoder):
     def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
         image = arrays[self._array]
         if not image.size:
-            return Body([wire.timestamp(1, header.stamp_ns) + wire.text(4, CAMERA)])  # a picture of no size has no PNG
+            return Body([wire.timestamp(1, header.stamp_ns) + wire.text(4, CAMERA)])  # PNG cannot hold an empty picture
         bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
         _, packed = cv2.imencode(f".{self._codec}", bgr, self._settings)
         data = packed.data
@@ -139,7 +138,7 @@ class _Scene(Encoder):
     def encode(self, header: Header, arrays: Mapping[str, np.ndarray]) -> Body:
         boxes3d = arrays["boxes3d"]
         shown = np.flatnonzero(np.isfinite(boxes3d).all(axis=1))
-        # truth has ids, too, but they are the data set's
+        # truth has ids too, but those of the data set
         ids = arrays["track_ids"][shown] if "scores" in arrays and "track_ids" in arrays else None
         cubes = scene.boxes(boxes3d[shown], arrays["labels"][shown], ids)
         entity = wire.timestamp(1, header.stamp_ns) + wire.text(2, self._frame) + wire.text(3, self._id) + cubes

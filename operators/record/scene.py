@@ -12,11 +12,11 @@ from pipeline.recording import protowire as wire
 
 _ALPHA = 0.5
 _FONT_M = 0.8
-_HUE = 0.618034  # golden ratio: colours of successive ids lie far apart
+_HUE = 0.618034  # golden ratio: successive ids get distinct colours
 
 
 def _cube_layout() -> tuple[np.dtype, bytes]:
-    """One CubePrimitive as field 8 of a SceneEntity: tags and sizes between numbers that all have 8 bytes; and a blank one."""
+    """Layout of one CubePrimitive (field 8 of a SceneEntity), and its bytes with all numbers 0. Every number has 8 bytes."""
     groups = [("xyz", 3), ("xyzw", 4), ("lwh", 3), ("rgba", 4)]
     inner = {name: sum(9 for _ in range(n)) for name, n in groups}  # tag 1 byte + double 8 bytes each
     pose = wire.head(1, inner["xyz"]), wire.head(2, inner["xyzw"])
@@ -86,7 +86,7 @@ def _of_id(track_id: int) -> tuple[float, ...]:
 
 
 def transform(stamp_ns: int, parent: str, child: str, T_parent_child: np.ndarray) -> bytes:
-    """FrameTransforms with one of them: where the child's origin is in the parent, and how it is turned."""
+    """FrameTransforms with one transform: position and rotation of the child in the parent."""
     x, y, z = T_parent_child[:3, 3].tolist()
     translation = wire.double(1, x) + wire.double(2, y) + wire.double(3, z)
     rotation = b"".join(wire.double(i + 1, q) for i, q in enumerate(quaternion(T_parent_child[:3, :3])))
@@ -95,7 +95,7 @@ def transform(stamp_ns: int, parent: str, child: str, T_parent_child: np.ndarray
 
 
 def quaternion(R: np.ndarray) -> tuple[float, float, float, float]:
-    """(3, 3) rotation -> x, y, z, w with w >= 0; the largest component first, so that nothing is divided by almost zero."""
+    """(3, 3) rotation -> x, y, z, w with w >= 0. The largest component is the divisor, so it is never near zero."""
     trace = float(np.trace(R))
     squares = [1 + 2 * float(R[i, i]) - trace for i in range(3)] + [1 + trace]  # of 2x, 2y, 2z, 2w
     k = int(np.argmax(squares))

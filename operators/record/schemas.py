@@ -1,7 +1,7 @@
-"""Foxglove's well-known schemas, as far as our streams use them (https://docs.foxglove.dev/docs/sdk/schemas).
+"""The well-known Foxglove schemas that our streams use (https://docs.foxglove.dev/docs/sdk/schemas).
 
 SCHEMAS   message -> field -> "NUMBER [repeated] TYPE", for `pipeline.recording.protowire.descriptor`
-Names, numbers and types are Foxglove's own, held to by tests/operators/record/test_record_schemas.py.
+Names, numbers and types are Foxglove's; tests/operators/record/test_record_schemas.py checks them.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Preset `ab3dmot`: the tracker of the paper, as its published code behaves.      Source: Weng et al. 2020 (AB3DMOT)
+"""Preset `ab3dmot`: the paper's tracker, with the behaviour of its published code.      Source: Weng et al. 2020 (AB3DMOT)
 
-State in the rectified camera frame, bottom centre (kernels/ab3dmot.py has the rest). A track is shown from `min_hits` matches
+State in the rectified camera frame, bottom centre (details: kernels/ab3dmot.py). A track is shown from `min_hits` matches
 on, and in the first `min_hits` frames of a recording; it dies `max_age` frames after its last match and is shown until then,
 with the score and the 2D box of that match.
-Ego-motion moves x, y, z of the prediction; yaw and velocity stay. With `imu` connected it is the original's: of the IMU, the
-rotations multiplied in the order previous * inverse(current). Without, it is the right one. Without calibration the camera is
-taken to sit in the LiDAR, looking along x.
+Ego-motion moves x, y, z of the prediction; yaw and velocity stay. With `imu` connected, the motion is the IMU's as in the
+original code, which multiplies rotations in the order previous * inverse(current). Without `imu`, the motion is correct. Without
+calibration, the camera is assumed at the LiDAR, looking along x.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ClassConfig:
     """The settings of a class, by default AB3DMOT's for cars."""
 
     metric: Literal["giou_3d", "iou_3d", "distance_3d"] = "giou_3d"
-    threshold: float = -0.2  # least overlap, or most metres, of a match; a pair exactly there stays
+    threshold: float = -0.2  # least overlap, or largest distance [m], of a match; inclusive
     matching: Literal["hungarian", "greedy"] = "hungarian"
     min_hits: int = 3  # detections before a track is shown
     max_age: int = 2  # frame periods without a detection until it dies
-    min_score: float | None = None  # detections below are not tracked; None: all are
+    min_score: float | None = None  # detections below are ignored; None: no limit
 
     def __post_init__(self) -> None:
         for key in ("min_hits", "max_age"):
@@ -129,7 +129,7 @@ class Ab3dmot:
         )
 
     def _motion(self, seen: Seen, T_cam_velo: np.ndarray) -> np.ndarray:
-        """(3, 4): of a standing point from the last frame's camera to this one's; nothing moves where a pose is missing."""
+        """(3, 4): motion of a static point from the last frame's camera to this one's; identity if a pose is missing."""
         before = self.T_world_velo
         self.T_world_velo = None if seen.T_world_velo is None else seen.T_world_velo.copy()
         if before is None or self.T_world_velo is None:
@@ -141,8 +141,8 @@ class Ab3dmot:
 
 
 def original_motion(before: np.ndarray, now: np.ndarray, T_cam_velo: np.ndarray, imu: Imu) -> np.ndarray:
-    """(4, 4) as AB3DMOT computes it from two T_world_velo. Its rotation is R_before R_now^-1, in the axes of the map, where
-    R_now^-1 R_before, in those of the car, would be right."""
+    """(4, 4) as AB3DMOT computes it from two T_world_velo. Its rotation is R_before R_now^-1, in map axes; R_now^-1 R_before,
+    in car axes, would be correct."""
     T_before, T_now = (imu.T_enu_world @ T_world_velo @ imu.T_velo_imu for T_world_velo in (before, now))
     T = invert(T_now) @ T_before
     T[:3, :3] = T_before[:3, :3] @ invert(T_now[:3, :3])

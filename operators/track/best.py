@@ -1,16 +1,16 @@
-"""Preset `best`: causal, tracks in the world, decides by evidence.
+"""Preset `best`: causal, tracks in the world frame, decides by evidence.
 
-- Evidence: what a detection's score is worth (models.py), per class and per kind of score. It decides which detections are
-  matched first (two stages: Zhang et al. 2022, ByteTrack), who is born, how much a detection is believed (noise falls with it),
-  and, as a running mean that falls with every miss, who is shown. Nothing is shown that a later frame would have to take back.
+- Evidence: log-odds that a detection is true, computed from its score per class and kind of score (models.py). Evidence decides
+  which detections are matched first (two stages: Zhang et al. 2022, ByteTrack), which begin a track, their noise (less with more
+  evidence), and, as a running mean that falls with every miss, which tracks are shown. No output is revised by later frames.
 - Motion: constant velocity in the world of the first frame, filtered with one 4 x 4 covariance per track; height, yaw and sizes
-  are filtered each for itself, sizes from the class's mean on. Front and back are the same until the track is born.
-- The world: poses where connected; where not, the car's own motion is found from the tracks themselves (kernels/best.py,
-  own_motion), which parked objects decide. A frame without pose among frames with poses is bridged in this way.
-- After up to `max_age` steps unseen a track still takes its detection back; it is shown unseen for `max_coast` steps, and only
+  have separate filters, sizes start at the class's mean. Front and back are not distinguished until the track is born.
+- The world: poses if connected; else the ego-motion is estimated from the tracks (kernels/best/ego.py), mostly from parked
+  objects. A frame without pose among frames with poses is bridged in this way.
+- A track continues with a detection after up to `max_age` steps unseen; it is shown unseen for `max_coast` steps, and only
   while its box does not touch the picture's border, where objects leave (with calibration connected).
-- The picture: the projected box, cut at the border; of persons the elliptic cylinder inside, because limbs fill the
-  corners of their boxes only now and then. A track outside is not shown there (NaN).
+- The picture: the projected box, cut at the border; for persons the elliptic cylinder inside, because limbs rarely fill the
+  corners of their boxes. A track outside the picture has no 2D box (NaN).
 Score of a track: the running mean of its detections' scores, in their own kind.
 """
 
@@ -38,12 +38,12 @@ BORDER_PX = 3.0
 
 @dataclass(frozen=True, slots=True)
 class BestClassConfig:
-    """What one may want to say of a class; None: as measured (models.py). Evidence 0: as likely true as not."""
+    """Settings of a class; None: as measured (models.py). Evidence 0: true with probability 1/2."""
 
-    min_score: float | None = None  # detections below are not looked at; in the detector's own kind of score
-    even_score: float | None = None  # of a detection that is as likely true as not; in the detector's own kind, too
-    min_evidence: float | None = None  # of a track that is shown: more shows fewer false ones
-    min_hits: int | None = None  # detections before a track is shown, unless its evidence is very good
+    min_score: float | None = None  # detections below are ignored; in the detector's kind of score
+    even_score: float | None = None  # score of a detection with evidence 0; in the detector's kind of score
+    min_evidence: float | None = None  # of a shown track: a higher limit shows fewer false ones
+    min_hits: int | None = None  # detections before a track is shown, unless its evidence is very high
     max_coast: int | None = None  # frame periods that a track is shown without a detection
     max_age: int | None = None  # frame periods without a detection until it dies
 
@@ -67,7 +67,7 @@ def of_label(config: BestConfig, label: int) -> BestClassConfig:
 
 
 def model(label: int, config: BestConfig) -> models.Model:
-    """The class's, with what the config says."""
+    """The model of a class, with the values set in the config."""
     mine, base = of_label(config, label), models.of_label(label)
     return replace(
         base,
@@ -80,8 +80,8 @@ def model(label: int, config: BestConfig) -> models.Model:
 
 def worth(label: int, kind: str, config: BestConfig) -> models.Worth:
     """kind: probability or logit"""
-    told, measured = of_label(config, label).even_score, models.worth(label, kind)
-    return measured if told is None else measured._replace(middle=float(as_logit(np.array(told), kind)))
+    even_score, measured = of_label(config, label).even_score, models.worth(label, kind)
+    return measured if even_score is None else measured._replace(middle=float(as_logit(np.array(even_score), kind)))
 
 
 def as_logit(scores: np.ndarray, kind: str) -> np.ndarray:
@@ -129,7 +129,7 @@ class Best:
         return Shown(boxes3d, scores, labels.astype(np.int32), self.tracks.info[rows, kernel.ID], boxes2d)
 
     def advance(self, seen: Seen) -> None:
-        """The tracks, one frame on; nothing is shown."""
+        """Advances the tracks by one frame; nothing is shown."""
         enough = seen.scores >= self.min_score[seen.labels]
         boxes, scores, labels = (a[enough] for a in seen[:3])
         if self.num + len(labels) > len(self.boxes):
@@ -151,7 +151,7 @@ class Best:
         return slope * (as_logit(scores, self.kind) - middle)
 
     def _room(self, size: int) -> None:
-        """Enlarges the arrays to this many rows."""
+        """Enlarges the arrays to `size` rows."""
         self.tracks = Tracks(*(longer(array, size) for array in self.tracks))
         self.boxes = longer(self.boxes, size)
 

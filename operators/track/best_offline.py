@@ -1,9 +1,9 @@
-"""Preset `best_offline`: what `best` shows, frame by frame, and at the end of a recording all of it anew, looking back.
+"""Preset `best_offline`: the output of `best` frame by frame, and at the end of a recording all frames again, in hindsight.
 
-A track that is real by the mean evidence of all its detections is there from its first detection to its last, also where it was
-not yet, or not any more, believed, and where it was not seen for up to MAX_GAP steps; one that is not is nowhere. Its path is
-smoothed (kernels/smooth.py), its size is that of the end. Who asks for the `history` port gets that, once per recording, with
-the frame of which the source says `last: true`; a recording that is broken off has none.
+A track is real if the mean evidence of all its detections is high enough. A real track is output from its first to its last
+detection, also in frames where `best` did not show it, with gaps of up to MAX_GAP steps filled; other tracks are left out. The
+path is smoothed (kernels/smooth.py), the size is the last one. The `history` port emits this once per recording, with the frame
+that the source marks `last: true`; an interrupted recording has no history.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class BestOffline(Best):
         return self._by_frame(parts, numbers)
 
     def _by_frame(self, parts: list[tuple[np.ndarray, ...]], numbers: np.ndarray) -> History:
-        """The rows of all tracks -> by frame; what coasts out of the picture is left out."""
+        """The rows of all tracks -> by frame, without unseen rows outside the picture."""
         none = (np.empty(0, np.int64), np.empty((0, 7)), np.empty((0, 7), np.int64), np.empty(0, np.float32), np.empty(0, bool))
         of_frame, boxes3d, info, scores, seen = (np.concatenate(p) for p in zip(none, *parts, strict=True))
         boxes2d = np.full((len(boxes3d), 4), np.nan, np.float32)
@@ -98,7 +98,7 @@ def _boxes(track: Tracks, T: np.ndarray) -> np.ndarray:
 
 
 def _gaps(hits: np.ndarray, num: int) -> np.ndarray:
-    """(num,): how far apart the hits before and after each row are; 0 at a hit."""
+    """(num,): distance between the hits before and after each row; 0 at a hit."""
     rows = np.arange(num)
     after = hits[np.searchsorted(hits, rows)]
     before = hits[np.searchsorted(hits, rows, side="right") - 1]

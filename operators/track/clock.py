@@ -1,4 +1,4 @@
-"""How many frame periods passed between two frames, told from their stamps alone."""
+"""Number of frame periods between two frames, from their stamps alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEW_RECORDING = 0
 class FrameClock:
     """Counts whole periods. rate_hz None: the period is the median of the last intervals within this recording.
 
-    The first interval of a recording then counts as one period, whatever it is.
+    The first interval of a recording then counts as one period, whatever its length.
     """
 
     def __init__(self, rate_hz: float | None, max_gap: int) -> None:
@@ -21,8 +21,8 @@ class FrameClock:
         self.intervals: deque[int] = deque(maxlen=15)
 
     def tick(self, sequence: str, stamp_ns: int) -> int:
-        """Periods since the last frame, at least 1; NEW_RECORDING when this frame does not continue it: another
-        sequence, a stamp that goes back, a gap above max_gap periods."""
+        """Periods since the last frame, at least 1; NEW_RECORDING after a change of sequence, a stamp that goes back, a gap
+        above max_gap periods."""
         interval = stamp_ns - self.stamp_ns
         same, self.sequence, self.stamp_ns = sequence == self.sequence, sequence, stamp_ns
         if not same or interval < 0:

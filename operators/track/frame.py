@@ -1,4 +1,4 @@
-"""What a tracker gets and gives for one frame, whatever its preset."""
+"""Input and output of a tracker for one frame, the same for all presets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from operators.streams import Calibration, Imu
 
 
 class Seen(NamedTuple):
-    """One frame. D = 0 is an ordinary frame. The arrays may be gone after the step: what is kept is copied.
+    """One frame. D = 0 is an ordinary frame. The arrays are valid during the step only: copy what is kept.
 
     boxes3d, scores, labels  as BOXES3D
     boxes2d      (D, 4) float32, NaN where unknown
     number       of the frame in its recording
     steps        frame periods since the last frame
-    T_world_velo (4, 4), None where unknown or not wanted
-    calibration  None where not connected, as imu
+    T_world_velo (4, 4), None if unknown or not used
+    calibration  None if not connected; the same for imu
     """
 
     boxes3d: np.ndarray
@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """The tracks of a frame, as TRACKS, and their boxes in the picture (T, 4) float32, NaN where unknown."""
+    """The tracks of a frame, as TRACKS, and their boxes in the picture (T, 4) float32, NaN if unknown."""
 
     boxes3d: np.ndarray
     scores: np.ndarray
@@ -45,14 +45,14 @@ class Preset(Protocol):
     """A tracker without the engine."""
 
     def restart(self) -> None:
-        """Another recording begins: all tracks end, ids run on."""
+        """Another recording begins: all tracks end, ids continue."""
 
     def step(self, seen: Seen) -> Shown:
         """One frame."""
 
 
 def longer(array: np.ndarray, size: int) -> np.ndarray:
-    """A copy with zeros behind."""
+    """A copy, extended with zeros to `size` rows."""
     out = np.zeros((size, *array.shape[1:]), array.dtype)
     out[: len(array)] = array
     return out

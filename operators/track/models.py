@@ -1,4 +1,4 @@
-"""What preset `best` believes of each class, and what a score is worth. Metres, radians, steps of one frame period (0.1 s)."""
+"""Models of preset `best`: each class, and the evidence of a score. Metres, radians, steps of one frame period (0.1 s)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from operators.streams import CLASSES
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """By default a car's, measured on nine KITTI sequences; one digit instead of two costs 0.1 HOTA there (docs/tracking.md).
+    """Defaults: a car, measured on nine KITTI sequences; one digit instead of two costs 0.1 HOTA there (docs/tracking.md).
 
-    Evidence is the logarithm of how much likelier a detection, or a track, is true than not.
+    Evidence is the log-odds that a detection, or a track, is true.
     """
 
-    # noise of a detection, standard deviations at evidence 2; they fall with evidence, and grow with the range
+    # noise of a detection: standard deviations at evidence 2; they fall with evidence and grow with range
     sigma_xy: float = 0.13
     sigma_growth: float = 0.0092  # of x, y per metre of range, relative
     sigma_slope: float = 0.18  # of all, relative, per unit of evidence
@@ -28,49 +28,49 @@ class Model:
     sigma_l: float = 0.047
     sigma_w: float = 0.015
     sigma_h: float = 0.07
-    # how it moves, per step
+    # motion, per step
     acceleration: float = 0.089
-    across: float = 0.58  # of it across the heading
-    speed_0: float = 0.47  # of a newborn
+    across: float = 0.58  # share of acceleration across the heading
+    speed_0: float = 0.47  # of a new track
     drift_z: float = 0.029
     drift_z_moving: float = 0.015  # per metre moved
     drift_yaw: float = 0.015
     drift_yaw_moving: float = 0.025  # per metre moved
     drift_size: float = 0.0083
-    # its size
+    # size
     mean_l: float = 3.9
     mean_w: float = 1.62
     mean_h: float = 1.53
     spread_l: float = 0.28
     spread_w: float = 0.1
     spread_h: float = 0.17
-    # which detection continues which track
+    # association
     metric: Literal["distance", "mahalanobis"] = "distance"
     gate: float = 2.9  # metres, or standard deviations
     gate_low: float = 2.3  # of the second stage
     high: float = -1.7  # evidence of a detection of the first stage
-    low: float = -2.6  # and of the second
+    low: float = -2.6  # of the second stage
     tentative: float = -1.5  # evidence of a track that the second stage may continue
     # life
     birth: float = -1.2  # evidence of a detection that begins a track
-    crowded: float = 2.3  # not so near to a track seen just now
+    crowded: float = 2.3  # no birth within this distance of a track just seen
     memory: float = 0.19  # share of the newest detection in a track's evidence, in the long run
     miss: float = 0.061  # evidence lost in a step without detection
     max_age: int = 25  # steps without a detection until it dies
     max_age_young: int = 4  # with less than 3 detections
-    # what is shown
-    show: float = 0.08  # evidence asked for
-    odd_size: float = 0.3  # more, per squared spread of each size beyond 1.5 of them
-    far: float = 1.0  # less, per 10 m beyond 40 m, up to 20
-    min_hits: int = 2  # detections asked for, unless
-    at_once: float = 2.4  # the evidence is so good
-    max_coast: int = 8  # steps that it is shown without a detection
-    coast: float = 0.27  # evidence asked for then
+    # output
+    show: float = 0.08  # least evidence of a shown track
+    odd_size: float = 0.3  # added to `show` per squared spread of each size beyond 1.5 spreads
+    far: float = 1.0  # subtracted from `show` per 10 m beyond 40 m, up to 20 m
+    min_hits: int = 2  # least detections of a shown track
+    at_once: float = 2.4  # evidence that shows a track before min_hits
+    max_coast: int = 8  # steps that a track is shown without a detection
+    coast: float = 0.27  # least evidence then
 
 
 CAR = Model()
-PEDESTRIAN = Model(  # round numbers: most pedestrians at hand are of one sequence, too few to measure more
-    sigma_xy=0.1,  # arms and legs; as well placed far as near, by good detections as by poor ones
+PEDESTRIAN = Model(  # round numbers: most available pedestrians are in one sequence, too few to measure more
+    sigma_xy=0.1,  # arms and legs; independent of range and evidence
     sigma_growth=0.0,
     sigma_slope=0.0,
     sigma_floor=0.1,
@@ -79,7 +79,7 @@ PEDESTRIAN = Model(  # round numbers: most pedestrians at hand are of one sequen
     sigma_l=0.1,
     sigma_w=0.1,
     sigma_h=0.05,
-    acceleration=0.03,  # 3 m/s2: off or on within half a second, and in any direction
+    acceleration=0.03,  # 3 m/s2: starts or stops within half a second, in any direction
     across=1.0,
     speed_0=0.15,  # 1.5 m/s
     drift_z=0.03,
@@ -93,11 +93,11 @@ PEDESTRIAN = Model(  # round numbers: most pedestrians at hand are of one sequen
     spread_l=0.2,
     spread_w=0.2,
     spread_h=0.2,
-    metric="mahalanobis",  # metres say little where people walk side by side
+    metric="mahalanobis",  # a distance in metres cannot separate people who walk side by side
     gate=5.0,
     gate_low=4.0,
     high=-2.0,
-    low=-6.0,  # any: who walks on is still there, however it scores
+    low=-6.0,  # any score: a person who walks on is still there
     tentative=0.0,
     birth=-2.0,
     crowded=0.4,
@@ -151,7 +151,7 @@ def of_label(label: int) -> Model:
 
 
 def row(model: Model) -> np.ndarray:
-    """As the kernel wants it."""
+    """The model as a row of the kernel's parameters."""
     out = np.empty(kernel.NUM_PARAMETERS)
     for field in fields(model):
         value = getattr(model, field.name)

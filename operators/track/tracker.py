@@ -1,18 +1,18 @@
-"""Detections in, tracks with ids out: 3D Kalman filter + assignment, as the preset says.
+"""Detections in, tracks with ids out: 3D Kalman filter and assignment, depending on the preset.
 
 in   boxes3d      BOXES3D      detections of all classes of one frame
      boxes2d      BOXES2D      optional: the same detections in the picture, row by row
-     pose         POSE         optional: where the car is; predictions are then carried along with the ego-motion
+     pose         POSE         optional: pose of the car; predictions are then compensated for ego-motion
      calibration  CALIBRATION  static, optional
-     imu          IMU          static, optional: only `ab3dmot` wants it
+     imu          IMU          static, optional: only `ab3dmot` uses it
 out  tracks       TRACKS       filtered boxes; ids unique over classes and restarts
      boxes2d      BOXES2D      the same tracks in the picture, row by row; NaN where unknown
-     history      HISTORY      only of `best_offline`: with the last frame of a recording, all of its frames anew
-State: the tracks, the last stamp and pose.   Empty frame: tracks coast, and die of it.
+     history      HISTORY      only of `best_offline`: with the last frame of a recording, all of its frames again
+State: the tracks, the last stamp and pose.   Empty frame: tracks coast, and finally die.
 Presets: best.py, the default; best_offline.py; ab3dmot.py, the paper's tracker.
-Time is counted in frame periods: a frame whose stamp shows k periods since the last one is predicted k steps ahead.
-A new sequence, a stamp that goes back, or a gap above `max_gap` periods ends all tracks; ids run on. Without a pose in
-one frame (sync: optional) that step is not compensated.
+Time is counted in frame periods: if a stamp is k periods after the last one, tracks are predicted k steps ahead.
+A new sequence, a stamp that goes back, or a gap above `max_gap` periods ends all tracks; ids continue. A step without a pose
+(sync: optional) is not compensated.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class TrackerConfig:
     preset: Literal["best", "best_offline", "ab3dmot"] = "best"
     best: BestConfig = field(default_factory=BestConfig)
     ab3dmot: Ab3dmotConfig = field(default_factory=Ab3dmotConfig)
-    score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: what the detector's port says
-    use_ego_motion: bool = True  # when a pose is connected
+    score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: the kind of the detector's port
+    use_ego_motion: bool = True  # if a pose is connected
     rate_hz: float | None = None  # of the frames; None: learned from the stamps
     max_gap: int = 10  # frame periods without a frame after which every track has ended
 
 
 def check(detections: Boxes3D, kind: str, who: str) -> None:
-    """Raises FrameError on numbers that no box has, for one would poison its track, and on scores of another kind."""
+    """Raises FrameError on invalid boxes, which would corrupt their tracks, and on scores of another kind."""
     boxes3d, scores, labels = detections
     if not (np.isfinite(boxes3d).all() and (boxes3d[:, 3:6] > 0).all()):
         row = int((~np.isfinite(boxes3d).all(1) | (boxes3d[:, 3:6] <= 0).any(1)).argmax())
@@ -102,7 +102,7 @@ class Tracker(Operator):
         self.kind = self._kind()
         self.preset = self._make(first_id)
         warm = self._make(first_id)
-        for _ in range(MIN_HITS):  # compile here, where no frame is waiting: births in the first frame, association in the second
+        for _ in range(MIN_HITS):  # compile before the first frame: births in the first step, association in the second
             warm.step(_ANY_FRAME)
         if isinstance(warm, BestOffline):
             warm.history()
@@ -135,9 +135,9 @@ class Tracker(Operator):
         picture = Boxes2D(*(self.put("boxes2d", n, a) for n, a in zip(Boxes2D._fields, shown[-1:] + shown[1:3], strict=True)))
         out: dict[str, Any] = {"tracks": tracks, "boxes2d": picture}
         if isinstance(self.preset, BestOffline) and self.meta.get("boxes3d", {}).get("last"):
-            told = self.preset.history()
+            history = self.preset.history()
             self.describe("history", first=self.preset.numbers[0])
-            out["history"] = type(told)(*(self.put("history", name, a) for name, a in told._asdict().items()))
+            out["history"] = type(history)(*(self.put("history", name, a) for name, a in history._asdict().items()))
         return out
 
     def _make(self, first_id: int) -> Preset:
@@ -146,10 +146,10 @@ class Tracker(Operator):
         return (BestOffline if self.config.preset == "best_offline" else Best)(self.config.best, self.kind, first_id)
 
     def _kind(self) -> str:
-        """Of the scores. A detector that says nothing of them gives probabilities."""
+        """Kind of the scores. Scores of a port without a kind are probabilities."""
         said = self.config.score_kind
         if self.config.preset == "ab3dmot":
-            return ""  # any: it does not look at them
+            return ""  # any kind: this preset ignores scores
         return said if said != "auto" else self.kinds.get("boxes3d") or "probability"
 
 

@@ -1,25 +1,25 @@
-"""Boxes in the picture in, tracks with ids out: Kalman filter and association in stages.
+"""2D boxes in, tracks with ids out: Kalman filter and association in stages.
 
 in   boxes2d      BOXES2D      detections of all classes of one frame
-     embeddings   EMBEDDINGS   optional, of preset `fairmot`: how each of them looks, of any width
+     embeddings   EMBEDDINGS   optional, used by preset `fairmot`: the appearance of each box; any width
      calibration  CALIBRATION  static, optional: tracks are cut to its picture, and not shown outside
 out  tracks2d     TRACKS2D     tracks seen in this frame, filtered; ids unique over classes and restarts
-State: the tracks, the last stamp.   Empty frame: all tracks are lost, and die of it after `max_age` periods.
+State: the tracks, the last stamp.   Empty frame: all tracks are lost, and die after `max_age` periods.
 
-byte      Zhang et al. 2022 (ByteTrack), alg. 1. Boxes of at least `high` score continue tracks by IoU, lost ones too; what is
-          left of the tracks takes boxes of at least `low` score. Lost tracks wait `max_age` periods for their box. A box of at
-          least `birth` score that continues nothing begins a track, shown from `min_hits` boxes in a row on; in the first frame
-          of a recording at once.
-fairmot   Zhang et al. 2021 (FairMOT), Wang et al. 2020 (JDE). First boxes of at least `high` score and all tracks, lost ones
-          too, by looks: 0.98 x cosine distance + 0.02 x squared Mahalanobis distance, which must be within the 95 % gate. Then as
-          `byte`, but overlap alone brings nobody back who was lost and whose looks are known. Looks are a running mean.
+byte      Zhang et al. 2022 (ByteTrack), alg. 1. Boxes of at least `high` score continue tracks by IoU, lost ones too; remaining
+          tracks take boxes of at least `low` score. Lost tracks wait `max_age` periods for a box. An unmatched box of at least
+          `birth` score begins a track, shown from `min_hits` boxes in a row on; in the first frame of a recording at once.
+fairmot   Zhang et al. 2021 (FairMOT), Wang et al. 2020 (JDE). First, boxes of at least `high` score and all tracks, lost ones
+          too, by appearance: 0.98 x cosine distance + 0.02 x squared Mahalanobis distance, which must be within the 95 % gate.
+          Then as `byte`, except that a lost track with a known embedding does not return by overlap alone. The embedding of a
+          track is a running mean.
 
-Without looks (no `embeddings` connected or in this frame, a row of zeros, a track that never had any) a pair is a pair of `byte`.
-NaN in them is refused, and so is another width than the recording began with; length does not matter.
-A filter's state is [cx, cy, w, h] and their changes: w and h move apart where the border of the picture cuts a box or an object
-turns, which aspect and height tie together (kernels/kalman2d.py).
-Time and recordings as in tracker.py: frame periods; another sequence, a stamp that goes back or a gap end all tracks, ids run on.
-No row is ever taken back, and no later frame decides it. Score of a track: that of its last box, in its own kind.
+Without embeddings (not connected, none in this frame, a row of zeros, or a track without any) a pair is matched as in `byte`.
+NaN in embeddings is refused, and so is a change of width within a recording; their length does not matter.
+A filter's state is [cx, cy, w, h] and their changes: w and h change independently when the picture's border cuts a box or an
+object turns; a state of aspect and height would couple them (kernels/kalman2d.py).
+Time and recordings as in tracker.py: frame periods; a new sequence, a stamp that goes back or a gap end all tracks, ids continue.
+No output is revised or decided by later frames. Score of a track: that of its last box, in the detector's kind.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _SHARES = ("high", "low", "birth", "min_iou", "min_iou_next", "min_iou_new")
 
 @dataclass(frozen=True, slots=True)
 class ByteConfig:
-    high: float = 0.6  # scores are probabilities here; logits are turned into them first
+    high: float = 0.6  # scores are probabilities here; logits are converted first
     low: float = 0.1
     birth: float = 0.7
     min_iou: float = 0.2  # of boxes of a high score
-    min_iou_next: float = 0.5  # of boxes of a low score; of `fairmot` where looks did not decide
+    min_iou_next: float = 0.5  # of boxes of a low score; in `fairmot` if embeddings did not decide
     min_iou_new: float = 0.3  # of tracks that are not shown yet
     min_hits: int = 2
     max_age: int = 30  # frame periods without a box that a track survives
@@ -72,10 +72,10 @@ class ByteConfig:
 class FairmotConfig(ByteConfig):
     high: float = 0.4
     birth: float = 0.4
-    max_unlike: float = 0.4  # of looks and motion together
+    max_unlike: float = 0.4  # of appearance and motion together
     motion_gate: float = 9.4877  # squared Mahalanobis distance: 95 % of chi-square, 4 degrees of freedom
-    motion_share: float = 0.02  # of it in the cost
-    memory: float = 0.9  # of the looks so far in the new mean
+    motion_share: float = 0.02  # of motion in the cost
+    memory: float = 0.9  # share of the old embedding in the new mean
 
     def __post_init__(self) -> None:
         ByteConfig.__post_init__(self)
@@ -91,7 +91,7 @@ class Tracker2dConfig:
     preset: Literal["byte", "fairmot"] = "byte"
     byte: ByteConfig = field(default_factory=ByteConfig)
     fairmot: FairmotConfig = field(default_factory=FairmotConfig)
-    score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: what the detector's port says
+    score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: the kind of the detector's port
     rate_hz: float | None = None  # of the frames; None: learned from the stamps
     max_gap: int = 30  # frame periods without a frame after which every track has ended
 
@@ -115,7 +115,7 @@ class Tracks:
         self.restart()
 
     def restart(self) -> None:
-        """Another recording begins: all tracks end, ids run on."""
+        """Another recording begins: all tracks end, ids continue."""
         self.num, self.frame = 0, 0
         self._look_width(0)
 
@@ -130,7 +130,7 @@ class Tracks:
             self.rows = kernel.Tracks(*(longer(array, 2 * (self.num + count)) for array in self.rows))
         corners = boxes.boxes2d.astype(np.float64)
         centred = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
-        # copies, because numba compiles once more for read-only arrays
+        # copies, because numba compiles again for read-only arrays
         dets = kernel.Detections(centred, boxes.labels.copy(), boxes.scores.copy(), sure, looks)
         self.frame += 1
         self.num, self.next_id = kernel.step(
@@ -159,7 +159,7 @@ class Tracker2d(Operator):
         config = self.config.fairmot if self.config.preset == "fairmot" else self.config.byte
         self.tracks = Tracks(config, first_id)
         warm = Tracks(config, first_id)
-        for looks in (None, np.ones((1, 1), np.float32)):  # compile here, where no frame is waiting
+        for looks in (None, np.ones((1, 1), np.float32)):  # compile before the first frame
             warm.step(_ANY_BOX, np.ones(1), looks, 1)
 
     def process(self, boxes2d: Boxes2D, embeddings: np.ndarray | None = None, calibration: Calibration | None = None) -> Tracks2D:
@@ -186,7 +186,7 @@ class Tracker2d(Operator):
 
 
 def check(detections: Boxes2D, kind: str, who: str) -> None:
-    """Raises FrameError on numbers that no box has, for one would poison its track, and on scores of another kind."""
+    """Raises FrameError on invalid boxes, which would corrupt their tracks, and on scores of another kind."""
     boxes2d, scores, labels = detections
     good = np.isfinite(boxes2d).all(1) & (boxes2d[:, 2:] > boxes2d[:, :2]).all(1)
     if not good.all():
@@ -227,7 +227,7 @@ def unit_rows(embeddings: np.ndarray, count: int, who: str) -> np.ndarray:
 
 
 def in_picture(tracks: Tracks2D, image_size: np.ndarray) -> Tracks2D:
-    """Cut to 0..W-1, 0..H-1; those of which nothing is left go."""
+    """Cut to 0..W-1, 0..H-1; tracks entirely outside are removed."""
     last = np.tile(image_size.astype(np.float32) - 1, 2)
     boxes2d = np.clip(tracks.boxes2d, 0, last)
     left = (boxes2d[:, 2:] > boxes2d[:, :2]).all(1)
