@@ -196,7 +196,7 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         assert tally.found == 0, tally.plain()
         (run,) = [path for path in (fire.runtime / "pipe").iterdir() if path.is_dir()]
         (run / "e0.7.7").touch()  # a socket file that nobody took away
-        at = words.FIRST_LEASE + words.LEASE_WORDS * 20  # `sent` of slot 20 on the first edge, src.out->left.in
+        at = words.FIRST_EDGE + words.EDGE_WORDS + words.LEASE_WORDS * 20  # `sent` of slot 20 on the first edge, src.out->left.in
         was = poke(fire.pid, at, 77)  # ... is pinned
         fire.quiet(lap=False)
         (run / "e0.7.7").unlink()
