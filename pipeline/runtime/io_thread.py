@@ -31,6 +31,7 @@ class IoThread:
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._built: Built | None = None
+        self._static: list[StaticOut | StaticIn] = []  # edges with a channel
         self._backlog: list[ToWorker] = []
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watch(self._kick, lambda: _clear(self._kick))
@@ -58,6 +59,7 @@ class IoThread:
         here = set(built.static_outs) & set(built.static_ins)
         for edge in edges:
             if edge.spec.index not in here:
+                self._static.append(edge)
                 self._channel(edge, edge.spec.writer_epoch, edge.spec.reader_epoch)
         if io_bell is not None:
             self._watch(io_bell, lambda: self._take_credit(built, io_bell))
@@ -71,12 +73,14 @@ class IoThread:
         before = edge.connect(channel, writer_epoch, reader_epoch)
         if before is not None:
             self._unwatch(before)
-        self._watch(channel.fd, lambda: self._heard(edge, channel))
+        self._watch(channel.fd, channel.drain)
 
-    def _heard(self, edge: StaticOut | StaticIn, channel: Channel) -> None:
-        channel.drain()
-        edge.work_off()
-        self._wake()
+    def _work_off(self) -> None:
+        """Handle what came on the channels of static edges. A send may have moved it to the inbox, and no descriptor says so."""
+        for edge in self._static:
+            if edge.channel is not None and edge.channel.inbox:
+                edge.work_off()
+                self._wake()
 
     def _take_credit(self, built: Built, bell: int) -> None:
         os.read(bell, 8)
@@ -106,6 +110,7 @@ class IoThread:
                 handler()
         if not ready and self._built is not None:
             self._look(self._built)  # in case a ring was missed
+        self._work_off()
         self._control.drain()
         while self._built is not None and self._backlog:
             self._take(self._built, self._backlog.pop(0))
