@@ -1,7 +1,7 @@
-"""How a thread sleeps until another process has something for it: an eventfd and a word that says "asleep".
+"""A thread sleeps until another process has work for it: an eventfd and a board word that says "asleep".
 
 Each thread that runs nodes has a bell. The supervisor makes the eventfds, so a bell outlives the process that listens to it.
-Whoever stores something for the sleeper calls `wake()`: it costs a system call only when the sleeper sleeps.
+A thread that stores work for the sleeper then calls `wake()`, which makes a system call only if the sleeper sleeps.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from pipeline.flow.fence import LOCK, LOOK_S, ORDERED, SURE, fence
 
 _MAX_SELECT = 1024
-"""select() counts microseconds where epoll counts milliseconds, but it only knows small descriptors."""
+"""select() has a resolution of microseconds (epoll: milliseconds), but takes small descriptors only."""
 
 
 def make() -> int:
-    """An eventfd for one bell. Reading it blocks: a thread that sleeps without a limit needs one system call."""
+    """An eventfd for one bell. Reading blocks, so that sleeping without a limit takes one system call."""
     return os.eventfd(0, os.EFD_CLOEXEC)
 
 
 class Bell:
-    """`words[asleep]` is written by the thread that sleeps here, and by nobody else."""
+    """Only the thread that sleeps here writes `words[asleep]`."""
 
     __slots__ = ("_asleep", "_fd", "_words")
 
@@ -31,9 +31,9 @@ class Bell:
         self._fd, self._words, self._asleep = fd, words, asleep
 
     def wake(self) -> None:
-        """Ring if the thread sleeps. What it is to find must be stored already."""
+        """Ring if the thread sleeps. Store the work before."""
         if ORDERED:
-            with LOCK:  # the fence, without the call
+            with LOCK:  # fence(), inlined
                 pass
         else:
             fence()
@@ -41,14 +41,14 @@ class Bell:
             os.eventfd_write(self._fd, 1)
 
     def ring(self) -> None:
-        """End the present sleep, or the next one: for what is in no word."""
+        """End the present or the next sleep: for work that no board word shows."""
         os.eventfd_write(self._fd, 1)
 
     def sleep(self, is_work: Callable[[], bool], timeout_s: float | None) -> None:
-        """Wait until somebody rings, or for `timeout_s` (None = without limit); not at all if there is work."""
+        """Wait for a ring or `timeout_s` (None = no limit). Returns at once if there is work."""
         self._words[self._asleep] = 1
         fence()
-        # The order matters: whoever stores after this look sees the word.
+        # The order matters: a thread that stores work after this check sees the word.
         if not is_work():
             if not SURE:
                 timeout_s = LOOK_S if timeout_s is None else min(timeout_s, LOOK_S)
@@ -66,7 +66,7 @@ class Bell:
 
 
 class Silent:
-    """The bell of a thread that never sleeps: of a run inline."""
+    """The bell of a thread that never sleeps: in an inline run."""
 
     __slots__ = ()
 

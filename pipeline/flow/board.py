@@ -1,11 +1,11 @@
-"""The board: one memfd owned by the supervisor, signed 64-bit words that say who holds what. Exactly one writer per word.
+"""The board: one memfd owned by the supervisor, with the run's state in signed 64-bit words. Each word has exactly one writer.
 
     per edge      head, bound, armed (writer) | tail (reader) | sent (writer), released, done (reader) per slot | ring (writer)
     per node      busy since, state, edge waited for, number of statuses | two items | two statuses      its thread
     per bell      asleep                                                                                 its thread
     per process   head (process) | tail (supervisor) | events: see log.py
 
-`graph/layout.py` says where each word lies. The supervisor is the heir of a dead writer's words.
+`graph/layout.py` computes the place of each word. The supervisor takes over the words of a dead writer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pipeline.graph.layout import (
 
 
 class Board:
-    """The supervisor's words; every process maps it writeable and writes its own words only."""
+    """The board's memory; every process maps it writeable and writes only its own words."""
 
     def __init__(self, fd: int, shape: BoardShape) -> None:
         self.shape = shape
@@ -52,7 +52,7 @@ class Board:
         return self.shape.edge_base[edge] + LEASES + slot * LEASE_WORDS
 
     def ring_of(self, edge: int) -> tuple[int, int]:
-        """Index of the first descriptor of an edge's ring, and the mask that makes a place of a frame's number."""
+        """Index of the first descriptor of an edge's ring, and the mask from a frame's number to its place."""
         slots = self.shape.edge_slots[edge]
         return self.lease(edge, slots), max(0, ring_size(slots) - 1)
 
@@ -76,7 +76,7 @@ class Board:
 
     # -- bells ----------------------------------------------------------------------------------------------------
     def asleep(self, bell: int) -> int:
-        """Index of the word that says that the thread of a bell sleeps."""
+        """Index of the word `asleep` of a bell's thread."""
         return self.shape.bell_base + bell * BELL_WORDS
 
     # -- nodes ----------------------------------------------------------------------------------------------------
@@ -85,21 +85,21 @@ class Board:
         return self.shape.node_base + index * NODE_WORDS
 
     def set_item(self, index: int, step: int, item: str) -> None:
-        """Name the frame of a step before its commit; two places take turns, so the last committed one is always whole."""
+        """Name the frame of a step before its commit; two places alternate, so the last committed one is always whole."""
         self._put(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, ITEM_WORDS, item)
 
     def item(self, index: int, step: int) -> str:
         return self._text(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, ITEM_WORDS)
 
     def set_status(self, index: int, text: str) -> None:
-        """What a person sees of the node; two places take turns here, too."""
+        """The node's status line for the user; two places alternate here too."""
         node = self.node(index)
         count = self.words[node + NUM_STATUSES] + 1
         self._put(node + STATUSES + (count & 1) * STATUS_WORDS, STATUS_WORDS, text)
         self.words[node + NUM_STATUSES] = count
 
     def status(self, index: int) -> str:
-        """The latest one, "" before the first."""
+        """The latest status, "" before the first."""
         node = self.node(index)
         return self._text(node + STATUSES + (self.words[node + NUM_STATUSES] & 1) * STATUS_WORDS, STATUS_WORDS)
 

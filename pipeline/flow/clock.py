@@ -1,4 +1,4 @@
-"""The graph clock: host time for live sensors, the replay position for files played at a rate, none at `max`."""
+"""The graph clock: host time for live sensors, the replay position for files played at a rate, no clock at `max`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Clock:
         self.anchor_mono_ns, self.anchor_stamp_ns, self.rate, self.live = anchor_mono_ns, anchor_stamp_ns, rate, live
 
     def stamp_now(self) -> int | None:
-        """The stamp a frame captured now would have, None where stamps and clock are unrelated."""
+        """The stamp of a frame captured now; None if stamps and clock are unrelated."""
         if self.rate is None:
             return time_ns() if self.live else None
         if self.anchor_stamp_ns is None:
@@ -32,7 +32,7 @@ class Clock:
         return self.anchor_mono_ns + int((stamp_ns - self.anchor_stamp_ns) / self.rate)
 
     def too_old(self, stamp_ns: int, max_age_ns: int | None) -> bool:
-        """Is a frame of this stamp older than its reader wants it? Only live; offline the clock decides nothing."""
+        """Is a frame of this stamp older than its reader allows? Only in live runs; offline the clock decides nothing."""
         if max_age_ns is None or not self.live:
             return False
         now = self.stamp_now()

@@ -1,8 +1,8 @@
 """The sender's end of an edge: ring, queue, credit, policy.
 
-The queue stands at the sender: without credit a frame waits here, or is replaced here, and its slot returns at once. What may
-be sent goes into the edge's ring on the board; the reader takes it from there. Everything here is guarded by the lock of
-the process's event log: the node's thread offers frames, the I/O thread flushes the queue while the node computes.
+The queue is at the sender: without credit a frame waits here or is replaced here, and a replaced frame's slot returns at once.
+Sent frames go into the edge's ring on the board, where the reader takes them. The lock of the process's event log guards
+everything here: the node's thread offers frames, the I/O thread flushes the queue while the node computes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipeline.frame import NEVER
 from pipeline.graph.layout import ARMED, BOUND, DONE, EDGE_HEAD, LEASE_WORDS, RELEASED, SENT, EdgeSpec
 
 ASKED, NEWER = 1, 2
-"""Of the word ARMED: the writer waits for credit; and, under `latest`, with a frame newer than all it has sent."""
+"""Values of ARMED. ASKED: the writer waits for credit. NEWER: it also holds a frame newer than all sent ones (`latest`)."""
 
 
 class Port(Protocol):
-    """What an edge knows of the port that it leaves, `writer.OutPort`."""
+    """The part of its output port (`writer.OutPort`) that an edge uses."""
 
     index: int
 
@@ -37,7 +37,7 @@ class Port(Protocol):
 
 @dataclass(slots=True)
 class Sent:
-    """One frame that is whole in its slot; it exists once its step is committed. copied: bytes that were no loan."""
+    """One complete frame in its slot; it exists once its step is committed. copied: bytes that were not on loan."""
 
     port: Port
     slot: int
@@ -67,7 +67,7 @@ class OutEdge:
         self._bound = NEVER
         self._seq = self._words[self._head]
         self._words[self._armed] = self._asked = 0
-        # A predecessor's frames are still in the ring, or held by the reader.
+        # Frames of the predecessor process may still be in the ring or held by the reader.
         for slot in range(spec.slots):
             lease = self._leases + LEASE_WORDS * slot
             gen = self._words[lease + SENT]
@@ -81,13 +81,13 @@ class OutEdge:
         return len(self.undone) < self.spec.window and len(self.leased) < self._most
 
     def room(self) -> bool:
-        """May the node start a step that publishes here? `block` waits for credit; the others make room themselves."""
+        """May the node start a step that publishes here? `block` waits for credit; other policies drop frames."""
         if self.spec.policy != "block" or self.gone:
             return True
         return not self.queue and self.find_credit()
 
     def find_credit(self) -> bool:
-        """`credit()`, after a look at what the reader has given back; without, ask the reader to ring."""
+        """`credit()` after reading what the reader has given back. If there is none, ask the reader to ring."""
         if not self.credit():
             self.fetch()
             if not self.credit():
@@ -99,11 +99,11 @@ class OutEdge:
         return True
 
     def fetch(self) -> None:
-        """Read the reader's words: frames it is done with, slots it has released."""
+        """Read the reader's words: frames done, slots released."""
         words, leases = self._words, self._leases
         for slot, gen in list(self.leased.items()):
             at = leases + LEASE_WORDS * slot
-            if words[at + RELEASED] == gen:  # released implies done, whatever the other word said a moment ago
+            if words[at + RELEASED] == gen:  # released implies done, even if DONE was read before
                 self.undone.discard(gen)
                 del self.leased[slot]
                 self.port.unref(slot)
@@ -111,7 +111,7 @@ class OutEdge:
                 self.undone.discard(gen)
 
     def ask_for_credit(self) -> None:
-        """Have the reader ring at its next release. It may have released just before, so look once more."""
+        """Ask the reader to ring at its next release. It may have released just before, so fetch again."""
         self._asked = NEWER if self.queue and self.spec.policy == "latest" else ASKED
         self._words[self._armed] = self._asked
         fence()
@@ -119,9 +119,9 @@ class OutEdge:
 
     # -- frames ---------------------------------------------------------------------------------------------------
     def offer(self, frame: Sent) -> None:
-        """Take a published frame: send it, queue it, or drop what the policy says."""
+        """Take a published frame: send it, queue it, or drop frames by the policy."""
         if frame.bound > self._bound:
-            self._bound = frame.bound  # the frame carries it, unless `flush` drops it
+            self._bound = frame.bound  # sent with the frame, unless `flush` drops the frame
         if self.gone:
             self._drop(frame, "restart")
         elif not self.queue and (self.credit() or self.find_credit()):
@@ -138,11 +138,11 @@ class OutEdge:
             self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as the credit goes; then the bound, if no frame carried it."""
+        """Send queued frames while there is credit; then the bound, if no frame carried it."""
         while self.queue and self.credit():
             frame = self.queue.popleft()
             if self._asked == NEWER:
-                self._words[self._armed] = self._asked = ASKED  # before it is there: it is not older than itself
+                self._words[self._armed] = self._asked = ASKED  # before sending: a frame must not supersede itself
             if self._clock.too_old(frame.stamp_ns, self.spec.max_age_ns):
                 self._drop(frame, "too_old")
             else:
@@ -158,7 +158,7 @@ class OutEdge:
             self._bell.wake()
 
     def advance(self, bound: int) -> None:
-        """Nothing older than `bound` will come."""
+        """No frame older than `bound` follows."""
         if bound > self._bound:
             self._bound = bound
             if not self.gone:
@@ -188,9 +188,9 @@ class OutEdge:
         self._log.commit()
         self.port.unref(frame.slot)
 
-    # -- what the reader or the supervisor says -------------------------------------------------------------------
+    # -- messages of the reader or the supervisor -----------------------------------------------------------------
     def rung(self) -> None:
-        """The reader gave something back after we had asked."""
+        """The reader gave something back after the writer asked."""
         if self._asked:
             self._words[self._armed] = self._asked = 0
             fence()
@@ -198,7 +198,7 @@ class OutEdge:
             self.port.flushed()
 
     def give_up(self) -> None:
-        """There will be no reader any more: nothing waits for it. The supervisor settles what it was sent."""
+        """There will be no reader any more: drop the queue. The supervisor settles the frames sent to it."""
         self.gone = True
         for slot in list(self.leased):
             del self.leased[slot]

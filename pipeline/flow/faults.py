@@ -1,7 +1,7 @@
 """Named steps of a frame's life where a test can make the process kill itself: `--inject NODE:STEP[@N[+]]`.
 
-The steps are those of docs/decisions/001-frame-life.md. In a group (`place:`) a step counts whichever member's frame passes
-it. Without `--inject` a step costs one look at an empty table.
+The steps are those of docs/decisions/001-frame-life.md. In a group (`place:`) frames of all members count. Without `--inject`
+a step costs one check of an empty table.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ STEPS = (
 )
 
 armed: dict[str, int] = {}
-"""Step -> passings left. The data path looks whether it is empty before it calls `point`."""
+"""Step -> passings left. The data path calls `point` only if this is not empty."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Kill the process of `node` at the `count`-th passing of `step`: once, or with `again` in each of its lives."""
+    """Kill the process of `node` at the `count`-th passing of `step`: once, or with `again` also after each restart."""
 
     node: str
     step: str
@@ -55,14 +55,14 @@ class Fault:
 
 
 def arm(faults: Iterable[Fault]) -> None:
-    """Those of this process and this life of it; of two at one step the nearer one counts."""
+    """Arm the faults of this life of this process; of two at one step, the one with fewer passings left counts."""
     armed.clear()
     for fault in faults:
         armed[fault.step] = min(fault.count, armed.get(fault.step, fault.count))
 
 
 def point(step: str) -> None:
-    """A frame passes this step here and now."""
+    """A frame passes this step now."""
     if step in armed:
         armed[step] -= 1
         if armed[step] == 0:

@@ -1,10 +1,10 @@
-"""The full memory fence between two processes: our store is visible before our next load. And, on weakly ordered CPUs, order.
+"""The full memory fence between two processes: a store is visible before the next load. Also orders stores on weak CPUs.
 
-`fence()` stands where one side stores a word and then loads the other side's: without it each could miss the other's store, and
-a sleeper would not be woken. On x86-64 a lock is such a fence. Elsewhere the kernel makes one (membarrier), where it can.
+`fence()` is needed where a side stores a word and then loads the other side's word: without it both could miss the other's
+store, and a sleeper would not be woken. On x86-64 a lock is a full fence; elsewhere the kernel's membarrier is, if available.
 
-ORDERED  stores become visible in program order (x86-64); elsewhere the code passes `fence()` before it stores a head
-SURE     `fence()` is a full one here; if not, a thread that sleeps looks again after LOOK_S
+ORDERED  stores become visible in program order (x86-64); elsewhere the code calls `fence()` before it stores a head
+SURE     `fence()` is a full fence on this machine; if not, a sleeping thread checks again after LOOK_S
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LOCK = Lock()
 
 
 def by_lock() -> None:
-    """Taking a lock is a full fence on x86-64, and nearly one elsewhere."""
+    """Taking a lock is a full fence on x86-64, and almost one elsewhere."""
     with LOCK:
         pass
 
 
 def by_kernel(machine: str = platform.machine()) -> Callable[[], None] | None:
-    """Linux's membarrier: a fence in every thread of every process that registered for it. None where there is none."""
+    """Linux's membarrier: a fence in every thread of every registered process. None if the system has none."""
     number = _MEMBARRIER.get(machine)
     if number is None:
         return None

@@ -1,7 +1,7 @@
-"""Static ports: values that are latched, not streamed (calibration). They ride in messages, before the first frame (003).
+"""Static ports: values that are latched, not streamed (calibration). They are sent as messages, before the first frame (003).
 
-A value goes to every reader when it is set, and again to a reader that connects later. Between processes an edge has a channel
-of its own for it; the I/O thread of each side works its inbox off. In one process the value is handed over directly.
+A value is sent to every reader when it is set, and again to a reader that connects later. Between processes each static edge has
+its own channel, and the I/O thread of each side reads the inbox. Within a process the value is handed over directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_STATIC = 1 << 20
 
 @dataclass(slots=True)
 class Latched:
-    """The values of one static input. Replaced as a whole: the I/O thread stores while the node's thread reads."""
+    """The values of one static input. Replaced as a whole, because the I/O thread stores while the node's thread reads."""
 
     total: int = -1
     values: Mapping[int, tuple[int, dict[str, np.ndarray]]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Latched:
         return sorted(self.values.values(), key=lambda v: v[0])
 
     def at(self, stamp_ns: int) -> dict[str, np.ndarray] | None:
-        """The value valid for a stamp: the last one from before it, else the first."""
+        """The value valid for a stamp: the last one at or before it, else the first."""
         ordered = self.ordered()
         valid = [v for v in ordered if v[0] <= stamp_ns] or ordered[:1]
         return valid[-1][1] if valid else None
@@ -53,14 +53,14 @@ class Latched:
 
 
 class StaticEdge:
-    """One end of an edge between static ports; `channel` is None where both ends are in this process."""
+    """One end of an edge between static ports; `channel` is None if both ends are in this process."""
 
     def __init__(self, spec: EdgeSpec) -> None:
         self.spec = spec
         self.channel: Channel | None = None
 
     def connect(self, channel: Channel, writer_epoch: int, reader_epoch: int) -> Channel | None:
-        """Use this channel from now on, between these two lives; returns the one used before, closed."""
+        """Use this channel from now on, between these two epochs; returns the previous channel, closed."""
         before, self.channel = self.channel, channel
         self.spec.writer_epoch, self.spec.reader_epoch = writer_epoch, reader_epoch
         if before is not None:
@@ -72,7 +72,7 @@ class StaticEdge:
             self.channel.send(head(kind, self.spec.index, 0, self.spec.writer_epoch, self.spec.reader_epoch) + body)
 
     def work_off(self) -> None:
-        """Handle what has come in the channel's inbox; messages of another life of either side are discarded."""
+        """Handle the messages in the channel's inbox; messages of other epochs of either side are discarded."""
         channel, spec = self.channel, self.spec
         while channel is not None and channel.inbox:
             data = channel.inbox.popleft()
@@ -102,7 +102,7 @@ class StaticOut(StaticEdge):
             self.send()
 
     def send(self) -> None:
-        """All values there are, if the reader is there."""
+        """Send all values, if the reader is connected."""
         for body in self._port.bodies:
             if self.local is not None:
                 self.local.latched.take(msgpack.unpackb(body))
@@ -111,7 +111,7 @@ class StaticOut(StaticEdge):
 
 
 class StaticIn(StaticEdge):
-    """The reader's end. cut: the writer was given up."""
+    """The reader's end. cut: the writer has been given up."""
 
     def __init__(self, spec: EdgeSpec, port: str) -> None:
         super().__init__(spec)
@@ -137,7 +137,7 @@ class StaticPort:
         self._lock = threading.Lock()
 
     def latch(self, values: list[tuple[int, Mapping[str, np.ndarray]]]) -> None:
-        """Keep the values (stamp they hold from, arrays) and send them to every reader there is."""
+        """Keep the values (stamp from which they hold, arrays) and send them to every connected reader."""
         bodies = []
         for i, (from_ns, arrays) in enumerate(values):
             packed = [[n, a.dtype.str, a.shape, np.ascontiguousarray(a).tobytes()] for n, a in arrays.items()]
@@ -148,11 +148,11 @@ class StaticPort:
                 )
             bodies.append(body)
         with self._lock:
-            self.bodies = bodies or [msgpack.packb([0, 0, 0, []])]  # that there is none is said, too
+            self.bodies = bodies or [msgpack.packb([0, 0, 0, []])]  # "no value" is sent too
             for edge in self.edges:
                 edge.send()
 
     def heard(self, edge: StaticOut) -> None:
-        """Work off what the reader of an edge said."""
+        """Handle the messages of an edge's reader."""
         with self._lock:
             edge.work_off()

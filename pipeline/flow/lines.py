@@ -1,4 +1,4 @@
-"""A file of lines that a full disk does not end: what cannot be written is kept, and written when there is room again."""
+"""A file of lines that survives a full disk: unwritten lines are kept and written when there is room again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Lines:
-    """Appends to `path`, which is made with the first line. `flush` never raises; `pending` says what it could not write."""
+    """Appends to `path`, created with the first line. `flush` never raises; `pending` counts the unwritten bytes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -17,7 +17,7 @@ class Lines:
 
     @property
     def pending(self) -> int:
-        """Bytes that are not in the file. A line may be there in part: its rest comes first."""
+        """Bytes not yet in the file. They may begin with the rest of a partly written line."""
         return len(self._pending)
 
     def add(self, line: str) -> None:

@@ -1,7 +1,7 @@
-"""The ring of events: each process logs what happened to frames, the supervisor alone adds it up (see runtime/books.py).
+"""The ring of events: each process logs the events of its frames, the supervisor alone adds them up (see runtime/books.py).
 
-`Log` is the process side: it appends events to the ring of its process on the board. They become true together when the head
-moves, one 8-byte store (see docs/decisions/001-frame-life.md). `Ring` is the supervisor's side.
+`Log` is the process side: it appends events to the ring of its process on the board. One 8-byte store of the head makes all
+added events count (see docs/decisions/001-frame-life.md). `Ring` is the supervisor's side.
 
 Event, 8 int64 words:
     0  kind | edge, port or node index << 8 | reason << 32 | slot << 40
@@ -54,7 +54,7 @@ Step = tuple[int, int, int, int, int, int, int]
 
 
 class Log:
-    """Appends events of one process. `add` collects, `commit` makes them true; both under `lock`."""
+    """Appends events of one process. `add` collects events, `commit` makes them count; both under `lock`."""
 
     def __init__(self, board: Board, process: int, on_full: Callable[[], None]) -> None:
         self.lock = threading.RLock()
@@ -88,7 +88,7 @@ class Log:
         self._next = n + 1
 
     def step(self, step: Step, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
-        """One step and all that it made of frames, true by one store. inputs: `reader.Arrived`, outputs: `edge.Sent`."""
+        """One step with its inputs and outputs, committed by one store. inputs: `reader.Arrived`, outputs: `edge.Sent`."""
         pack, view, first = _EVENT.pack_into, self._bytes, self._events
         node, number, who, stamp_ns, compute_ns, latency_ns, started_ns = step
         n = self._next
@@ -111,25 +111,25 @@ class Log:
         self._words[self._head] = n + 1
 
     def _wait_for_room(self, n: int) -> None:
-        """Nothing is overwritten: the supervisor must have read the oldest event."""
+        """Wait until the supervisor has read the oldest events; none is overwritten."""
         while n >= self._words[self._tail] + RING_EVENTS:
             self._on_full()
         self._limit = self._words[self._tail] + RING_EVENTS
 
     def commit(self) -> None:
-        """What was added counts, all of it at once."""
+        """Makes all added events count at once."""
         if not ORDERED:
             fence()
         self._words[self._head] = self._next
 
     def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0) -> None:
-        """Records one dropped frame. The caller commits it, alone or together with the step that it belongs to."""
+        """Records one dropped frame. The caller commits it, alone or together with its step."""
         with self.lock:
             self.add(DROPPED, edge, gen, who, stamp, reason=REASON[reason], slot=slot)
 
 
 class Ring:
-    """What one process has committed and the supervisor has not read yet."""
+    """Events of one process that are committed, but not yet read by the supervisor."""
 
     def __init__(self, board: Board, process: int) -> None:
         base = board.ring(process)
@@ -148,12 +148,12 @@ class Ring:
         return self._events[np.arange(tail, head, dtype=np.int64) % RING_EVENTS]
 
     def done(self, count: int) -> None:
-        """The first `count` events are booked: their room is free again."""
+        """The first `count` events are booked: frees their room."""
         self._words[self._tail] += count
 
 
 def kinds_and_indices(events: np.ndarray) -> np.ndarray:
-    """One number for the kind of each event and the edge, port or node that it is about; see `kind_and_index`."""
+    """One number per event for its kind and its edge, port or node; see `kind_and_index`."""
     return events[:, HEAD] & 0xFFFFFF
 
 
@@ -162,12 +162,12 @@ def kind_and_index(number: int) -> tuple[int, int]:
 
 
 def reason_of(event: list[int]) -> str:
-    """Of one DROPPED event."""
+    """The reason of one DROPPED event."""
     return REASONS[(event[HEAD] >> 32) & 0xFF]
 
 
 def wait_for_supervisor(nudge: Callable[[], None]) -> Callable[[], None]:
-    """`on_full` of a worker: the books are the supervisor's, so a full ring waits for it; nothing is overwritten."""
+    """`on_full` of a worker: a full ring waits for the supervisor to read it; no event is overwritten."""
 
     def wait() -> None:
         nudge()

@@ -1,4 +1,4 @@
-"""Where frames enter a node: descriptors out of the edge's ring, read-only views over the slot, slots given back."""
+"""Where frames enter a node: takes descriptors from the edge's ring, makes read-only views of the slot, gives slots back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from pipeline.graph.layout import (
 class Arrived:
     """A frame at its reader.
 
-    accounted  it has its end in the event log
+    accounted  its end is in the event log
     lost       drop reason if none of the sets containing this frame is processed
     """
 
@@ -58,7 +58,7 @@ class Arrived:
 
 
 class InEdge:
-    """The reader's end of one edge. Only the node's thread uses it, but for `cut`."""
+    """The reader's end of one edge. Only the node's thread uses it, except `cut`."""
 
     def __init__(
         self, spec: EdgeSpec, port: str, layout: PortLayout, memory: Memory, board: Board, sources: Sequence[str], verify: bool
@@ -66,9 +66,9 @@ class InEdge:
         self.spec, self.port, self.index = spec, port, spec.index
         self.released: deque[tuple[int, int]] = deque()
         self.kept = 0
-        self.cut = False  # nothing more will come: the writer was given up
+        self.cut = False  # no frame follows: the writer was given up
         self.give_credit: Callable[[], None] = lambda: None
-        """Tells the writer that has armed the edge to look at our words. Set when both ends are wired."""
+        """Tells a writer that has armed the edge to read the reader's words. Set when both ends are wired."""
         self._memory, self._words, self._sources, self._verify = memory, board.words, sources, verify
         self._headers = [layout.offset + slot * layout.stride for slot in range(layout.slots)]
         at = board.edge(spec.index)
@@ -77,7 +77,7 @@ class InEdge:
         self._ring, self._mask = board.ring_of(spec.index)
         self._tail = self._words[self._tail_word]
         self._given = 0
-        # `latest` wants the next frame at once; a `block` reader has more in its window, so half a queue of credit may gather.
+        # `latest` needs the next frame at once; a `block` reader has more in its window and may collect half a queue of credit.
         self._batch = max(1, spec.size // 2) if spec.policy == "block" else 1
         self._text = b""
         self._described: list[tuple[str, str, tuple[int, ...], int]] = []
@@ -89,11 +89,11 @@ class InEdge:
 
     @property
     def bound(self) -> int:
-        """No frame older than this follows those that were in the ring *after* this was read."""
+        """No frame older than this follows the frames in the ring. Read the bound first, then the ring."""
         return int(self._words[self._bound])
 
     def take(self) -> Arrived | None:
-        """The next frame, None where there is none. Raises FrameError when its slot holds another one."""
+        """The next frame, or None. Raises FrameError if its slot holds another frame."""
         words, tail = self._words, self._tail
         if words[self._head] == tail:
             return None
@@ -110,7 +110,7 @@ class InEdge:
         facts_at = item_bytes + (lengths >> 20 & MAX_TEXT)
         text = bytes(memory[start + text_at : start + text_at + facts_at + facts_bytes])
         arrays_text = text[item_bytes:facts_at]
-        if arrays_text != self._text:  # a stream's frames are mostly alike
+        if arrays_text != self._text:  # most frames of a stream have the same layout
             self._text = arrays_text
             self._described = [(name, dtype, tuple(shape), at) for name, dtype, shape, at in msgpack.unpackb(arrays_text)]
         meta = msgpack.unpackb(text[facts_at:], strict_map_key=False) if facts_bytes else {}
@@ -122,17 +122,17 @@ class InEdge:
         return Arrived(self, slot, gen, who, header, bound, made_ns, used, self._described, meta)
 
     def overtaken(self) -> int:
-        """Generation up to which frames of this edge are superseded: under `latest`, a newer one than all that were sent waits
-        at the sender. -1: none."""
+        """Generation up to which frames of this edge are superseded: under `latest`, by a newer frame that waits at the sender.
+        -1: none."""
         words = self._words
         if words[self._armed] != NEWER:
             return -1
         last = words[self._ring + 2 * ((words[self._head] - 1) & self._mask) + 1]
-        return int(last) if words[self._armed] == NEWER else -1  # else it is being sent, and may be what was just read
+        return int(last) if words[self._armed] == NEWER else -1  # else the newer frame is being sent: `last` may be its own
 
     # -- reading --------------------------------------------------------------------------------------------------
     def views(self, frame: Arrived) -> dict[str, np.ndarray]:
-        """Read-only arrays over the slot. Raises FrameError when the slot holds another frame by now."""
+        """Read-only arrays over the slot. Raises FrameError if the slot already holds another frame."""
         if frame.arrays is None:
             if self._verify:
                 self.verify(frame)
@@ -147,7 +147,7 @@ class InEdge:
         return frame.arrays
 
     def verify(self, frame: Arrived) -> None:
-        """The slot still holds this frame: its generation, and with --verify-frames its checksum."""
+        """Check that the slot still holds this frame: its generation, and with --verify-frames its checksum."""
         at = self._headers[frame.slot]
         gen, crc = GENERATION_CRC.unpack_from(self._memory.view, at)
         if gen != frame.gen:
@@ -167,12 +167,12 @@ class InEdge:
 
     # -- giving back ----------------------------------------------------------------------------------------------
     def done(self, frame: Arrived) -> None:
-        """Processed or dropped: one more may come. The slot goes back when the last view is gone (now, if there is none)."""
+        """The frame is processed or dropped: credit for another. Its slot is released with its last view (now, if none)."""
         at = self._leases + LEASE_WORDS * frame.slot
         words, gen = self._words, frame.gen
         if frame.arrays is not None:
             frame.arrays = None
-            # Another view may end between any two steps, so the last entry is looked at when nobody else can reach it.
+            # A view may end between any two steps, so the last entry is compared after it is popped.
             last = self.released.pop() if self.released else None
             if last != (frame.slot, gen):
                 if last is not None:
@@ -188,7 +188,7 @@ class InEdge:
         self._give()
 
     def collect(self) -> None:
-        """Give back slots whose last view went away after `done`."""
+        """Give back slots whose last view ended after `done`."""
         while self.released:
             slot, gen = self.released.popleft()
             self.kept -= 1
@@ -201,7 +201,7 @@ class InEdge:
             self.ring()
 
     def ring(self) -> None:
-        """If the writer waits for what was given back, tell it; else it looks by itself when it needs credit."""
+        """Tell the writer about returned credit if it waits; otherwise it reads the words when it needs credit."""
         if self._given:
             fence()
             if self._words[self._armed]:

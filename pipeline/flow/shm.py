@@ -1,13 +1,13 @@
 """Shared memory: pools of slots for frames, and read-only views that keep their slot.
 
-Pool: one memfd per producing node, made and touched by the supervisor before anything starts. Its ports lie one after the
-other; each port is `slots` slots of `stride` bytes:
+Pool: one memfd per producing node, created and touched by the supervisor before any node starts. It holds the ports one after
+the other; each port is `slots` slots of `stride` bytes:
 
     slot    | header, see slot.py | payload, `slot_bytes`          |
             | generation ...      | array 0 | pad to 64 | array 1 ...
 
-The producer maps the pool writeable; readers map it PROT_READ through a file description that was opened read-only, so
-nobody downstream can write, torch included. Nothing lies in /dev/shm; when the last process dies the kernel frees everything.
+The producer maps the pool writeable. Readers map it PROT_READ through a file description opened read-only, so no code
+downstream can write to it, not even torch. /dev/shm is not used; when the last process dies the kernel frees all memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.errors import RunError
 
-_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # Linux 5.14; Python's mmap does not name them
+_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23  # Linux 5.14; Python's mmap lacks these names
 
 
 def create(name: str, size: int) -> int:
@@ -30,7 +30,7 @@ def create(name: str, size: int) -> int:
     fd = os.memfd_create(f"pipe:{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(fd, size)
-        # A fresh page costs microseconds at its first touch; pay before the start, and learn now if memory is short.
+        # The first touch of a page costs microseconds: touch before the start, where lack of memory also shows.
         os.posix_fallocate(fd, 0, size)
     except OSError as error:
         os.close(fd)
@@ -52,8 +52,8 @@ class Mapping:
     def __init__(self, fd: int, size: int, *, write: bool) -> None:
         prot = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
         self.map = mmap.mmap(fd, size, flags=mmap.MAP_SHARED, prot=prot)
-        # The pages exist already; this fills our page table so that the first frames do not fault one by one.
-        with contextlib.suppress(OSError):  # Linux < 5.14: they fault
+        # The pages exist; this fills the page table of this process, so that the first frames cause no page faults.
+        with contextlib.suppress(OSError):  # Linux < 5.14: page faults
             self.map.madvise(_MADV_POPULATE_WRITE if write else _MADV_POPULATE_READ)
         self.view = memoryview(self.map)
         self.bytes = np.frombuffer(self.map, np.uint8)
@@ -63,8 +63,8 @@ class Mapping:
 class Delivery:
     """Owner of one received frame's memory: lives as long as any array made from it; its end releases the slot.
 
-    numpy collapses the `.base` chain of slices to the first object that is no plain array: a view of ours, which is a Delivery
-    or holds one. The finalizer can run in any thread, inside any lock: it only appends.
+    numpy shortens the `.base` chain of slices to the first object that is no plain array: `_OnlyView`, which is a Delivery, or
+    `_View`, which holds one. The finalizer may run in any thread, inside any lock: it only appends.
     """
 
     __slots__ = ("released", "token")
@@ -78,7 +78,7 @@ class Delivery:
 
 
 class _OnlyView(Delivery):
-    """Of a frame of one array: view and owner in one."""
+    """View of a frame with one array: view and owner in one object."""
 
     __slots__ = ("__array_interface__",)
 
@@ -89,7 +89,7 @@ class _OnlyView(Delivery):
 
 
 class _View:
-    """Of a frame of several arrays."""
+    """View of a frame with several arrays."""
 
     __slots__ = ("__array_interface__", "owner")
 
@@ -99,7 +99,7 @@ class _View:
 
 
 def only_view(address: int, dtype: str, shape: tuple[int, ...], released: Any, token: Any) -> np.ndarray:
-    """A read-only array at `address`; `token` is appended to `released` when nothing made of it is left."""
+    """A read-only array at `address`; `token` is appended to `released` when the last array made of it ends."""
     interface = {"data": (address, True), "shape": shape, "typestr": dtype, "version": 3}
     return np.asarray(_OnlyView(interface, released, token))
 

@@ -1,10 +1,10 @@
-"""What stands before the arrays of a slot: all that a reader must know of the frame, written once for all edges.
+"""The header of a slot, before its arrays: everything a reader needs to know of the frame, written once for all edges.
 
     generation | crc | who | stamp_ns | recv_ns | bound | made_ns | used | text_at | lengths      ten int64
     text: item (UTF-8), arrays (msgpack of [[name, dtype, shape, offset], ...]), meta (msgpack of a map, empty when there is none)
 
-who is source index << 48 | frame_id. Generation 0 = being written. The text stands behind the ten words, or, when it is
-longer than the header, behind the arrays. `lengths` holds its three lengths, 20 bits each.
+who is source index << 48 | frame_id. Generation 0 = being written. The text follows the ten words, or, if it does not fit
+into the header, the arrays. `lengths` holds its three lengths, 20 bits each.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """Pair frames of several streams by their stamps. Pure: no engine, no clock, no threads.
 
-A port's frames count at their adjusted stamp, `stamp_ns + offset_ns[port]`. One port is the trigger; every frame of it
-becomes one set, or a miss. Triggers are decided in the order of their stamps, each as soon as nothing that may still come
-could change its set: a port's `bound` says below which stamp nothing comes any more.
+Frames are compared by adjusted stamp, `stamp_ns + offset_ns[port]`. One port is the trigger; each of its frames becomes one
+set or a miss. Triggers are decided in the order of their stamps, each as soon as no future frame can change its set: no future
+frame of a port has a stamp below the port's `bound`.
 
 exact    equal adjusted stamps
 nearest  smallest distance, at most the tolerance; of two at the same distance the earlier
-latest   newest at or before the trigger; live: of those that have arrived
+latest   newest at or before the trigger; live: among those that have arrived
 
-Offline (`live=False`) the outcome depends on stamps and bounds alone, never on the order in which the ports' frames come
-in or on time. Live, a trigger that waited `timeout_ns` since it arrived takes what is there.
+Offline (`live=False`) the result depends on stamps and bounds alone, not on time or on the order in which frames of different
+ports arrive. Live, a trigger that has waited `timeout_ns` since its arrival takes the frames that are there.
 
-Every frame pushed has exactly one end: its Match (a trigger), Release (another port's, after one or more matches), or Miss.
+Every pushed frame has exactly one end: Match (a trigger), Release (of another port, after one or more matches), or Miss.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A frame that no set got. reason: stale | sync_no_match | sync_timeout"""
+    """A frame in no set. reason: stale | sync_no_match | sync_timeout"""
 
     port: str
     frame: Any
@@ -44,7 +44,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A frame that was in one or more sets and can be in no further one."""
+    """A frame that was in one or more sets and can be in no further set."""
 
     port: str
     frame: Any
@@ -65,7 +65,7 @@ class _Item:
 
 @dataclass(slots=True)
 class _Stream:
-    """One port: its frames in adjusted order, its bound (adjusted), the stamps at or above the bound that were seen."""
+    """One port: its frames by adjusted stamp, its bound (adjusted), the stamps already seen at or above the bound."""
 
     name: str
     offset_ns: int
@@ -80,7 +80,7 @@ class _Stream:
 
 
 class Joiner:
-    """See the module. `timeout_ns` None = wait for ever; offline it limits how far after its trigger a frame may lie."""
+    """See the module. `timeout_ns` None = wait forever; offline it limits how far a frame may lie after its trigger."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Joiner:
         self._events: list[Event] = []
 
     def push(self, port: str, stamp_ns: int, frame: Any, now_ns: int = 0) -> None:
-        """A frame arrived. Below the port's bound, or of a stamp it already had, it is stale."""
+        """A frame arrived. It is stale if below the port's bound, or if its stamp was already seen."""
         stream = self._streams[port]
         at = stamp_ns + stream.offset_ns
         if at < stream.bound or at in stream.seen:
@@ -118,12 +118,12 @@ class Joiner:
             insort(stream.items, item)
 
     def bound(self, port: str, stamp_ns: int) -> None:
-        """No later frame of this port lies before `stamp_ns`; FOREVER at the end of the stream."""
+        """No future frame of this port has a stamp below `stamp_ns`; FOREVER at the end of the stream."""
         stream = self._streams[port]
         stream.raise_bound(FOREVER if stamp_ns >= FOREVER else stamp_ns + stream.offset_ns)
 
     def pop(self, now_ns: int = 0) -> list[Event]:
-        """Everything that can be decided by now, in the order of deciding."""
+        """All events decided by now, in the order of decision."""
         while self._trigger.items and self._decide(self._trigger.items[0], now_ns):
             del self._trigger.items[0]
             self._prune()
@@ -132,18 +132,18 @@ class Joiner:
         return events
 
     def next_deadline(self, now_ns: int = 0) -> int | None:
-        """When `pop` has something to decide although nothing comes; None = never. At or before `now_ns`: now."""
+        """Time at which `pop` decides something without a new frame; None = never. At or before `now_ns`: now."""
         if not self._live or self._timeout_ns is None or not self._trigger.items:
             return None
         return self._trigger.items[0].arrived_ns + self._timeout_ns
 
     def output_bound(self) -> int:
-        """No later Match has a stamp below this."""
+        """No future Match has a stamp below this."""
         at = self._next_trigger()
         return at if at in (FOREVER, NEVER) else at - self._trigger.offset_ns
 
     def waiting_for(self) -> list[str]:
-        """The ports that hold up the next decision."""
+        """The ports that delay the next decision."""
         if not self._trigger.items:
             return [] if self._trigger.bound == FOREVER else [self._trigger.name]
         at = self._trigger.items[0].at
@@ -154,16 +154,16 @@ class Joiner:
         return len(self._streams[port].items)
 
     def _next_trigger(self) -> int:
-        """No trigger still to be decided lies before this (adjusted)."""
+        """No undecided or future trigger has an adjusted stamp below this."""
         first = self._trigger.items[0].at if self._trigger.items else FOREVER
         return min(first, self._trigger.bound)
 
     def _decide(self, trigger: _Item, now_ns: int) -> bool:
-        """Make a Match or a Miss of the first trigger, or say that it must wait."""
+        """Make a Match or a Miss of the first trigger; False if it must wait."""
         at = trigger.at
         best = {s.name: self._best(s, at) for s in self._others}
         timed_out = self._live and self._timeout_ns is not None and now_ns - trigger.arrived_ns >= self._timeout_ns
-        # an earlier trigger may still come: sets are made in the order of stamps
+        # sets are made in the order of stamps, so wait while an earlier trigger may come
         if not timed_out and (self._trigger.bound < at or not all(self._settled(s, at, best[s.name]) for s in self._others)):
             return False
         self._trigger.raise_bound(at + 1)
@@ -182,7 +182,7 @@ class Joiner:
         return True
 
     def _best(self, stream: _Stream, at: int) -> _Item | None:
-        """The frame of `stream` that fits a trigger at `at` best, of those that are here."""
+        """The buffered frame of `stream` that fits a trigger at `at` best."""
         items = stream.items
         after = bisect_left(items, at, key=_at)  # first at or after the trigger
         if after < len(items) and items[after].at == at:
@@ -206,25 +206,25 @@ class Joiner:
         return min(self._tolerance_ns, self._timeout_ns)
 
     def _settled(self, stream: _Stream, at: int, best: _Item | None) -> bool:
-        """Can no frame still to come on `stream` be better than `best`, for a trigger at `at`?"""
+        """Is `best` final for a trigger at `at`: can no future frame of `stream` be better?"""
         if stream.bound > at + self._tolerance_ns:
             return True
         if stream.bound > at + self._reach_ns() and (best is not None or self._late(stream, at)):
-            return True  # what still comes is too late, and so that it is no news
+            return True  # every future frame is beyond the reach, and changes neither the set nor the reason of a miss
         if best is None:
             return self._live and self._policy == "latest" and stream.name in self._optional
         if best.at == at or (self._live and self._policy == "latest"):
             return True
-        # nearest: what still comes is at least bound - at away, and later than a frame before the trigger
+        # nearest: a future frame is at least `bound - at` away; at equal distance the earlier frame wins
         return self._policy == "nearest" and stream.bound - at >= abs(best.at - at)
 
     def _late(self, stream: _Stream, at: int) -> bool:
-        """Offline: is there a frame within the tolerance that came after the timeout?"""
+        """Offline: is there a frame within the tolerance but beyond the timeout?"""
         first = bisect_right(stream.items, at + self._reach_ns(), key=_at)
         return first < len(stream.items) and stream.items[first].at <= at + self._tolerance_ns
 
     def _prune(self) -> None:
-        """End the frames that no trigger can want any more."""
+        """End the frames that no future trigger can use."""
         limit = self._next_trigger()
         for stream in self._others:
             count = 0
@@ -237,12 +237,12 @@ class Joiner:
             del stream.items[:count]
 
     def _useless(self, items: list[_Item], index: int, limit: int) -> bool:
-        """Can no trigger at or after `limit` want this frame?"""
+        """Is this frame useless for every trigger at or after `limit`?"""
         if limit == FOREVER:
             return True
         if self._policy != "latest" and items[index].at < limit - self._tolerance_ns:
             return True
-        # a frame before every trigger to come is beaten by a later one that is that, too
+        # an input frame older than every future trigger is superseded by a newer one
         return self._policy != "exact" and index + 1 < len(items) and items[index + 1].at <= limit
 
 

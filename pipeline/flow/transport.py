@@ -1,9 +1,9 @@
 """The only file that imports zmq: message channels between two processes of one run.
 
-A channel is a DEALER pair over a socket file with an address of its own, so it never has more than one peer. Any thread may
-send and any thread may drain: a lock guards the socket, and waiting is done on its file descriptor, outside the lock.
-ZeroMQ signals that descriptor once per burst, and a send may swallow the signal; therefore whoever touched the socket drains
-it into `inbox` before letting go, and then sees to it that the inbox is worked off (outside the lock).
+A channel is a DEALER pair over a socket file with its own address, so it never has more than one peer. Any thread may send or
+drain: a lock guards the socket, and threads wait on its file descriptor outside the lock.
+ZeroMQ signals the descriptor once per burst, and a send may consume the signal. Therefore every thread that has used the socket
+drains it into `inbox` before it releases the lock, and then has the inbox handled (outside the lock).
 
 Message of an edge: 16 bytes `kind u8 | pad | edge u16 | seq u32 | writer epoch u32 | reader epoch u32`, then a msgpack body.
 """
@@ -26,10 +26,10 @@ from pipeline.errors import RunError
 
 HEAD = struct.Struct("<BxHIII")
 
-# What the channel of a static edge carries: a value, "send me what there is".
+# Messages on the channel of a static edge: a value; "send me all values".
 STATIC, HELLO = 1, 2
 
-# The plain methods of pyzmq's core and plain numbers: its enum arithmetic costs more than the calls themselves.
+# Methods of pyzmq's core and plain numbers: pyzmq's enum arithmetic costs more than the calls themselves.
 _send, _recv = zmq.backend.Socket.send, zmq.backend.Socket.recv
 _get: Any = zmq.backend.Socket.get
 _NOBLOCK, _POLLIN, _EVENTS = int(zmq.NOBLOCK), int(zmq.POLLIN), zmq.EVENTS
@@ -53,7 +53,7 @@ class Sockets:
 
 
 class Channel:
-    """One end of a pair. `fd` becomes readable when something may have come: then call `drain()`."""
+    """One end of a pair. `fd` becomes readable when messages may have arrived: then call `drain()`."""
 
     def __init__(self, context: zmq.Context[Any], path: Path, *, bind: bool) -> None:
         if len(os.fsencode(path)) > _MAX_PATH:
@@ -66,7 +66,7 @@ class Channel:
         self._bound = bind
         self.inbox: deque[bytes] = deque()
         socket = context.socket(zmq.DEALER)
-        # Our own credits bound every queue; zmq's high-water mark would only add a second, vaguer bound.
+        # Credits already bound every queue; zmq's high-water mark would only add a second, less exact bound.
         socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVHWM, 0)
         socket.setsockopt(zmq.LINGER, 0)
@@ -95,18 +95,18 @@ class Channel:
                 _send(self._socket, data, _NOBLOCK)
             except zmq.Again:
                 return False
-            if _get(self._socket, _EVENTS) & _POLLIN:  # the send may have swallowed the descriptor's signal
+            if _get(self._socket, _EVENTS) & _POLLIN:  # the send may have consumed the descriptor's signal
                 self.drain()
             return True
 
     def drain(self) -> None:
-        """Move every message that has come to `inbox`."""
+        """Move every arrived message to `inbox`."""
         with self.lock:
             while not self.closed and _get(self._socket, _EVENTS) & _POLLIN:
                 self.inbox.append(_recv(self._socket, _NOBLOCK))
 
     def take(self) -> None:
-        """`drain()` when the descriptor has just signalled: there is a message, mostly just one."""
+        """`drain()` when the descriptor has just signalled: usually there is exactly one message."""
         with self.lock:
             if not self.closed:
                 try:
@@ -120,7 +120,7 @@ class Channel:
             if not self.closed:
                 self.closed = True
                 self._socket.close(linger=0)
-                if self._bound:  # zmq leaves the file of an address of our choice
+                if self._bound:  # zmq does not remove the file of an address that it did not choose
                     self.path.unlink(missing_ok=True)
 
 
@@ -134,7 +134,7 @@ def body_of(data: bytes) -> Any:
 
 
 def runtime_root() -> Path:
-    """`$XDG_RUNTIME_DIR/pipe` or `/tmp/pipe-UID`, mode 0700 and ours; raises RunError when somebody else made it."""
+    """`$XDG_RUNTIME_DIR/pipe` or `/tmp/pipe-UID`, mode 0700; raises RunError if it belongs to another user."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     root = Path(base) / "pipe" if base and os.access(base, os.W_OK) else Path("/tmp") / f"pipe-{os.getuid()}"
     root.mkdir(mode=0o700, exist_ok=True, parents=True)

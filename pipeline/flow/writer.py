@@ -1,7 +1,7 @@
-"""Where a frame leaves a node: an output port takes a slot, the operator fills it, the edges carry it away.
+"""Where a frame leaves a node: an output port takes a slot, the operator fills it, the edges send it.
 
 alloc     a loan: a writeable array inside the slot
-write     arrays, header and a new generation into the slot: the frame is whole, and does not exist yet
+write     arrays, header and a new generation into the slot: the frame is complete, but does not exist yet
 (the runner commits the step to the event log: now the frame exists)
 send      offer it to every edge
 """
@@ -29,7 +29,7 @@ from pipeline.graph.layout import SLOT_HEADER, PortLayout
 from pipeline.schema import Schema
 
 EPOCH_SHIFT = 40
-"""A generation counts from epoch << 40, so that a successor's are larger than its predecessor's."""
+"""Generations count from epoch << 40, so those of a successor are larger than its predecessor's."""
 
 
 class OutPort:
@@ -52,22 +52,22 @@ class OutPort:
         self.label = f"{node}.{name}"
         self.edges: list[OutEdge] = []
         self.blocked_by: OutEdge | None = None
-        """The edge that had no room when `room()` was asked last; None: there was no free slot."""
+        """The edge that had no room at the last `room()`; None: there was no free slot."""
         self.refs = [0] * layout.slots
         self.free: deque[int] = deque()
         self._lock, self._memory, self._verify, self._bell = log.lock, memory, verify, bell
-        self._pack = msgpack.Packer().pack  # one packer per port: making one for every frame costs more than packing
+        self._pack = msgpack.Packer().pack  # one packer per port: creating one per frame costs more than packing
         self._gen = epoch << EPOCH_SHIFT
         self._headers = [layout.offset + slot * layout.stride for slot in range(layout.slots)]
         self._capacity = layout.slot_bytes
         self._slot: int | None = None
         self._used = 0
-        self._loans: dict[int, tuple[np.ndarray, int]] = {}  # id of the array -> it, its offset in the payload
+        self._loans: dict[int, tuple[np.ndarray, int]] = {}  # id of the array -> the array, its offset in the payload
         self._described: list[tuple[str, np.dtype[Any], tuple[int, ...], int]] = []
         self._described_text = self._pack([])
 
     def ready(self) -> None:
-        """All edges are attached: what none of them leases is free."""
+        """All edges are attached: slots without a lease are free."""
         for edge in self.edges:
             for slot in edge.leased:
                 self.refs[slot] += 1
@@ -75,7 +75,7 @@ class OutPort:
 
     # -- room -----------------------------------------------------------------------------------------------------
     def room(self) -> bool:
-        """May a step publish here? Where not, the readers have been asked to ring."""
+        """May a step publish here? If not, the readers have been asked to ring."""
         if not self.edges:
             return True
         with self._lock:
@@ -90,7 +90,7 @@ class OutPort:
             return self._slot is not None or bool(self.free)
 
     def has_credit(self) -> bool:
-        """Is there room, as far as is known here?"""
+        """Is there room, without reading the readers' words?"""
         if not self.free and self._slot is None:
             return not self.edges
         for edge in self.edges:
@@ -99,13 +99,13 @@ class OutPort:
         return True
 
     def unref(self, slot: int) -> None:
-        """One edge less needs this slot. The caller holds the lock."""
+        """One edge no longer needs this slot. The caller holds the lock."""
         self.refs[slot] -= 1
         if self.refs[slot] == 0:
             self.free.append(slot)
 
     def flushed(self) -> None:
-        """Credit or slots came back: move queues on, wake the node if it waits. The caller holds the lock."""
+        """Credit or slots came back: flush queues, wake the node if it waits. The caller holds the lock."""
         for edge in self.edges:
             edge.flush()
         self._bell.wake()
@@ -153,9 +153,9 @@ class OutPort:
     def write(
         self, arrays: Mapping[str, np.ndarray], header: Header, who: int, bound: int, made_ns: int, meta: Mapping[str, Any]
     ) -> Sent:
-        """Bring a frame into its slot and close the slot under a new generation.
+        """Write a frame into its slot and close the slot with a new generation.
 
-        made_ns  when the operator (or `read`) returned it, CLOCK_MONOTONIC: a hop starts there
+        made_ns  when the operator (or `read`) returned the frame, CLOCK_MONOTONIC: start of the hop
         """
         slot = self._begin() if self._slot is None else self._slot
         memory, at_header = self._memory, self._headers[slot]
@@ -171,7 +171,7 @@ class OutPort:
                 copied += nbytes
             described.append((name, array.dtype, array.shape, at))
             total += nbytes
-        if described != self._described:  # a stream's frames are mostly alike
+        if described != self._described:  # most frames of a stream have the same layout
             self._described = described
             self._described_text = self._pack([(name, dtype.str, shape, at) for name, dtype, shape, at in described])
         item, arrays_text = header.item.encode(), self._described_text
@@ -198,7 +198,7 @@ class OutPort:
         return Sent(self, slot, self._gen, who, header.stamp_ns, bound, total, copied)
 
     def _loaned(self, array: np.ndarray, payload: int) -> int:
-        """Offset of an array that lies in the slot already, whole or a leading part of a loan; -1 where it must be copied."""
+        """Offset of an array already in the slot (a loan or a leading part of it); -1 if it must be copied."""
         loan = self._loans.get(id(array))
         if loan is not None:
             return loan[1]
@@ -211,14 +211,14 @@ class OutPort:
         return -1
 
     def _end_loans(self) -> None:
-        """What was lent can be written no more."""
+        """Make loaned arrays read-only."""
         if self._loans:
             for array, _ in self._loans.values():
                 array.setflags(write=False)
             self._loans.clear()
 
     def abort(self) -> None:
-        """The step came to nothing, or left a loan unused: its slot is free again."""
+        """The step failed, or left a loan unused: free its slot."""
         if self._slot is not None:
             self._end_loans()
             with self._lock:
@@ -226,7 +226,7 @@ class OutPort:
             self._slot = None
 
     def discard(self, frame: Sent) -> None:
-        """A whole frame whose step failed on another port: it was never."""
+        """Free the slot of a complete frame whose step failed on another port."""
         with self._lock:
             self.free.appendleft(frame.slot)
 
@@ -238,6 +238,6 @@ class OutPort:
             edge.offer(frame)
 
     def advance(self, bound: int) -> None:
-        """Nothing was emitted, but nothing older than `bound` will come."""
+        """Nothing was emitted, but no frame older than `bound` follows."""
         for edge in self.edges:
             edge.advance(bound)
