@@ -1,1 +1,1 @@
-"""Everything foreign becomes ours here: units, axes, column order, clock."""
+"""Drivers convert foreign data to our conventions: units, axes, column order, clock."""

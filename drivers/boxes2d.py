@@ -1,4 +1,4 @@
-"""2D detections of a whole recording, a value per frame."""
+"""2D detections of a whole recording, one value per frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NONE = Boxes2D(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0
 
 
 def by_frame(frames: np.ndarray, boxes2d: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> dict[int, Boxes2D]:
-    """Rows of any frames (D,) -> frame number -> its boxes, in the order of rows."""
+    """Rows with their frame numbers (D,) -> frame number -> boxes of that frame, in row order."""
     order = np.argsort(frames, kind="stable")
     boxes2d, scores = boxes2d[order].astype(np.float32), scores[order].astype(np.float32)
     labels = labels[order].astype(np.int32)

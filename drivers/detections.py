@@ -1,15 +1,15 @@
-"""Somebody's 3D detections, from KITTI 15-column files, with the ego-motion and labels beside them.
+"""3D detections from KITTI 15-column files, with ego-motion and labels of the same sequences.
 
-out  boxes3d      boxes of every class of the frame in one value, velodyne frame; Car, Pedestrian, Cyclist, in file order;
+out  boxes3d      boxes of all classes of the frame in one value, velodyne frame; Car, Pedestrian, Cyclist, in file order;
                   scores as the detector wrote them (for PointRCNN a logit, about -1..17)
-     boxes2d      the same detections in the picture, row by row, as the detector wrote them
-     pose         (4, 4) float64 T_world_velo, world = velodyne at frame 0 of the sequence; where there is oxts/
-     truth        labels of the frame; where there is label_02/
+     boxes2d      the same detections in the image, row by row, as the detector wrote them
+     pose         (4, 4) float64 T_world_velo, world = velodyne at frame 0 of the sequence; needs oxts/
+     truth        labels of the frame; needs label_02/
      calibration  static, one per sequence, of camera 2
-     imu          static, one per sequence: how the IMU is mounted, where the world of its poses lies; where there is oxts/
+     imu          static, one per sequence: mounting of the IMU, origin of the world of its poses; needs oxts/
 
-Lines may stand in any order of frames; they are sorted, and the log says so. A frame without detections is sent as M = 0.
-The meta of boxes3d says `last: true` with the last frame of a sequence. Stamps are those of `kitti.tracking` for the same root
+Lines may have any order of frames; the driver sorts them and logs it. A frame without detections is sent as M = 0.
+The meta of boxes3d has `last: true` in the last frame of a sequence. Stamps equal those of `kitti.tracking` for the same root
 and sequences.
 """
 
@@ -44,13 +44,13 @@ _CLASS_ORDER = ("Car", "Pedestrian", "Cyclist")
 
 @dataclass(frozen=True, slots=True)
 class DetectionsConfig:
-    root: str = ""  # folder with detections/, calib/, and maybe oxts/, label_02/, velodyne/
+    root: str = ""  # folder with detections/, calib/, and optionally oxts/, label_02/, velodyne/
     detector: str = ""  # the part of the folders' names before _<Class>; "" = the only one
     sequences: str | int | list[str | int] = "all"  # "all", "0002", or a list
-    # auto: one per line of oxts, without oxts up to the last detection; scans: those with a scan
+    # auto: one frame per line of oxts; without oxts, up to the last detection; scans: frames with a scan
     frames: Literal["auto", "oxts", "scans"] = "auto"
     rate_hz: float = 10.0
-    min_score: float | None = None  # in the detector's own unit; lower ones are left out
+    min_score: float | None = None  # in the detector's own unit; lower ones are dropped
 
 
 class Detections(Recorded, Source):
@@ -123,7 +123,7 @@ class Detections(Recorded, Source):
 
 
 def survey(config: DetectionsConfig) -> list[Sequence]:
-    """Which sequences and frames there are, by looking at names and counting lines only."""
+    """The sequences and frames, found from file names and line counts only."""
     root = root_folder(_WHO, config.root, _NEEDS)
     if not _folders(config, root):
         raise wrong_root(_WHO, root, _NEEDS)
@@ -142,7 +142,7 @@ def survey(config: DetectionsConfig) -> list[Sequence]:
 
 
 def _folders(config: DetectionsConfig, root: Path) -> list[Path]:
-    """The detector's folders in the order their boxes are sent."""
+    """The detector's folders in the order in which their boxes are sent."""
     found = [p for p in sorted((root / "detections").glob("*_*")) if p.is_dir()]
     detectors = sorted({p.name.rpartition("_")[0] for p in found})
     if config.detector and config.detector not in detectors:
@@ -165,7 +165,7 @@ def _by_scans(config: DetectionsConfig, root: Path) -> bool:
 
 
 def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | None:
-    """The frames to send, None where this sequence is not one of ours."""
+    """The frames to send; None if the sequence is not played."""
     if _by_scans(config, root):
         return list(numbered(root / "velodyne" / name, ".bin")) or None
     oxts = root / "oxts" / f"{name}.txt"
@@ -174,7 +174,7 @@ def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | None
     if config.frames == "oxts":
         raise InputError(f"{oxts}: needs to be there for config.frames: oxts, got no such file; config.frames: auto goes without")
     files = [p for folder in _folders(config, root) if (p := folder / f"{name}.txt").exists()]
-    return list(range(max(0, *map(last_frame, files)) + 1)) if files else None  # an empty file is a frame with nothing in it
+    return list(range(max(0, *map(last_frame, files)) + 1)) if files else None  # an empty file is one frame without detections
 
 
 class Boxes(NamedTuple):
@@ -187,10 +187,10 @@ class Boxes(NamedTuple):
 
 
 def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes], int, list[str]]:
-    """Frame number -> its boxes in the velodyne frame; how many detections lie outside the played frames; FILE:LINE of the
-    first line of each file that belongs before the line above it."""
+    """Returns three things: frame number -> boxes in the velodyne frame; the number of detections outside the played frames;
+    FILE:LINE of the first line of each file that is out of order."""
     calibration = sequence.calibration()
-    assert calibration is not None  # find() saw it
+    assert calibration is not None  # checked in find()
     played = np.array(sequence.frames)
     tables, num_outside, unsorted = [np.empty((0, WIDTH))], 0, []
     for folder in _folders(config, sequence.root):
@@ -212,7 +212,7 @@ def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes]
     rows = np.concatenate(tables)
     if config.min_score is not None:
         rows = rows[rows[:, SCORE] >= config.min_score]
-    rows = rows[np.argsort(rows[:, FRAME], kind="stable")]  # within a frame the order of classes and lines stays
+    rows = rows[np.argsort(rows[:, FRAME], kind="stable")]  # stable: keeps the order of classes and lines within a frame
     boxes3d = camera_to_velo(rows[:, BOX3D], calibration.T_cam_velo)
     scores = rows[:, SCORE].astype(np.float32)
     labels = np.array([LABEL_OF_TYPE[kind] for kind in rows[:, TYPE]], np.int32)

@@ -1,12 +1,12 @@
-"""Somebody's 2D detections beside KITTI tracking sequences, with labels and calibration where they are there.
+"""2D detections of KITTI tracking sequences, with labels and calibration if present.
 
-out  boxes2d      boxes of every class of the frame in one value, pixels as the detector wrote them, in the order of classes and
-                  lines; scores in the detector's own unit, too
-     truth        labels of the frame; where there is label_02/
-     calibration  static, one per sequence, of camera 2; where there is calib/
+out  boxes2d      boxes of all classes of the frame in one value, pixels as the detector wrote them, in the order of classes and
+                  lines; scores in the detector's own unit
+     truth        labels of the frame; needs label_02/
+     calibration  static, one per sequence, of camera 2; needs calib/
 
-Files: drivers/kitti/detection_files_2d.py. Lines may stand in any order of frames. A frame without detections is sent as M = 0.
-Stamps are those of `kitti.tracking` and `detections` for the same root and sequences, so that all of them can be joined.
+Files: drivers/kitti/detection_files_2d.py. Lines may have any order of frames. A frame without detections is sent as M = 0.
+Stamps equal those of `kitti.tracking` and `detections` for the same root and sequences, so a graph can join all three.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _START = "detections_2d_"
 
 @dataclass(frozen=True, slots=True)
 class Detections2dConfig:
-    root: str = ""  # folder with detections_2d_<detector>/, and maybe calib/, oxts/, label_02/
+    root: str = ""  # folder with detections_2d_<detector>/, and optionally calib/, oxts/, label_02/
     detector: str = ""  # "" = the only one
     sequences: str | int | list[str | int] = "all"  # "all", "0002", or a list
     rate_hz: float = 10.0
-    min_score: float | None = None  # in the detector's own unit; lower ones are left out
+    min_score: float | None = None  # in the detector's own unit; lower ones are dropped
 
 
 class Detections2d(Recorded, Source):
@@ -85,7 +85,7 @@ class Detections2d(Recorded, Source):
 
 
 def survey(config: Detections2dConfig) -> list[Sequence]:
-    """Which sequences and frames there are, by looking at names and counting lines only."""
+    """The sequences and frames, found from file names and line counts only."""
     root = root_folder(_WHO, config.root, _NEEDS)
     detectors = sorted(p.name.removeprefix(_START) for p in root.glob(f"{_START}*") if p.is_dir())
     if not detectors:
@@ -108,7 +108,7 @@ def survey(config: Detections2dConfig) -> list[Sequence]:
 
 
 def _folders(config: Detections2dConfig, root: Path) -> list[Path]:
-    """The detector's folders by class, in the order of CLASSES. Raises InputError for a folder of no class."""
+    """The detector's folders by class, in the order of CLASSES. Raises InputError for a folder that is not named for a class."""
     chosen = root / f"{_START}{config.detector}" if config.detector else next(iter(sorted(root.glob(f"{_START}*"))))
     found = [p for p in chosen.iterdir() if p.is_dir()]
     for path in found:
@@ -118,7 +118,7 @@ def _folders(config: Detections2dConfig, root: Path) -> list[Path]:
 
 
 def load(config: Detections2dConfig, sequence: Sequence) -> dict[int, Boxes2D]:
-    """Frame number -> its boxes."""
+    """Frame number -> boxes of that frame."""
     tables, labels = [np.empty((0, WIDTH))], [np.empty(0, np.int32)]
     for folder in _folders(config, sequence.root):
         path = folder / f"{sequence.name}.txt"

@@ -10,17 +10,17 @@ from pipeline.errors import InputError
 
 
 def need_open3d(who: str) -> None:
-    """Raises InputError naming the extra where the package is not installed; does not load it."""
+    """Raises InputError naming the extra if the package is not installed; does not load it."""
     if importlib.util.find_spec("open3d") is None:
         raise InputError(f"{who}: needs open3d, which is not installed; pip install 'perception-pipe[open3d]'")
 
 
 def load_open3d(who: str) -> Any:
-    """The module. Its own warnings are silenced: whoever reads with it says what is wrong."""
+    """The module, with its own warnings silenced: the callers report what is wrong."""
     need_open3d(who)
     try:
         open3d = importlib.import_module("open3d")
-    except ImportError as error:  # on a bare machine: libusb-1.0.so.0
+    except ImportError as error:  # a bare machine lacks libusb-1.0.so.0
         reason = " ".join(str(error).split())
         raise InputError(
             f"{who}: needs open3d, which is installed but cannot be imported: {reason}; "

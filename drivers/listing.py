@@ -1,4 +1,4 @@
-"""Which files a config names: a file, a folder of them, or a list of both."""
+"""The files that a config names: a file, a folder of files, or a list of both."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pipeline.errors import InputError
 
 
 def listed(who: str, files: str | Sequence[str], suffixes: Sequence[str]) -> list[Path]:
-    """`config.files` as paths: files as they stand, folders by what they hold of these suffixes, in the order of its names.
+    """`config.files` as paths: files unchanged, a folder as its files with these suffixes, in the order of their names.
 
-    Numbers in names count as numbers: 2.ply comes before 10.ply. Raises InputError.
+    Numbers in names are compared as numbers: 2.ply comes before 10.ply. Raises InputError.
     """
     asked = [files] if isinstance(files, str) else list(files)
     needs = f"{who}: config.files: needs a file or a folder of {' '.join(suffixes)}"

@@ -1,14 +1,14 @@
-"""MOTChallenge folders: public detections, and the pictures where they are there.
+"""MOTChallenge folders: public detections, and images if present.
 
-out  boxes2d  detections of the frame, pixels as in the file, x2 = x + w, y2 = y + h; scores as the file has them, 1 where all of
-              its scores are -1, which means that it has none
-     image    (H, W, 3) uint8 RGB; where there is img1/
+out  boxes2d  detections of the frame, pixels as in the file, x2 = x + w, y2 = y + h; scores as in the file, or 1 if all scores
+              of the file are -1 (the file has no scores)
+     image    (H, W, 3) uint8 RGB; needs img1/
 
-ROOT/SEQ/det/det.txt or ROOT/SEQ/det.txt (or `file` in ROOT/SEQ/), a line per box: frame, id, x, y, w, h, score, ...; comma or
-blank between, frames from 1, the id is not looked at. Lines may stand in any order of frames. A sequence has as many frames as
-SEQ/seqinfo.ini says, else as img1/ has pictures, else the last line tells; a frame without detections is sent as M = 0. Items are
-SEQ/000001 and on. Sequences follow each other by name, a second apart, each at the rate of its seqinfo.ini unless the config says
-one.
+ROOT/SEQ/det/det.txt or ROOT/SEQ/det.txt (or `file` in ROOT/SEQ/), one line per box: frame, id, x, y, w, h, score, ...; comma or
+blank between, frames from 1, the id is ignored. Lines may have any order of frames. The number of frames comes from
+SEQ/seqinfo.ini, else from the images in img1/, else from the last line; a frame without detections is sent as M = 0. Items are
+SEQ/000001 and on. Sequences follow each other by name, one second apart, each at the rate of its seqinfo.ini unless the config
+sets a rate.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _DEFAULT_HZ = 30.0
 
 @dataclass(frozen=True, slots=True)
 class MotConfig:
-    root: str = ""  # folder with a folder per sequence
-    file: str = ""  # of the detections in a sequence's folder; "" = det/det.txt or det.txt
+    root: str = ""  # folder with one folder per sequence
+    file: str = ""  # detections in the folder of a sequence; "" = det/det.txt or det.txt
     sequences: str | list[str] = "all"  # "all", "MOT17-02", or a list
-    class_name: str = "Pedestrian"  # of all boxes: the files know no classes
-    rate_hz: float | None = None  # None: as seqinfo.ini says, else 30
+    class_name: str = "Pedestrian"  # of all boxes: the files have no classes
+    rate_hz: float | None = None  # None: from seqinfo.ini, else 30
 
     def __post_init__(self) -> None:
         if self.class_name not in CLASSES:
@@ -52,7 +52,7 @@ class MotConfig:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A sequence. frames: numbers, from 1; start_ns: when number 1 is."""
+    """A sequence. frames: numbers, from 1; start_ns: stamp of number 1."""
 
     name: str
     path: Path
@@ -105,7 +105,7 @@ class Mot(Recorded, Source):
 
 
 def survey(config: MotConfig) -> list[Sequence]:
-    """Which sequences and frames there are; of the detections only the frame numbers are looked at."""
+    """The sequences and frames; only frame numbers are read from the detections."""
     root = root_folder(_WHO, config.root, _NEEDS)
     if config.rate_hz is not None:
         check_rate(_WHO, config.rate_hz)
@@ -133,7 +133,7 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _info(path: Path) -> tuple[int, float]:
-    """(frames, rate): 0 and 30 without a file or without the line. Raises InputError where they are no numbers."""
+    """(frames, rate): 0 and 30 without the file or the line. Raises InputError if a value is not a number."""
     if not path.is_file():
         return 0, _DEFAULT_HZ
     ini = configparser.ConfigParser()
@@ -150,7 +150,7 @@ def _info(path: Path) -> tuple[int, float]:
 
 
 def load(sequence: Sequence, class_name: str) -> dict[int, Boxes2D]:
-    """Frame number -> its boxes. Raises InputError naming file and line."""
+    """Frame number -> boxes of that frame. Raises InputError naming file and line."""
     path = sequence.path
     rows = np.array([_parse(path, n, line) for n, line in enumerate(read_lines(path), 1)], np.float64).reshape(-1, 7)
     last = len(sequence.frames)

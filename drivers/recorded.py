@@ -1,7 +1,7 @@
-"""The skeleton of a driver whose items all lie on disk before the run starts.
+"""The skeleton of a driver whose items are all on disk before the run starts.
 
-A driver derives from `Recorded` and `Source`. It writes `list_items` (which items there are, by names only), `load` (the values
-of an item), and where it needs them `check`, `check_served`, `enter`, `statics`, `close`.
+A driver derives from `Recorded` and `Source`. It implements `list_items` (all items, from names only), `load` (the values
+of an item), and if needed `check`, `check_served`, `enter`, `statics`, `close`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pipeline.operator import Found
 
 
 class Item(NamedTuple):
-    """What one call of `read` will give."""
+    """What one call of `read` returns."""
 
     part: int
     """Index into `Listing.parts`."""
@@ -42,7 +42,7 @@ class Recorded:
 
     @classmethod
     def list_items(cls, config: Any) -> Listing:
-        """All items in playing order, by the names and sizes of files. Raises InputError."""
+        """All items in playing order, from names and sizes of files. Raises InputError."""
         raise NotImplementedError(f"{cls.__name__}.list_items")
 
     @classmethod
@@ -50,13 +50,13 @@ class Recorded:
         """Reads the files that must be right before the run starts. Raises InputError."""
 
     def check_served(self) -> None:
-        """Raises InputError where a needed port has nothing on disk."""
+        """Raises InputError if a needed port has no file."""
 
     def enter(self, part: Any) -> None:
-        """Loads what the items of a part share, before its first item."""
+        """Loads the data shared by the items of a part, before the first of them."""
 
     def load(self, part: Any, key: Any, reading: Reading) -> None:
-        """Fills `reading.values`, and `reading.meta`; what is not on disk is left out."""
+        """Fills `reading.values` and `reading.meta`; ports without a file are left out."""
         raise NotImplementedError(f"{type(self).__name__}.load")
 
     @classmethod
@@ -75,7 +75,7 @@ class Recorded:
         if self._next >= len(self.listing.items):
             return None
         item = self.listing.items[self._next]
-        self._next += 1  # before reading: after an unreadable item comes the next one
+        self._next += 1  # before reading, so an unreadable item is skipped by the next call
         part = self.listing.parts[item.part]
         if item.part != self._entered:
             self._entered = item.part

@@ -1,8 +1,8 @@
 """Point clouds from single files: PLY, PCD, NumPy's npy, and float32 rows without a header (bin).
 
-The header says where the columns lie; then they are views of the file's bytes. Only `binary_compressed` PCD goes through Open3D.
-It reads the other kinds, too, but open3d 0.20 gives uninitialised memory for a text that was cut off, leaves out columns of some
-types, and dies of PCL's padding (`FIELDS x y z _ intensity _`).
+The header says where the columns lie; the columns are views of the file's bytes. Only `binary_compressed` PCD is read by Open3D.
+Open3D could read the other kinds, but open3d 0.20 returns uninitialised memory for a truncated text file, omits columns of some
+types, and crashes on PCL's padding (`FIELDS x y z _ intensity _`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Cloud(NamedTuple):
 
 
 def survey(path: Path, bin_columns: int) -> Layout:
-    """From the first bytes and the size of the file. Raises InputError where columns, bytes or the package are missing."""
+    """The layout, from the first bytes and the file size. Raises InputError if columns, bytes or the package are missing."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -55,7 +55,7 @@ def survey(path: Path, bin_columns: int) -> Layout:
 
 
 def read(path: Path, bin_columns: int) -> Cloud:
-    """Raises InputError naming the file."""
+    """The points of one file. Raises InputError naming the file."""
     found = survey(path, bin_columns)
     names = [*"xyz", *([found.intensity] if found.intensity else [])]
     if not found.num:
@@ -102,7 +102,7 @@ def _array(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
 
 
 def _named(num: int) -> list[str]:
-    """Of rows without names."""
+    """Column names of rows without a header."""
     return ["x", "y", "z", "intensity", *(f"column{k}" for k in range(4, num))][:num]
 
 

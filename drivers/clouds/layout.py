@@ -1,4 +1,4 @@
-"""What a point cloud's file says of itself before it is read: how many points, which columns, where they lie."""
+"""The layout of a point cloud file, known before its points are read: number of points, columns, byte offsets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 
 
 def columns(fields: Iterable[tuple[str, str, int]]) -> tuple[dict[str, Column], int]:
-    """(name, dtype, how many of it) in the order of a row -> the columns, bytes of a row."""
+    """(name, dtype, count) in row order -> the columns, bytes per row."""
     out, byte, word = {}, 0, 0
     for name, dtype, count in fields:
         out[name] = Column(dtype, byte, word)
@@ -49,7 +49,7 @@ def columns(fields: Iterable[tuple[str, str, int]]) -> tuple[dict[str, Column], 
 
 
 def split(head: bytes, last: bytes) -> tuple[list[str], int] | None:
-    """The lines up to the one that begins with `last`, that one included, and where the next one begins; None without it."""
+    """The lines up to and including the first that begins with `last`, and the offset after them; None without such a line."""
     lines, start = [], 0
     while (end := head.find(b"\n", start)) >= 0:
         lines.append(head[start:end].decode("latin-1").strip())
@@ -60,7 +60,7 @@ def split(head: bytes, last: bytes) -> tuple[list[str], int] | None:
 
 
 def whole(word: str) -> int:
-    """A count: raises ValueError for what is none."""
+    """A count. Raises ValueError for any other word."""
     if not word.isdecimal():
         raise ValueError(word)
     return int(word)

@@ -13,7 +13,7 @@ _DATA = {"ascii": "ascii", "binary": "binary", "binary_compressed": "compressed"
 
 
 def layout(path: Path, head: bytes) -> Layout:
-    """From the first bytes of the file. Raises InputError naming the file and the line of the header."""
+    """The layout, from the first bytes of the file. Raises InputError naming the file and the line of the header."""
     header = split(head, b"DATA")
     if header is None:
         raise InputError(f"{path}: needs a PCD file, got one that begins with {head[:12]!r} and has no DATA")
@@ -32,7 +32,7 @@ def layout(path: Path, head: bytes) -> Layout:
         raise InputError(f"{path}: needs {' '.join(keys)} as PCD 0.7 has them, got {got}") from None
     if data != "compressed" or not num:
         return Layout(num, fields, data, start, row_bytes, num * row_bytes if data == "binary" else 0)
-    if len(fields) != len(names) or set(counts) - {"1"}:  # open3d 0.20 dies of the padding that PCL calls _
+    if len(fields) != len(names) or set(counts) - {"1"}:  # open3d 0.20 crashes on the padding that PCL calls _
         raise InputError(f"{path}: binary_compressed needs columns of one number and a name each, got FIELDS {' '.join(names)}")
     sizes = head[start : start + 8]
     packed, unpacked = struct.unpack("<II", sizes) if len(sizes) == 8 else (0, 0)

@@ -16,7 +16,7 @@ _LIST = ""
 
 
 def layout(path: Path, head: bytes) -> Layout:
-    """From the first bytes of the file. Raises InputError naming file and line."""
+    """The layout, from the first bytes of the file. Raises InputError naming file and line."""
     header = split(head, b"end_header")
     if header is None or header[0][0] != "ply":
         raise InputError(f"{path}: needs a PLY file, got one that begins with {head[:12]!r} and has no end_header")

@@ -1,8 +1,8 @@
-"""Point clouds in files of their own: PLY, PCD, npy, bin; one scan each, in the order of their names.     Files: README.md
+"""Point clouds from files (PLY, PCD, npy, bin), one scan per file, in the order of their names.     Files: README.md
 
 out  points  (N, 4) float32   x y z [m, velodyne frame], intensity [0..1], 0 where the file has none
 
-Points that are not finite are left out and counted: in the frame's meta `dropped`, and in the log at the end. Empty file: N = 0.
+Non-finite points are dropped and counted: in the frame's meta `dropped`, and in the log at the end. Empty file: N = 0.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _INTENSITY_MAX = {"uint8": 255.0}
 class CloudsConfig:
     files: str | list[str] = ""  # a file, a folder of .ply .pcd .npy .bin, or a list of them
     rate_hz: float = 10.0
-    stamps: Literal["rate", "names"] = "rate"  # names: a file's name is when it was taken [ns]
+    stamps: Literal["rate", "names"] = "rate"  # names: a file's name is its capture time [ns]
     unit_m: float = 1.0  # of the files' coordinates: 0.001 for millimetres
     axes: tuple[str, str, str] = ("x", "y", "z")  # which of the files' axes point forward, left, up, e.g. [z, -x, -y]
-    intensity_max: float | None = None  # what counts as 1; None: 255 for bytes, other numbers have to lie in 0..1
-    bin_columns: int = 4  # of a .bin, float32 each: x y z and intensity first
+    intensity_max: float | None = None  # value that becomes 1; None: 255 for bytes, other types must lie in 0..1
+    bin_columns: int = 4  # columns of a .bin, float32 each: x y z and intensity first
 
     def __post_init__(self) -> None:
         for key in ("rate_hz", "unit_m", "intensity_max"):
@@ -68,7 +68,7 @@ class Clouds(Recorded, Source):
         try:
             largest = max(formats.survey(path, config.bin_columns).num for path in survey(config))
         except InputError:
-            return {}  # `find` says it
+            return {}  # `find` reports the missing files
         return {"points": max(-(-largest * 16 // 64), 1) * 64}
 
     def open(self, start: int = 0) -> None:
@@ -97,7 +97,7 @@ class Clouds(Recorded, Source):
 
 
 def survey(config: CloudsConfig) -> list[Path]:
-    """The files, each with an item's name of its own."""
+    """The files; each gives an item name that no other file gives."""
     files = listed(_WHO, config.files, formats.SUFFIXES)
     seen: dict[str, Path] = {}
     for path in files:
@@ -121,7 +121,7 @@ def stamps_ns(config: CloudsConfig, files: list[Path]) -> np.ndarray:
 
 
 def intensity(path: Path, values: np.ndarray, most: float | None) -> np.ndarray:
-    """-> 0..1. What exceeds a given `most` counts as 1. Raises InputError where nobody said what 1 is."""
+    """Scales values to 0..1; values above a given `most` become 1. Raises InputError if the maximum is not known."""
     said = most or _INTENSITY_MAX.get(values.dtype.name)
     shares = values / said if said else values
     if len(shares) and (shares.min() < 0 or (not said and shares.max() > 1)):

@@ -1,1 +1,1 @@
-"""KITTI as recorded: tracking, object and raw layouts. What the files say they are: README.md."""
+"""KITTI's tracking, object and raw layouts. README.md describes the files."""

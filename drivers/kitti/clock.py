@@ -1,8 +1,8 @@
-"""Which sequences a folder of the tracking layout holds, and when each of its frames was taken.
+"""The sequences in a folder of the tracking layout, and the stamp of each frame.
 
-KITTI tracking has no time stamps, so frames get them by number: sequences follow each other, sorted by name, one second
-apart. `kitti.tracking` and `detections` share this file: the same folder and settings give the same stamps, whatever
-subset of frames each of the two plays.
+KITTI tracking has no time stamps, so stamps follow from frame numbers: sequences follow each other, sorted by name, one
+second apart. `kitti.tracking` and `detections` share this file: the same folder and settings give the same stamps,
+whichever frames each of the two drivers plays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Clock:
 
 
 def make_clock(who: str, root: Path, sequences: Any, rate_hz: float) -> Clock:
-    """The clock of the sequences chosen by `config.sequences`: "all", one name or number, or a list of them."""
+    """The clock of the sequences in `config.sequences`: "all", one name or number, or a list of them."""
     check_rate(who, rate_hz)
     start_ns, now = {}, 0
     for name in _chosen(who, root, sequences):
@@ -56,14 +56,14 @@ def _chosen(who: str, root: Path, sequences: Any) -> list[str]:
 
 
 def recorded(root: Path) -> list[str]:
-    """Every sequence something was recorded for, sorted: scans, pictures, oxts or detections."""
+    """Names of all sequences that have scans, images, oxts or detections, sorted."""
     folders = [p for kind in ("velodyne", *(f"image_{c:02d}" for c in range(4))) for p in (root / kind).glob("*") if p.is_dir()]
     files = [*(root / "oxts").glob("*.txt"), *(root / "detections").glob("*/*.txt"), *root.glob("detections_2d_*/*/*.txt")]
     return sorted({p.name for p in folders} | {p.stem for p in files})
 
 
 def num_frames(root: Path, sequence: str) -> int:
-    """Length of a sequence: the lines of its oxts file, or up to the last frame anything is known of, whichever is more."""
+    """Length of a sequence: the lines of its oxts file, or the last frame with any data plus 1, whichever is greater."""
     oxts = root / "oxts" / f"{sequence}.txt"
     frames = [count_lines(oxts) - 1] if oxts.exists() else []
     frames += numbered(root / "velodyne" / sequence, ".bin")

@@ -34,7 +34,7 @@ def _parse(path: Path, number: int, line: str) -> list[float]:
 
 
 def numbers(path: Path, number: int, line: str, columns: str) -> tuple[list[str], list[float]]:
-    """A line's words and what they say: one finite number for each of `columns`, the first of them a frame's."""
+    """The words of a line and their values: one finite number per name in `columns`; the first is the frame number."""
     words = line.replace(",", " ").split()
     width = len(columns.split())
     needs = f"{path}:{number}: needs {width} numbers ({columns}), got"
@@ -53,6 +53,6 @@ def numbers(path: Path, number: int, line: str, columns: str) -> tuple[list[str]
 
 
 def last_frame(path: Path) -> int:
-    """Highest frame number in column 1, -1 without one. Malformed lines do not count: `read_detections` refuses them."""
+    """Highest frame number in column 1, -1 if there is none. Malformed lines are skipped here: `read_detections` refuses them."""
     firsts = (line.replace(",", " ").split(None, 1) for line in read_lines(path))
     return max((int(words[0]) for words in firsts if words and words[0].isdecimal()), default=-1)

@@ -1,4 +1,4 @@
-"""Folders of numbered files, and the two kinds of big file in them: scans (.bin) and pictures (.png)."""
+"""Folders of numbered files, and readers of scans (.bin) and images (.png)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def root_folder(who: str, root: str, needs: str) -> Path:
-    """`config.root` as an existing folder; `needs` says what should be inside."""
+    """`config.root` as an existing folder; `needs` names the required contents in the error."""
     path = Path(root).expanduser()
     if not root:
         got = "nothing"
@@ -32,7 +32,7 @@ def root_folder(who: str, root: str, needs: str) -> Path:
 
 
 def wrong_root(who: str, root: Path, needs: str) -> InputError:
-    """The error for a folder that is there but is not of this layout."""
+    """The error for a folder that exists but does not have this layout."""
     holds = sorted(p.name for p in root.iterdir())
     text = ", ".join(holds[:6]) + (", ..." if len(holds) > 6 else "") if holds else "nothing"
     return InputError(
@@ -41,7 +41,7 @@ def wrong_root(who: str, root: Path, needs: str) -> InputError:
 
 
 def not_served(node: str, port: str, why: str) -> InputError:
-    """The error for a connected port that could never send anything: its readers would starve silently."""
+    """The error for a connected port that has nothing to send: its readers would wait for ever without a message."""
     return InputError(f"{node}: {port} is connected, but {why}; add what is missing or disconnect {node}.{port}")
 
 
@@ -61,7 +61,7 @@ def numbered(folder: Path, suffix: str) -> dict[int, Path]:
 
 
 def check_scans(files: Iterable[Path]) -> None:
-    """Whole points only. Costs one stat per file."""
+    """Raises InputError for a file that ends within a point. Costs one stat per file."""
     for path in files:
         _num_points(path)
 
@@ -76,7 +76,7 @@ def _num_points(path: Path) -> int:
 
 
 def read_points(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.ndarray:
-    """A scan, read straight into what `alloc((N, 4))` gives: (N, 4) float32. An empty file is an empty scan."""
+    """A scan, (N, 4) float32, read directly into the array from `alloc((N, 4))`. An empty file is an empty scan."""
     points = alloc((_num_points(path), 4))
     if not len(points):
         return points
@@ -97,7 +97,7 @@ def read_points(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> n
 
 
 def read_rgb(path: Path, alloc: Callable[[tuple[int, int, int]], np.ndarray]) -> np.ndarray:
-    """A picture as (H, W, 3) uint8 RGB. Decoded in private memory, then turned from BGR into what `alloc` gives."""
+    """An image as (H, W, 3) uint8 RGB. Decoded in private memory, then converted from BGR into the array from `alloc`."""
     bgr = _decode(path, cv2.IMREAD_COLOR)
     rgb = alloc(bgr.shape)
     cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
@@ -105,7 +105,7 @@ def read_rgb(path: Path, alloc: Callable[[tuple[int, int, int]], np.ndarray]) ->
 
 
 def read_grey(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.ndarray:
-    """A picture as (H, W) uint8 luminance."""
+    """An image as (H, W) uint8 luminance."""
     decoded = _decode(path, cv2.IMREAD_GRAYSCALE)
     grey = alloc(decoded.shape)
     np.copyto(grey, decoded)
@@ -113,7 +113,7 @@ def read_grey(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.
 
 
 def read_sensors(source: Source, files: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """Port -> value, for the wanted ones of points, image and grey that have a file."""
+    """Port -> value, for those ports of points, image and grey that are wanted and have a file."""
     values: dict[str, np.ndarray] = {}
     there = {port: path for port, path in files.items() if port in source.wanted}
     if "points" in there:
@@ -147,7 +147,7 @@ def png_size(path: Path) -> tuple[int, int]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without blank ones at its end."""
+    """The lines of a text file without trailing blank lines."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:

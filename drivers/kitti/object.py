@@ -5,8 +5,8 @@ out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1
      truth        labels of the frame, DontCare included, track ids -1
      calibration  static, sent again where it changes
 
-What is not on disk is not sent. The frames have no common clock: they get stamps one period apart in order of their names.
-Empty scan: N = 0.
+A port without a file sends nothing. The frames have no common clock: their stamps are one period apart in the order of their
+names. Empty scan: N = 0.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _SCANS = ("velodyne", "velodyne_reduced")
 class ObjectConfig:
     root: str = ""  # folder with training/ or testing/
     split: Literal["training", "testing"] = "training"
-    scan: Literal["auto", "velodyne", "velodyne_reduced"] = "auto"  # full sweep or camera's view; auto: full where there is one
+    scan: Literal["auto", "velodyne", "velodyne_reduced"] = "auto"  # full sweep or camera's view; auto: full if present
     rate_hz: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Frame number -> file; `frames` are those that are played, ascending."""
+    """Frame number -> file; `frames`: the played frames, ascending."""
 
     frames: list[int]
     points: dict[int, Path]
@@ -73,7 +73,7 @@ class KittiObject(Recorded, Source):
         },
     )
 
-    truth_in_view = True  # what the camera does not see has no labels
+    truth_in_view = True  # objects outside the camera's view have no labels
 
     @classmethod
     def list_items(cls, config: ObjectConfig) -> Listing:
@@ -95,7 +95,7 @@ class KittiObject(Recorded, Source):
         files = self.listing.parts[0]
         folder = Path(self.config.root).expanduser() / self.config.split
         needs = {"points": ("velodyne", files.points), "image": ("image_2", files.image), "calibration": ("calib", files.calib)}
-        if files.truth:  # having no labels at all is fine
+        if files.truth:  # a folder without any labels is valid
             needs["truth"] = ("calib", files.calib)
         for port, (kind, there) in needs.items():
             if port in self.needed and not there:
@@ -128,7 +128,7 @@ class KittiObject(Recorded, Source):
 
 
 def survey(config: ObjectConfig) -> _Files:
-    """Which frames there are: those with a scan, without any scan those with a picture."""
+    """The frames that have a scan; if there are no scans, the frames that have an image."""
     root = root_folder(_WHO, config.root, _NEEDS)
     check_rate(_WHO, config.rate_hz)
     folder = root / config.split
@@ -150,7 +150,7 @@ def _stamp_ns(config: ObjectConfig, index: int) -> int:
 
 
 class _Calibrations:
-    """Frame -> calibration. All of KITTI's 7,481 files hold a few dozen different texts: each is parsed once."""
+    """Frame -> calibration. KITTI's 7,481 files hold a few dozen different texts: each text is parsed once."""
 
     def __init__(self, files: _Files) -> None:
         self._files = files

@@ -1,7 +1,7 @@
-"""Lines of the GPS/IMU (oxts); `operators.geometry.gps` makes poses of them.
+"""Lines of the GPS/IMU files (oxts); `operators.geometry.gps` computes poses from them.
 
 One line per frame, index = frame number, 30 numbers; used: lat lon [deg], alt [m], roll pitch yaw [rad].
-World = velodyne at the sequence's first line, also where the scans start later.
+World = velodyne at the first line of the sequence, even if the scans start later.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _parse(path: Path, number: int, line: str) -> np.ndarray:
 
 
 def count_lines(path: Path) -> int:
-    """How many frames a file of the tracking layout covers."""
+    """Number of frames in a file of the tracking layout."""
     return len(read_lines(path))
 
 

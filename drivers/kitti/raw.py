@@ -1,4 +1,4 @@
-"""KITTI raw: one synchronised drive, read by the clock of one of its sensors.     Layout: README.md beside this file
+"""KITTI raw: one synchronised drive, played on the clock of one of its sensors.     Layout: README.md beside this file
 
 out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
      image        (H, W, 3) uint8     RGB of the colour camera
@@ -6,8 +6,8 @@ out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1
      pose         (4, 4) float64      T_world_velo, world = velodyne at the first oxts file of the drive
      calibration  static
 
-`clock` names the sensor whose frames and timestamps count; the other ports send their file of the same number. Two sensors
-in a graph are two nodes of this driver with different clocks. What is not on disk is not sent. Empty scan: N = 0.
+`clock` names the sensor that gives frames and timestamps; the other ports send their file of the same number. Two sensors
+in a graph are two nodes of this driver with different clocks. A port without a file sends nothing. Empty scan: N = 0.
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ class RawConfig:
     root: str = ""  # folder with DATE/
     date: str = ""  # 2011_09_26; "" = the only one
     drive: str = ""  # folder name, or its number as in 0009; "" = the only one
-    clock: Literal["velodyne", "camera", "grey", "oxts"] = "velodyne"  # whose frames and timestamps
-    camera: Literal[0, 1, 2, 3] = 2  # whose pictures and calibration: 2, 3 colour
+    clock: Literal["velodyne", "camera", "grey", "oxts"] = "velodyne"  # the sensor that gives frames and timestamps
+    camera: Literal[0, 1, 2, 3] = 2  # camera of image and calibration: 2, 3 colour
     grey_camera: Literal[0, 1, 2, 3] = 0  # 0, 1 grey
-    rate_hz: float = 10.0  # where there is no timestamps.txt; counted from frame number 0
+    rate_hz: float = 10.0  # used without timestamps.txt; counted from frame number 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Drive:
-    """Where the drive lies, and frame number -> file per port."""
+    """Folders of the drive, and frame number -> file per port."""
 
     folder: Path
     sensors: dict[str, Path]
@@ -69,7 +69,7 @@ class _Drive:
         return find_calibration([self.folder.parent, self.folder, self.folder.parent.parent])
 
     def poses(self, calibration: KittiCalibration) -> dict[int, np.ndarray]:
-        """Frame number -> (4, 4) T_world_velo. Raises InputError where a played frame has none."""
+        """Frame number -> (4, 4) T_world_velo. Raises InputError if a played frame has none."""
         rows = read_oxts_folder(self.sensors["pose"] / "data")
         without = next((frame for frame in self.frames if frame not in rows), None)
         if without is not None:
@@ -141,7 +141,7 @@ class KittiRaw(Recorded, Source):
 
 
 def survey(config: RawConfig) -> _Drive:
-    """Which frames there are and when they were taken."""
+    """The frames and their stamps."""
     root = root_folder(_WHO, config.root, _NEEDS)
     check_rate(_WHO, config.rate_hz)
     days = {p.name: p for p in _folders(root, "*") if _folders(p, f"{p.name}_drive_*")}
@@ -174,7 +174,7 @@ def _folders(inside: Path, pattern: str) -> list[Path]:
 
 
 def _only(key: str, folder: Path, there: dict[str, Path], asked: str) -> Path:
-    """The folder asked for by its name, or a drive's number; or the only one."""
+    """The folder with the configured name or drive number; without either, the only folder."""
     if not asked and len(there) == 1:
         return next(iter(there.values()))
     for name, path in there.items():
@@ -185,7 +185,7 @@ def _only(key: str, folder: Path, there: dict[str, Path], asked: str) -> Path:
 
 
 def _rate_hz(config: RawConfig, drive: _Drive) -> float:
-    """As recorded: the median interval, because a drive may lack frames."""
+    """The recorded rate, from the median interval because a drive may lack frames."""
     if len(drive.stamps_ns) < 2:
         return config.rate_hz
     return float(1e9 / np.median(np.diff(drive.stamps_ns)))

@@ -1,4 +1,4 @@
-"""What stands beside the frames of one sequence in the tracking layout: calibration, ego-motion, labels."""
+"""Calibration, ego-motion and labels of one sequence in the tracking layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEEDS = {"pose": ("oxts", "calib"), "imu": ("oxts", "calib"), "calibration": ("
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The frames of one sequence that are played, ascending, and the files that stand beside them (which may be absent)."""
+    """The played frames of one sequence, ascending, and the files of the sequence (which may be absent)."""
 
     root: Path
     name: str
@@ -36,7 +36,7 @@ class Sequence:
         return self.root / kind / f"{self.name}.txt"
 
     def check(self) -> None:
-        """Reads everything that is there; raises InputError where it is wrong or does not cover the frames."""
+        """Reads all files present. Raises InputError if one is wrong or does not cover the frames."""
         if self.file("oxts").exists():
             check_covers(self.file("oxts"), len(read_oxts(self.file("oxts"))), self.frames[-1] if self.frames else -1)
         self.truth()
@@ -46,7 +46,7 @@ class Sequence:
         return read_calibration(path) if path.exists() else None
 
     def poses(self) -> np.ndarray | None:
-        """(K, 4, 4) T_world_velo, row = frame number; None without oxts or without the calibration they need."""
+        """(K, 4, 4) T_world_velo, row = frame number; None without oxts or without calibration."""
         calibration = self.calibration()
         if calibration is None or not self.file("oxts").exists():
             return None
@@ -54,7 +54,7 @@ class Sequence:
         return poses(read_oxts(self.file("oxts")), calibration.T_velo_imu)
 
     def imu(self) -> Imu | None:
-        """None where `poses` has none."""
+        """Mounting of the IMU; None if `poses` is None."""
         calibration = self.calibration()
         if calibration is None or not self.file("oxts").exists():
             return None
@@ -62,13 +62,13 @@ class Sequence:
         return Imu(calibration.T_velo_imu, enu_pose(read_oxts(self.file("oxts"))[0]) @ np.linalg.inv(calibration.T_velo_imu))
 
     def truth(self) -> dict[int, Truth] | None:
-        """Frame number -> truth; None without labels or without the calibration they need (they are in the camera frame)."""
+        """Frame number -> truth; None without labels or without calibration (labels are in the camera frame)."""
         calibration = self.calibration()
         path = self.file("label_02")
         return read_tracking_labels(path, calibration.T_cam_velo) if calibration is not None and path.exists() else None
 
     def lacks(self, port: str) -> Path | None:
-        """The file without which `port` has nothing to send for this sequence. Having no labels at all is fine."""
+        """The missing file that `port` needs for this sequence, or None. A folder without any labels is valid."""
         if port == "truth" and not self.file("label_02").exists():
             return None
         return next((self.file(kind) for kind in _NEEDS[port] if not self.file(kind).exists()), None)
@@ -81,7 +81,7 @@ def listing(sequences: list[Sequence]) -> Listing:
 
 
 def check_served(node: str, needed: Iterable[str], sequences: list[Sequence]) -> None:
-    """Raises InputError for the first port that an operator works with and that has no file."""
+    """Raises InputError for the first port that an operator needs and that has no file."""
     for port in sorted(set(needed) & set(_NEEDS)):
         for sequence in sequences:
             missing = sequence.lacks(port)

@@ -14,7 +14,7 @@ _FORM = "a time like 2011-09-26 13:02:25.964389445"
 
 
 def read_stamps(path: Path, frames: Iterable[int]) -> list[int]:
-    """Nanoseconds of each of `frames` (ascending), counted as if the local time in the file were UTC."""
+    """Nanoseconds of each of `frames` (ascending); the local time in the file is read as UTC."""
     lines = read_lines(path)
     stamps: list[int] = []
     before = 0
@@ -33,7 +33,7 @@ def _parse(path: Path, number: int, line: str) -> int:
     whole, _, fraction = line.strip().partition(".")
     try:
         seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%d %H:%M:%S"))
-        # not float(line): a double holds today's nanoseconds to 200 ns only
+        # not float(line): a double resolves today's time only to 200 ns
         nanos = int((fraction + "000000000")[:9])
     except ValueError:
         raise InputError(f"{path}:{number}: needs {_FORM}, got {line.strip()[:40]!r}") from None

@@ -1,13 +1,13 @@
-"""KITTI tracking: scans, pictures, ego-motion and labels of numbered sequences.     Layout: README.md beside this file
+"""KITTI tracking: scans, images, ego-motion and labels of numbered sequences.     Layout: README.md beside this file
 
 out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
      image        (H, W, 3) uint8     RGB of the colour camera
      grey         (H, W) uint8        of the grey camera
      pose         (4, 4) float64      T_world_velo, world = velodyne at frame 0 of the sequence
-     truth        labels of the frame, DontCare included; sent, maybe empty, for every frame of a labelled sequence
+     truth        labels of the frame, DontCare included; sent for every frame of a labelled sequence, possibly empty
      calibration  static, one per sequence
 
-What is not on disk is not sent; a frame is played when it has a scan (without velodyne/: a picture). Empty scan: N = 0.
+A port without a file sends nothing. A frame is played if it has a scan (without velodyne/: an image). Empty scan: N = 0.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _WHO = "kitti.tracking"
 class TrackingConfig:
     root: str = ""  # folder with velodyne/, image_02/, calib/, oxts/, label_02/
     sequences: str | int | list[str | int] = "all"  # "all", "0002", or a list
-    camera: Literal[0, 1, 2, 3] = 2  # whose pictures and calibration: 2, 3 colour
+    camera: Literal[0, 1, 2, 3] = 2  # camera of image and calibration: 2, 3 colour
     grey_camera: Literal[0, 1, 2, 3] = 0  # 0, 1 grey
     rate_hz: float = 10.0
 
@@ -76,7 +76,7 @@ class KittiTracking(Recorded, Source):
         },
     )
 
-    truth_in_view = True  # what the camera does not see has no labels
+    truth_in_view = True  # objects outside the camera's view have no labels
 
     _files: _Files
     _poses: np.ndarray | None
@@ -123,7 +123,7 @@ class KittiTracking(Recorded, Source):
 
 
 def survey(config: TrackingConfig) -> list[Sequence]:
-    """Which frames there are, by looking at names only."""
+    """The sequences and frames, found from file names only."""
     needs = f"velodyne/ or image_{config.camera:02d}/"
     root = root_folder(_WHO, config.root, needs)
     clock = make_clock(_WHO, root, config.sequences, config.rate_hz)

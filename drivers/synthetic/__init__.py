@@ -1,1 +1,1 @@
-"""Worlds that need no data."""
+"""Generated worlds: drivers that need no data."""

@@ -1,8 +1,8 @@
-"""A colour camera in a world of triangles: picture, depth and object ids of every pixel, from one z-buffer.
+"""A colour camera in a world of triangles: image, depth and object ids of every pixel, from one z-buffer.
 
-Day-lit: sun, sky, haze, shadows on whatever lies in the sun's way (a shadow map 60 m wide around what the camera sees).
-Pixel centres lie at whole numbers, as in operators/geometry/project.py. The same input gives the same bytes, whatever the
-number of threads. Buffers are kept from picture to picture: one camera belongs to one caller at a time.
+Daylight: sun, sky, haze, shadows (from a shadow map 60 m wide around the camera's view).
+Pixel centres lie at whole numbers, as in operators/geometry/project.py. The same input gives the same bytes for any
+number of threads. Buffers are kept between images: one camera belongs to one caller at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOWEST_SUN = 0.15
 
 
 def kitti_like_calibration(width: int, height: int) -> Calibration:
-    """KITTI's camera 2 (focal length 721.5 px at 1242 x 375), its picture scaled; mounted as KITTI's, without its tilt."""
+    """KITTI's camera 2 (focal length 721.5 px at 1242 x 375), its image scaled; mounted as KITTI's, without its tilt."""
     focal = 721.5377 * width / 1242
     cx, cy = (609.5593 + 0.5) * width / 1242 - 0.5, (172.854 + 0.5) * height / 375 - 0.5
     P_cam = np.array([[focal, 0, cx, 0], [0, focal, cy, 0], [0, 0, 1, 0]])
@@ -35,7 +35,7 @@ def kitti_like_calibration(width: int, height: int) -> Calibration:
 
 
 def in_picture(points: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """(N,) bool, as KITTI cuts its scans: ahead of the camera and 0 <= u < W, 0 <= v < H."""
+    """(N,) bool, as KITTI crops its scans: in front of the camera and 0 <= u < W, 0 <= v < H."""
     uv, _ = project_points(points[:, :3], calibration.P_cam, calibration.T_cam_velo)
     width, height = calibration.image_size
     return (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height)
@@ -58,7 +58,7 @@ class Camera:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         none = np.empty((0, 3, 3)), np.empty((0, 3), np.float32), np.empty(0, np.int64), np.empty(0, np.int32)
-        self.render(*none, sun=np.array([0.0, 0.0, 1.0]))  # compiles here, where no frame is waiting
+        self.render(*none, sun=np.array([0.0, 0.0, 1.0]))  # compiles now, before any frame waits
 
     def render(
         self,
@@ -71,9 +71,9 @@ class Camera:
         out: Picture | None = None,
     ) -> Picture:
         """triangles (T, 3, 3) float64 [m, velodyne], colors (T, 3) float32 linear albedo 0..1, owners (T,) int64 (-1: none),
-        materials (T,) int32 (materials.py, + raster.CLOSED where the back need not be drawn), sun (3,) unit vector towards
-        it, world frame, above the horizon. T_world_velo: where the patterns of the ground and the walls stay; identity if None.
-        T = 0 is a picture of the sky. Written into `out` where given."""
+        materials (T,) int32 (materials.py, + raster.CLOSED if the back need not be drawn), sun (3,) unit vector towards
+        the sun, world frame, above the horizon. T_world_velo: fixes the patterns of ground and walls; None: identity.
+        T = 0 is an image of the sky. Writes into `out` if given."""
         rows, columns = self.size
         if out is None:
             out = Picture(np.empty((rows, columns, 3), np.uint8), np.empty(self.size, np.float32), np.empty(self.size, np.int64))
@@ -85,7 +85,7 @@ class Camera:
         sun, kinds = np.ascontiguousarray(sun, np.float64), materials & np.int32(raster.MATERIAL)
         count = len(triangles)
         if count > len(self._planes):
-            self._make_room(count + count // 4)  # scenes grow by little
+            self._make_room(count + count // 4)  # scenes grow slowly
         planes, limits, boxes, faces = self._planes[:count], self._limits[:count], self._boxes[:count], self._faces[:count]
 
         view, corner = self._sun_view(sun, T_world_velo)
@@ -114,8 +114,8 @@ class Camera:
             self._pool.shutdown()
 
     def _sun_view(self, sun: np.ndarray, T_world_velo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The view (raster.py) along the sun's rays onto the plane z = 0, its value the height; place of its first cell.
-        The grid of cells lies still in the world: edges of shadows do not flicker while the camera drives."""
+        """The view (raster.py) along the sun's rays onto the plane z = 0, with height as its value; position of its first cell.
+        The grid of cells is fixed in the world, so shadow edges do not flicker while the camera drives."""
         slant = sun[:2] / sun[2]
         middle = T_world_velo @ (_SHADOW_AHEAD_M, 0.0, -1.7, 1.0)
         corner = (np.floor((middle[:2] - slant * middle[2]) / _SHADOW_CELL_M) - _SHADOW_CELLS // 2) * _SHADOW_CELL_M
@@ -126,12 +126,12 @@ class Camera:
         return view @ T_world_velo, corner
 
     def _make_room(self, size: int) -> None:
-        """Buffers for that many triangles."""
+        """Makes buffers for `size` triangles."""
         self._planes, self._limits = np.empty((size, raster.PLANES, 3)), np.empty((size, 2))
         self._boxes, self._faces = np.empty((size, raster.BOX), np.int32), np.empty((size, shade.FACE))
 
     def _in_bands(self, rows: int, work: Callable[[int, int], None]) -> None:
-        """work(first, end) over all rows: at once, or in bands among the threads."""
+        """Calls work(first, end) over all rows: in one call, or in one band per thread."""
         if self._pool is None:
             work(0, rows)
             return

@@ -1,6 +1,6 @@
-"""A spinning LiDAR over flat ground and boxes: one ray per ring and column, the nearest hit counts.
+"""A spinning LiDAR over flat ground and boxes: one ray per ring and column, nearest hit.
 
-So density falls with distance, only faces towards the sensor get points, and objects throw shadows.
+So density falls with distance, only faces towards the sensor get points, and objects cast shadows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def cast(rays: np.ndarray, boxes3d: np.ndarray, max_range_m: float) -> tuple[np.
 
 
 def _columns(box: np.ndarray) -> np.ndarray:
-    """The columns in which the box could be seen: those towards the circle around it."""
+    """The columns that may hit the box: those towards its circumscribed circle."""
     distance, radius = math.hypot(box[0], box[1]), math.hypot(box[3], box[4]) / 2
     if distance <= radius:
         return np.arange(COLUMNS)
@@ -56,7 +56,7 @@ def _columns(box: np.ndarray) -> np.ndarray:
 
 
 def _enter_box(rays: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Distance at which each ray enters the box, inf where it misses: the slab test, in the box's own axes."""
+    """Distance at which each ray enters the box, inf for a miss: the slab test, in the box's own axes."""
     x, y, z, length, width, height, yaw = box
     c, s = math.cos(yaw), math.sin(yaw)
     own = (

@@ -1,8 +1,8 @@
-"""What things are made of: how they look to the camera and to a LiDAR at 905 nm.
+"""Materials: their appearance to the camera and to a LiDAR at 905 nm.
 
-A material is a row of MATERIALS, the names below are its index. Reflectances are of diffuse reflection at normal incidence,
-rounded from published spectra (ASTER and USGS libraries; asphalt 0.1..0.2, vegetation 0.4..0.6 beyond the red edge, glass lets
-nearly everything through); car paint and cloth differ most from one object to the next, so they come with a spread.
+A material is a row of MATERIALS; the names below are row indices. Reflectances are diffuse, at normal incidence,
+rounded from published spectra (ASTER and USGS libraries; asphalt 0.1..0.2, vegetation 0.4..0.6 beyond the red edge, glass
+transmits nearly everything). Car paint and cloth differ most between objects, so they have a spread.
 """
 
 from __future__ import annotations

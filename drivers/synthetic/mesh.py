@@ -1,4 +1,4 @@
-"""Meshes from few numbers: lofts, prisms, blobs. x forward, y left, z up [m]; faces counter-clockwise from outside."""
+"""Parametric meshes: lofts, prisms, blobs. x forward, y left, z up [m]; faces counter-clockwise from outside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Mesh(NamedTuple):
 
     @property
     def size(self) -> tuple[float, float, float]:
-        """l, w, h of the upright box around it."""
+        """l, w, h of its axis-aligned bounding box."""
         if not len(self.triangles):
             return 0.0, 0.0, 0.0
         low, high = self.bounds
@@ -33,11 +33,11 @@ class Mesh(NamedTuple):
         return corners.min(0), corners.max(0)
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Mesh:
-        """Turned about +z, then shifted."""
+        """The mesh turned about +z, then shifted."""
         return self._replace(triangles=turned(self.triangles, yaw) + np.array([x, y, z]))
 
     def centred(self) -> Mesh:
-        """The middle of its footprint at the origin, its lowest point at z = 0."""
+        """The mesh with the centre of its footprint at the origin and its lowest point at z = 0."""
         low, high = self.bounds
         x, y = (-(low + high)[:2] / 2).tolist()
         return self.moved(x, y, -float(low[2]))
@@ -63,14 +63,14 @@ def of_faces(corners: np.ndarray, faces: Sequence[Sequence[int]], material: int,
 
 
 def box(size: tuple[float, float, float], material: int, color: Color) -> Mesh:
-    """l, w, h; the middle of its bottom at the origin."""
+    """A box of size l, w, h; the centre of its bottom at the origin."""
     (length, width), h = (size[0] / 2, size[1] / 2), size[2]
     ring = np.array([[length, width], [-length, width], [-length, -width], [length, -width]])
     return loft([(0.0, ring), (h, ring)], material, color)
 
 
 def loft(rings: Sequence[tuple[float, np.ndarray]], material: int, color: Color) -> Mesh:
-    """Rings (z, (K, 2) x y, counter-clockwise from above) from bottom to top, joined and closed at both ends."""
+    """Joins rings (z, (K, 2) x y, counter-clockwise from above) from bottom to top and closes both ends."""
     k = len(rings[0][1])
     corners = np.array([[*xy, z] for z, ring in rings for xy in ring])
     faces: list[list[int]] = [list(range(k))[::-1], list(range((len(rings) - 1) * k, len(rings) * k))]
@@ -109,7 +109,7 @@ def wheel(x: float, y: float, radius: float, width: float, material: int, color:
 
 
 def hoop(x: float, y: float, radius: float, width: float, depth: float, material: int, color: Color, sides: int = 10) -> Mesh:
-    """A bicycle's wheel: tyre and rim without spokes; `depth` is how far it reaches inwards."""
+    """A bicycle wheel: tyre and rim without spokes; `depth` is the radial thickness."""
     angles = np.arange(sides) * 2 * np.pi / sides
     corners = np.array(
         [
@@ -145,6 +145,6 @@ _ICO_FACES = [
 def blob(
     random: np.random.Generator, centre: Sequence[float], radii: Sequence[float], rough: float, material: int, color: Color
 ) -> Mesh:
-    """A lumpy ball of 20 faces; `rough` 0..1 is how much its corners leave the ellipsoid."""
+    """A lumpy ball of 20 faces; `rough` 0..1 is how far its corners deviate from the ellipsoid."""
     corners = _ICOSAHEDRON * (1 + rough * (random.random((12, 1)) - 0.5)) * np.asarray(radii) + np.asarray(centre)
     return of_faces(corners, _ICO_FACES, material, color)

@@ -1,4 +1,4 @@
-"""Triangles from mesh files, read by Open3D, put in one world."""
+"""Triangles of mesh files, read by Open3D and placed in one world."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf")
 
 
 class Pose(NamedTuple):
-    """scale, then a turn about +z, then a shift."""
+    """Scale, then rotation about +z, then shift."""
 
     x: float = 0.0
     y: float = 0.0
@@ -32,7 +32,7 @@ class Meshes(NamedTuple):
 
 
 def load(open3d: Any, files: list[Path], poses: list[Pose], turn: np.ndarray) -> Meshes:
-    """turn (3, 3): from a file's axes and unit into ours, the same for all. A file that is there twice is read once."""
+    """turn (3, 3): from the axes and unit of the files into ours. A file listed twice is read once."""
     read: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     corners, triangles, owners, num_corners = [], [], [], 0
     for number, (path, pose) in enumerate(zip(files, poses, strict=True)):
@@ -50,7 +50,7 @@ def _read(open3d: Any, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """corners (V, 3) float64, triangles (T, 3) int64, T > 0."""
     try:
         mesh = open3d.t.io.read_triangle_mesh(str(path))
-    except (RuntimeError, IndexError) as error:  # what Assimp cannot read ends in `_Map_base::at`
+    except (RuntimeError, IndexError) as error:  # Assimp raises `_Map_base::at` for files it cannot read
         raise InputError(f"{path}: needs a mesh that Open3D can read, got one it cannot; damaged?") from error
     if "positions" not in mesh.vertex or "indices" not in mesh.triangle or not len(mesh.triangle["indices"]):
         raise InputError(f"{path}: needs triangles, got none; damaged, or a point cloud (driver: clouds)?")

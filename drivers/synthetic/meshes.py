@@ -1,15 +1,15 @@
-"""A spinning LiDAR that drives through meshes from files: PLY, OBJ, STL, OFF, GLB, glTF. Needs the extra `open3d`.
+"""A spinning LiDAR moving through meshes from files: PLY, OBJ, STL, OFF, GLB, glTF. Needs the extra `open3d`.
 
 out  points       (N, 4) float32     x y z [m, velodyne frame], intensity [0..1]
-     point_ids    (N,) int64         number of the mesh that each of the points lies on: its place in `files`, from 0
-     depth        (H, W) float32     what a camera like KITTI's would see [m along its axis], inf = nothing
+     point_ids    (N,) int64         number of the mesh that each point lies on: its index in `files`, from 0
+     depth        (H, W) float32     depth image of a camera like KITTI's [m along its axis], inf = nothing
      pixel_ids    (H, W) int64       number of the mesh that each pixel shows, -1 = none
      pose         (4, 4) float64     T_world_velo, world = velodyne at frame 0
      calibration  static, of that camera
 
-The sensor follows `waypoints` through the meshes, upright, looking where it goes. Beams, sweep, noise and losses are those of
-`synthetic.world`; rays are cast by Open3D's RaycastingScene (Embree), whose time grows with the logarithm of the triangles.
-Everything is a function of (config, frame). Nothing within range: N = 0. Materials, axes, limits: README.md beside this file.
+The sensor follows `waypoints` through the meshes, upright, facing along its path. Beams, sweep, noise and losses are those of
+`synthetic.world`; Open3D's RaycastingScene (Embree) casts the rays, in time logarithmic in the number of triangles.
+All output is a function of (config, frame). Nothing within range: N = 0. Materials, axes, limits: README.md beside this file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _WHO = "synthetic.meshes"
 
 @dataclass(frozen=True, slots=True)
 class PlaceConfig:
-    """Where a mesh stands: scaled, turned about +z, shifted."""
+    """Placement of a mesh: scale, then rotation about +z, then shift."""
 
     x_m: float = 0.0
     y_m: float = 0.0
@@ -58,15 +58,15 @@ class PlaceConfig:
 
 @dataclass(frozen=True, slots=True)
 class MeshesConfig:
-    files: str | list[str] = ""  # a file, a folder of .ply .obj .stl .off .glb .gltf, or a list of them; one may come twice
+    files: str | list[str] = ""  # a file, a folder of .ply .obj .stl .off .glb .gltf, or a list of them; a file may appear twice
     unit_m: float = 1.0  # of the files' coordinates: 0.001 for millimetres
     axes: tuple[str, str, str] = ("x", "y", "z")  # which of the files' axes point forward, left, up; glTF's: [z, x, y]
-    places: tuple[PlaceConfig, ...] = ()  # one for each mesh; (): all stand where their coordinates say
-    reflectance: tuple[float, ...] = (0.3,)  # of each mesh, or one for all
-    waypoints: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.73),)  # of the sensor [m]; one: it stands there
+    places: tuple[PlaceConfig, ...] = ()  # one for each mesh; (): coordinates are used unchanged
+    reflectance: tuple[float, ...] = (0.3,)  # one for each mesh, or one for all
+    waypoints: tuple[tuple[float, float, float], ...] = ((0.0, 0.0, 1.73),)  # of the sensor [m]; one: the sensor stands there
     speed_mps: float = 5.0
-    yaw_rad: float = 0.0  # how far to the left of its way the sensor looks
-    frames: int | None = None  # None: until the last waypoint is reached
+    yaw_rad: float = 0.0  # angle of the sensor to the left of its path
+    frames: int | None = None  # None: until the last waypoint
     rate_hz: float = 10.0
     seed: int = 7
     lidar: LidarConfig = field(default_factory=LidarConfig)
@@ -125,7 +125,7 @@ class SyntheticMeshes(Source):
         self.way = way(config)
         self.start = self.way.positions(np.zeros(1))[0]
         meshes = mesh_files.load(open3d, files, poses, turn_of_axes(config.axes) * config.unit_m)
-        # around the start, so that single precision is enough also for coordinates of a whole country
+        # around the start, so that single precision suffices for country-wide coordinates (UTM)
         self.corners = (meshes.corners - self.start).astype(np.float32)
         self.triangles, self.owners = meshes.triangles, meshes.owners
         self.reflectance = np.resize(np.array(config.reflectance, np.float32), len(files))
@@ -162,12 +162,12 @@ class SyntheticMeshes(Source):
         return reading
 
     def pose(self, t_s: float) -> np.ndarray:
-        """(4, 4) from the velodyne frame into the meshes' world, shifted to the start."""
+        """(4, 4) from the velodyne frame into the world of the meshes, shifted to the start."""
         at = np.array([t_s])
         return rigid(rotation_z(float(self.way.yaws(at)[0])), self.way.positions(at)[0] - self.start)
 
     def scan(self, t_s: float, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """points (N, 4), ids (N,); overwritten by the next scan."""
+        """points (N, 4), ids (N,); the next scan overwrites them."""
         lidar = self.lidar
         times = t_s + lidar.times
         azimuths = lidar.azimuths + self.way.yaws(times)
@@ -178,7 +178,7 @@ class SyntheticMeshes(Source):
         self.rays[..., 4] = np.sin(azimuths)[:, None] * level
         self.rays[..., 5] = np.sin(lidar.elevations)
         hit, distance = self.cast(self.rays)
-        # the kernel wants the triangles that are hit, few of a large world, as the sensor sees them
+        # the kernel takes only the triangles that are hit, in the sensor frame
         used, of = np.unique(hit, return_inverse=True)
         of, used = of.reshape(hit.shape) - int(used[0] == NOTHING), used[used != NOTHING]
         lidar.hits[...], lidar.ranges[...] = of, distance
@@ -197,11 +197,11 @@ class SyntheticMeshes(Source):
         rays = np.empty((*self.pixels.shape[:2], 6), np.float32)
         rays[..., 3:] = self.pixels @ T_world_cam[:3, :3].T
         rays[..., :3] = T_world_cam[:3, 3] + NEAR_M * rays[..., 3:]
-        hit, distance = self.cast(rays)  # a ray goes 1 m along the axis per unit
+        hit, distance = self.cast(rays)  # a ray of length 1 goes 1 m along the axis
         return distance + np.float32(NEAR_M), np.append(self.owners, -1)[hit]
 
     def cast(self, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(..., 6) -> the triangle that each ray hits first, int32, NOTHING = none; how far, in lengths of its direction."""
+        """(..., 6) -> first triangle that each ray hits, int32, NOTHING = none; distance in lengths of the ray's direction."""
         hits = self.scene.cast_rays(self.tensor(rays), nthreads=0 if self.threads > 1 else 1)
         return hits["primitive_ids"].numpy().view(np.int32), hits["t_hit"].numpy()
 
@@ -213,7 +213,7 @@ def _finite(config: object, *keys: str) -> None:
 
 
 def _pixels(P_cam: np.ndarray, size: CameraConfig) -> np.ndarray:
-    """(H, W, 3) float64: through the centre of each pixel, camera frame, 1 m along the axis."""
+    """(H, W, 3) float64: rays through the pixel centres, camera frame, 1 m along the axis."""
     uv1 = np.stack([*np.meshgrid(np.arange(size.width), np.arange(size.height)), np.ones((size.height, size.width))], -1)
     return uv1 @ np.linalg.inv(P_cam[:, :3]).T
 
@@ -230,7 +230,7 @@ def num_frames(config: MeshesConfig) -> int:
 
 
 def survey(config: MeshesConfig) -> tuple[list[Path], list[Pose]]:
-    """The files, and where each of them stands. Raises InputError naming the key."""
+    """The files and the pose of each. Raises InputError naming the key."""
     files = listed(_WHO, config.files, mesh_files.SUFFIXES)
     for key, given in (("places", len(config.places)), ("reflectance", len(config.reflectance))):
         some = (0, len(files)) if key == "places" else (1, len(files))

@@ -1,8 +1,8 @@
-"""An endless road and everybody on it, as a function of time: no state, so any frame can be computed first.
+"""An endless road and its road users as a function of time: no state, so any frame can be computed first.
 
 Road frame: x along the road, y to the left, z up, origin on the ground where the ego starts; the road winds gently in y.
-Every lane is a conveyor: objects at `(j + 1/2 + jitter) * spacing + speed * t`, j any integer, all of one lane equally fast,
-so that nobody drives through anybody. Traits of object j come from a generator keyed by (seed, lane, j).
+Every lane is a conveyor: objects at `(j + 1/2 + jitter) * spacing + speed * t`, j any integer. All objects of a lane have
+the same speed, so they never collide. Traits of object j come from a generator keyed by (seed, lane, j).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIN_SPACING_M = {CAR: 8.0, PEDESTRIAN: 2.5, CYCLIST: 4.0}
 _SWING_M, _BEND_M = 5.0, 220.0  # the road's y = swing * sin(2 pi x / bend)
 _WEAVE = {CAR: (0.25, 60.0), PEDESTRIAN: (0.3, 12.0), CYCLIST: (0.3, 25.0)}  # label -> largest sway [m], its length [m]
 _JUNCTION_M, _TURN_LANE_M, _TURN_RADIUS_M, _TURN_SPEED_MPS = 80.0, -9.5, 8.0, 7.0
-_TURN_AHEAD_M = 30.0  # how far the ego is before a junction when a car starts to turn there
+_TURN_AHEAD_M = 30.0  # distance of the ego to a junction when a car starts to turn there
 _TURNERS = 0  # ids: lane number of the turning cars, the conveyors follow
 
 
@@ -55,7 +55,7 @@ class Thing:
 class Road:
     seed: int
     ego_speed_mps: float
-    range_m: float  # how far the ego sees
+    range_m: float  # sensor range of the ego
     lanes: tuple[Lane, ...]
 
     def ego(self, t_s: float) -> tuple[float, float, float]:
@@ -64,7 +64,7 @@ class Road:
         return x, _bend(x), math.atan(_slope(x))
 
     def things(self, t_s: float) -> Iterator[Thing]:
-        """Everybody within range of the ego, in a fixed order."""
+        """All objects within range of the ego, in a fixed order."""
         ego_x, ego_y, _ = self.ego(t_s)
         for thing in (*self._turning(t_s, ego_x), *self._driving(t_s, ego_x)):
             if math.hypot(thing.x - ego_x, thing.y - ego_y) <= self.range_m:
@@ -110,7 +110,7 @@ class Road:
         u: tuple[float, ...],
         across: float = 0.0,
     ) -> Thing:
-        """Lays a place on the straight road onto the winding one. Heading: `along` x, plus `across` y."""
+        """Maps a position on the straight road to the winding road. Heading: `along` x, plus `across` y."""
         heading = math.atan2(across + (dy_dx + _slope(x)) * along, along)
         length, width, height = SIZES_M[label]
         size = (length * (0.9 + 0.2 * u[3]), width * (0.95 + 0.1 * u[4]), height * (0.95 + 0.1 * u[5]))
@@ -118,7 +118,7 @@ class Road:
 
 
 def make_road(seed: int, ego_speed_mps: float, range_m: float, cars: int, pedestrians: int, cyclists: int) -> Road:
-    """A road with about so many of each within range."""
+    """A road with about the given number of each class within range."""
     layout = [  # right of the ego: parked cars, sidewalk, (turning cars); left: faster cars, oncoming ones, cyclists, sidewalk
         (CAR, cars, ((0.0, ego_speed_mps), (3.5, ego_speed_mps + 4), (7.0, -8.0), (10.5, -11.0), (-3.0, 0.0))),
         (PEDESTRIAN, pedestrians, ((-5.6, 1.3), (-6.8, -1.1), (15.0, 1.5))),
@@ -150,5 +150,5 @@ def _natural(j: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _traits(seed: int, lane: int, j: int) -> tuple[float, ...]:
-    """Six numbers in [0, 1) that belong to object j of a lane for ever."""
+    """Six numbers in [0, 1): the permanent traits of object j of a lane."""
     return tuple(np.random.Generator(np.random.PCG64([seed, lane, _natural(j)])).random(6).tolist())

@@ -1,6 +1,6 @@
-"""One instant of a street as triangles: bodies and scenery put in their places, seen from the sensor.
+"""One instant of a street as triangles: bodies and scenery at their places, in the sensor's frame.
 
-Everything is in the velodyne frame of that instant [m]; nothing here knows which sensor looks.
+Everything is in the velodyne frame of that instant [m]; this file does not depend on the kind of sensor.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PHASES = 6
 """Poses of a stride, or of a turn of the pedals."""
 FIRST_PLACED_ID = 1 << 40
 _KEYS_PER_PIECE = 1 << 14
-_MARGIN_M = (0.06, 0.06, 0.03)  # annotators take in the points of the surface, which scatter
+_MARGIN_M = (0.06, 0.06, 0.03)  # annotators include the scattered points of the surface
 _NUM_SCENERY = 48
 _STRIDE_M, _PEDALS_M = 1.5, 5.0
 _MARK_M, _GAP_M, _MARK_WIDTH_M = 3.0, 6.0, 0.13
@@ -33,7 +33,7 @@ _SCENERY_LENGTH_M = {"hedges": 7.8, "walls": 8.0, "fences": 8.2}
 
 
 class Objects(NamedTuple):
-    """Who is to be found. boxes3d (M, 7) float64; labels (M,) int32; track_ids (M,) int64; velocities (M, 3) float64 [m/s]."""
+    """The labelled objects. boxes3d (M, 7) float64; labels (M,) int32; track_ids (M,) int64; velocities (M, 3) float64 [m/s]."""
 
     boxes3d: np.ndarray
     labels: np.ndarray
@@ -43,8 +43,8 @@ class Objects(NamedTuple):
 
 class Scene(NamedTuple):
     """triangles (T, 3, 3) float64; materials (T,) int32; colors (T, 3) float32; owners (T,) int64 index into the objects or
-    -1; reflectance (T,) float32; keys (T,) int64 a number of its own for each, whatever else is in the scene;
-    ego_velocity (3,) [m/s], ego_yaw_rate [rad/s]. The triangles are overwritten by the next scene of the same stage."""
+    -1; reflectance (T,) float32; keys (T,) int64 unique per triangle, independent of the rest of the scene;
+    ego_velocity (3,) [m/s], ego_yaw_rate [rad/s]. The next scene of the same stage overwrites the triangles."""
 
     triangles: np.ndarray
     materials: np.ndarray
@@ -59,7 +59,7 @@ class Scene(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A body that somebody asked for: standing still where he said, street frame."""
+    """A body from the config's `objects`: static, street frame."""
 
     label: int
     x: float
@@ -80,7 +80,7 @@ def pose(street: Street, t_s: float) -> np.ndarray:
 
 
 class Stage:
-    """Builds scenes of one family of bodies; keeps their meshes, and its arrays, from one scene to the next."""
+    """Builds scenes with one family of bodies; keeps meshes and arrays between scenes."""
 
     def __init__(self, family: Family) -> None:
         self.family = family
@@ -98,7 +98,7 @@ class Stage:
         placed: tuple[Placed, ...] = (),
         half_view_rad: float = math.pi,
     ) -> Scene:
-        """Everything within range. half_view_rad: what lies wholly outside this angle to both sides of ahead is left out."""
+        """Everything within range. half_view_rad: things wholly outside this angle to both sides of ahead are left out."""
         T_street_velo = pose(street, t_s)
         T_velo_street = invert(T_street_velo)
         pieces: list[tuple[int, int]] = []
@@ -106,7 +106,7 @@ class Stage:
         owners: list[int] = []
         gains: list[float] = []
         keys: list[int] = []
-        seen: list[tuple[int, int, Body, float]] = []  # label, track id, body, speed of the labelled ones
+        seen: list[tuple[int, int, Body, float]] = []  # label, track id, body, speed of the labelled objects
 
         ego_x, ego_y, _, ego_yaw, _ = street.ego(t_s)
         for thing in street.things(t_s, range_m):
@@ -123,7 +123,7 @@ class Stage:
             else:
                 pieces.append(self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY), 0)))
                 yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in ("trees", "bushes") else 0.0)
-                places.append((thing.x, thing.y, z - 0.03, yaw))  # rooted, also where the ground slopes
+                places.append((thing.x, thing.y, z - 0.03, yaw))  # below the surface, so that no gap shows on slopes
                 owners.append(-1)
             gains.append(2 * thing.u[6] - 1)
             keys.append(thing.track_id)
@@ -134,7 +134,7 @@ class Stage:
             seen.append((wish.label, FIRST_PLACED_ID + k, body_of(self.family, wish.label, wish.number, 0), 0.0))
             gains.append(0.0)
             keys.append(FIRST_PLACED_ID + k)
-        fixed = self._used  # the ground is another one in every frame: it is laid behind what the library keeps
+        fixed = self._used  # the ground changes in every frame: it follows the kept part of the library
         ground = join([_ground(street, ego_x, range_m), _marks(street, ego_x)])
         self._append(ground)
         pieces.append((fixed, len(ground.triangles)))
@@ -170,7 +170,7 @@ class Stage:
         )
 
     def _mesh(self, key: tuple[str | int, int, int]) -> tuple[int, int]:
-        """(label, number, pose) of a body, (kind, number, 0) of scenery -> where in the library its mesh lies."""
+        """(label, number, pose) of a body, (kind, number, 0) of scenery -> position of its mesh in the library."""
         found = self._where.get(key)
         if found is None:
             what, number, phase = key
@@ -218,7 +218,7 @@ def _yaw_rate(street: Street, ego_x: float) -> float:
 
 
 def _in_view(dx: float, dy: float, ego_yaw: float, half_view_rad: float) -> bool:
-    """Anything of it: things are at most 8 m from their middle to their end."""
+    """Whether any part may be in view: no thing reaches more than 8 m from its centre."""
     distance = math.hypot(dx, dy)
     if distance < 8.5:
         return True
@@ -240,7 +240,7 @@ def _label(thing: Thing) -> int:
 
 
 def _body(label: int, thing: Thing) -> tuple[int, int]:
-    """Its number, and the pose it is in."""
+    """Number of the body, and its pose."""
     number = int(thing.u[5] * NUM_BODIES[label])
     length = {PEDESTRIAN: _STRIDE_M, CYCLIST: _PEDALS_M}.get(label)
     if length is None:
@@ -272,7 +272,7 @@ def _scenery(kind: str, number: int) -> Mesh:
 
 
 def _ground(street: Street, ego_x: float, range_m: float) -> Mesh:
-    """Strips of the cross-section, cut every SEGMENT_M."""
+    """The strips of the cross-section in segments of SEGMENT_M."""
     first, last = math.floor((ego_x - range_m) / SEGMENT_M), math.ceil((ego_x + range_m) / SEGMENT_M)
     x = np.arange(first, last + 1) * SEGMENT_M
     y, z = np.array(street.ground.y), np.array(street.ground.z)
@@ -289,7 +289,7 @@ def _ground(street: Street, ego_x: float, range_m: float) -> Mesh:
 
 
 def _marks(street: Street, ego_x: float) -> Mesh:
-    """Dashes between the lanes, a hand's breadth wide, just above the road."""
+    """Narrow dashes between the lanes, just above the road."""
     period = _MARK_M + _GAP_M
     starts = (np.arange(-6, 8) + math.floor(ego_x / period)) * period
     quads = []

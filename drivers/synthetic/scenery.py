@@ -1,4 +1,4 @@
-"""What stands beside a street: houses, trees, hedges, poles, fences, bins. Each seed another one; on z = 0 at the origin.
+"""Objects beside a street: houses, trees, hedges, poles, fences, bins. Each seed gives another one; on z = 0 at the origin.
 
 x runs along the street [m].
 """
@@ -19,7 +19,7 @@ _LEAVES: tuple[Color, ...] = ((0.07, 0.15, 0.03), (0.10, 0.18, 0.05), (0.05, 0.1
 
 
 def house(random: np.random.Generator, length: float, depth: float) -> Mesh:
-    """Facade at y = 0 looking towards -y, the rest behind it (y > 0); gable roof or flat, windows, door steps, a bay."""
+    """Facade at y = 0 facing -y, the rest behind it (y > 0); gable or flat roof, windows, door steps, a bay."""
     height = random.uniform(3.5, 11.0)
     color = _FACADES[int(random.integers(len(_FACADES)))]
     parts = [box((length, depth, height), BUILDING, color).moved(0, depth / 2)]
@@ -34,7 +34,7 @@ def house(random: np.random.Generator, length: float, depth: float) -> Mesh:
             if z + 1.3 < height:
                 pane = np.array([[x - 0.6, -0.03, z], [x + 0.6, -0.03, z], [x + 0.6, -0.03, z + 1.3], [x - 0.6, -0.03, z + 1.3]])
                 parts.append(of_faces(pane, [[0, 1, 2, 3]], WINDOW, (0.05, 0.065, 0.085)))
-    for _ in range(int(random.integers(0, 3))):  # bays, porches, chimneys of cellars, steps
+    for _ in range(int(random.integers(0, 3))):  # bays, porches, chimneys, steps
         size = random.uniform(0.8, 3.0), random.uniform(0.3, 1.6), random.uniform(0.3, height * 0.8)
         parts.append(box(size, BUILDING, color).moved(random.uniform(-0.4, 0.4) * length, -size[1] / 2))
     return join(parts)
@@ -91,7 +91,7 @@ def wall(random: np.random.Generator, length: float) -> Mesh:
 
 
 def fence(random: np.random.Generator, length: float) -> Mesh:
-    """Posts and slats; half of the light passes between them."""
+    """Posts and slats with gaps for half of the light."""
     height = random.uniform(0.8, 1.8)
     color: Color = (0.21, 0.14, 0.085) if random.random() < 0.6 else (0.25, 0.26, 0.27)
     parts = [box((0.09, 0.09, height), FENCE, color).moved((k / 4 - 0.5) * length, 0) for k in range(5)]
@@ -121,7 +121,7 @@ def pole(random: np.random.Generator) -> Mesh:
 
 
 def clutter(random: np.random.Generator) -> Mesh:
-    """About as large as people, and none: bins, cabinets, mail boxes, post columns, planters, bus shelters, trailers."""
+    """Things about as large as people: bins, cabinets, mail boxes, post columns, planters, bus shelters, trailers."""
     kind = random.random()
     color = _FACADES[int(random.integers(len(_FACADES)))]
     if kind < 0.30:  # wheelie bins
@@ -155,5 +155,5 @@ def clutter(random: np.random.Generator) -> Mesh:
         roof = box((3.8, 1.5, 0.1), METAL, (0.2, 0.2, 0.2)).moved(0, 0, 2.4)
         glass = box((3.4, 0.03, 1.7), WINDOW, (0.05, 0.065, 0.085)).moved(0, 0.65, 0.4)
         return join([*posts, roof, glass])
-    # a skip or a pallet of goods: nearly a car, but blunt
+    # a skip or a pallet of goods: car-sized and angular
     return box((random.uniform(1.2, 4.0), random.uniform(1.0, 1.9), random.uniform(0.8, 2.4)), METAL, color)

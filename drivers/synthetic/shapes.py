@@ -1,9 +1,8 @@
-"""Bodies of road users: each seed another one. Standing on z = 0 at the origin, looking along x [m].
+"""Bodies of road users: each seed gives another one. On z = 0 at the origin, facing along x [m].
 
-Two families that share no body: `train` and `test`. They differ in their random numbers and in the outlines they are
-drawn from, so that a detector tested on the second has seen none of its shapes.
-Sizes are spread around those that KITTI's statistics give (Car 3.9 x 1.6 x 1.5, Pedestrian 0.8 x 0.6 x 1.75, Cyclist
-1.76 x 0.6 x 1.73).
+Two families share no body: `train` and `test`. They differ in their random numbers and in their outlines, so a detector
+trained on the first has seen no shape of the second.
+Sizes are spread around KITTI's means (Car 3.9 x 1.6 x 1.5, Pedestrian 0.8 x 0.6 x 1.75, Cyclist 1.76 x 0.6 x 1.73).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ FAMILIES: tuple[Family, ...] = ("train", "test")
 
 
 class Body(NamedTuple):
-    """size: l, w, h of the box that annotators would draw [m]: without mirrors, with the whole stride of a walker."""
+    """size: l, w, h of the box an annotator would draw [m]: without mirrors, with the whole stride of a walker."""
 
     mesh: Mesh
     size: tuple[float, float, float]
@@ -78,7 +77,7 @@ _VAN_SIZES = (((4.45, 1.80, 1.98), 0.55), ((5.35, 1.95, 2.30), 0.45))
 
 
 def generator(family: Family, kind: str, number: int) -> np.random.Generator:
-    """The random numbers of body `number` of a kind: those of one family never come up in another."""
+    """The random generator of body `number` of a kind; families never share one."""
     return np.random.Generator(np.random.PCG64([FAMILIES.index(family), *kind.encode(), number]))
 
 
@@ -95,7 +94,7 @@ def van(random: np.random.Generator, family: Family) -> Body:
 
 
 def truck(random: np.random.Generator, family: Family) -> Body:
-    """A cab and a box or a flat bed."""
+    """A cab with a box or a flat bed."""
     length, width, height = random.uniform(6.5, 10.0), random.uniform(2.2, 2.5), random.uniform(2.7, 3.4)
     cab = random.uniform(1.7, 2.2)
     paint = _PAINTS[int(random.integers(len(_PAINTS)))]
@@ -165,7 +164,7 @@ def _body(
         z_belt = min(belt_share * height, z_top)
         end = 0.88 if x in (outline[0][0], outline[-1][0]) else 1.0  # bumpers are narrower
         half = width / 2 * end
-        # above the belt the side leans inwards in proportion to how high it goes
+        # above the belt the side leans inwards in proportion to height
         rise = (z_top - z_belt) / max(height - belt_share * height, 1e-6)
         half_top = half * (1 - (1 - lean) * min(max(rise, 0.0), 1.0)) * (1.0 if rise > 0.01 else 0.96)
         rings.append(
@@ -213,7 +212,7 @@ _HAIRS: tuple[Color, ...] = ((0.03, 0.02, 0.015), (0.10, 0.06, 0.03), (0.30, 0.2
 
 
 def pedestrian(random: np.random.Generator, family: Family, phase: float = 0.0) -> Body:
-    """A walker; phase 0..1 is where in the stride (two steps)."""
+    """A walker; phase 0..1 is the phase of the stride (two steps)."""
     height = float(np.clip(random.normal(1.74, 0.09) if family == "train" else random.normal(1.72, 0.10), 1.1, 2.02))
     if random.random() < 0.08:
         height *= 0.72  # a child
@@ -259,7 +258,7 @@ def pedestrian(random: np.random.Generator, family: Family, phase: float = 0.0) 
 
 
 def cyclist(random: np.random.Generator, family: Family, phase: float = 0.0) -> Body:
-    """A rider on a bicycle; phase 0..1 is where the pedals are."""
+    """A rider on a bicycle; phase 0..1 is the position of the pedals."""
     lean = random.uniform(0.10, 0.42) if family == "train" else random.uniform(0.18, 0.50)
     radius = random.uniform(0.31, 0.36)
     base = random.uniform(0.98, 1.10)

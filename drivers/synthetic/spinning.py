@@ -1,9 +1,9 @@
-"""A spinning LiDAR in a scene: which beams there are, what comes back, and what the sensor makes of it.
+"""A spinning LiDAR in a scene: beams, returns, and the reported points.
 
-The beams of the HDL-64E stand as KITTI's scans show them (a line fitted to each ring): two blocks of 32, the upper one
-0.20 m and the lower one 0.12 m above the origin of the velodyne frame. A sweep starts behind, turns counter-clockwise and
-looks ahead when its stamp says; points are reported from where the sensor is when they are measured, so a moving sensor and
-moving things leave their traces, as in a real scan.
+The beams of the HDL-64E are fitted to KITTI's scans (one line per ring): two blocks of 32, the upper block 0.20 m and the
+lower block 0.12 m above the origin of the velodyne frame. A sweep starts behind the sensor, turns counter-clockwise and
+points ahead at its stamp. Each point is reported relative to the sensor's position when it was measured, so motion distorts
+the scan as in a real sensor.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _ROUGH_M = {materials.FOLIAGE: 0.12, materials.GRASS: 0.03, materials.FENCE: 0.0
 @dataclass(frozen=True, slots=True)
 class LidarConfig:
     beams: Beams = "hdl64e"
-    columns: int = 2155  # of a full turn
-    view_deg: float = 360.0  # how much of the turn is looked at, its middle ahead
+    columns: int = 2155  # per full turn
+    view_deg: float = 360.0  # field of view, centred ahead
     crop: Literal["none", "camera", "mixed"] = (
-        "none"  # camera: only what lies in the picture, as KITTI labels; mixed: every other drive
+        "none"  # camera: only points in the image, as KITTI labels; mixed: every other drive
     )
     range_m: float = 80.0
     nearest_m: float = 1.5
     noise_m: float = 0.02  # standard deviation of a range
-    weakest: float = 0.0002  # reflectance x cosine of incidence at 10 m, of which 63 % come back; 0: everything does
-    lost: float = 0.002  # returns that are missing for no reason
-    leaves: float = 0.25  # share of rays that pass through a leaf of foliage
+    weakest: float = 0.0002  # reflectance x cosine of incidence at 10 m for which 63 % return; 0: all return
+    lost: float = 0.002  # share of returns lost at random
+    leaves: float = 0.25  # share of rays that pass through a leaf
     sweep: bool = True  # the sensor moves while it turns; false: the whole turn at once
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class LidarConfig:
 
 class Scan(NamedTuple):
     """points (N, 4) float32, point_ids (N,) int64 index into the scene's objects or -1; hidden (M,) float64: share of the
-    rays towards each object that something else takes away, 1 where there are none."""
+    rays towards each object that something else blocks, 1 if there are no such rays."""
 
     points: np.ndarray
     point_ids: np.ndarray
@@ -90,7 +90,7 @@ class SpinningLidar:
         return math.pi if self.config.view_deg >= 360 else math.radians(self.config.view_deg / 2)
 
     def scan(self, scene: Scene, seed: int) -> Scan:
-        """The arrays are overwritten by the next scan."""
+        """The next scan overwrites the arrays."""
         table, of = materials.MATERIALS, scene.materials
         covered = self.cast(scene, seed)
         surfaces = Surfaces(scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of], scene.owners)
@@ -123,7 +123,7 @@ class SpinningLidar:
         return returns(self.ranges, self.hits, triangles, surfaces, directions, limits, seed, self.points, self.ids)
 
     def _turn(self, scene: Scene) -> float:
-        """How much more than its own the sensor turns, because the ego does."""
+        """Additional rotation of the sensor during a sweep due to the ego's rotation."""
         if not self.config.sweep or len(self.times) < 2:
             return 0.0
         return scene.ego_yaw_rate * (self.times[-1] - self.times[0]) / (self.azimuths[-1] - self.azimuths[0])

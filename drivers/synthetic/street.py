@@ -1,9 +1,9 @@
-"""An endless street and everything on it, as a function of time: no state, so any frame can be computed first.
+"""An endless street and everything on it as a function of time: no state, so any frame can be computed first.
 
 Street frame: x along the street, y to the left, z up, origin on the road where the ego starts; the street winds in y and
 rises and falls in z. Everything stands in rows. A row is a conveyor: place j is at (j + 1/2 + jitter) * spacing + speed * t
-along its axis, j any integer; everything in a row is equally fast, so nobody runs through anybody. What stands at a place
-follows from numbers that belong to (seed, drive, row, j) for ever. Each drive is another street.
+along its axis, j any integer. All things in a row have the same speed, so they never collide. The thing at a place
+is a function of (seed, drive, row, j). Each drive is another street.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ SEGMENT_M = 8.0  # the ground is flat between two multiples of it
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """kind      what stands in it: "vehicles", "pedestrians", "cyclists", "car_like" stationary vehicles, or scenery
-    offset_m     of its line, across the axis: to the left along x; the x of the line along y
+    """kind      the things in it: "vehicles", "pedestrians", "cyclists", "car_like" stationary vehicles, or scenery
+    offset_m     of the row, across its axis: to the left for axis x; the x coordinate for axis y
     speed_mps    along the axis
-    spacing_m    from place to place
-    occupancy    share of places that are taken
-    yaw          of what stands there, against the axis; turned round where the speed is negative
-    wander_m     how far things stand off the line
+    spacing_m    distance between places
+    occupancy    share of occupied places
+    yaw          of the things, relative to the axis; reversed if the speed is negative
+    wander_m     largest distance of things to the line of the row
     axis         "x" along the street, "y" across it
-    first, last  where the row ends along its axis [m]
+    first, last  ends of the row along its axis [m]
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def jitter(self) -> float:
-        """How far a place may lie off its regular one, in spacings: as far as neighbours cannot touch."""
+        """Largest shift of a place, in spacings, at which neighbours cannot touch."""
         length = _LENGTH_M.get(self.kind, 0.5)
         if self.kind == "car_like" and abs(math.sin(self.yaw)) > 0.5:
             length = 2.2 / abs(math.sin(self.yaw))
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Place (street frame: x, y on the winding street, heading), and the numbers u (8,) that say which one it is."""
+    """Position (street frame: x, y on the winding street, heading), and eight numbers u that select its body."""
 
     kind: str
     track_id: int
@@ -76,7 +76,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Cross-section: y [m] from right to left, height above the road [m], and what each strip between two is made of."""
+    """Cross-section: y [m] from right to left, height above the road [m], and the material of each strip between two."""
 
     y: tuple[float, ...]
     z: tuple[float, ...]
@@ -110,7 +110,7 @@ class Street:
         return sum(a * (math.sin(2 * math.pi * x / length + phase) - math.sin(phase)) for a, length, phase in self.hills)
 
     def surface(self, x: float, y_road: float) -> float:
-        """Height of the ground: flat in pieces along x, as it is drawn; y_road against the middle of the ego's lane."""
+        """Height of the ground: piecewise linear along x, as drawn; y_road is relative to the middle of the ego's lane."""
         k = math.floor(x / SEGMENT_M)
         share = x / SEGMENT_M - k
         along = (1 - share) * self.hill(k * SEGMENT_M) + share * self.hill((k + 1) * SEGMENT_M)
@@ -129,7 +129,7 @@ class Street:
         )
 
     def things(self, t_s: float, range_m: float) -> Iterator[Thing]:
-        """All within range of the ego, in a fixed order."""
+        """All things within range of the ego, in a fixed order."""
         ego_x, ego_y, *_ = self.ego(t_s)
         for number, row in enumerate(self.rows):
             if row.axis == "x":

@@ -14,7 +14,7 @@ _STYLE_SHARES = (0.68, 0.12, 0.20)  # of STYLES
 def make_street(
     seed: int, drive: int, style: Style | None = None, ego_speed_mps: float | None = None, density: float = 1.0
 ) -> Street:
-    """The street of a drive. density 0 leaves nobody and nothing on it; style and speed None: the drive's own."""
+    """The street of a drive. density 0: an empty street; style and speed None: the drive's own."""
     r = np.random.Generator(np.random.PCG64([seed, drive, 1]))
     chosen: Style = STYLES[int(r.choice(len(STYLES), p=_STYLE_SHARES))]
     chosen = style or chosen
@@ -45,7 +45,7 @@ def make_street(
 
 
 class _Layout:
-    """Lays rows from the ego's lane outwards, on each side."""
+    """Adds rows from the ego's lane outwards, on each side."""
 
     def __init__(
         self, r: np.random.Generator, style: Style, lane: float, right: int, left: int, speed: float, density: float
@@ -76,7 +76,7 @@ class _Layout:
             self.rows.append(Row(kind, float(offset), float(speed), float(spacing), float(occupancy), **more))  # type: ignore[arg-type]
 
     def _traffic(self, lane: float, right: int, left: int, right_edge: float, left_edge: float) -> tuple[float, float]:
-        """-> the edges, further out where cyclists have a lane of their own."""
+        """Returns the edges of the road, including lanes for cyclists."""
         r = self.r
         if r.random() < 0.70:
             self.row("vehicles", 0.0, self.speed, r.uniform(34, 60), 0.8, wander_m=0.25)
@@ -97,7 +97,7 @@ class _Layout:
         return right_edge, left_edge
 
     def _plaza(self) -> None:
-        """People and bicycles all over; nobody in the ego's way."""
+        """People and bicycles everywhere except in the ego's path."""
         r = self.r
         for k in range(int(r.integers(4, 9))):
             side = -1 if k % 2 else 1
@@ -116,7 +116,7 @@ class _Layout:
         self.row("car_like", r.choice([-1, 1]) * 14.5, 0.0, 6.2, r.uniform(0.1, 0.8), wander_m=0.2)
 
     def _side(self, side: int, edge: float) -> list[tuple[float, float, str]]:
-        """From the road's edge outwards: parking, kerb, pavement, front gardens, houses. -> strips (y, z, material)."""
+        """From the road's edge outwards: parking, kerb, pavement, front gardens, houses. Returns strips (y, z, material)."""
         r = self.r
         y = abs(edge)
         strips: list[tuple[float, float, str]] = []

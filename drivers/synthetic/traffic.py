@@ -1,12 +1,12 @@
-"""A drive along a road with cars, pedestrians and cyclists that come and go. Needs no data; deterministic by seed.
+"""A drive along a road with cars, pedestrians and cyclists. Needs no data; deterministic by seed.
 
 out  points       (N, 4) float32   x y z [m, velodyne frame], intensity [0..1]; of boxes and ground, about 20,000
      boxes3d      detections: noisy boxes, some missed, some false; scores are probabilities, best first
-     truth        the true boxes and ids; boxes2d is 0 for objects outside the picture
+     truth        the true boxes and ids; boxes2d is 0 for objects outside the image
      pose         (4, 4) float64   T_world_velo, world = velodyne at frame 0
      calibration  static, a 1242 x 375 camera mounted like KITTI's
 
-Everything is a function of (config, frame number): reading may start anywhere, and no port depends on what else is read.
+All output is a function of (config, frame number): reading may start at any frame, and no port depends on the other ports read.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class TrafficConfig:
     frames: int = 200
     rate_hz: float = 10.0
     ego_speed_mps: float = 5.0
-    range_m: float = 50.0  # objects further away are neither seen nor true
-    cars: int = 8  # how many of each are in view, about
+    range_m: float = 50.0  # objects further away are neither detected nor in the truth
+    cars: int = 8  # approximate number of each class in view
     pedestrians: int = 5
     cyclists: int = 3
-    position_noise_m: float = 0.12  # standard deviations of the detections: x, y; a third of it in z
+    position_noise_m: float = 0.12  # standard deviation of detections in x, y; a third of it in z
     size_noise: float = 0.04  # relative
     yaw_noise_rad: float = 0.05
-    miss_rate: float = 0.1  # half as many close by, half as many again at the end of the range
+    miss_rate: float = 0.1  # 0.5 times this rate near the ego, 1.5 times at the end of the range
     false_alarms: float = 0.4  # per frame on average, at most 8
     range_noise_m: float = 0.02  # of the points
 
@@ -118,7 +118,7 @@ class SyntheticTraffic(Source):
         seen = (hit != NOTHING) & ~lost
         points = self.alloc("points", "points", (int(seen.sum()), 4), "float32")
         measured = ranges[seen] + self.config.range_noise_m * noise[seen]
-        points[:, :3] = np.rint(self._rays[seen] * measured[:, None] * 1000) / 1000  # whole mm: no trace of a CPU's last bit
+        points[:, :3] = np.rint(self._rays[seen] * measured[:, None] * 1000) / 1000  # whole mm: equal on all CPUs
         of_box = np.array([_GROUND_INTENSITY] + [_INTENSITY[int(label)] for label in labels])
         points[:, 3] = np.rint((of_box[hit[seen] - GROUND] + 0.2 * shine[seen]) * 100) / 100
         return points
@@ -155,7 +155,7 @@ def road_of(config: TrafficConfig) -> Road:
 
 
 def boxes_in_view(road: Road, things: list[Thing], t_s: float) -> np.ndarray:
-    """Things -> (M, 7) float64 boxes3d in the velodyne frame of that instant."""
+    """Things -> (M, 7) float64 boxes3d in the velodyne frame at that time."""
     ego_x, ego_y, ego_yaw = road.ego(t_s)
     c, s = math.cos(ego_yaw), math.sin(ego_yaw)
     rows = []
@@ -188,7 +188,7 @@ def truth_of(things: list[Thing], boxes3d: np.ndarray, labels: np.ndarray) -> Tr
 
 
 def detect(config: TrafficConfig, frame: int, boxes3d: np.ndarray, labels: np.ndarray) -> Boxes3D:
-    """True boxes (M, 7) -> what a detector might say, best first. Without objects there are still false alarms."""
+    """True boxes (M, 7) -> simulated detections, best first. Without objects there are still false alarms."""
     random = _random(config, frame, _DETECTIONS)
     noise, luck = random.standard_normal((len(boxes3d), 8)), random.random(len(boxes3d))
     far = np.hypot(boxes3d[:, 0], boxes3d[:, 1]) / config.range_m
@@ -208,7 +208,7 @@ def detect(config: TrafficConfig, frame: int, boxes3d: np.ndarray, labels: np.nd
 
 
 def _false_alarms(config: TrafficConfig, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes of any class anywhere on the ground. All 8 candidates are always drawn, then the raised ones are kept."""
+    """Boxes of any class anywhere on the ground. Always draws 8 candidates and keeps a random subset."""
     u = random.random((_MAX_FALSE_ALARMS, 6))
     labels = np.array([CAR, PEDESTRIAN, CYCLIST])[(u[:, 0] * 3).astype(int)]
     sizes = np.array([SIZES_M[int(label)] for label in labels])

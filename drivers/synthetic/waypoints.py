@@ -1,4 +1,4 @@
-"""A sensor's way from point to point, at one speed, upright, looking where it goes."""
+"""A sensor's path through waypoints: constant speed, upright, facing along the path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SMOOTH_M = 1.0
 
 class Way:
     def __init__(self, points: Sequence[Sequence[float]], speed_mps: float, yaw_rad: float) -> None:
-        """points (K, 3) [m], K >= 1; at a single one the sensor stands. yaw_rad: how far to the left of its way it looks."""
+        """points (K, 3) [m], K >= 1; at a single point the sensor stands. yaw_rad: angle to the left of the path."""
         corners = np.asarray(points, np.float64).reshape(-1, 3)
         steps = np.linalg.norm(np.diff(corners, axis=0), axis=1)
         kept = np.concatenate([[True], steps > 0])
@@ -26,11 +26,11 @@ class Way:
         return float(self._at[-1])
 
     def positions(self, times_s: np.ndarray) -> np.ndarray:
-        """(N,) -> (N, 3) [m]. It starts at time 0 and stands at the first point before, at the last one afterwards."""
+        """(N,) -> (N, 3) [m]. The sensor starts at time 0; before, it stands at the first point; after the end, at the last."""
         return self._along(np.asarray(times_s) * self._speed_mps)
 
     def yaws(self, times_s: np.ndarray) -> np.ndarray:
-        """(N,) -> (N,) [rad]: the direction from a metre behind to a metre ahead on the way."""
+        """(N,) -> (N,) [rad]: the direction from 1 m behind to 1 m ahead on the path."""
         if not len(self._headings):
             return np.full(np.shape(times_s), self._yaw_rad)
         s = np.clip(np.asarray(times_s) * self._speed_mps, 0, self.length_m)

@@ -1,18 +1,18 @@
-"""Drives through an invented city with a LiDAR and a camera. Needs no data; deterministic by seed.
+"""Drives through a generated city with a LiDAR and a camera. Needs no data; deterministic by seed.
 
 out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
-     point_ids    (N,) int64          track id of what each of the points lies on, -1 = no object
-     image        (H, W, 3) uint8     RGB, of the same instant
-     depth        (H, W) float32      of its pixels [m], inf = sky
-     pixel_ids    (H, W) int64        track id of what each pixel shows, -1 = no object
-     truth        everybody within range, all around; boxes2d is 0 for objects outside the picture; occluded 0..2 after the
-                  share of LiDAR rays that others take away; truncated 0..1 share of the box's picture outside the frame
+     point_ids    (N,) int64          track id of the object that each point lies on, -1 = no object
+     image        (H, W, 3) uint8     RGB, at the stamp of the scan
+     depth        (H, W) float32      of the image's pixels [m], inf = sky
+     pixel_ids    (H, W) int64        track id of the object that each pixel shows, -1 = no object
+     truth        all objects within range, 360 degrees; boxes2d is 0 for objects outside the image; occluded 0..2 from the
+                  share of LiDAR rays that other things block; truncated 0..1 share of the projected box outside the image
      pose         (4, 4) float64      T_world_velo, world = velodyne at frame 0 of a drive
      calibration  static, a camera mounted like KITTI's
 
-A drive is a sequence of its own ("0000/000000" = drive/frame) on a street of its own; `drives: 500, frames: 1` makes 500
-scenes that have nothing to do with each other. Everything is a function of (config, drive, frame): reading may start
-anywhere, and no port depends on what else is read. Units, shapes and laws: README.md beside this file.
+Each drive is a sequence ("0000/000000" = drive/frame) on its own street; `drives: 500, frames: 1` gives 500 unrelated
+scenes. All output is a function of (config, drive, frame): reading may start at any frame, and no port depends on the
+other ports read. Units, shapes and models: README.md beside this file.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ from pipeline.operator import Found, Source
 from pipeline.schema import static
 
 _WHO = "synthetic.world"
-_EGO_M = (-3.2, 1.7, 1.2)  # the ego vehicle from rear to front bumper, and half its width, around the sensor
-_OCCLUDED_AT = (0.35, 0.70)  # shares of rays taken away above which KITTI would say 1 and 2
+_EGO_M = (-3.2, 1.7, 1.2)  # the ego vehicle's rear bumper, front bumper and half width, relative to the sensor
+_OCCLUDED_AT = (0.35, 0.70)  # shares of blocked rays from which `occluded` is 1 and 2
 _MAX_READINGS = 100_000_000  # `find` lists their stamps
 _SCAN = 2  # key of the random numbers of a frame
 _PICTURES = frozenset({"image", "depth", "pixel_ids"})
 _SEEN = _PICTURES | {"points", "point_ids", "truth"}
-_PICTURE_VIEW_RAD = 1.3  # to both sides: what the camera sees, and what throws shadows into it
+_PICTURE_VIEW_RAD = 1.3  # to both sides: the camera's view, and things that cast shadows into it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class CameraConfig:
 
 @dataclass(frozen=True, slots=True)
 class ObjectConfig:
-    """Somebody who stands still at a place of one's choice, at any distance, whoever else is there; the ego drives on."""
+    """A static object at a chosen place, at any distance, even if others stand there; the ego drives on."""
 
     label: Literal["Car", "Van", "Truck", "Pedestrian", "Cyclist"] = "Car"
-    x_m: float = 15.0  # along the street, from where the ego is at 0 s
+    x_m: float = 15.0  # along the street, from the ego's position at 0 s
     y_m: float = 0.0  # to the left of the ego's lane, which winds
-    yaw_rad: float = 0.0  # against the street's x axis, not against its winding
-    body: int = 0  # which of the bodies of its class
+    yaw_rad: float = 0.0  # relative to the street's x axis, not to its winding
+    body: int = 0  # number of the body within its class
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,13 @@ class WorldConfig:
     first_drive: int = 0
     frames: int = 200  # of each drive
     rate_hz: float = 10.0
-    shapes: Family = "train"  # which bodies: a detector trained on "train" has seen none of "test"
+    shapes: Family = "train"  # family of bodies: "train" and "test" share none
     style: Style | None = None  # None: every drive has its own
     ego_speed_mps: float | None = None  # None: every drive has its own
-    density: float = 1.0  # of everything that stands or moves on and beside the road; 0: bare ground
-    range_m: float = 80.0  # objects further away are neither seen nor true
-    start_s: float = 0.0  # when in a drive frame 0 is
-    objects: tuple[ObjectConfig, ...] = ()  # standing there besides
+    density: float = 1.0  # of all things on and beside the road; 0: bare ground
+    range_m: float = 80.0  # objects further away are neither seen nor in the truth
+    start_s: float = 0.0  # time of frame 0 within its drive
+    objects: tuple[ObjectConfig, ...] = ()  # additional static objects
     lidar: LidarConfig = field(default_factory=LidarConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
 
@@ -136,7 +136,7 @@ class SyntheticWorld(Source):
         self.street: Street | None = None
         if self.wanted & _PICTURES:
             self.camera = camera.Camera(self.calibration, self.threads)
-        if self.wanted & _SEEN:  # compile here, where no frame is waiting
+        if self.wanted & _SEEN:  # compile now, before any frame waits
             bare = make_street(config.seed, config.first_drive, density=0)
             self.lidar.scan(self.stage.build(bare, 0.0, config.range_m), 0)
 
@@ -169,7 +169,7 @@ class SyntheticWorld(Source):
             self.camera.close()
 
     def _half_view(self) -> float:
-        """To both sides of ahead, what is built. It may not depend on who looks: shadows come from behind the camera, too."""
+        """Angle to both sides of ahead within which the scene is built. Equal for all ports: shadows may come from behind."""
         return self.lidar.half_view_rad if self.camera is None else max(self.lidar.half_view_rad, _PICTURE_VIEW_RAD)
 
     def _placed(self, street: Street) -> tuple[Placed, ...]:
@@ -215,14 +215,14 @@ class SyntheticWorld(Source):
 
 
 def truth_of(objects: Objects, scan: Scan, calibration: Any, half_view_rad: float) -> Truth:
-    """Everybody whose middle lies in the LiDAR's view."""
+    """All objects whose centre lies in the LiDAR's view."""
     boxes = objects.boxes3d
     occluded = np.digitize(scan.hidden, _OCCLUDED_AT).astype(np.int32)
     boxes2d, visible = boxes_to_image(boxes, *calibration)
     whole, _ = boxes_to_image(boxes, *_widened(calibration))
     area, of = _area(boxes2d), _area(whole)
     outside = np.where(visible, 1 - area / np.maximum(of, 1e-9), 0.0)
-    truncated = np.where(outside < 0.005, 0.0, outside).astype(np.float32)  # rounding of pixels is no frame that cuts
+    truncated = np.where(outside < 0.005, 0.0, outside).astype(np.float32)  # pixel rounding is not truncation
     inside = np.abs(np.arctan2(boxes[:, 1], boxes[:, 0])) <= half_view_rad
     boxes3d = boxes.astype(np.float32)
     boxes3d[:, 6] = wrap_angle(wrap_angle(boxes[:, 6]).astype(np.float32))
@@ -231,7 +231,7 @@ def truth_of(objects: Objects, scan: Scan, calibration: Any, half_view_rad: floa
 
 
 def _widened(calibration: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same camera with a picture of ten times the size around it: what a box would cover without the frame."""
+    """The same camera with an image ten times as large around its own, for the untruncated box."""
     P_cam, T_cam_velo, (width, height) = calibration
     shift = np.eye(3)
     shift[0, 2], shift[1, 2] = 4.5 * width, 4.5 * height
@@ -280,7 +280,7 @@ def check(config: WorldConfig) -> None:
 
 
 def _in_ego(config: WorldConfig, o: ObjectConfig) -> bool:
-    """Would its footprint touch the ego vehicle's where the drive starts? Two turned rectangles: no separating axis."""
+    """Whether its footprint overlaps the ego vehicle at the start of the drive: the separating axis test of two rectangles."""
     length, width, _ = body_of(config.shapes, CLASSES.index(o.label), o.body, 0).size
     rear, front, side = _EGO_M
     c, s = math.cos(o.yaw_rad), math.sin(o.yaw_rad)
