@@ -1,1 +1,1 @@
-"""Measurements: `pipe bench NAME`. Each prints its command, machine, commit and data, and the rival beside it in one run."""
+"""Measurements: `pipe bench NAME`. Each prints its command, machine, commit and data, and measures its rival in the same run."""

@@ -1,4 +1,4 @@
-"""A process that wakes ten times a second and computes for about a millisecond: how fast is the machine itself meanwhile?"""
+"""A process that wakes ten times a second and computes for about a millisecond, as a measure of the machine's own speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERIOD_S, WORK = 0.1, 20_000
 
 @contextlib.contextmanager
 def bare_process(file: Path) -> Iterator[None]:
-    """In the background; its lines go to the file."""
+    """Runs the process in the background; it writes its lines to the file."""
     beside = subprocess.Popen([sys.executable, "-m", "bench.bare", str(file)])
     try:
         yield
@@ -25,7 +25,7 @@ def bare_process(file: Path) -> Iterator[None]:
 
 
 def compute(file: Path) -> None:
-    """A line per wake, ten a second: how long the same work took [us]. Ends when its parent does."""
+    """Writes one line per wake, ten per second: the time of the same work [us]. Ends with its parent."""
     parent, due = os.getppid(), time.monotonic()
     with file.open("a", buffering=1) as out:
         while os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""What every bench prints first, and how it runs a graph."""
+"""Shared by all benches: the header they print, and running a graph."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def header(command: str, data: str) -> dict[str, Any]:
 
 
 def machine_name() -> str:
-    """For names of files: processor and cores."""
+    """Processor and cores, for file names."""
     about = machine()
     words = re.findall(r"[a-z0-9.]+", about["processor"].lower().replace("(r)", "").replace("(tm)", ""))
     return "-".join([*words, f"{about['cores']}-cores"])
@@ -66,12 +66,12 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def data_folder() -> Path:
-    """Of the real data, which may be absent: PIPE_DATA, or shared/data beside the repository."""
+    """Folder of the real data, which may be absent: PIPE_DATA, or shared/data beside the repository."""
     return Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def save(folder: Path, name: str, made: dict[str, Any]) -> None:
-    """A summary, named for the machine."""
+    """Writes a summary, named for the machine."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{machine_name()}.json"
     path.write_text(_lines(made) + "\n", encoding="utf-8")
@@ -79,7 +79,7 @@ def save(folder: Path, name: str, made: dict[str, Any]) -> None:
 
 
 def _lines(value: Any, depth: int = 1) -> str:
-    """JSON in which what holds no further tables stands on one line."""
+    """JSON with each innermost table on one line."""
     pad = "\n" + " " * depth
     if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
         return f"{{{pad}" + f",{pad}".join(f"{json.dumps(k)}: {_lines(v, depth + 1)}" for k, v in value.items()) + f"{pad[:-1]}}}"
@@ -97,7 +97,7 @@ def run_graph(
     quiet: bool = True,
     results: Callable[[Path], None] = lambda folder: None,
 ) -> dict[str, Any]:
-    """Run a graph given as YAML text in a folder that is thrown away, after `results` looked into it; returns its report."""
+    """Run a graph given as YAML text in a temporary folder, which `results` may read before it is deleted; returns the report."""
     graph = parse(text, "bench.yaml", sets)
     with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
         session = Session(graph, RunOptions(Path(folder), frames=frames, verify=verify, quiet=quiet))

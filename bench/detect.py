@@ -1,9 +1,9 @@
-"""`pipe bench detect`: average precision of the shipped detector in generated scenes, of streets and bodies it never saw.
+"""`pipe bench detect`: average precision of the shipped detector in generated scenes with unseen streets and bodies.
 
     pipe bench detect [--set world.config.drives=100] [--set detect.config.weights=FILE]
 
-500 scenes, each of another street; Van counts as Car, as in training. Scored twice: all within 50 m that the camera sees, and
-KITTI's easy, moderate and hard (by heights in a picture of KITTI's size). Beside it the median time of each node per scene.
+500 scenes, each of another street; Van counts as Car, as in training. Scored twice: all objects within 50 m in the camera's
+view, and KITTI's easy, moderate and hard (by heights in an image of KITTI's size). Also the median time of each node per scene.
 Writes bench/results/detect-<machine>.json.
 """
 

@@ -1,7 +1,7 @@
-"""Is a figure flat over a long run? First third against last third, and the straight line through all of it.
+"""Is a figure flat over a long run? Compares the first with the last third, and fits a straight line to the whole run.
 
-Robust on purpose: medians, and the median of all slopes between two windows (Theil-Sen), so that one bad minute neither makes
-nor hides a drift.
+The statistics are robust: medians, and the median of all slopes between two windows (Theil-Sen), so that one bad minute
+neither causes nor hides a drift.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from pipeline.runtime.histogram import Histogram
 
-LIMIT = 0.05  # a figure is flat when it changes by no more than this share, either way
-DRAWS = 400  # of windows, for an interval
+LIMIT = 0.05  # a figure is flat if it changes by at most this share, up or down
+DRAWS = 400  # bootstrap samples of windows, for an interval
 
 
 @dataclass(frozen=True)
 class Drift:
-    """first, last: the figure in those thirds; change: last against first; trend: share by which the line rises over the run;
-    low, high: where `change` may lie, 95 %, by drawing the windows again (None where a third is one window)."""
+    """first, last: the figure in those thirds; change: last relative to first; trend: relative rise of the line over the run;
+    low, high: 95 % interval of `change` from a bootstrap over the windows (None if a third is one window)."""
 
     first: float
     last: float
@@ -37,7 +37,7 @@ class Drift:
 
     @property
     def verdict(self) -> str:
-        """flat; grows or falls; or noisy: beyond the limit, but the windows differ as much among themselves."""
+        """flat; grows or falls; or noisy: beyond the limit, but no more than the windows differ among themselves."""
         if self.flat:
             return "flat"
         if self.low is not None and self.high is not None and self.low <= 0 <= self.high:
@@ -50,13 +50,13 @@ class Drift:
 
 
 def of_values(values: list[float]) -> Drift:
-    """One number per window: medians of the thirds."""
+    """Drift of one number per window: medians of the thirds."""
     first, last = thirds(values)
     return _drift(values, float(np.median(first)), float(np.median(last)), _again(first, last, np.median))
 
 
 def of_counts(windows: list[np.ndarray], q: float) -> Drift:
-    """The bins of a histogram per window: the quantile of all that lies in a third."""
+    """Drift of one histogram per window: the quantile of all values in a third."""
     quantiles = [value for window in windows if (value := quantile(window, q)) is not None]
     first, last = thirds(windows)
     pooled = partial(_pooled, q=q)
@@ -64,11 +64,11 @@ def of_counts(windows: list[np.ndarray], q: float) -> Drift:
 
 
 def at_equal_speed(windows: list[np.ndarray], bare: list[float], q: float, classes: int = 3) -> dict[str, float] | None:
-    """Change of the quantile from earlier to later windows in which the machine itself was equally fast.
+    """Change of the quantile from earlier to later windows in which the machine was equally fast.
 
-    bare: time that the same work took a bare process in each window. Within each class of windows of like `bare` the later half
-    is compared with the earlier one; `change`: mean of the classes; low, high: its 95 % by drawing windows again. None where a
-    half has fewer than two windows, or nothing was counted.
+    bare: time of the same work in a bare process, per window. Windows of similar `bare` form a class; within each class the later
+    half is compared with the earlier half. `change`: mean of the classes; low, high: its 95 % bootstrap interval. None if a half
+    has fewer than two windows, or if nothing was counted.
     """
     order = np.argsort(bare, kind="stable")
     halves = [(part[: len(part) // 2], part[len(part) // 2 :]) for part in map(np.sort, np.array_split(order, classes))]
@@ -87,19 +87,19 @@ def at_equal_speed(windows: list[np.ndarray], bare: list[float], q: float, class
 
 
 def quantile(bins: np.ndarray, q: float) -> float | None:
-    """[ns] of a histogram's bins; None where nothing was counted."""
+    """Quantile of a histogram's bins [ns]; None if nothing was counted."""
     histogram = Histogram()
     histogram.bins, histogram.count = bins, int(bins.sum())
     return histogram.quantile(q)
 
 
 def _pooled(windows: list[np.ndarray], q: float) -> float:
-    """The quantile of all that lies in some windows, 0 where nothing does."""
+    """The quantile of all values in some windows, 0 if there are none."""
     return quantile(np.sum(windows, axis=0), q) or 0.0
 
 
 def thirds(windows: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The first and the last third. Raises ValueError where there are fewer than three windows."""
+    """The first and the last third. Raises ValueError for fewer than three windows."""
     size = len(windows) // 3
     if size == 0:
         raise ValueError(f"drift: needs at least 3 windows, got {len(windows)}")
@@ -107,7 +107,7 @@ def thirds(windows: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def trend(values: list[float]) -> float:
-    """By which share of its middle the line through the values rises from the first to the last."""
+    """Rise of the fitted line from the first to the last value, relative to its middle."""
     y = np.asarray(values, np.float64)
     i, j = np.triu_indices(len(y), 1)
     if len(i) == 0 or (middle := float(np.median(y))) == 0:
@@ -121,7 +121,7 @@ def _drift(values: list[float], first: float, last: float, again: np.ndarray | N
 
 
 def _again(first: list[Any], last: list[Any], figure: Any) -> np.ndarray | None:
-    """`change` between two parts of the run, each drawn from its windows with repetition."""
+    """`change` between two parts of the run in bootstrap samples (windows drawn with replacement)."""
     if len(first) < 2:
         return None
     random = np.random.default_rng(0)

@@ -1,8 +1,8 @@
-"""`pipe bench eval`: scoring a whole set of tracks from its files, beside TrackEval on the same files, in turns.
+"""`pipe bench eval`: scores a whole set of tracks from files, alternating with TrackEval on the same files.
 
-Data: AB3DMOT's tracks of nine KITTI sequences where ../shared/data is (or PIPE_DATA), else as many generated boxes. TrackEval
+Data: AB3DMOT's tracks of nine KITTI sequences in ../shared/data (or PIPE_DATA), else as many generated boxes. TrackEval
 (make trackeval) runs its own Kitti2DBox with HOTA, CLEAR and Identity, without printing or writing; both sides read the files.
-AB3DMOT's four tables are timed, too; the original of those takes minutes, and is not run here. Without TrackEval: ours alone.
+AB3DMOT's four tables are also timed; their original code takes minutes and is not run. Without TrackEval: ours alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
             "pipe bench eval", f"{what}, {sum(SEQUENCES.values())} frames, {_count(gt)} truth and {_count(results)} track rows"
         )
         times: dict[str, list[float]] = {"ours": [], "AB3DMOT's tables": []}
-        kitti_tracking.score(gt, results)  # numba compiles, or reads what it compiled before
+        kitti_tracking.score(gt, results)  # numba compiles, or loads its cache
         ab3dmot.score(gt, results)
         for _ in range(rounds):
             mine, seconds = _timed(lambda: kitti_tracking.score(gt, results))
@@ -63,7 +63,7 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _real(gt: Path, results: Path) -> str:
-    """Copies what there is; "" where it is not."""
+    """Copies the real data; returns "" if there is none."""
     data = data_folder()
     if not all((data / f"golden/ab3dmot/tracks/{name}.txt.gz").is_file() for name in SEQUENCES):
         return ""
@@ -75,7 +75,7 @@ def _real(gt: Path, results: Path) -> str:
 
 
 def _generated(gt: Path, results: Path) -> str:
-    """Six cars and three pedestrians per frame, each followed by a track that shakes; wrong tracks beside them."""
+    """Six cars and three pedestrians per frame, each followed by a noisy track; false tracks as well."""
     _folders(gt, results)
     rng = np.random.default_rng(1)
     tail = "1.5 1.6 4 0 1.5 20 0"

@@ -1,11 +1,11 @@
-"""`pipe bench flow`: what happens when a node is too slow: for a second, or always.
+"""`pipe bench flow`: behaviour with a node that is too slow, for one second or permanently.
 
-stall     live at 30 Hz, one node stands still for a second. Shown: the age (emitted -> at the sink) of ordinary frames; how many
-          frames emitted before the stall's end come later than that and a period (the one that was in work is one of them); the
-          age of the first frame emitted after its end, and of the next twenty
-overload  live at 10 Hz, a node that needs 200 ms, under each policy: frames it computed, frames that arrived, where the others
-          died and why, ages at the sink
-Offline, and beside a reader that keeps what it was given: tests/pipeline/runtime/test_flow.py.
+stall     live at 30 Hz, one node stops for one second. Shown: the age (emitted -> at the sink) of ordinary frames; the number of
+          frames emitted before the end of the stall that arrive later than that age plus one period (the frame being processed
+          is one of them); the age of the first frame emitted after the stall, and of the next twenty
+overload  live at 10 Hz, a node that needs 200 ms, under each policy: frames it computed, frames that arrived, where and why the
+          others were dropped, ages at the sink
+Offline runs, and readers that keep their frames: tests/pipeline/runtime/test_flow.py.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ OVERLOAD = """
 
 
 def ages(nodes: str) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
-    """Report, and per frame at the sink: number, when it was emitted [ns], age [ms]."""
+    """Report, and per frame at the sink: number, time of emission [ns], age [ms]."""
     rows: list[tuple[int, int, float]] = []
 
     def read(folder: Path) -> None:
@@ -57,7 +57,7 @@ def ages(nodes: str) -> tuple[dict[str, Any], list[tuple[int, int, float]]]:
 
 
 def stall(name: str) -> dict[str, Any]:
-    for _ in range(5):  # beside other load the very frame that was to stall may have been dropped before
+    for _ in range(5):  # under other load the frame meant to stall may be dropped earlier
         _, rows = ages(SOURCE + STALLS[name])
         if STALL_AT in (frame for frame, _, age in rows if age > 900):
             break

@@ -1,11 +1,11 @@
-"""`pipe bench hop`: producer is done with a frame -> consumer has it, process to process, beside others in the same run.
+"""`pipe bench hop`: time from "producer has finished a frame" to "consumer has it" between processes, with rivals in the run.
 
 back-to-back        one frame in flight at a time, the cores stay awake
-50 Hz               played at 50 Hz: the engine knows when the next frame is due; the cores fall asleep in between
-50 Hz, self-paced   a driver whose read() blocks until its own due time, as a sensor's does
-The producer writes every byte of every frame (in the loan, where there is one); the time of that is `fill` and not in the hop.
-CPU: of all processes that take part, per frame. Rivals: bench/rivals/; those that are not installed are named. Rounds of all
-take turns; figures are medians over the rounds.
+50 Hz               played at 50 Hz: the engine knows when the next frame is due; the cores sleep in between
+50 Hz, self-paced   a driver whose read() blocks until the due time of its frame, like a sensor
+The producer writes every byte of every frame (in the loan if there is one); this time is `fill`, not part of the hop.
+CPU: of all participating processes, per frame. Rivals: bench/rivals/; missing ones are listed. All take turns in rounds;
+figures are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def medians(rounds: list[Measured]) -> dict[str, float]:
 
 
 def _compare(figures: dict[str, float], rows: list[dict[str, Any]]) -> None:
-    """Print rows of one frame and pace, and note their figures: of Pipe below "FRAME.PACE", of a rival with its name behind."""
+    """Print rows of one frame and pace, and store their figures: of Pipe as "FRAME.PACE", of a rival with its name appended."""
     bare = next((row["p50_us"] for row in rows if row["who"] == "pyzmq"), None)
     for row in rows:
         frame, pace, who = row["frame"], row["pace"], row["who"]

@@ -1,6 +1,6 @@
-"""Nodes of the benches: a ping that sends when the last frame came back, and the two ends of its way.
+"""Nodes of the benches: a source that sends when its last frame has come back, and the two ends of the measured hop.
 
-`Ping` and `End` run in one process (`place:`) so that exactly one frame is under way: back-to-back, no queueing.
+`Ping` and `End` run in one process (`place:`) so that exactly one frame is in flight: back-to-back, no queueing.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class PingConfig:
     frames: int = 1000
     bytes: int = 8
     rate_hz: float = 50.0  # of the stamps; the pace when the graph is live
-    wait: bool = True  # send only when the last frame has come back
+    wait: bool = True  # send only after the last frame has come back
 
 
 class Ping(Source):
-    """Frames filled in their slots; `wait`: the next one when `End` has seen the last."""
+    """Fills frames in their slots; `wait`: sends the next one after `End` has seen the last."""
 
     Config, outputs = PingConfig, {"out": BLOB}
 
@@ -77,7 +77,7 @@ class Ping(Source):
 
 
 class Sensor(Ping):
-    """The same, as a sensor does it: nobody knows its stamps before, and read() blocks until the next frame is due."""
+    """A `Ping` like a sensor: its stamps are not known in advance, and read() blocks until the next frame is due."""
 
     live = True
 
@@ -98,7 +98,7 @@ class Sensor(Ping):
 
 
 class Echo(Operator):
-    """Returns what `stamps.taken` says of a frame."""
+    """Returns `stamps.taken` of each frame."""
 
     inputs, outputs = {"in": BLOB}, {"out": COUNT}
 
@@ -109,7 +109,7 @@ class Echo(Operator):
 @dataclass(frozen=True)
 class NotesConfig:
     frames: int = 1000
-    played: bool = False  # the engine reads ahead and sends when a frame is due: count from then
+    played: bool = False  # the engine reads ahead and sends when a frame is due: measure from then
 
 
 class Notes(Operator):
@@ -119,7 +119,7 @@ class Notes(Operator):
 
     def open(self) -> None:
         self.rows: list[tuple[int, ...]] = []
-        self.began = self.ended = (0, 0)  # frame, CPU time so far
+        self.began = self.ended = (0, 0)  # frame, CPU time until then
 
     def note(self, row: tuple[int, ...]) -> None:
         frame = self.header.frame_id
@@ -137,7 +137,7 @@ class Notes(Operator):
 
 
 class End(Notes):
-    """Lets `Ping` go on, and notes what `Echo` says."""
+    """Releases `Ping`, and stores the rows from `Echo`."""
 
     inputs = {"in": COUNT}
 
@@ -147,7 +147,7 @@ class End(Notes):
 
 
 class Take(Notes):
-    """Notes what it sees of a frame itself."""
+    """Stores `stamps.taken` of the frames it receives."""
 
     inputs = {"in": BLOB}
 
@@ -169,7 +169,7 @@ _ONE = np.ones(1, np.int64)
 
 
 class Age(Operator):
-    """A sink that notes frame, when it was emitted, when it came: [id, ns, ns] per line of DIR/<node>/ages.jsonl."""
+    """A sink that stores frame, time of emission, time of arrival: [id, ns, ns] per line of DIR/<node>/ages.jsonl."""
 
     inputs = {"in": ANY}
 
@@ -194,7 +194,7 @@ class Idle(Operator):
 
 
 class Drain(Operator):
-    """A tap that takes frames together, as the recorder does; notes when the first was made and the last was taken [ns]."""
+    """A tap that takes frames in batches, like the recorder; stores when the first was made and the last was taken [ns]."""
 
     inputs = {"in": ANY}
     tap, batch = True, BATCH
@@ -218,7 +218,7 @@ class NoiseConfig:
 
 
 class Noise(Source):
-    """Slots of noise, as fast as they come back: each is filled the first time it is seen."""
+    """Sends slots of noise as fast as they come back: each slot is filled once."""
 
     Config, outputs = NoiseConfig, {"out": BLOB}
 
@@ -244,7 +244,7 @@ class Noise(Source):
 
 
 class Pair(Operator):
-    """A frame of bytes and the pillars nearest to it in time: looks at some of both."""
+    """Reads a part of each frame of bytes and of the pillars nearest to it in time."""
 
     inputs = {"image": BLOB, "pillars": PILLARS}
 

@@ -1,8 +1,8 @@
-"""`pipe bench overhead`: what the engine itself costs: CPU time of all processes per frame and operator, doing nothing.
+"""`pipe bench overhead`: the cost of the engine: CPU time of all processes per frame and operator, with idle operators.
 
-Chains of 1, 2, 4, 8 operators and fan-outs to 1, 2, 4, 8 sinks; the cost must grow linearly. The start-up (interpreter,
-imports) is taken out by subtracting a short run from a long one. Memory: resident size of every process after the
-short and after the long run.
+Chains of 1, 2, 4, 8 operators and fan-outs to 1, 2, 4, 8 sinks; the cost must grow linearly. Subtracting a short run from
+a long one removes the start-up (interpreter, imports). Memory: resident size of every process after the short and after the
+long run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Processes and the machine, as /proc tells. Knows no engine."""
+"""Figures of processes and the machine from /proc. Imports nothing of the engine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _CPU_OF_PROCESS = 2
 
 
 def process(pid: int) -> dict[str, Any]:
-    """Resident memory [MB], descriptors (without files of losses, opened at the first loss), threads, CPU seconds."""
+    """Resident memory [MB], descriptors (without loss files, which open at the first loss), threads, CPU seconds."""
     with contextlib.suppress(OSError):
         folder = Path(f"/proc/{pid}")
         status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
         stat = (folder / "stat").read_text().rpartition(")")[2].split()
         opened = []
         for fd in os.listdir(folder / "fd"):
-            with contextlib.suppress(OSError):  # that of the list itself
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
                 opened.append(os.readlink(folder / "fd" / fd))
         return {
             "rss_mb": round(int(status["VmRSS"].split()[0]) * 1024 / 1e6, 3),
@@ -33,7 +33,7 @@ def process(pid: int) -> dict[str, Any]:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """Bytes below a folder, by file in it, or by folder of a node."""
+    """Bytes in a folder, per file or per folder of a node."""
     out: dict[str, int] = {}
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
@@ -44,13 +44,13 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def busy_s() -> float:
-    """Seconds of all cores that were busy so far."""
+    """Busy seconds of all cores so far."""
     user, nice, system, _, _, irq, soft = (int(x) / _TICKS for x in Path("/proc/stat").read_text().split()[1:8])
     return user + nice + system + irq + soft
 
 
 def cpu_ns(root: int, itself: bool) -> int:
-    """CPU time so far of all living descendants of a process, and of the process itself, their ended threads included."""
+    """CPU time so far of all living descendants of a process, and of the process if `itself`, ended threads included."""
     total, todo = 0, [root]
     while todo:
         pid = todo.pop()

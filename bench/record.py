@@ -1,12 +1,12 @@
-"""`pipe bench record`: lossless recording beside the disk's own writing, in turns in the same folder.
+"""`pipe bench record`: lossless recording compared with plain writing, alternating in the same folder.
 
 disk      plain writes of the same frames from one warm buffer, and fsync at the end
-hop       a source that only hands out slots of noise -> a tap that takes them in batches as the recorder does, and writes nothing
-writer    the recorder's own work, encoding, checksums and writing, in one process without the engine, and fsync at the end
-pipe      that source -> the recorder of `--record`, and fsync at the end
-mcap      the writer of the package mcap, in one process, with chunk checksums as is its default, and fsync at the end
-Rates are bytes of frames over seconds; of an engine run the seconds from when its source has its first frame to the sink's
-last, without the start of the processes.
+hop       a source that only sends slots of noise -> a tap that takes them in batches like the recorder, and writes nothing
+writer    the work of the recorder (encoding, checksums, writing) in one process without the engine, and fsync at the end
+pipe      the same source -> the recorder of `--record`, and fsync at the end
+mcap      the writer of the package mcap, in one process, with chunk checksums (its default), and fsync at the end
+Rates are bytes of frames per second; for an engine run, the time runs from the first frame of the source to the last of the
+sink, without the start of the processes.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def main(rounds: int = 5) -> dict[str, Any]:
 
 
 def measure(folder: Path, size: int, count: int, rounds: int) -> dict[str, list[float]]:
-    """Way -> MB/s of each round."""
+    """Method -> MB/s of each round."""
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(rounds):
         for way, seconds in WAYS.items():

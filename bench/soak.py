@@ -1,14 +1,15 @@
-"""`make soak`: an hour of a robot's graph (bench/soak.yaml), to see whether anything creeps: memory, latency, descriptors, files.
+"""`make soak`: an hour of a robot's graph (bench/soak.yaml), to find slow growth of memory, latency, descriptors or files.
 
-Once a window (a minute; shorter when the run is) a line of DIR/windows.jsonl: of every process, the supervisor too, resident
-memory, descriptors, threads and CPU; of every sink the latencies capture -> `process()` returned of that window's frames; bytes
-on disk; load, cores that others used; and how long the same work took a bare process, which only wakes and computes.
+Each window (a minute, or less in a short run) gives a line of DIR/windows.jsonl: resident memory, descriptors, threads and CPU
+of every process, the supervisor included; latencies from capture to the return of `process()` at every sink for the frames of
+that window; bytes on disk; load, cores used by other processes; and the time of the same work in a bare process, which only
+wakes and computes.
 
-Judged, after a warm-up: RSS of every process and p99 of every sink, first against last third, and the trend (bench/drift.py),
-within 5 %. Beside it, for a machine that is not equally fast all the time: latencies of earlier and later windows in which the
-bare process was. Exit 1 when something is not flat, has more descriptors or threads at the end, a node restarted or failed, or
-the ledger does not add up. Not in the graph, since they grow by contract: score.*, which needs all detections until the end, and
-a long drive of synthetic.world, which keeps the shapes it has met.
+Judged after a warm-up: RSS of every process and p99 of every sink, first against last third, and the trend (bench/drift.py),
+within 5 %. For a machine of varying speed, also the latencies of earlier and later windows in which the bare process was equally
+fast. Exit 1 if a figure is not flat, a process has more descriptors or threads at the end, a node restarted or failed, or the
+ledger does not add up. Not in the graph, because they grow by contract: score.*, which needs all detections until the end, and
+a long drive of synthetic.world, which keeps the shapes it has built.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ MACHINE = ("our_cores", "other_cores", "load")
 
 
 def main(seconds: float = 3600.0, out: Path = Path("out/soak"), results: Path | None = RESULTS) -> dict[str, Any]:
-    """The JSON, `ok` says whether all is well. `results`: a folder that gets a copy."""
+    """Returns the summary; `ok` is true if everything is flat. `results`: a folder that gets a copy."""
     window_s, warm_up_s = min(WINDOW_S, seconds / 15), min(WARM_UP_S, seconds / 5)
     data = f"a live graph of generated sensors; windows of {window_s:g} s, {warm_up_s:g} s to warm up"
     about = header(f"make soak SECONDS={seconds:g}", data)
@@ -70,7 +71,7 @@ def main(seconds: float = 3600.0, out: Path = Path("out/soak"), results: Path | 
 
 
 class Watch(Display):
-    """A line of windows.jsonl per window, from the supervisor's loop; keeps nothing itself that grows."""
+    """Writes a line of windows.jsonl per window, from the supervisor's loop; its own memory does not grow."""
 
     def __init__(self, session: Session, out: Path, window_s: float) -> None:
         super().__init__(session, quiet=True)
@@ -111,7 +112,7 @@ class Watch(Display):
 
 
 def between(before: dict[str, Any], after: dict[str, Any], bare: Path) -> dict[str, Any]:
-    """What happened from one look to the next, as JSON."""
+    """The difference of two samples, as JSON."""
     seconds = after["t_s"] - before["t_s"]
     cores = {n: (p["cpu_s"] - before["processes"].get(n, p)["cpu_s"]) / seconds for n, p in after["processes"].items()}
     with bare.open(encoding="utf-8") as file:
@@ -133,7 +134,7 @@ def between(before: dict[str, Any], after: dict[str, Any], bare: Path) -> dict[s
 
 
 def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> dict[str, Any]:
-    """Memory per process, latency per sink, what went wrong, and `ok`. Raises ValueError where too few windows are left."""
+    """Memory per process, latency per sink, problems, and `ok`. Raises ValueError if too few windows are left."""
     kept = [w for w in windows if w["t_s"] - windows[0]["t_s"] >= warm_up_s - 1e-6] if warm_up_s else windows
     memory: dict[str, dict[str, Any]] = {}
     for name in windows[-1]["processes"]:
@@ -170,7 +171,7 @@ def judge(windows: list[dict[str, Any]], warm_up_s: float, outcome: Outcome) -> 
 
 
 def unwell(report: dict[str, Any], memory: dict[str, Any], latency: dict[str, Any]) -> Iterator[str]:
-    """What restarted, failed or is not flat, in words."""
+    """One line per node that restarted or failed, and per figure that is not flat."""
     for name, node in report["nodes"].items():
         if node["restarts"]:
             yield f"{name}: restarted {node['restarts']} times"

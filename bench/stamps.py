@@ -1,4 +1,4 @@
-"""One frame of a bench: really filled, stamped when its producer is done, read when its consumer has it. Knows no engine."""
+"""One frame of a bench: filled, stamped when the producer has finished, read when the consumer has it. Imports no engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def fill(data: Any, number: int) -> None:
-    """Write every byte of a frame (8 bytes or more); then how long that took [ns], where there is room, and the stamp."""
+    """Write every byte of a frame (8 bytes or more), then the time of filling [ns] if there is room, and the stamp."""
     array = np.frombuffer(data, np.uint8) if not isinstance(data, np.ndarray) else data
     began = time.monotonic_ns()
     array.fill(number & 0xFF)
@@ -19,7 +19,7 @@ def fill(data: Any, number: int) -> None:
 
 
 def taken(data: Any) -> tuple[int, int]:
-    """Nanoseconds since the producer was done, and those that filling took."""
+    """Nanoseconds since the producer finished, and nanoseconds of filling."""
     now = time.monotonic_ns()
     array = np.frombuffer(data, np.uint8, min(len(data), 16)) if not isinstance(data, np.ndarray) else data
     return now - int(array[:8].view(np.int64)[0]), int(array[8:16].view(np.int64)[0]) if len(array) >= 16 else 0

@@ -1,4 +1,4 @@
-"""Start-up: what a person waits for before anything happens. Medians of five, in turns; milliseconds."""
+"""Start-up times that a user waits for. Medians of five, alternating; milliseconds."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _ms(*words: str) -> float:
 
 
 def _first_frame(folder: Path, number: int) -> float:
-    """From the command's start until the sink has written its first line."""
+    """Time from the start of the command until the sink has written its first line."""
     graph, out = folder / "two.yaml", folder / f"out{number}"
     graph.write_text(GRAPH)
     began = time.time()

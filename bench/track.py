@@ -1,11 +1,11 @@
-"""`pipe bench track`: frames per second of the tracker on one core, detections already arrays.
+"""`pipe bench track`: frames per second of the tracker on one core, with detections already in arrays.
 
-Rows: every preset on each recording, all classes at once, as the graph would call it (`Tracker.process`): frames/s over all
-frames by the clock, which others on this machine slow down, then by the thread's own CPU time: frames/s, median and 99th
-percentile of a frame. Table 24 (the report's layout: AB3DMOT, frames/s by device and mode) and the thousand objects are of CPU
-time. Beside them what AB3DMOT's authors publish of their own code, on their own machine.
-Further: 1,000 objects on 200 x 200 m; the same frames end to end through a graph of processes.
-Data: sequences of ../shared/data (or PIPE_DATA) where they are, else generated traffic.
+Rows: every preset on each recording, all classes at once, called as in a graph (`Tracker.process`): frames/s over all frames in
+wall-clock time, which other load on this machine slows down; then in the thread's CPU time: frames/s, median and 99th percentile
+of a frame. Table 24 (the report's layout: AB3DMOT, frames/s by device and mode) and the thousand objects use CPU time. Beside
+them are the figures that AB3DMOT's authors publish for their code on their machine.
+Also: 1,000 objects on 200 x 200 m; the same frames end to end through a graph of processes.
+Data: sequences of ../shared/data (or PIPE_DATA) if present, else generated traffic.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _generated(frames: int = 400) -> Recording:
 
 
 def _recording(name: str, kind: str, driver: type[Source], config: dict[str, Any]) -> Recording:
-    """What the driver sends to a tracker; its name as a port's has all statics, None where it has none."""
+    """The values that a driver sends to a tracker, and its static values."""
     readings = run_source(driver, config, wanted=[port for port in ("boxes3d", "boxes2d", "pose") if port in driver.outputs])
     return Recording(name, kind, [reading.values for reading in readings], statics_of(driver, config))
 
@@ -161,7 +161,7 @@ def _thousand(is_known: bool, frames: int = 20) -> float:
 
 
 def _end_to_end(recording: Recording) -> float:
-    """Frames/s of a graph, start-up taken out by a short run. Real data: all sequences of the folder."""
+    """Frames/s of a graph, start-up removed by subtracting a short run. Real data: all sequences of the folder."""
     source = f"driver: synthetic.traffic, config: {{frames: {len(recording.frames)}, cars: 14}}"
     if recording.kind == "logit":
         source = f'driver: detections, config: {{root: "{data_folder() / "kitti_tracking"}"}}'

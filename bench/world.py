@@ -1,8 +1,8 @@
-"""`pipe bench world`: the rays of the generated world beside Open3D's, and what one step of it costs.
+"""`pipe bench world`: ray casting of the generated world compared with Open3D, and the cost of one step.
 
-Rays: 64 beams x 1800 columns at 80 objects, twice: boxes on a plain, and streets with everything that stands there. Ours needs
-nothing but the triangles; Open3D's RaycastingScene builds its tree first, in each round, since everything may have moved (the
-cast alone is shown, too). Both in turns; rays that hit something else are counted. Without Open3D (extra `open3d`): ours alone.
+Rays: 64 beams x 1800 columns at 80 objects, twice: boxes on a plain, and complete streets. Ours needs only the triangles;
+Open3D's RaycastingScene builds its tree first in each round, since everything may have moved (the cast alone is also shown).
+Both alternate; rays with different hits are counted. Without Open3D (extra `open3d`): ours alone.
 Step: LiDAR 64 x 2155, camera 640 x 192 and truth, of three drives.
 Writes bench/results/world-<machine>.json.
 """
@@ -73,7 +73,7 @@ def plain(number: int) -> Scene:
 
 
 def street(number: int) -> Scene:
-    """The first streets with at most 80 objects in range, more of them put where there is room: exactly 80. Foliage is solid."""
+    """The first streets with at most 80 objects in range, filled up to exactly 80 in free places. Foliage is solid."""
     stage, found = Stage("train"), -1
     for drive in range(1000):
         made = make_street(7, drive, None, None, 1.0)
@@ -91,7 +91,7 @@ def street(number: int) -> Scene:
 
 
 def _places(random: np.random.Generator, count: int, taken: np.ndarray) -> list[tuple[int, float, float, float]]:
-    """(label, x, y, yaw) within 6..60 m, as far from each other and from `taken` (M, 2) as that they hardly touch."""
+    """(label, x, y, yaw) within 6..60 m, far enough from each other and from `taken` (M, 2) that they hardly touch."""
     out: list[tuple[int, float, float, float]] = []
     while len(out) < count:
         r, azimuth = random.uniform(_NEAREST_M, _FARTHEST_M), random.uniform(-np.pi, np.pi)
@@ -105,7 +105,7 @@ def _places(random: np.random.Generator, count: int, taken: np.ndarray) -> list[
 
 
 def measure_steps(steps: int) -> dict[str, float]:
-    """Milliseconds of a step; the first step of a drive is left out, since bodies and street are made then."""
+    """Milliseconds of a step, without the first step of a drive, which builds bodies and street."""
     world = prepare(SyntheticWorld(), "world", WorldConfig(drives=DRIVES, frames=steps + 1), threads=THREADS)
     world.open()
     world.read()  # compiles

@@ -1,8 +1,8 @@
-"""Other ways to get a frame from one Python process to another, measured as `pipe bench hop` measures Pipe.
+"""Other libraries that send a frame from one Python process to another, measured as `pipe bench hop` measures Pipe.
 
-One file each, with an `INSTALL` line, a `Producer` and a `Consumer` (bench/rivals/ends.py). The contract is that of the engine's
-own rows: every byte of the frame is written by the producer where the rival lets it write; one way from "producer is done with
-the frame" to "consumer has it"; one frame in flight, or one each period; CPU of all processes that take part.
+One file each, with an `INSTALL` line, a `Producer` and a `Consumer` (bench/rivals/ends.py). The contract equals that of the
+engine's rows: the producer writes every byte of the frame, in the rival's memory if the rival allows it; the hop is one way, from
+"producer has finished the frame" to "consumer has it"; one frame in flight, or one per period; CPU of all its processes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Measured(NamedTuple):
 
 
 class Failed(Exception):
-    """A rival that is installed did not come to its end."""
+    """An installed rival failed or did not finish."""
 
 
 def installed() -> list[str]:
@@ -44,12 +44,12 @@ def installed() -> list[str]:
 
 
 def missing() -> list[str]:
-    """One line for each rival that cannot be measured here."""
+    """One line for each rival that is not installed."""
     return [f"{name}: not installed (pip install {PACKAGES[name]}, or '{EXTRA}')" for name in NAMES if name not in installed()]
 
 
 def measure(name: str, size: int, frames: int, period_s: float = 0.0) -> Measured:
-    """period_s 0: the next frame when the last has arrived. Raises Failed."""
+    """period_s 0: send the next frame when the last has arrived. Raises Failed."""
     with tempfile.TemporaryDirectory(prefix="rv") as folder:
         task = json.dumps({"folder": folder, "size": size, "frames": frames, "period_s": period_s, "root": os.getpid()})
         command = [sys.executable, "-m", f"bench.rivals.{name}"]
@@ -70,7 +70,7 @@ def measure(name: str, size: int, frames: int, period_s: float = 0.0) -> Measure
 
 
 def _wait(process: subprocess.Popen[bytes], rows: Path) -> None:
-    """For the end of the process; for its clean-up, after its rows are there, CLEAN_UP_S at most."""
+    """Waits for the end of the process; once its rows exist, at most CLEAN_UP_S more for its clean-up."""
     until = time.monotonic() + TIMEOUT_S
     done = False
     while process.poll() is None and time.monotonic() < until:
@@ -80,7 +80,7 @@ def _wait(process: subprocess.Popen[bytes], rows: Path) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Its whole session: a rival may have started servers of its own."""
+    """Ends the whole session of the process: a rival may have started servers."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""dora-rs: two nodes of a dataflow and its daemon; Arrow arrays, which it copies into shared memory where they are large."""
+"""dora-rs: two nodes of a dataflow and its daemon; Arrow arrays, which dora copies into shared memory if they are large."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class End:
         return event["value"]
 
     def close(self) -> None:
-        """The dataflow ends with its nodes."""
+        """Nothing to do: the dataflow ends with its nodes."""
 
 
 class Producer(End):

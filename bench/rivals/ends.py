@@ -1,8 +1,8 @@
 """The two ends of a measured hop, the same loop for every rival.
 
-A rival has two classes: `Producer(task)` with `publish(fill)`, which calls `fill(buffer)` on the memory that the frame leaves
-from and then sends it, and `wait()`, until the consumer has answered; `Consumer(task)` with `take()`, the next frame's bytes, and
-`answer()`. Both have `close()`. `main` starts the consumer, and the producer when the consumer is ready.
+A rival has two classes. `Producer(task)` has `publish(fill)`, which calls `fill(buffer)` on the memory to send and then sends it,
+and `wait()`, which returns when the consumer has answered. `Consumer(task)` has `take()`, which returns the bytes of the next
+frame, and `answer()`. Both have `close()`. `main` starts the consumer, then the producer when the consumer is ready.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE_S = 30.0
 
 
 class Task(NamedTuple):
-    """root: the process of the bench, whose own CPU time does not count."""
+    """root: the process of the bench; its own CPU time does not count."""
 
     folder: str
     size: int
@@ -38,7 +38,7 @@ class Task(NamedTuple):
 
     @property
     def rows(self) -> Path:
-        """What the consumer found."""
+        """File of the rows that the consumer writes."""
         return Path(self.folder) / "rows.json"
 
 
@@ -81,7 +81,7 @@ def produce(task: Task, end: Producer) -> None:
             end.wait()
         end.publish(lambda data, number=number: stamps.fill(data, number))  # type: ignore[misc]
     until = time.monotonic() + PATIENCE_S
-    while not task.rows.exists() and time.monotonic() < until:  # the last frame may live in this process
+    while not task.rows.exists() and time.monotonic() < until:  # the last frame may be in this process's memory
         time.sleep(0.02)
     end.close()
 

@@ -1,4 +1,4 @@
-"""ezmsg: its publisher and subscriber on an event loop of this thread, NumPy arrays through its shared memory; it copies in."""
+"""ezmsg: publisher and subscriber on an event loop of this thread, NumPy arrays through its shared memory; ezmsg copies in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.rivals.ends import Task, main
 
 class End:
     def __init__(self, task: Task, serves: bool) -> None:
-        """The consumer, which starts first, has the graph server."""
+        """The consumer starts first and runs the graph server."""
         self.loop = asyncio.new_event_loop()
         file = Path(task.folder) / "port"
         if serves:
@@ -59,7 +59,7 @@ class Consumer(End):
 
     async def _take(self) -> np.ndarray:
         async with self.frames.recv_zero_copy() as data:
-            return data[:16].copy()  # the view is valid in here only
+            return data[:16].copy()  # the view is valid only in this block
 
     def answer(self) -> None:
         self.do(self.publisher.broadcast(1))

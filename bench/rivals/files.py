@@ -1,4 +1,4 @@
-"""Other ways to get frames into a file, the rivals of `pipe bench record`: plain writes, and the writer of the package mcap."""
+"""The rivals of `pipe bench record`: plain writes, and the writer of the package mcap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def timed(path: Path, write: Callable[[Any], None]) -> float:
-    """Seconds to write a new file and have it on the disk."""
+    """Seconds to write a new file, fsync included."""
     began = time.monotonic()
     with path.open("wb") as file:
         write(file)

@@ -1,4 +1,4 @@
-"""iceoryx2: the frame is filled in a loan of shared memory; an event wakes the consumer. No copy."""
+"""iceoryx2: the producer fills the frame in a loan of shared memory; an event wakes the consumer. No copy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class End:
         self.there, self.back = there.event().open_or_create(), back.event().open_or_create()
 
     def close(self) -> None:
-        """What is left goes with the last reference."""
+        """Nothing to do: the last reference releases everything."""
 
 
 class Producer(End):

@@ -29,7 +29,7 @@ class Hits(NamedTuple):
 
 
 class Rival:
-    """Open3D's RaycastingScene, in single precision, as it comes."""
+    """Open3D's RaycastingScene, in single precision, with its defaults."""
 
     def __init__(self, open3d: Any) -> None:
         self._tensor, self._new = open3d.core.Tensor.from_numpy, open3d.t.geometry.RaycastingScene
@@ -56,14 +56,14 @@ def rival() -> Rival | None:
 
 
 def differing(ours: Hits, theirs: Hits) -> dict[str, float]:
-    """Shares of rays: that hit another triangle, or only in one of both; whose ranges differ by more than 1 cm."""
+    """Shares of rays: different triangle, or a hit in only one of both; ranges that differ by more than 1 cm."""
     with np.errstate(invalid="ignore"):
-        far = np.abs(ours.ranges - theirs.ranges) > 0.01  # inf - inf is no difference
+        far = np.abs(ours.ranges - theirs.ranges) > 0.01  # inf - inf is NaN, which is not greater
     return {"other_triangle": float((ours.triangles != theirs.triangles).mean()), "range_1cm": float(far.mean())}
 
 
 def lidar(columns: int = 1800, threads: int = 2) -> SpinningLidar:
-    """The HDL-64E; rays do not pass through leaves by chance, and the whole turn is at one instant."""
+    """The HDL-64E; no ray passes through leaves, and the whole turn is instantaneous."""
     return SpinningLidar(LidarConfig(columns=columns, leaves=0.0, sweep=False, range_m=RANGE_M), 10.0, threads)
 
 
@@ -82,7 +82,7 @@ def compare(scenes: Sequence[Scene], rounds: int, threads: int) -> dict[str, Any
     of = rays(sensor)
     times: dict[str, list[float]] = {"ours_ms": [], "open3d_ms": [], "open3d_cast_ms": []}
     differ: list[dict[str, float]] = []
-    sensor.cast(scenes[0], 1)  # numba compiles, or reads what it compiled before
+    sensor.cast(scenes[0], 1)  # numba compiles, or loads its cache
     for scene in scenes:
         for _ in range(rounds):
             times["ours_ms"].append(milliseconds(partial(sensor.cast, scene, 1)))

@@ -1,4 +1,4 @@
-"""Speeds of AB3DMOT that others publish, of their own machines, for `pipe bench track` to print beside ours [frames/s]."""
+"""Published speeds of AB3DMOT on its authors' machines, which `pipe bench track` prints beside ours [frames/s]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bare pyzmq: a DEALER at each end of a Unix socket. It copies: into its own buffer, into the socket, out of it."""
+"""Plain pyzmq: a DEALER at each end of a Unix socket. Three copies: into its buffer, into the socket, out of the socket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.rivals.ends import Task, main
 class End:
     def __init__(self, task: Task, first: bool) -> None:
         self.socket = zmq.Context().socket(zmq.DEALER)
-        self.socket.set_hwm(2)  # a producer that is too fast waits: what is measured is the hop, not a queue
+        self.socket.set_hwm(2)  # a fast producer waits, so the bench measures the hop, not a queue
         address = f"ipc://{task.folder}/s"
         if first:
             self.socket.bind(address)

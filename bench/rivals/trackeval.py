@@ -15,7 +15,7 @@ from pipeline.errors import RunError
 
 def imported() -> Any:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it says what it does not find
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
             return importlib.import_module("trackeval")
     except ModuleNotFoundError:
         return None

@@ -1,7 +1,7 @@
 """zenoh: peers joined by one TCP connection on this machine, frames in its shared memory.
 
-The Python binding hands out no view of a loan: a frame is filled in our own memory, then copied into the loan (`loan[:] = ...`),
-and copied out of it by the consumer. Both copies count as zenoh's.
+The Python binding gives no view of a loan: the producer fills a frame in private memory and copies it into the loan
+(`loan[:] = ...`); the consumer copies it out. Both copies count as zenoh's.
 """
 
 from __future__ import annotations
