@@ -1,7 +1,7 @@
-"""The books of a run: what was produced, delivered and dropped on every edge, what every node did.
+"""The books of a run: frames produced, delivered and dropped on every edge, and the steps of every node.
 
-The supervisor alone keeps them, from the events in the rings (see flow/log.py). For each edge it knows the generations that are
-still open; those of a dead process it settles by name.
+Only the supervisor keeps them, from the events in the rings (see flow/log.py). For each edge it knows the generations still
+open; those of a dead process it settles with a reason.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pipeline.runtime.histogram import Histogram
 
 @dataclass
 class EdgeBook:
-    """What the supervisor knows of one edge."""
+    """The supervisor's account of one edge."""
 
     name: str
     sink: str | None = None
@@ -56,7 +56,7 @@ class EdgeBook:
 
 @dataclass
 class NodeBook:
-    """What the supervisor knows of one node."""
+    """The supervisor's account of one node."""
 
     steps: int = 0
     out: int = 0
@@ -96,7 +96,7 @@ class Accountant:
 
     def drain(self) -> int:
         """Read all committed events; returns how many there were."""
-        # Rings are read one after the other: a DELIVERED may be read before its PUBLISHED; `early` holds those.
+        # Rings are read one after the other, so a DELIVERED may be read before its PUBLISHED: `early` keeps it.
         count = 0
         for ring in self._rings:
             events = ring.take()
@@ -133,7 +133,7 @@ class Accountant:
             book = self.edges[e]
             book.produced += len(rows)
             book.bytes += total
-            if i == 0:  # one copy into the slot, however many read it: it counts once, on the port's first edge
+            if i == 0:  # one copy into the slot serves all readers: count it once, on the port's first edge
                 book.copied_bytes += copied
             if book.early:
                 for gen, who, stamp in zip(gens, whos, stamps, strict=True):
@@ -177,7 +177,7 @@ class Accountant:
                 file.add(json.dumps(line))
 
     def settle(self, edge: int, gen: int, reason: str) -> bool:
-        """Close one open frame in the name of a dead process (or of the end of the run)."""
+        """Close one open frame for a dead process (or at the end of the run)."""
         book = self.edges[edge]
         entry = book.open.pop(gen, None)
         if entry is None:
@@ -198,13 +198,13 @@ class Accountant:
         return self.sources[source], frame_id
 
     def flush(self) -> None:
-        """Bring the lines of all drops into their files, as far as there is room."""
+        """Write the lines of all drops to their files, as far as the disk has room."""
         for file in self._files:
             if file.pending:
                 file.flush()
 
     def unwritten(self) -> list[str]:
-        """Files that lack lines, and why, in words."""
+        """Texts: each file that lacks lines, and why."""
         self.flush()
         return [
             f"{f.path}: needs room for {f.pending} bytes more, got: {f.why}; it does not name every lost frame"

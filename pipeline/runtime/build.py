@@ -1,4 +1,4 @@
-"""The plan of a process -> its runners, ports and edges. The same for a worker and for `--place inline`."""
+"""Process plan -> runners, ports and edges. The same for a worker and for `--place inline`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pipeline.schema import ports as declared_ports
 
 @dataclass
 class Built:
-    """Everything that runs in one process. Edges are by index; bells are those of this process's threads and its neighbours'."""
+    """Everything that runs in one process. Edges are by index; bells: of this process's and its neighbours' threads."""
 
     log: Log
     clock: Clock
@@ -52,7 +52,7 @@ class Built:
 
 
 def build(plan: ProcessPlan, *, on_full: Callable[[], None], inline: bool = False) -> Built:
-    """Map the memory, import the operators, make the runners. Static edges to other processes lack their channels yet."""
+    """Map the memory, import the operators, make the runners. Static edges to other processes get their channels later."""
     return _Builder(plan, on_full, inline).build()
 
 
@@ -177,7 +177,7 @@ class _Builder:
         return InEdge(edge.spec, edge.dst_port, layout, memory, self.board, self.plan.sources, self.plan.verify)
 
     def _join_ends(self, edge: EdgePlan) -> None:
-        """How the two ends of an edge reach each other."""
+        """Connect the two ends of an edge."""
         built, index = self.built, edge.spec.index
         here = edge.src_node in self.own
         if index in built.static_ins:
@@ -186,7 +186,7 @@ class _Builder:
         elif index in built.in_edges:
             if here:
                 built.in_edges[index].give_credit = _locked(built.log, built.out_edges[index].rung)
-            elif edge.spec.policy == "block":  # nothing waits at the sender but the node itself
+            elif edge.spec.policy == "block":  # no queue at the sender: only the node itself waits
                 built.in_edges[index].give_credit = built.bells[edge.writer_bell].wake
             else:
                 built.in_edges[index].give_credit = built.bells[edge.writer_io_bell].ring
@@ -201,4 +201,4 @@ def _locked(log: Log, call: Callable[[], None]) -> Callable[[], None]:
 
 
 _NO_MEMORY: Any = None
-"""For ports to which nothing is connected: nothing is ever written there."""
+"""For unconnected ports, which are never written to."""

@@ -1,4 +1,4 @@
-"""The processes of a run: start them, hear and tell them things, kill and reap them. Nothing is decided here."""
+"""The processes of a run: start them, exchange messages, kill and reap them. Decisions are made in supervisor.py."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _PYTHON = {"PYTHONUNBUFFERED": "1"}
 class Child:
     """One process of the run, through all its lives.
 
-    epoch      how often it died
-    has_plan   this life has its ProcessPlan: it may hold frames, and knows its edges
-    gone       given up: there will be no further life
+    epoch      number of deaths
+    has_plan   this life has received its ProcessPlan: it may hold frames, and knows its edges
+    gone       given up: no further restart
     times      of this life [ns, CLOCK_MONOTONIC]: detect (a duration), spawn, hello, imported, ready
     """
 
@@ -71,7 +71,7 @@ class Child:
         )
 
     def note_first_frame(self, begun_ns: Iterable[int]) -> None:
-        """`begun_ns`: when the first step of each node in this life began, 0 = not yet."""
+        """`begun_ns`: start of each node's first step in this life, 0 = not yet."""
         begun = [ns for ns in begun_ns if ns]
         if begun:
             self.restart_ms[-1]["first_frame"] = round((min(begun) - self.times["ready"]) * 1e-6, 3)
@@ -82,12 +82,12 @@ class Child:
 
 
 def children_of(plan: Plan) -> dict[str, Child]:
-    """Place -> its process, none of them started."""
+    """Place -> its process, not yet started."""
     return {place: Child(place, i, nodes) for i, (place, nodes) in enumerate(plan.places.items())}
 
 
 def other_end(plan: Plan, children: Mapping[str, Child], edge: Edge, child: Child) -> Child | None:
-    """The process at the edge's other end, None when both ends are in this one."""
+    """The process at the edge's other end, None if both ends are in this one."""
     for node in (edge.src_node, edge.dst_node):
         place = plan.place_of(node)
         if place != child.place:
@@ -96,9 +96,9 @@ def other_end(plan: Plan, children: Mapping[str, Child], edge: Edge, child: Chil
 
 
 class Children:
-    """Starts and ends the processes; calls `heard` with each of their messages and `died` with each dead one.
+    """Starts and ends the processes; calls `heard` with each message and `died` with each dead process.
 
-    `failed` is called with a text when a process says what is no message.
+    `failed` is called with a text if a process sends an invalid message.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Children:
         return self.by_place[self.plan.place_of(node)]
 
     def pids(self) -> dict[str, int]:
-        """Place -> pid, of those that live."""
+        """Place -> pid of each living process."""
         return {child.place: child.proc.pid for child in self if child.proc is not None}
 
     def epochs(self) -> dict[int, tuple[int, int]]:
@@ -153,7 +153,7 @@ class Children:
         self._poll.watch(child.pidfd, lambda: self._died(child))
 
     def _fds_of(self, child: Child) -> list[int]:
-        """The board, the bells, its own pools to write, the pools it reads from read-only."""
+        """The board, the bells, its own pools (writeable), the pools that it reads (read-only)."""
         pools = self.session.pool_fds
         own = set(child.nodes)
         readers = {e.src_node for e in self.plan.edges_of(child.place) if e.dst_node in own}
@@ -187,7 +187,7 @@ class Children:
 
     # -- ending ---------------------------------------------------------------------------------------------------
     def reap(self, child: Child) -> int:
-        """Of a dead child: hear its last words, wait for it, count its CPU time; returns its exit code (< 0: a signal)."""
+        """After a death: read the last messages, wait for the process, add its CPU time; returns its exit code (< 0: signal)."""
         assert child.proc is not None
         self.listen(child)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -204,7 +204,7 @@ class Children:
         return code
 
     def unlink_addresses(self, child: Child) -> None:
-        """A killed process leaves the socket files it had bound: those of the edges it wrote to."""
+        """Remove the socket files that a killed process leaves: those of the edges it wrote to."""
         for edge in self.plan.edges_of(child.place):
             if self.plan.place_of(edge.src_node) == child.place:
                 for path in self.session.folder.glob(f"e{edge.id}.*"):
@@ -216,7 +216,7 @@ class Children:
                 os.kill(child.proc.pid, number)
 
     def kill(self, child: Child) -> None:
-        """The child and whatever it started itself: it leads a session of its own."""
+        """Kill the child and all processes it started: the child leads its own session."""
         if child.proc is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.proc.pid, signal.SIGKILL)
@@ -227,7 +227,7 @@ class Children:
             self.kill(child)
 
     def measure(self) -> None:
-        """The largest resident memory of each, as far as it was looked at."""
+        """Update the largest resident memory seen of each process."""
         for child in self:
             if child.proc is not None:
                 child.rss_mb = max(child.rss_mb, memory.rss_mb(child.proc.pid))

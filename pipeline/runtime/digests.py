@@ -1,8 +1,8 @@
-"""Digests: sha256 over everything that a frame is, so that two runs can be compared to the bit.
+"""Digests: sha256 over the complete content of frames, to compare two runs bit by bit.
 
-A sink's digest covers all it was given. With `RunOptions.digests` every node also writes DIR/logs/digests/<node>.txt, a line for
-each frame it took (`in`, under the frame that triggered the step) and gave (`out`): `pipe replay --verify` finds the first
-difference in them.
+A sink's digest covers all its input. With `RunOptions.digests` every node also writes DIR/logs/digests/<node>.txt, with a line
+for each input frame (`in`, under the frame that triggered the step) and output frame (`out`): `pipe replay --verify` finds the
+first difference there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def digest_frame(digest: Any, header: Header, port: str, arrays: Mapping[str, np
 
 
 class Line(NamedTuple):
-    """One frame that crossed a port. way: in | out; of an `in`, frame is the one that triggered the step."""
+    """One frame that crossed a port. way: in | out; with `in`, frame is the one that triggered the step."""
 
     way: str
     port: str
@@ -57,7 +57,7 @@ class Trace:
 
 
 def read(folder: Path, node: str) -> Iterator[Line]:
-    """The lines of a node, in the order in which they were written."""
+    """The lines of a node, in the order of writing."""
     with (folder / f"{node}.txt").open(encoding="utf-8") as file:
         for text in file:
             yield Line(*text.split())

@@ -11,7 +11,7 @@ _QUANTILE = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
 class Histogram:
-    """Counts durations [ns]; a percentile is right to half a bin (0.9 %)."""
+    """Counts durations [ns]; a percentile is exact to half a bin (0.9 %)."""
 
     __slots__ = ("bins", "count")
 

@@ -1,8 +1,8 @@
 """`--place inline`: the same graph in this process and thread, for pdb and tests.
 
-The nodes, pools, edges and books are those of a run in processes; only the loop differs: operators are stepped in graph
-order until nothing is left to do, then the source with the earliest reading emits one. An exception in an operator passes
-through with its own traceback. No restart, no hang watch.
+The nodes, pools, edges and books are those of a run in processes; only the loop differs: it steps operators in graph order
+until no operator has work, then the source with the earliest reading emits it. An exception in an operator passes through
+with its own traceback. No restart, no hang watch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Inline:
         self._drain_at = 0.0
 
     def _drain(self) -> None:
-        # A Ctrl-C half-way would book the same events twice.
+        # A Ctrl-C in the middle would book the same events twice.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.session.accountant.drain()
@@ -66,12 +66,12 @@ class Inline:
             exit_, code = "failed", 1
             self.errors.append(str(error))
         except BaseException:
-            self.finish("failed", 1)  # the files are closed, the books balance; the exception is the operator's own
+            self.finish("failed", 1)  # close the files and the books; the operator's exception passes through
             raise
         return self.finish(exit_, code)
 
     def steps(self) -> Iterator[OperatorRunner | SourceRunner]:
-        """Run to the end, yielding every node after it did something."""
+        """Run to the end, yielding every node after each of its steps."""
         session, built = self.session, self.built
         self.display.start()
         for runner in built.all:
@@ -116,7 +116,7 @@ class Inline:
                 self._wait(built)
 
     def _next_source(self, built: Built) -> SourceRunner | None:
-        """The source whose next reading is the earliest, among those that have room; one that has ended comes first."""
+        """Of the sources with room, the one with the earliest reading; a source at its end comes first."""
         best: tuple[int, SourceRunner] | None = None
         for source in built.sources:
             if source.finished or not source.room():
@@ -124,7 +124,7 @@ class Inline:
             try:
                 reading = source.peek()
             except Exception:
-                return source  # step() meets it again and reports
+                return source  # step() raises it again and reports it
             if reading is None:
                 return source
             if best is None or reading.stamp_ns < best[0]:
@@ -144,9 +144,9 @@ class Inline:
         return best[1]
 
     def _wait(self, built: Built) -> None:
-        """Nothing could be done: a join waits for its timeout, or nothing ever will."""
+        """No node could step: a join waits for its timeout, or the graph is stuck."""
         if any(runner.is_work() for runner in built.runners):
-            return  # what was dropped made room for frames that had waited at their sender
+            return  # drops made room for frames that waited at their sender
         deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
         if deadlines:
             time.sleep(max(0.0, (min(deadlines) - monotonic_ns()) * 1e-9))

@@ -1,4 +1,4 @@
-"""Ctrl-C of a run inline: a step that has begun comes to its end, so that what a sink wrote and what the books say agree."""
+"""Ctrl-C in an inline run: a step that has begun is finished, so that a sink's files and the books agree."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE_S = 0.5
-"""A step that takes longer after Ctrl-C is broken off; so is one at the second Ctrl-C."""
+"""A step that takes longer after Ctrl-C is interrupted; a second Ctrl-C interrupts it at once."""
 
 
 class Interrupt:
-    """`requested` is set at the first SIGINT; the loop looks at it between two steps."""
+    """`requested` is set at the first SIGINT; the loop checks it between two steps."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -21,7 +21,7 @@ class Interrupt:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """SIGINT is ours in here. In a thread that is not the main one nothing changes: signals do not come there."""
+        """Handles SIGINT inside the block. Outside the main thread it does nothing: signals never arrive there."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,6 +1,6 @@
-"""The thread of a worker that listens while operators compute: to the supervisor, to readers that give credit, to SIGTERM.
+"""The worker thread that listens while operators compute: to the supervisor, to readers that give credit, to SIGTERM.
 
-It flushes queues when credit comes, delivers static values, and obeys the supervisor. It touches no frame's content.
+It flushes queues when credit arrives, delivers static values, and obeys the supervisor. It never touches frame data.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.runtime.messages import EdgeEnd, EdgeGone, EdgeUp, Exit, ProcessPl
 
 
 class IoThread:
-    """obey: what to do with a message that is not about an edge; stop: at SIGTERM; wake: the nodes' threads must look again."""
+    """obey: handles messages that are not about an edge; stop: handles SIGTERM; wake: makes the nodes' threads check for work."""
 
     def __init__(
         self, folder: Path, control: Path, obey: Callable[[ToWorker], None], stop: Callable[[], None], wake: Callable[[], None]
@@ -36,7 +36,7 @@ class IoThread:
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watch(self._kick, lambda: _clear(self._kick))
         term_read, term_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # The C-level handler writes here at once, even while the main thread is deep inside a library.
+        # The C-level handler writes here at once, even while the main thread runs library code.
         signal.set_wakeup_fd(term_write)
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -45,13 +45,13 @@ class IoThread:
         self._watch(self._control.fd, self._control.drain)
 
     def say(self, data: bytes) -> None:
-        """To the supervisor, from any thread."""
+        """Send to the supervisor, from any thread."""
         self._control.send(data)
-        os.eventfd_write(self._kick, 1)  # the send may have moved messages to the inbox
+        os.eventfd_write(self._kick, 1)  # the send may have moved arrived messages to the inbox
 
     # -- edges ----------------------------------------------------------------------------------------------------
     def connect(self, built: Built, io_bell: int | None) -> None:
-        """Make the channels of static edges to other processes, and listen to the readers from now on.
+        """Create the channels of static edges to other processes, and listen to the readers from now on.
 
         io_bell  descriptor that readers ring when they give credit to a queue of this process
         """
@@ -67,7 +67,7 @@ class IoThread:
         os.eventfd_write(self._kick, 1)
 
     def _channel(self, edge: StaticOut | StaticIn, writer_epoch: int, reader_epoch: int) -> None:
-        """A channel of its own for an edge between these two lives; the one of earlier lives is closed."""
+        """Create the channel of an edge between these two epochs; close that of earlier epochs."""
         address = self._folder / f"e{edge.spec.index}.{writer_epoch}.{reader_epoch}"
         channel = self._sockets.channel(address, bind=isinstance(edge, StaticOut))
         before = edge.connect(channel, writer_epoch, reader_epoch)
@@ -98,7 +98,7 @@ class IoThread:
             while True:
                 self._once()
         except BaseException:
-            # Without this thread no credit, no stop: better dead, named in the log, and restarted.
+            # Without this thread there is no credit and no stop: log the error, die, and be restarted.
             logging.exception("the I/O thread failed")
             os._exit(70)
 
@@ -121,13 +121,13 @@ class IoThread:
             elif self._built is not None:
                 self._take(self._built, message)
             else:
-                self._backlog.append(message)  # concerns edges that the main thread is just making
+                self._backlog.append(message)  # concerns edges that the main thread is still building
 
     def _take(self, built: Built, message: ToWorker) -> None:
         if isinstance(message, EdgeUp):
             edge = built.static_outs.get(message.edge) or built.static_ins[message.edge]
             epochs = (message.writer_epoch, message.reader_epoch)
-            if (edge.spec.writer_epoch, edge.spec.reader_epoch) != epochs:  # else its plan told it already
+            if (edge.spec.writer_epoch, edge.spec.reader_epoch) != epochs:  # else already in its plan
                 self._channel(edge, *epochs)
         elif isinstance(message, EdgeGone):
             if message.edge in built.out_edges:
@@ -148,7 +148,7 @@ class IoThread:
         self._poll.register(fd, select.EPOLLIN)
 
     def _unwatch(self, channel: Channel) -> None:
-        """The channel is closed; its descriptor left the epoll with it."""
+        """The channel is closed, which has removed its descriptor from the epoll."""
         self._handlers.pop(channel.fd, None)
 
 

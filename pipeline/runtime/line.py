@@ -1,8 +1,8 @@
-"""A node's frames from their arrival to the set that is processed next.
+"""A node's waiting line: from the arrival of its frames to the set that is processed next.
 
-OneLine   one stream input: a frame leaves the ring when the node is about to process it; what waits in the ring survives the node
-JoinLine  several, paired by the joiner, which takes all that has come into its buffer
-TapLine   of a node that only watches: each frame of any input for itself
+OneLine   one stream input: a frame leaves the ring just before it is processed; frames in the ring survive the node's death
+JoinLine  several inputs, paired by the joiner, which buffers all arrived frames
+TapLine   for a tap: each frame of any input is a set of its own
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.flow.sync import Joiner, Match, Miss, Release
 from pipeline.frame import FOREVER, NEVER
 
 Item = Match | Arrived
-"""What is processed next: a set, or the frame of an only input."""
+"""The next input of the node: a set, or the frame of a single input."""
 
 
 class Line:
@@ -33,45 +33,45 @@ class Line:
         self._bounds = dict.fromkeys(inputs, NEVER)
         self.ages = any(edge.spec.max_age_ns is not None for edge in self._edges)
         self.latest = any(edge.spec.policy == "latest" for edge in self._edges)
-        # Once per process(), and at the start of a life: a node that is always too slow must process something, too.
+        # At most one skip per process() and at the start: a node that is always too slow must still process some frames.
         self._may_skip = True
-        self._overtaken = -1  # frames of the trigger up to this generation are not processed any more
+        self._overtaken = -1  # frames of the trigger up to this generation are superseded
 
     def next(self) -> Item | None:
-        """What is to be processed next, left in the line; None when there is nothing for now."""
+        """The next item, which stays in the line; None if there is none yet."""
         raise NotImplementedError
 
     def remove(self) -> None:
-        """What `next` said is being processed, or was discarded."""
+        """Remove the item of `next`: it is being processed, or was discarded."""
         raise NotImplementedError
 
     def is_work(self, has_room: Callable[[], bool]) -> bool:
-        """Would `next` have something new that can be processed? Asked when the thread counts as asleep, so it looks at words."""
+        """Would `next` return a new item that can be processed? Called while marked asleep, so it reads the board's words."""
         raise NotImplementedError
 
     def is_empty(self) -> bool:
         raise NotImplementedError
 
     def output_bound(self) -> int:
-        """No set still to come is older."""
+        """No future set is older."""
         return self._bounds[self.trigger]
 
     def next_deadline(self) -> int | None:
-        """When a join has something to decide although nothing comes (CLOCK_MONOTONIC)."""
+        """Time at which a join decides without a new frame (CLOCK_MONOTONIC)."""
         return None
 
     def ended(self) -> bool:
         return self.is_empty() and all(bound == FOREVER for bound in self._bounds.values())
 
     def keeps_views(self) -> bool:
-        """Does somebody hold views of processed frames? They end in any thread, and ring no bell."""
+        """Are views of processed frames still held? They end in any thread, without ringing a bell."""
         for edge in self._edges:
             if edge.kept:
                 return True
         return False
 
     def _has_news(self, bounds_count: bool) -> bool:
-        """Has something come that was not taken yet: a frame, a view's end, a bound?"""
+        """Is there a frame, an ended view or a bound that was not taken yet?"""
         for edge in self._edges:
             if edge.waiting() or edge.released or (edge.cut and self._bounds[edge.port] != FOREVER):
                 return True
@@ -81,19 +81,19 @@ class Line:
 
     # -- endings --------------------------------------------------------------------------------------------------
     def processed(self, trigger: Arrived) -> None:
-        """A set was processed, and nothing of it given back yet. A newer frame may wait at the sender now."""
+        """A set was processed, but not yet given back. A newer frame may wait at the sender now."""
         self._overtaken = max(self._overtaken, trigger.edge.overtaken())
         self._may_skip = True
 
     def _is_overtaken(self, trigger: Arrived) -> bool:
-        """`latest` holds for what waits here, too: while this node, or another one of its process, stood still."""
+        """`latest` also applies to frames that wait here while this node, or another one of its process, was busy."""
         if self._may_skip:
             self._may_skip = False
             self._overtaken = max(self._overtaken, trigger.edge.overtaken())
         return trigger.gen <= self._overtaken
 
     def discard(self, item: Item, reason: str) -> None:
-        """A set that is not processed: its trigger ends here, its other frames after their last set."""
+        """Discard a set: its trigger is dropped now, its other frames after their last set."""
         if isinstance(item, Arrived):
             self.drop(item, reason)
         else:
@@ -103,7 +103,7 @@ class Line:
                     frame.lost = reason
 
     def drop_if_old(self, trigger: Arrived, frames: Mapping[str, Arrived | None]) -> bool:
-        """Drop a set whose trigger is older than its reader wants it."""
+        """Drop a set whose trigger is older than its reader allows."""
         if not self._clock.too_old(trigger.header.stamp_ns, trigger.edge.spec.max_age_ns):
             return False
         for frame in frames.values():
@@ -120,7 +120,7 @@ class Line:
         frame.edge.done(frame)
 
     def ring(self) -> None:
-        """Nothing to do for now: whoever waits for what we gave back must know."""
+        """No work for now: tell writers that wait for returned credit."""
         for edge in self._edges:
             edge.ring()
 
@@ -130,7 +130,7 @@ class OneLine(Line):
         super().__init__(inputs, trigger, log, clock)
         self._edge = inputs[trigger]
         self._bound = NEVER
-        self._recent: set[int] = set()  # stamps at or above the bound that were seen
+        self._recent: set[int] = set()  # seen stamps at or above the bound
         self._waiting: Arrived | None = None
 
     def next(self) -> Arrived | None:
@@ -159,7 +159,7 @@ class OneLine(Line):
             return frame
 
     def _look_at_bound(self) -> Arrived | None:
-        """The ring is empty: has the bound moved? What came into the ring before it moved is taken first."""
+        """The ring is empty: has the bound moved? A frame that entered the ring before the move is taken first."""
         edge = self._edge
         bound = FOREVER if edge.cut else edge.bound
         if bound > self._bound:
@@ -212,13 +212,13 @@ class JoinLine(Line):
         return None
 
     def _take(self) -> None:
-        """Move what has arrived into the joiner, and what it has decided into the line."""
+        """Move arrived frames into the joiner, and its decisions into the line."""
         joiner, now = self._joiner, monotonic_ns()
         for port, edge in self.inputs.items():
             if edge.released:
                 edge.collect()
             while True:
-                bound = FOREVER if edge.cut else edge.bound  # before the look at the ring: what follows there is not older
+                bound = FOREVER if edge.cut else edge.bound  # read before the ring: frames that follow are not older
                 frame = edge.take()
                 if frame is not None:
                     bound = frame.bound
@@ -232,14 +232,14 @@ class JoinLine(Line):
             if isinstance(event, Miss):
                 self.drop(event.frame, event.reason)
             else:
-                self._pending.append(event)  # the matches of a released frame stand before it
+                self._pending.append(event)  # the matches of a released frame come before its Release
 
     def _release(self, frame: Arrived) -> None:
-        """A frame whose sets are all processed."""
+        """End a frame after its last set."""
         if frame.accounted:
             frame.edge.done(frame)
         else:
-            self.drop(frame, frame.lost)  # as every trigger it served
+            self.drop(frame, frame.lost)  # no set with this frame was processed
         frame.edge.ring()
 
     def remove(self) -> None:
@@ -259,7 +259,7 @@ class JoinLine(Line):
 
 
 class TapLine(Line):
-    """Late and repeated frames, too."""
+    """Takes late and repeated frames too."""
 
     def __init__(self, inputs: Mapping[str, InEdge], log: Log, clock: Clock) -> None:
         super().__init__(inputs, next(iter(inputs), ""), log, clock)
@@ -291,7 +291,7 @@ class TapLine(Line):
         return bool(self._pending) or self._has_news(True)
 
     def batch(self, first: Arrived, most: int, max_bytes: int) -> list[Arrived]:
-        """`first` and the frames behind it, taken out of the line: at most `most`, of `max_bytes` together."""
+        """Removes `first` and following frames from the line: at most `most` frames, `max_bytes` in total."""
         frames, nbytes = [first], first.used
         while self._pending and len(frames) < most:
             nbytes += self._pending[0].used

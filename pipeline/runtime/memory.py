@@ -1,7 +1,7 @@
-"""Memory of a process: how much it has, and that what it frees stays with it.
+"""Memory of a process: its size, and keeping freed memory in the process.
 
-By default glibc hands large blocks back to the kernel when they are freed, and gets them anew, page by page, for the next
-frame. A fresh page costs 1-3 us here: a detector's activations took ten times as long to come by as to compute.
+By default glibc returns large freed blocks to the kernel and gets new ones, page by page, for the next frame. A fresh page
+costs 1-3 us here: allocating a detector's activations took ten times as long as computing them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MOST = 2**31 - 1
 
 
 def keep_freed() -> None:
-    """For the whole process, as long as it lives; harmless when called again. Without glibc: no effect."""
+    """Keep freed memory, for the rest of the process's life; may be called again. Without glibc: no effect."""
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -26,7 +26,7 @@ def keep_freed() -> None:
 
 
 def rss_mb(pid: int) -> float:
-    """Resident memory of a process [MB], 0 when it is gone."""
+    """Resident memory of a process [MB], 0 if it has ended."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

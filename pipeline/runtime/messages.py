@@ -1,15 +1,15 @@
-"""What the supervisor and a worker say to each other: one class for each kind of message.
+"""The messages between the supervisor and a worker: one class per kind.
 
     worker                       supervisor
     Hello                   ->
-                            <-   ProcessPlan     (when everything of its predecessor is settled)
+                            <-   ProcessPlan     (when all frames of its predecessor are settled)
     Ready, or Failed        ->
                             <-   Start           (when all are ready; to a successor at once)
     NodeDone, for each node ->
                             <-   Exit            (when all nodes of all processes are done)
 
-The death of a process is told to the process at the other end of each of its edges: answered by EdgeDownOk; then
-EdgeUp when there is a successor, EdgeGone (to a writer) or EdgeEnd (to a reader) when there will be none.
+After the death of a process, the processes at the other ends of its edges get EdgeUp (static edges: it has a successor),
+EdgeGone (to a writer: there will be none) or EdgeEnd (to a reader: there will be none).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.runtime import wire
 # -- the plan of one process --------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
-    """The frame memory of one node. The descriptors are inherited; write_fd is -1 where the process only reads."""
+    """The frame memory of one node. The descriptors are inherited; write_fd is -1 if the process only reads."""
 
     write_fd: int
     read_fd: int
@@ -34,7 +34,7 @@ class PoolPlan:
 
 @dataclass(frozen=True, slots=True)
 class PortPlan:
-    """An output port of a node in this process, or of one that it reads from. edges: all edges that start here."""
+    """An output port of a node in this process or of a node that it reads from. edges: all edges that start here."""
 
     index: int
     node: str
@@ -73,9 +73,9 @@ class NodePlan:
     """One node of this process.
 
     index   of the node on the board; bell: of the thread that runs it
-    cls     `module:Class`, which lies in file (None: no matter); config: its configuration as plain data
+    cls     `module:Class`, defined in `file` (None: any file); config: its configuration as plain data
     streams connected inputs that are not static, in file order; kinds: connected input -> kind of its frames
-    sync    None where nothing is joined
+    sync    None if the node does not join
     resume  None in the first life of the process
     """
 
@@ -102,7 +102,7 @@ class ProcessPlan:
 
     process  index of the process on the board
     bells    index -> descriptor, of this process's threads and of those at the other ends of its edges
-    pools    node -> its frame memory, for the nodes of this process and those it reads from
+    pools    node -> its frame memory, for the nodes of this process and those that it reads
     sources  names of all sources of the graph, in the order of their indices
     inject   `--inject` as given: for all processes
     """
@@ -129,7 +129,7 @@ class ProcessPlan:
 # -- from the supervisor ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The graph clock, and where sources end. limits: source -> how many readings; horizon_ns: of `--rate step`."""
+    """The graph clock, and the end of the sources. limits: source -> number of readings; horizon_ns: of `--rate step`."""
 
     anchor_mono_ns: int
     anchor_stamp_ns: int | None
@@ -151,14 +151,14 @@ class EdgeUp:
 
 @dataclass(frozen=True, slots=True)
 class EdgeGone:
-    """The reader of an edge was given up: nothing waits for it."""
+    """The reader of an edge was given up: stop sending to it."""
 
     edge: int
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeEnd:
-    """The writer of an edge was given up: nothing more will come."""
+    """The writer of an edge was given up: no frame follows."""
 
     edge: int
 
@@ -172,20 +172,20 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """No source emits anything after this stamp."""
+    """No source emits a reading after this stamp."""
 
     stamp_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """All is done: go."""
+    """All nodes are done: exit."""
 
 
 # -- from a worker ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """First words. started_ns: when the interpreter ran our code, CLOCK_MONOTONIC."""
+    """First message. started_ns: when the interpreter began to run our code, CLOCK_MONOTONIC."""
 
     pid: int
     started_ns: int
@@ -201,7 +201,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A node failed and the run is to stop. text: for the user, one line; details: a traceback."""
+    """A node failed and the run must stop. text: for the user, one line; details: a traceback."""
 
     node: str
     text: str
@@ -218,7 +218,7 @@ class AtHorizon:
 
 @dataclass(frozen=True, slots=True)
 class NodeDone:
-    """A node has ended. digest: of what a sink was given."""
+    """A node has ended. digest: of a sink's input."""
 
     node: str
     digest: str | None
@@ -241,12 +241,12 @@ def pack(message: ToWorker | FromWorker) -> bytes:
 
 
 def to_worker(data: bytes) -> ToWorker:
-    """What the supervisor said. Raises RunError where it is no message of its."""
+    """Decode a message of the supervisor. Raises RunError if it is none."""
     message: ToWorker = wire.unpack(data, _TO_WORKER)
     return message
 
 
 def from_worker(data: bytes) -> FromWorker:
-    """What a worker said. Raises RunError where it is no message of a worker."""
+    """Decode a message of a worker. Raises RunError if it is none."""
     message: FromWorker = wire.unpack(data, _FROM_WORKER)
     return message

@@ -1,11 +1,11 @@
-"""Whoever looks on while a run runs. This one sees nothing; `watch.display.Display` shows it to a person."""
+"""Observes a run while it runs. This observer does nothing; `watch.display.Display` shows the run to the user."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 Pids = Mapping[str, int]
-"""Process -> its pid, of those that live; nothing of `--place inline`."""
+"""Process -> its pid, for living processes; empty with `--place inline`."""
 
 
 class Observer:
@@ -16,10 +16,10 @@ class Observer:
         """All nodes are open: the graph clock starts."""
 
     def event(self, text: str) -> None:
-        """Something happened that a person wants to know at once: a restart, a node given up."""
+        """An event to show at once: a restart, a node given up."""
 
     def update(self, pids: Pids) -> None:
-        """Called ten times a second until everything is done; the books are up to date."""
+        """Called ten times a second until all nodes are done; the books are up to date."""
 
     def stop(self) -> None:
         """The run has ended."""

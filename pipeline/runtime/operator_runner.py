@@ -1,4 +1,4 @@
-"""One operator at work: take a set of inputs, call it, commit what happened, send what came out."""
+"""Runs one operator: take a set of inputs, call it, commit the step, send the outputs."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from pipeline.runtime.runner import Failure, Runner, Shared
 from pipeline.schema import Port
 
 MAX_POISON = 20
-"""Frames saved per node when its operator raises; the rest is only counted."""
+"""Most frames saved per node when its operator raises; further ones are only counted."""
 
 
 class OperatorRunner(Runner):
-    """line: its stream inputs; statics: its latched ones; ports: all input ports, connected or not.
+    """line: the stream inputs; statics: the latched inputs; ports: all input ports, connected or not.
 
-    poison_dir  where frames are saved that make it raise, None = nowhere
-    digest      of all a sink is given, for runs whose result depends on their input alone
+    poison_dir  folder for frames that make the operator raise, None = not saved
+    digest      of a sink's whole input, for runs whose result depends on their input alone
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class OperatorRunner(Runner):
 
     # -- one step -------------------------------------------------------------------------------------------------
     def step(self) -> bool:
-        """Take arrivals and run at most one set; True when something was done."""
+        """Take arrivals and run at most one set; True if there was any work."""
         if self.finished:
             return False
         line = self.line
@@ -104,10 +104,10 @@ class OperatorRunner(Runner):
         return True
 
     def _idle(self) -> bool:
-        """Nothing to process: pass the bound on, or end."""
+        """No set to process: pass the bound on, or end."""
         self.line.ring()
         if self.outputs:
-            self._roomy = self.has_credit()  # now, not when the next frame has come
+            self._roomy = self.has_credit()  # check now, not after the next arrival
             bound = self.line.output_bound()
             if self._advanced < bound < FOREVER:
                 self._advanced = bound
@@ -120,13 +120,13 @@ class OperatorRunner(Runner):
         return self._collect_cycles()
 
     def is_work(self) -> bool:
-        """Asked by a thread that is about to sleep. A static value that comes later rings the bell."""
+        """Called before the thread sleeps. A static value that arrives later rings the bell."""
         if self.finished or any(not (e.latched.complete or e.cut) for e in self._unlatched.values()):
             return False
         return self.line.is_work(self.room)
 
     def _latched(self) -> bool:
-        """Are the values of all static inputs here? Raises FrameError where one has none and needs one."""
+        """Have the values of all static inputs arrived? Raises FrameError if a required one has no value."""
         for port, edge in list(self._unlatched.items()):
             if not edge.latched.complete and (not edge.cut or not self.ports[port].optional):
                 return False
@@ -137,7 +137,7 @@ class OperatorRunner(Runner):
         return True
 
     def _never_latched(self) -> bool:
-        """Was the source of a value given up before it sent one (where that does not stop the run)? Said once."""
+        """Was the writer of a required value given up before it sent one (and the run continues)? Logged once."""
         cut = next((edge for edge in self._unlatched.values() if edge.cut and not edge.latched.complete), None)
         if cut is None:
             return False
@@ -149,7 +149,7 @@ class OperatorRunner(Runner):
         return True
 
     def _collect_cycles(self) -> bool:
-        """Views in reference cycles come back only by the collector: run it when they take all the credit. True when some did."""
+        """Views in reference cycles end only by garbage collection: run it if they hold all the credit. True if views ended."""
         if not self.line.keeps_views():
             return False
         edges = self._inputs.values()
@@ -158,7 +158,7 @@ class OperatorRunner(Runner):
             return False
         gc.collect()
         freed = any(edge.released for edge in edges)
-        self._collected = 0 if freed else kept  # a hoarder's views are not looked for again and again
+        self._collected = 0 if freed else kept  # do not collect again for views that the operator keeps
         return freed
 
     # -- one call -------------------------------------------------------------------------------------------------
@@ -219,11 +219,11 @@ class OperatorRunner(Runner):
             self._save_poison(frames, trigger, self._text(error))
             self._raised(error, taken, trigger)
             self.advance(bound)
-        # Views end here unless the operator kept some: nothing of ours may outlive this line.
+        # Views end here unless the operator kept some: no reference of this runner may remain.
         values = result = error = None
         for frame in taken:
             if frame is trigger or not self.line.joins:
-                frame.edge.done(frame)  # the other frames of a join are given back after their last set
+                frame.edge.done(frame)  # a join's other frames are given back after their last set
             if frame.edge.released:
                 frame.edge.collect()
 
@@ -244,13 +244,13 @@ class OperatorRunner(Runner):
         return values
 
     def _latency_ns(self, header: Header) -> int:
-        """From its capture (or, without a clock, its arrival) to now."""
+        """Time since the frame's capture (without a clock: its arrival)."""
         now = self.clock.stamp_now()
         return max(0, now - header.stamp_ns if now is not None else time_ns() - header.recv_ns)
 
     # -- errors ---------------------------------------------------------------------------------------------------
     def _raised(self, error: BaseException, frames: Sequence[Arrived], trigger: Arrived) -> None:
-        """Count it, say it: once. The traceback becomes text here, or it would keep the frame's memory."""
+        """Count and log the error once. The traceback is converted to text, otherwise it would keep the frame's memory."""
         details = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         message = f"{self.node.name}: frame {trigger.header} ({trigger.header.item}): {self._text(error)}"
         with self.log.lock:
@@ -315,5 +315,5 @@ class OperatorRunner(Runner):
 
     @property
     def digest(self) -> str | None:
-        """sha256 over everything this sink was given, in order; None for live runs and for nodes with outputs."""
+        """sha256 over this sink's whole input, in order; None for live runs and for nodes with outputs."""
         return None if self._digest is None else self._digest.hexdigest()

@@ -1,7 +1,7 @@
-"""Frames that made an operator raise: saved with all that `process` was given, to be run again alone.
+"""Frames that made an operator raise: saved with all arguments of `process`, to run the call again alone.
 
 DIR/poison/NODE-SOURCE-FRAME.npz: an array PORT/NAME for each array of each input (latched ones included), and `pipe`, JSON: the
-node, its config, the error, and per port header and metadata. No pickle, so a frame can be passed on.
+node, its config, the error, and per port header and metadata. No pickle, so a saved frame is safe to share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FOLDER = "poison"
 
 @dataclass
 class Poison:
-    """What one call of `process` was given. trigger: the port whose header the outputs carry."""
+    """The arguments of one call of `process`. trigger: the port whose header the outputs carry."""
 
     node: str
     trigger: str
@@ -44,7 +44,7 @@ class Poison:
         """Raises OSError."""
         header = self.headers[self.trigger]
         path = folder / f"{self.node}-{header.source}-{header.frame_id}.npz"
-        told = {
+        description = {
             "node": self.node,
             "trigger": self.trigger,
             "headers": {port: h._asdict() for port, h in self.headers.items()},
@@ -54,33 +54,33 @@ class Poison:
             "error": self.error,
         }
         arrays = {f"{port}/{name}": array for port, group in self.arrays.items() for name, array in group.items()}
-        arrays["pipe"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        arrays["pipe"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             np.savez(path, **arrays)  # type: ignore[arg-type]
         except OSError:
-            path.unlink(missing_ok=True)  # half a file helps nobody, least of all on a full disk
+            path.unlink(missing_ok=True)  # half a file is useless and takes space on a full disk
             raise
         return path
 
     @classmethod
     def load(cls, path: Path) -> Poison:
-        """Raises RunError: not a frame saved here."""
+        """Raises RunError if the file is no saved frame."""
         from zipfile import BadZipFile
 
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 arrays = {name: saved[name] for name in saved.files}
-            told = json.loads(arrays.pop("pipe").tobytes())
-            headers = {port: Header(**h) for port, h in told["headers"].items()}
+            description = json.loads(arrays.pop("pipe").tobytes())
+            headers = {port: Header(**h) for port, h in description["headers"].items()}
             poison = cls(
-                told["node"],
-                told["trigger"],
+                description["node"],
+                description["trigger"],
                 headers,
-                told["meta"],
-                tuple(told["missing"]),
-                told["config"],
-                told["error"],
+                description["meta"],
+                tuple(description["missing"]),
+                description["config"],
+                description["error"],
             )
             poison.headers[poison.trigger]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
@@ -93,7 +93,7 @@ class Poison:
 
 
 def changes(poison: Poison, config: Any) -> list[str]:
-    """`max_points was 32 when the frame failed, is 8 now`: what may keep a frame from failing again."""
+    """`max_points was 32 when the frame failed, is 8 now`: changes that may keep a frame from failing again."""
     now = settings.plain(config)
     keys = dict.fromkeys([*poison.config, *now])
     return [
@@ -105,9 +105,9 @@ def changes(poison: Poison, config: Any) -> list[str]:
 
 
 def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
-    """Call the operator on the frame, here; returns what `process` returned, checked as the engine does.
+    """Call the operator on the frame in this process; returns the result of `process`, checked as the engine does.
 
-    A fresh operator: state of earlier frames (a tracker's) is not there. Exceptions of the operator pass through.
+    The operator is new: it has no state of earlier frames (a tracker's). Exceptions of the operator pass through.
     """
     node = graph.nodes[poison.node]
     operator: Operator = prepare(node.cls(), node.name, node.config, threads=node.threads, out_dir=out)
@@ -129,7 +129,7 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
 
 
 def _check(graph: GraphSpec, node: str, result: Any) -> None:
-    """What the engine refuses after `process` returned."""
+    """The engine's checks of a result of `process`."""
     from pipeline.graph import sizing  # not for workers
 
     declared = ports(graph.nodes[node].cls.outputs, node)
@@ -143,7 +143,7 @@ def _check(graph: GraphSpec, node: str, result: Any) -> None:
 
 
 def debug(graph: GraphSpec, poison: Poison, out: Path, *, interactive: bool) -> Any:
-    """`rerun`; when it raises on a terminal, the debugger opens at the line that raised, with everything there."""
+    """`rerun`; if it raises on a terminal, the debugger opens at the line that raised, with all variables."""
     try:
         return rerun(graph, poison, out)
     except Exception as error:
@@ -158,5 +158,5 @@ def debug(graph: GraphSpec, poison: Poison, out: Path, *, interactive: bool) -> 
 
 
 def as_config(config: Any) -> dict[str, Any]:
-    """A config as it is saved."""
+    """A config in its saved form."""
     return dict(settings.plain(config)) if dataclasses.is_dataclass(config) else {}

@@ -1,4 +1,4 @@
-"""One thread's epoll: what to call when a descriptor becomes readable."""
+"""One thread's epoll: calls a handler when its descriptor becomes readable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Poll:
             self._poll.unregister(fd)
 
     def wait(self, timeout_s: float) -> None:
-        """Sleep until something is readable or the time is over; call the handlers."""
+        """Sleep until a descriptor is readable or the time is over; call the handlers."""
         for fd, _ in self._poll.poll(timeout_s):
             handler = self._handlers.get(fd)  # an earlier handler may have unwatched it
             if handler is not None:

@@ -14,7 +14,7 @@ from pipeline.operator import Resume
 from pipeline.runtime.messages import EdgePlan, NodePlan, PoolPlan, PortPlan, ProcessPlan, SyncPlan
 
 Epochs = Mapping[int, tuple[int, int]]
-"""Edge -> epochs of its writer's and its reader's process: how often these were restarted."""
+"""Edge -> epochs (numbers of restarts) of its writer's and its reader's process."""
 
 
 def process_plan(
@@ -66,7 +66,7 @@ def needed_bells(plan: Plan, nodes: Sequence[str], process: int) -> set[int]:
 
 
 def _bells_of(plan: Plan, e: Edge) -> tuple[int, int, int]:
-    """Of an edge's writer, its process's I/O thread, the reader."""
+    """Bells of an edge's writer, of the I/O thread of the writer's process, of the reader."""
     writer_io = plan.io_bell(plan.process_index[plan.place_of(e.src_node)])
     return plan.node_bell(e.src_node), writer_io, plan.node_bell(e.dst_node)
 

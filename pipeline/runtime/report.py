@@ -1,4 +1,4 @@
-"""The run's report, as the user reads it from report.json: made from the books when the run has ended."""
+"""The run's report (report.json), made from the books when the run has ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.runtime.books import EdgeBook, NodeBook, balance
 
 @dataclass(frozen=True)
 class Life:
-    """What a node's process has lived through. restart_ms: a row of times for each restart."""
+    """Restarts and resource use of a node's process. restart_ms: a row of times for each restart."""
 
     restarts: int
     restart_ms: list[dict[str, float | None]]
@@ -48,7 +48,7 @@ def make(
             "rss_mb": lives[name].rss_mb,
         }
     restarted = any(n["restarts"] for n in nodes.values())
-    lossy = any(e.policy != "block" for e in plan.edge_specs if not e.static)  # what such a queue drops is a matter of time
+    lossy = any(e.policy != "block" for e in plan.edge_specs if not e.static)  # drops of such a queue depend on timing
     streams = [e for e in plan.edges if not e.static]
     return {
         "graph": graph.name,
@@ -72,7 +72,7 @@ def make(
 
 
 def unbalanced(report: dict[str, Any]) -> list[str]:
-    """Edges whose ledger does not add up: an error of the engine, never of the user."""
+    """Edges whose ledger does not balance: an error of the engine, never of the user."""
     return [
         f"{name}: produced {e['produced']}, delivered {e['delivered']} + dropped {sum(e['dropped'].values())} "
         f"+ in flight {e['in_flight']}"

@@ -1,7 +1,7 @@
-"""What all runners share: a node at work, its outputs, the board's words about it, its errors.
+"""Shared by all runners: a node, its outputs, its words on the board, its errors.
 
-A runner's `step()` does at most one call of the node and never blocks on an edge: a node is only stepped when its inputs are
-complete and every output has room. Who steps it (a thread of a worker, or the inline loop) makes no difference to what comes out.
+A runner's `step()` calls the node at most once and never blocks on an edge: a node is stepped only if its inputs are complete
+and every output has room. The output does not depend on the caller (a thread of a worker, or the inline loop).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pipeline.runtime.digests import Trace
 
 
 class Failure(PipeError):
-    """A node stops the run: who, on which frame, why; `details` is the traceback."""
+    """A node stops the run. The text names node, frame and reason; `details` is the traceback."""
 
     def __init__(self, text: str, details: str) -> None:
         super().__init__(text)
@@ -38,7 +38,7 @@ class Failure(PipeError):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the runners of one process share."""
+    """Objects shared by the runners of one process."""
 
     board: Board
     log: Log
@@ -74,20 +74,20 @@ class Runner:
         return out.alloc(name, shape, dtype) if out.edges else np.empty(shape, dtype)
 
     def state(self, state: int, since_ns: int = 0) -> None:
-        """Tell the board what the node does. `since_ns` is what the supervisor's watch for hangs goes by."""
+        """Write the node's state to the board. The supervisor uses `since_ns` to detect hangs."""
         words, at = self._words, self._at
         words[at + BUSY_SINCE] = since_ns
         words[at + STATE] = state
 
     def has_credit(self) -> bool:
-        """Is there room already, without asking anybody for it?"""
+        """Is there room, without asking the readers?"""
         for port in self.outputs.values():
             if not port.has_credit():
                 return False
         return True
 
     def room(self) -> bool:
-        """May the next step publish on every port? Tells the board which edge it waits for."""
+        """May the next step publish on every port? If not, writes the blocking edge to the board."""
         for port in self.outputs.values():
             if not port.room():
                 edge = port.blocked_by
@@ -98,7 +98,7 @@ class Runner:
 
     # -- one step's outputs ---------------------------------------------------------------------------------------
     def write(self, values: Mapping[str, Any], header: Header, who: int, bound: int, made_ns: int) -> list[Sent]:
-        """Check and write the values of all ports; nothing counts yet. Raises FrameError and leaves no slot behind."""
+        """Check and write the values of all ports; the frames do not count yet. On FrameError all slots are freed."""
         written: list[Sent] = []
         try:
             for name, value in values.items():
@@ -125,14 +125,14 @@ class Runner:
         return written
 
     def abort(self) -> None:
-        """The step came to nothing."""
+        """The step failed: free its slots."""
         self._meta.clear()
         for port in self.outputs.values():
             port.abort()
 
     def publish(self, step: Step, inputs: Sequence[Arrived], written: list[Sent], bound: int) -> None:
-        """One store makes the step true: inputs delivered, outputs published. Then the outputs are sent; ports that emitted
-        nothing tell their bound."""
+        """One store commits the step: inputs delivered, outputs published. Then the outputs are sent; ports without output
+        send their bound."""
         with self.log.lock:
             self.log.step(step, inputs, written)
             self._steps += 1
@@ -147,14 +147,14 @@ class Runner:
                         port.advance(bound)
 
     def advance(self, bound: int) -> None:
-        """No output older than `bound` will come."""
+        """No output older than `bound` follows."""
         with self.log.lock:
             for port in self.outputs.values():
                 port.advance(bound)
 
     # -- the end --------------------------------------------------------------------------------------------------
     def end(self) -> None:
-        """Close the node and tell every reader that this was all."""
+        """Close the node and tell every reader that no frame follows."""
         self.state(PROCESSING, monotonic_ns())
         try:
             self.node.close()

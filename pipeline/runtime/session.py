@@ -1,4 +1,4 @@
-"""What one run owns, in whichever placement: its folder, its memory, its books."""
+"""Resources of one run, in processes or inline: its folder, its memory, its books."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class Session:
         return [fd for fd in (self.board_fd, *self.bell_fds, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
 
     def process_plan(self, nodes: list[str], process: int, epochs: Epochs, resume: Mapping[str, Resume]) -> ProcessPlan:
-        """What the process of `nodes` needs; see `process_plan`."""
+        """The plan for the process of `nodes`; see `process_plan`."""
         return process_plan(self.plan, nodes, process, self.board_fd, self.bell_fds, self.pool_fds, epochs, resume)
 
     def start(self) -> Start:
-        """The graph clock, which begins now, and where sources end."""
+        """The graph clock, starting now, and the end of the sources."""
         graph, plan, options = self.graph, self.plan, self.options
         found = {name: f for name, f in graph.found.items() if not graph.nodes[name].cls.live}
         firsts = [int(f.stamps_ns[0]) for f in found.values() if f.stamps_ns is not None and len(f.stamps_ns)]
@@ -106,12 +106,12 @@ class Session:
         )
 
     def ring_all(self) -> None:
-        """Every thread of the run looks at its rings and its credit again: somebody died between a store and its bell."""
+        """Every thread of the run checks its rings and credit again: a process may have died between a store and its bell."""
         for fd in self.bell_fds:
             os.eventfd_write(fd, 1)
 
     def settle_rest(self, reason: str) -> None:
-        """After the last process has ended: whatever is still open ends here, by name."""
+        """After the last process has ended: settle every open frame with this reason."""
         self.accountant.drain()
         for index in range(len(self.edge_books)):
             self.accountant.settle_all(index, reason)
@@ -119,7 +119,7 @@ class Session:
     def finish(
         self, exit_: str, code: int, lives: Mapping[str, Life], digests: Mapping[str, str | None], errors: list[str]
     ) -> Outcome:
-        """After the last process has ended: close the books and make the report. Books that are wrong make a run fail."""
+        """After the last process has ended: close the books and make the report. A run whose books do not balance fails."""
         self.settle_rest("shutdown")
         wall_s = (time.monotonic_ns() - self.started_ns) * 1e-9
         made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests)
@@ -142,7 +142,7 @@ class Session:
 
 
 def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds results, or with `--overwrite` remove just those of this graph."""
+    """Refuse a folder that holds results, or with `--overwrite` remove only those of this graph."""
     there = [name for name in (*graph.nodes, *RESULTS) if (out / name).exists()]
     if there and not overwrite:
         raise GraphError(f"{out}: needs a folder without results, got {', '.join(there)}; use --overwrite or another --out")
@@ -161,7 +161,7 @@ def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
 
 
 def _make_folder(run_id: str) -> tuple[Path, int]:
-    """A locked folder for the run's sockets; folders whose owner is gone are swept first."""
+    """A locked folder for the run's sockets; folders without a living owner are removed first."""
     root = runtime_root()
     gate = os.open(root / ".gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -1,6 +1,6 @@
-"""What the supervisor does in the name of the dead: docs/decisions/001-frame-life.md, column "who settles, how".
+"""The supervisor settles the frames of dead processes: docs/decisions/001-frame-life.md, column "who settles, how".
 
-Called after waitpid and after the event logs were read. The ring of an edge says what was sent and what was received, so no
+Called after waitpid and after the event logs were read. The ring of an edge shows which frames were sent and received, so no
 living process is asked.
 """
 
@@ -23,18 +23,18 @@ def bury(plan: Plan, board: Board, accountant: Accountant, place: str) -> None:
 
 
 def bury_writer(board: Board, accountant: Accountant, edge: int) -> None:
-    """Frames that were never sent are lost; those in the ring are the reader's. Asks for no credit any more."""
+    """Frames not yet sent are lost; those in the ring belong to the reader. Withdraws the request for credit."""
     last = board.last_sent(edge)
     for gen in sorted(gen for gen in accountant.edges[edge].open if gen > last):
         accountant.settle(edge, gen, "restart")
     for lease in board.leases(edge):
-        if lease[SENT] != lease[RELEASED] and lease[SENT] > last:  # its descriptor was recorded, not sent
+        if lease[SENT] != lease[RELEASED] and lease[SENT] > last:  # recorded in the lease, but not sent
             lease[SENT] = lease[RELEASED]
     board.words[board.edge(edge) + ARMED] = 0
 
 
 def bury_reader(board: Board, accountant: Accountant, edge: int) -> None:
-    """Frames that it had received are lost, and its slots are given back; those in the ring wait for its successor."""
+    """Received frames are lost, and their slots are given back; frames in the ring wait for the successor."""
     last = board.last_received(edge)
     for gen in sorted(gen for gen in accountant.edges[edge].open if gen <= last):
         accountant.settle(edge, gen, "restart")
@@ -44,7 +44,7 @@ def bury_reader(board: Board, accountant: Accountant, edge: int) -> None:
 
 
 def settle_sent(board: Board, accountant: Accountant, edge: int) -> None:
-    """There will be no reader: what was sent to it is lost. What waits at the sender is the sender's to drop."""
+    """There will be no reader: frames sent to it are lost. The sender drops the frames in its queue."""
     last = board.last_sent(edge)
     for gen in sorted(gen for gen in accountant.edges[edge].open if gen <= last):
         accountant.settle(edge, gen, "restart")

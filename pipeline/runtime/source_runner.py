@@ -1,4 +1,4 @@
-"""One source at work: read, give the reading its number, publish."""
+"""Runs one source: read, number the reading, publish."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.runtime.runner import Failure, Runner, Shared
 
 
 class SourceRunner(Runner):
-    """limit: how many readings (`--frames`); last_stamp_ns: nothing after it; horizon_ns: nothing after it for now (`step`)."""
+    """limit: number of readings (`--frames`); last_stamp_ns: end of the run; horizon_ns: limit for now (`--rate step`)."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SourceRunner(Runner):
             self.state(IDLE)
 
     def peek(self) -> Reading | None:
-        """The next reading, kept until `step` emits it; None at the end. A reading that fails is kept, too: as its exception."""
+        """The next reading, kept until `step` emits it; None at the end. The exception of a failed reading is kept too."""
         if self._failed is not None:
             raise self._failed
         if self.held is None and not self.finished:
@@ -94,7 +94,7 @@ class SourceRunner(Runner):
         if self.held is not None and self.last_stamp_ns is not None and self.held.stamp_ns > self.last_stamp_ns:
             self.held = None
             self.abort()
-            self.limit = self.next_id  # nothing more
+            self.limit = self.next_id  # no further readings
         return self.held
 
     def step(self) -> bool:
@@ -109,7 +109,7 @@ class SourceRunner(Runner):
             return False
         self.held = None
         if self.clock.rate is not None:
-            self._made_ns = monotonic_ns()  # it was read ahead and has waited for its time
+            self._made_ns = monotonic_ns()  # the reading was read ahead and has waited for its time
         frame_id = self.next_id if reading.frame_id is None else reading.frame_id
         self.next_id = frame_id + 1
         stamp_ns = reading.stamp_ns
@@ -132,7 +132,7 @@ class SourceRunner(Runner):
         return True
 
     def _raised(self, error: Exception, text: str) -> bool:
-        """A reading that could not be made: its number is skipped, or the run stops."""
+        """A reading failed: its number is skipped, or the run stops."""
         details = traceback.format_exc()
         self.held = self._failed = None
         self.abort()

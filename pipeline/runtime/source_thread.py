@@ -10,7 +10,7 @@ from pipeline.runtime.source_runner import SourceRunner
 
 
 class SourceThread:
-    """started, stopped: asked before each step. raised: who, what; at_horizon: who waits, with which stamp."""
+    """started, stopped: asked before each step. raised(node, error); at_horizon(node, stamp): the node waits."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class SourceThread:
         self._raised, self._done, self._at_horizon = raised, done, at_horizon
 
     def run(self) -> None:
-        """Until the stream's end or a stop."""
+        """Run until the stream's end or a stop."""
         name = self._source.node.name
         try:
             while not self._started() and not self._stopped():
@@ -47,14 +47,14 @@ class SourceThread:
                 return
 
     def _is_due(self) -> bool:
-        """Paced replay: wait for the next reading's time. False when something else has to be looked at first."""
+        """Paced replay: wait for the next reading's time. False if stop, room or horizon must be checked again first."""
         source, clock = self._source, self._source.clock
         if (clock.rate is None and source.horizon_ns is None) or source.source.live:
             return True
         try:
             reading = source.peek()
         except Exception:
-            return True  # step() meets it again and reports
+            return True  # step() raises it again and reports it
         if reading is None:
             return True
         if source.horizon_ns is not None and reading.stamp_ns > source.horizon_ns:

@@ -1,4 +1,4 @@
-"""Nodes that hang, graphs in which nothing will ever move again, readers that keep everything; what to tell the user of them."""
+"""Detects nodes that hang, graphs that are stuck, readers that keep all views; makes the messages for the user."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pipeline.runtime.children import Child
 from pipeline.runtime.session import Session
 
 STUCK_S = 3.0
-"""A graph in which nothing has moved for so long while nodes wait for room will never move again."""
+"""A graph without any event for this time, while nodes wait for room, is stuck for good."""
 
 
 class Stuck:
-    """Looks at the words of the nodes and at the books, and remembers when something moved last."""
+    """Reads the words of the nodes and the books, and remembers the time of the last event."""
 
     def __init__(self, session: Session, children: Mapping[str, Child]) -> None:
         self.session, self.plan, self.graph, self.board = session, session.plan, session.graph, session.board
@@ -34,7 +34,7 @@ class Stuck:
         self._events = -1
 
     def hanging(self, now: int) -> Iterator[tuple[Child, str]]:
-        """Each process with a node that is in one call for more than `hang_s`, and the text about it. Each call is named once."""
+        """Each process with a node in one call for more than `hang_s`, and the message. Each call is reported once."""
         words = self.board.words
         for name, index in self.plan.node_index.items():
             at = self.board.node(index)
@@ -47,7 +47,7 @@ class Stuck:
                 yield child, f"{name}: in {call} for more than hang_s = {hang_s:g} s; killed"
 
     def forever(self, now: int, running: bool, done: Collection[str]) -> str | None:
-        """Nothing moves, nobody computes, somebody waits for room: the text that names the join or the hoarder. Else None.
+        """No events, no node computes, a node waits for room: the message that names the join or the reader at fault. Else None.
 
         running: the graph clock has started; done: nodes that have ended.
         """
@@ -57,18 +57,18 @@ class Stuck:
         if not running or now - self.moved_at_ns < STUCK_S * 1e9:
             return None
         if any(not c.ready and not c.gone for c in self.children.values()):
-            self.moved_at_ns = now  # whoever waited for a restart has not waited for anything since
+            self.moved_at_ns = now  # waiting for a restart does not count
             return None
         edges = self._stuck_edges(done)
         if edges is None:
             return None
         if any(c.proc is not None and not asleep(c.proc.pid) for c in self.children.values()):
-            self.moved_at_ns = now  # somebody may go on: was stopped from outside, or has work and no processor
+            self.moved_at_ns = now  # a process may continue: it was stopped from outside, or has work and no processor
             return None
         return stuck_text(self.session, edges) or "the graph is stuck: a pool has no free slot"
 
     def _stuck_edges(self, done: Collection[str]) -> list[int] | None:
-        """Edges on which nothing can move; an empty list: a pool without a slot; None: it is not stuck."""
+        """Edges that are blocked for good; empty list: a pool has no free slot; None: the graph is not stuck."""
         words = self.board.words
         waiting: list[int] = []
         for index in self.plan.node_index.values():
@@ -80,19 +80,19 @@ class Stuck:
         paced = self.graph.live or self.plan.rate is not None or self.session.options.rate == "step"
         if waiting and not paced:
             return [e for e in waiting if e >= 0]
-        # Paced, a join may wait long and rightly; a reader that keeps all its credit as views never gets another frame.
+        # In a paced run a join may wait long; but a reader that holds all its credit as views never gets another frame.
         over = all(source in done for source in self.plan.sources)
         candidates = [e for e in self.plan.edges if (over or e.id in waiting) and e.dst_node not in done]
         return [e.id for e in candidates if keeps_all(self.session, e.id)] or None
 
 
 def stuck_text(session: Session, edges: Collection[int]) -> str:
-    """Why nothing can ever move again on these edges; "" for none."""
+    """Why these edges are blocked for good; "" without edges."""
     return " / ".join(sorted({_edge_text(session, edge) for edge in edges}))
 
 
 def _edge_text(session: Session, edge: int) -> str:
-    """A join that needs more room, or a reader that keeps everything."""
+    """The message about one edge: a join that needs more room, or a reader that keeps all views."""
     planned, book, spec = session.plan.edges[edge], session.edge_books[edge], session.plan.edge_specs[edge]
     if keeps_all(session, edge):
         kept = kept_views(session, edge)
@@ -114,19 +114,19 @@ def _edge_text(session: Session, edge: int) -> str:
 
 
 def kept_views(session: Session, edge: int) -> int:
-    """Frames of an edge that were processed and are still held."""
+    """Number of frames of an edge that were processed but are still held."""
     book, leases = session.edge_books[edge], session.board.leases(edge)
     return sum(1 for sent, released, _ in leases.tolist() if sent != released and sent not in book.open)
 
 
 def keeps_all(session: Session, edge: int) -> bool:
-    """The reader's views take all the credit of the edge: nothing can be sent on it any more."""
+    """The reader's views hold all the credit of the edge: no frame can be sent on it any more."""
     spec = session.plan.edge_specs[edge]
     return not spec.static and kept_views(session, edge) >= spec.window + spec.holds
 
 
 def asleep(pid: int) -> bool:
-    """Every thread of a process waits for something to happen: none runs, waits for a processor or a disk, or is stopped."""
+    """Every thread of a process sleeps: none runs, waits for a processor or a disk, or is stopped."""
     try:
         tasks = [Path(f"/proc/{pid}/task/{task}/stat").read_text() for task in os.listdir(f"/proc/{pid}/task")]
     except OSError:

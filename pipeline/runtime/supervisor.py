@@ -1,8 +1,8 @@
-"""The loop of a run in processes: starts them, restarts the dead, ends the run.
+"""The loop of a run in processes: starts them, restarts dead ones, ends the run.
 
-One loop in the main thread of `pipe run`: it sleeps until a child dies (pidfd), a child speaks (control channel), a signal
-comes, or a tenth of a second has passed (then it drains the rings and looks for hangs). What it decides with lies beside it:
-`children.py` has the processes, `settling.py` what the dead leave behind, `stuck.py` what will never move again.
+One loop in the main thread of `pipe run`: it sleeps until a child dies (pidfd), a child sends a message (control channel), a
+signal arrives, or a tenth of a second has passed (then it drains the rings and checks for hangs). Its helpers: `children.py`
+for the processes, `settling.py` for frames of dead processes, `stuck.py` for graphs that are stuck.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from pipeline.runtime.stuck import Stuck
 GRACE_S = 1.5
 """From SIGTERM to SIGKILL."""
 EXIT_S = 5.0
-"""What all processes may take to go once everything is done."""
+"""Time for all processes to exit once all nodes are done."""
 TICK_S, USAGE_S = 0.1, 1.0
 
 
 class Supervisor:
-    """Decides: who starts and restarts when, when sources end, how the run ends."""
+    """Decides when processes start and restart, when sources end, how the run ends."""
 
     def __init__(self, session: Session, display: Observer) -> None:
         self.session, self.display = session, display
@@ -58,7 +58,7 @@ class Supervisor:
         self.poll = Poll()
         self.children = Children(session, self.poll, self._heard, self._died, self._fail)
         self.stuck = Stuck(session, self.children.by_place)
-        self._gone: set[int] = set()  # edges whose reader was given up
+        self._gone: set[int] = set()  # edges whose reader has been given up
         self.done: set[str] = set()
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
@@ -75,7 +75,7 @@ class Supervisor:
     # -- the run --------------------------------------------------------------------------------------------------
     def run(self) -> Outcome:
         old_wakeup = signal.set_wakeup_fd(self._signals_write)
-        # Explicit: a shell job started with `&` has SIGINT ignored.
+        # A shell starts jobs with `&` with SIGINT ignored.
         old = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
         self.poll.watch(self._signals_read, self._take_signals)
         if self.options.rate == "step" and sys.stdin is not None and sys.stdin.isatty():
@@ -133,7 +133,7 @@ class Supervisor:
         for child, text in self.stuck.hanging(now):
             self.display.event(text)
             self.children.kill(child)
-            child.ready = False  # until its successor is
+            child.ready = False  # until its successor is ready
 
     def _look_for_deadlock(self, now: int) -> None:
         text = self.stuck.forever(now, self.start is not None, self.done)
@@ -169,7 +169,7 @@ class Supervisor:
                 self._step()
 
     def _tell_plan(self, child: Child) -> None:
-        """Once it is there."""
+        """Send the plan, once after the child's Hello."""
         if not child.said_hello or child.has_plan or self._ending:
             return
         epochs = self.children.epochs()
@@ -205,15 +205,15 @@ class Supervisor:
             book.watch_from_ns, book.first_after_ns = int(child.times["ready"]), 0
 
     def _start_if_ready(self) -> None:
-        """All have opened, but for those that were given up."""
+        """Start the run when every process is ready or given up."""
         if all(c.ready or c.gone for c in self.children):
             self.start = self.session.start()
-            self.stuck.moved_at_ns = monotonic_ns()  # nobody has waited for anything before, however long opening took
+            self.stuck.moved_at_ns = monotonic_ns()  # the time of opening does not count
             self.display.started(self.children.pids())
             self.children.tell_all(self.start)
 
     def _start_again(self, child: Child, start: Start) -> Start:
-        """For a successor. Where the first stamp was not known beforehand, its source goes on from the last one it sent."""
+        """Start for a successor. If the first stamp was not known at the start, its source continues after the last sent one."""
         books = [self.session.node_books[n] for n in child.nodes if self.graph.nodes[n].is_source]
         sent = [book for book in books if book.steps]
         if start.anchor_stamp_ns is not None or not sent:
@@ -273,19 +273,19 @@ class Supervisor:
                 self._gone.add(edge.id)
         self.done |= set(child.nodes)
         if self.start is None:
-            self._start_if_ready()  # it was the last one waited for
+            self._start_if_ready()  # the run may have waited for this process only
 
     def _log_of(self, child: Child) -> str:
         return str(self.session.logs / f"{child.place}.log")
 
     def _cut(self, living: Child, edge: Edge) -> None:
-        """The other end of this edge will never come back."""
+        """Tell a living process that the other end of this edge is gone for good."""
         writes = self.plan.place_of(edge.src_node) == living.place
         self.children.tell(living, EdgeGone(edge.id) if writes else EdgeEnd(edge.id))
 
     # -- ending ---------------------------------------------------------------------------------------------------
     def _step(self) -> None:
-        """`--rate step`: Enter (or, without a terminal, at once) lets the earliest waiting reading through."""
+        """`--rate step`: lets the earliest waiting reading through, at Enter (without a terminal at once)."""
         with contextlib.suppress(OSError, ValueError):
             if sys.stdin.isatty():
                 sys.stdin.readline()
@@ -306,7 +306,7 @@ class Supervisor:
             self._end_sources(book.last_stamp_ns if book.steps else NEVER)
 
     def _end_sources(self, last_stamp_ns: int) -> None:
-        """No source emits anything later than this, restarted ones included."""
+        """No source, restarted or not, emits a reading later than this."""
         assert self.start is not None
         self.start = replace(self.start, last_stamp_ns=last_stamp_ns)
         self.children.tell_all(End(last_stamp_ns))
@@ -323,7 +323,7 @@ class Supervisor:
         self.stop()
 
     def stop(self) -> None:
-        """Everything ends now: SIGTERM, and SIGKILL after the grace."""
+        """End all processes now: SIGTERM, and SIGKILL after the grace time."""
         if self._ending:
             return
         self.stopping_since_ns = monotonic_ns()
@@ -344,7 +344,7 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         self.children.kill_all()
-        if not self._ending:  # an exception of ours: nobody else waits for them
+        if not self._ending:  # the supervisor itself raised: wait for the processes here
             for child in self.children:
                 if child.proc is not None:
                     child.proc.wait()
@@ -359,7 +359,7 @@ class Supervisor:
         return self.session.finish(exit_, code, self._lives(), self.digests, self.errors)
 
     def _lives(self) -> dict[str, Life]:
-        """Nodes of one process share its CPU time by what they computed."""
+        """The CPU time of a process is divided among its nodes by their compute time."""
         lives = {}
         for child in self.children:
             computed = {name: self.session.node_books[name].compute.count for name in child.nodes}
@@ -377,7 +377,7 @@ class Supervisor:
 
 
 def run(session: Session, display: Observer) -> Outcome:
-    """Run a session as processes; its books are closed afterwards, whatever happened."""
+    """Run a session as processes; its books are closed afterwards in any case."""
     try:
         return Supervisor(session, display).run()
     finally:

@@ -1,4 +1,4 @@
-"""A tap at work: an operator that only watches. Every frame of any input is a step of its own, late and repeated ones, too."""
+"""Runs a tap: an operator that only watches. Every frame of any input is a separate step, also late and repeated ones."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.runtime.line import TapLine
 from pipeline.runtime.operator_runner import OperatorRunner
 
 BATCH_BYTES = 1 << 20
-"""What is not small is not worth a batch: while one frame is looked at, the next one is being made."""
+"""Larger batches gain nothing: while a large frame is processed, the next one is being made."""
 
 
 class TapRunner(OperatorRunner):
-    """Calls `process` per frame, or `process_all` per batch where the operator asks for batches."""
+    """Calls `process` per frame, or `process_all` per batch if the operator sets `batch`."""
 
     line: TapLine
 
@@ -32,7 +32,7 @@ class TapRunner(OperatorRunner):
             super()._run(trigger, frames, missing, bound)
 
     def _run_all(self, first: Arrived) -> None:
-        """The frames that have come, up to a batch: one call, one commit, and for the books as many steps."""
+        """The arrived frames, up to a batch: one call and one commit, but one booked step per frame."""
         operator = self.operator
         frames = [
             f
@@ -74,7 +74,7 @@ class TapRunner(OperatorRunner):
                 edge.collect()
 
     def _commit_all(self, frames: Sequence[Arrived], started: int, finished: int) -> None:
-        """One store makes all of them delivered. They share one step number: it tells where the item's name stands."""
+        """One store delivers all frames. They share one step number, which tells where the item's name is."""
         each_ns = (finished - started) // len(frames)
         self.board.set_item(self.index, self._steps, frames[-1].header.item)
         with self.log.lock:
@@ -93,7 +93,7 @@ class TapRunner(OperatorRunner):
                 faults.point(step)
 
     def _latched(self) -> bool:
-        """A tap waits for no value; it is given all values of a port as soon as they are there."""
+        """A tap does not wait for values; it gets all values of a port as soon as they arrive."""
         for port, edge in list(self._unlatched.items()):
             if edge.latched.complete:
                 del self._unlatched[port]

@@ -1,4 +1,4 @@
-"""How many threads a node's kernels may use: the graph's `threads:`, set around every call.
+"""Number of threads for a node's kernels: the graph's `threads:`, set before every call.
 
 Results must not depend on the machine: a sum over two threads differs in its last bits from a sum over one.
 """
@@ -18,21 +18,21 @@ _last = (0, 0)
 
 def environment(n: int) -> dict[str, str]:
     """Variables for a new process whose nodes use at most `n` threads; libraries read them when they load."""
-    # Passive: a thread that waits for another sleeps. Spinning, it takes the core the other one needs: 2 threads of a detector
-    # on 2 cores that other processes use, too, took 1000 ms a frame instead of 90-150 ms.
+    # Passive: waiting threads sleep. A spinning thread takes the core that the other one needs: 2 threads of a detector on
+    # 2 cores shared with other processes took 1000 ms per frame instead of 90-150 ms.
     return {name: str(n) for name in _VARIABLES} | {"NUMBA_NUM_THREADS": str(max(n, 1)), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def set_environment(n: int) -> None:
-    """The same for this process, in which some libraries have been loaded."""
+    """The same for this process, where some libraries are already loaded."""
     for name, value in environment(n).items():
-        # Numba reads its variable again whenever it compiles, and refuses another value than it has started threads with.
+        # Numba reads its variable again at every compilation, and refuses a change after it has started its threads.
         if not (name == "NUMBA_NUM_THREADS" and "numba" in sys.modules):
             os.environ.setdefault(name, value)
 
 
 def apply(n: int) -> None:
-    """Tell every loaded library; costs next to nothing while neither `n` nor the loaded modules change."""
+    """Set the number in every loaded library; almost free while neither `n` nor the loaded modules change."""
     global _last
     if _last == (n, len(sys.modules)):
         return
@@ -46,7 +46,7 @@ def apply(n: int) -> None:
 
 @contextmanager
 def limit(n: int) -> Iterator[None]:
-    """Set before and, for what the call itself imported, after: a first call may load a library."""
+    """Set the number before the call and again after it, for libraries that the call loaded."""
     apply(n)
     yield
     apply(n)

@@ -1,4 +1,4 @@
-"""Dataclasses over a socket: plain data in msgpack, believed only after every field has the type that the class declares."""
+"""Dataclasses over a socket: plain data in msgpack, accepted only if every field has the declared type."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def pack(message: Any) -> bytes:
 
 
 def unpack(data: bytes, kinds: Mapping[str, type[Any]]) -> Any:
-    """The message in `data`, of one of `kinds` (by name). Raises RunError: what was needed, what came."""
+    """The message in `data`, of one of `kinds` (by name). Raises RunError: what was needed, what was received."""
     try:
-        # A length in the data may not exceed the data, and extension types may not occur.
+        # No length in the data may exceed the data; extension types are refused.
         value = msgpack.unpackb(data, strict_map_key=False, max_ext_len=0)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise RunError(f"control message: needs msgpack, got {len(data)} bytes that are none: {error}") from None
@@ -38,7 +38,7 @@ def unpack(data: bytes, kinds: Mapping[str, type[Any]]) -> Any:
 
 
 def _read(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type `hint`; `name` is what errors call it."""
+    """`value` as the type `hint`; errors call it `name`."""
     if hint is Any:
         return value
     if dataclasses.is_dataclass(hint):
@@ -73,7 +73,7 @@ def _dataclass(kind: Any, value: Any, name: str) -> Any:
 
 @functools.cache
 def _fields(kind: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Name -> type of every field, and the names of those that have no default."""
+    """Name -> type of every field, and the names of fields without a default."""
     hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)
     required = tuple(f.name for f in fields if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)

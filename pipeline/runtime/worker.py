@@ -1,8 +1,8 @@
 """One process of a run, started as `project.worker_command` says: `pipeline.runtime.worker ... --node NAME`.
 
-Three kinds of threads. The main thread waits for frames and calls the operators in graph order. Each source reads on its own
+Three kinds of threads. The main thread waits for frames and calls the operators in graph order. Each source reads in its own
 thread. The I/O thread listens to the supervisor and to readers that give credit, also while an operator computes.
-Nobody polls: main and sources sleep on their bells, the I/O thread in epoll.
+No thread polls: main and sources sleep on their bells, the I/O thread in epoll.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from pipeline.runtime.source_thread import SourceThread
 
 _PR_SET_PDEATHSIG = 1
 _VIEWS_S = 0.05
-"""Views that an operator keeps end without ringing a bell: how often the main thread looks while there are some."""
+"""Kept views end without ringing a bell: while there are some, the main thread checks at this interval."""
 
 
 class Worker:
@@ -95,7 +95,7 @@ class Worker:
             return self._fail(current, str(error))
         except Exception as error:
             return self._fail(current, f"{current}: open: {type(error).__name__}: {error}", traceback.format_exc())
-        gc.freeze()  # what is there now stays: the collector need not go through all modules again and again
+        gc.freeze()  # objects that exist now stay: the collector need not scan all modules each time
         self._tell(Ready(imported_ns, monotonic_ns()))
         for source, bell in zip(built.sources, source_bells, strict=True):
             loop = SourceThread(
@@ -120,7 +120,7 @@ class Worker:
         return bell
 
     def _fail(self, node: str, text: str, details: str = "") -> int:
-        """Report, then wait to be told to go (the supervisor stops the run)."""
+        """Report the error, then wait for Exit (the supervisor stops the run)."""
         self._report(node, text, details)
         self._exiting.wait(10.0)
         return 1
@@ -131,7 +131,7 @@ class Worker:
         self._tell(Failed(node, text, details))
 
     def _raised(self, node: str, error: Exception) -> None:
-        """A node cannot go on."""
+        """A node cannot continue."""
         if isinstance(error, Failure):
             self._report(node, str(error), error.details)
         else:
@@ -139,7 +139,7 @@ class Worker:
             self._report(node, text, traceback.format_exc())
 
     def _close(self, built: Built) -> None:
-        """Finish the files. Sources first: they may be what feeds an operator's resources."""
+        """Finish the files. Sources first: they may feed an operator's resources."""
         for thread in self._threads:
             thread.join(0.3)
         for runner in built.all:
@@ -171,7 +171,7 @@ class Worker:
 
     @staticmethod
     def _timeout(runners: list[OperatorRunner]) -> float | None:
-        """How long to sleep [s] at most: until a join's deadline, until kept views are looked for; None = no limit."""
+        """Longest sleep [s]: until a join's deadline or the next check of kept views; None = no limit."""
         timeout: float | None = None
         for runner in runners:
             if runner.finished:
@@ -184,7 +184,7 @@ class Worker:
                 timeout = left if timeout is None else min(timeout, left)
         return timeout
 
-    # -- what the supervisor says (I/O thread) ----------------------------------------------------------------------
+    # -- messages of the supervisor (I/O thread) --------------------------------------------------------------------
     def _obey(self, message: ToWorker) -> None:
         if isinstance(message, ProcessPlan):
             self._plan = message
@@ -216,13 +216,13 @@ class Worker:
         self._wake()
 
     def _wake(self) -> None:
-        """All threads that run nodes look again at everything."""
+        """Make all threads that run nodes check for work."""
         for bell in self._bells:
             bell.ring()
 
 
 def settle_in(plan: ProcessPlan) -> None:
-    """Where and how this process is scheduled: `cpus`, `nice`."""
+    """Set the scheduling of this process: `cpus`, `nice`."""
     cpus = sorted({c for n in plan.nodes for c in n.cpus or ()})
     nice = [n.nice for n in plan.nodes if n.nice is not None]
     try:
@@ -235,10 +235,10 @@ def settle_in(plan: ProcessPlan) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Be killed when the supervisor dies, however it dies."""
+    """Have the kernel kill this process when the supervisor dies in any way."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
-        os._exit(1)  # it died before the line above
+        os._exit(1)  # the supervisor died before the line above
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -256,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
     code = worker.run()
     logging.shutdown()
     sys.stdout.flush()
-    # Not sys.exit: threads may be inside a driver's read(), and finalizers of a half-dead interpreter help nobody.
+    # Not sys.exit: threads may be inside a driver's read(), and finalizers of an exiting interpreter may fail.
     time.sleep(0.02 if code else 0)
     os._exit(code)
 
