@@ -1,4 +1,4 @@
-"""Which anchors of a regular grid are to become which boxes: SECOND's rule, visiting only the anchors near a box.
+"""Assign the anchors of a regular grid to truth boxes: SECOND's rule, visiting only the anchors near a box.
 
 The anchors stand upright at the centres of a grid of (rows, columns) places, n of them at each; seen from above, anchors and
 boxes count as axis-aligned rectangles (turned to the nearer axis).
@@ -49,7 +49,7 @@ def assign(
             matched, unmatched (n,); boxes (M, 4) x y half-x half-y [m], box_classes (M,)
     out     labels (rows, columns, n) int8: class + 1, NEGATIVE, IGNORED; owner (rows, columns, n) int32: box of a positive
     scratch best (rows, columns, n) float64
-    An anchor is positive where its best overlap with a box of its class is at least `matched`, or the best any anchor has
+    An anchor is positive if its best overlap with a box of its class is at least `matched`, or is the best of all anchors
     with that box; ignored from `unmatched` up; negative below.
     """
     rows, columns, n = labels.shape
@@ -57,7 +57,7 @@ def assign(
     owner[:] = -1
     best[:] = 0.0
     tops = np.zeros(boxes.shape[0])
-    for turn in range(2):  # first who overlaps whom how much, then each box's best anchors
+    for turn in range(2):  # first the overlaps, then each box's best anchors
         for m in range(boxes.shape[0]):
             box = boxes[m]
             for k in range(n):

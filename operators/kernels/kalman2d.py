@@ -14,18 +14,18 @@ from numba import njit
 NUM_WEIGHTS = 2
 POSITION, CHANGE = 0, 1
 """weights (2,): standard deviation of a place and of its change per step, as shares of the size."""
-FIRST_POSITION, FIRST_CHANGE = 2.0, 10.0  # how much less is known of a newborn
+FIRST_POSITION, FIRST_CHANGE = 2.0, 10.0  # factors on the deviations of a new track
 
 
 @njit(nogil=True, cache=True)
 def _extent(row: np.ndarray, k: int) -> float:
-    """What the noise of coordinate k is a share of; a filter's own w or h may shrink, but not to nothing."""
+    """The size that scales the noise of coordinate k: the filter's own w or h, limited from below."""
     return max(row[2 + k % 2], 1.0)
 
 
 @njit(nogil=True, cache=True)
 def begin(x: np.ndarray, P: np.ndarray, z: np.ndarray, weights: np.ndarray) -> None:
-    """Row of a newborn: x (8,), P (4, 3)."""
+    """Row of a new track: x (8,), P (4, 3)."""
     for k in range(4):
         x[k], x[4 + k] = z[k], 0.0
     for k in range(4):

@@ -61,8 +61,8 @@ def prepare(
 ) -> int:
     """The pairs that count -> how many of them.
 
-    A track that matches truth `aside` (NG,) bool goes; so does one that matches nothing and is at most `min_height` high or
-    mostly within a region. A match has an IoU of at least 0.5. Truth not `counted` (NG,) bool goes in any case.
+    Removed are tracks that match truth `aside` (NG,) bool, unmatched tracks at most `min_height` high or mostly within a
+    region, and truth not `counted` (NG,) bool. A match has an IoU of at least 0.5.
     out  kept (NT,) bool; similarity (>= sum of rows x columns,) float64: IoU of truth counted with tracks kept
     """
     at = 0
@@ -105,7 +105,7 @@ def all_pairs(
 ) -> None:
     """out (sum of rows x columns,) float64: IoU of every pair of a frame.
 
-    solid: boxes are (N, 7) as for `iou_3d`; one with a size that is not above 0 overlaps nothing."""
+    solid: boxes are (N, 7) as for `iou_3d`; a box with a size of 0 or less overlaps nothing."""
     at = 0
     for f in range(truth_starts.shape[0] - 1):
         a, b = truth[truth_starts[f] : truth_starts[f + 1]], tracks[track_starts[f] : track_starts[f + 1]]

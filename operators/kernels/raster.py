@@ -115,9 +115,9 @@ def fill(
     values: np.ndarray,
     index: np.ndarray,
 ) -> None:
-    """Rows first_row .. end_row - 1 of values (H, W) float32, index (H, W) int32: raised to the greatest value of all
-    triangles and whose it is. Where no triangle is greater they stay as they were; index may be (0, 0), then nobody asks.
-    Rows are independent of each other: cut the picture among threads as you like."""
+    """Rows first_row .. end_row - 1 of values (H, W) float32, index (H, W) int32: set to the greatest value of all triangles
+    and its triangle. Pixels without a greater triangle are unchanged; an index of (0, 0) is not filled.
+    Rows are independent of each other: threads may share the picture in any way."""
     keep_index = index.shape[0] > 0
     for t in range(planes.shape[0]):
         if boxes[t, 2] < boxes[t, 0]:
@@ -132,7 +132,7 @@ def fill(
                 if a == 0:
                     if not (base > 0 or (base == 0 and b > 0)):
                         stop = start
-                elif a > 0:  # inside from some column on; the division only guesses which
+                elif a > 0:  # inside from some column on; the division only estimates which
                     guess = min(max(np.ceil(-base / a), start), stop)
                     u = int(guess)
                     while u > start and a * (u - 1) + base >= 0:
@@ -149,7 +149,7 @@ def fill(
                         u -= 1
                     stop = u
             base = planes[t, 4, 1] * v + planes[t, 4, 2]
-            # no branches: so that the compiler does eight pixels at a time
+            # no branches, so that the compiler handles eight pixels at a time
             row = values[v, start:stop]
             if keep_index:
                 owner = index[v, start:stop]

@@ -1,4 +1,4 @@
-"""One-to-one assignment where most pairs are out of the question: solved in pieces that have nothing to do with each other."""
+"""One-to-one assignment with few possible pairs: independent pieces are solved separately."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import numpy as np
 from numba import njit
 
 MAX_DIGITS = 15
-"""So many digits are a whole number below 2**53, and its quotient by a power of ten up to 10**22 is the nearest double: what
-float() gives, bit for bit."""
+"""This many digits make a whole number below 2**53, whose quotient by a power of ten up to 10**22 is the nearest double, as from
+float()."""
 
 PLAIN, OTHER = 0, 1
 
@@ -31,8 +31,8 @@ def read_table(
     words      (K, W) uint8, lower case, zero-padded: what may stand in word_column (-1: numbers only), in either case
     values     (>= L, C) float64: the numbers of each line, in word_column the row of `words`; columns beyond C are not kept
     widths     (>= L,) int32: columns found
-    kinds      (>= L,) uint8: PLAIN, or OTHER where a column is not a plain decimal number of up to MAX_DIGITS digits, not one of
-               the words, or empty; such a line's values mean nothing, somebody else has to look at it
+    kinds      (>= L,) uint8: PLAIN, or OTHER if a column is not a plain decimal number of up to MAX_DIGITS digits, not one of
+               the words, or empty; the values of an OTHER line are undefined, the caller parses it
     """
     n, keep = data.shape[0], values.shape[1]
     at, line = 0, 0

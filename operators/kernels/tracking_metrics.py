@@ -30,12 +30,12 @@ def clear(
     found: np.ndarray,
     begun: np.ndarray,
 ) -> float:
-    """-> sum of the matched pairs' similarity. A pair of the frame before is kept before anything else.
+    """-> sum of the matched pairs' similarity. Pairs of the frame before are kept first.
 
-    adds to  counts (4,) int64 [TP, FN, FP, IDS]; per truth id, (G,) int64: present, found in frames; begun: how often from not
-             found to found
-    A switch is told by the last track that had this truth, however long ago; a new beginning, by the frame before, where frames
-    without truth or without tracks do not count.
+    adds to  counts (4,) int64 [TP, FN, FP, IDS]; per truth id, (G,) int64: present, found: number of frames; begun: number of
+             changes from not found to found
+    A switch is a change from the last matched track of this truth, however long ago. `begun` compares with the frame before,
+    skipping frames without truth or without tracks.
     """
     last, before = np.full(present.shape[0], NOBODY), np.full(present.shape[0], NOBODY)
     num_before, members = 0, np.empty(present.shape[0], np.int64)
@@ -97,7 +97,7 @@ def frames_in_common(
     threshold: float,
     common: np.ndarray,
 ) -> None:
-    """adds to  common (G, T) float64: in how many frames the two overlap by at least the threshold."""
+    """adds to  common (G, T) float64: number of frames in which the two overlap by at least the threshold."""
     at = 0
     for f in range(truth_starts.shape[0] - 1):
         for i in range(truth_starts[f], truth_starts[f + 1]):
