@@ -42,7 +42,7 @@ def associate(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, wi
     rows, columns, column_of = np.empty(num_dets, np.int64), np.empty(num, np.int64), np.empty(num_dets, np.int64)
     for label in range(len(params)):
         p = params[label]
-        num_rows = num_columns = 0
+        num_rows = num_columns = np.int64(0)  # numba compiles assign_sparse once more for a literal 0
         for d in range(num_dets):
             if labels[d] == label:
                 rows[num_rows] = d

@@ -108,7 +108,7 @@ def settle(tracks: Tracks, num: int, T: np.ndarray, params: np.ndarray, frame: i
     least COAST.
     """
     motion, _, height, yaws, size, belief, infos = tracks
-    kept = 0
+    kept = np.int64(0)  # numba compiles _move once more for a literal 0
     for t in range(num):
         p, misses = params[infos[t, LABEL]], infos[t, TIME_SINCE_UPDATE]
         if misses > (p[MAX_AGE] if infos[t, HITS] >= _GROWN_UP else p[MAX_AGE_YOUNG]):
