@@ -96,16 +96,19 @@ _LATTICE = _lattice()
 
 
 @njit(nogil=True, cache=True)
-def _random(x: int, y: int, layer: int) -> float:
-    """0..1, repeats every 256 in x and y."""
-    return _LATTICE[((y + 37 * layer) & 255) << 8 | ((x + 101 * layer) & 255)]
+def _random(x: int, y: int, layer: float) -> float:
+    """0..1, repeats every 256 in x and y.
+
+    layer: a whole number; a float, because numba compiles once for each literal integer.
+    """
+    return _LATTICE[((y + 37 * int(layer)) & 255) << 8 | ((x + 101 * int(layer)) & 255)]
 
 
 @njit(nogil=True, cache=True)
-def _noise(x: float, y: float, layer: int) -> float:
-    """0..1, smooth, one bump per unit."""
+def _noise(x: float, y: float, layer: float) -> float:
+    """0..1, smooth, one bump per unit. layer: as in _random."""
     x_floor, y_floor = np.floor(x), np.floor(y)
-    i, j = int(x_floor) + 101 * layer, int(y_floor) + 37 * layer
+    i, j = int(x_floor) + 101 * int(layer), int(y_floor) + 37 * int(layer)
     s, t = x - x_floor, y - y_floor
     s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
     row, next_row = (j & 255) << 8, ((j + 1) & 255) << 8
@@ -116,16 +119,19 @@ def _noise(x: float, y: float, layer: int) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: bool) -> tuple[float, float, float]:
-    """Light from the unit vector x y z: gradient from horizon to zenith, glow around the sun; haze below the horizon."""
+def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: float) -> tuple[float, float, float]:
+    """Light from the unit vector x y z: gradient from horizon to zenith, glow around the sun; haze below the horizon.
+
+    clouds: 1 with, 0 without; a float, because numba compiles once for each literal bool.
+    """
     up = min(max(z, 0.0), 1.0)
     share = 1 - (1 - up) * (1 - up) * (1 - up)
     r = _HORIZON[0] + (_ZENITH[0] - _HORIZON[0]) * share
     g = _HORIZON[1] + (_ZENITH[1] - _HORIZON[1]) * share
     b = _HORIZON[2] + (_ZENITH[2] - _HORIZON[2]) * share
-    if clouds and up > 0.02:
+    if clouds > 0 and up > 0.02:
         far = 1.0 / (up + 0.12)
-        cover = 0.6 * _noise(x * far * 1.1, y * far * 1.1, 7) + 0.4 * _noise(x * far * 2.9, y * far * 2.9, 8)
+        cover = 0.6 * _noise(x * far * 1.1, y * far * 1.1, 7.0) + 0.4 * _noise(x * far * 2.9, y * far * 2.9, 8.0)
         cover = min(max((cover - 0.50) * 3.2, 0.0), 0.8) * min(up * 5.0, 1.0)
         r, g, b = r + (_CLOUD[0] - r) * cover, g + (_CLOUD[1] - g) * cover, b + (_CLOUD[2] - b) * cover
     glow = max(x * sun[0] + y * sun[1] + z * sun[2], 0.0)
@@ -186,7 +192,7 @@ def light(
                 start, end = min(start, along), max(end, along)
                 base, top = min(base, world[k, 2]), max(top, world[k, 2])
             face[9], face[10], face[11], face[12] = start, end - start, base, top - base
-            face[13] = _random(int(np.floor(start * 8)), int(np.floor(base * 8)), 13)
+            face[13] = _random(int(np.floor(start * 8)), int(np.floor(base * 8)), 13.0)
 
 
 @njit(nogil=True, cache=True)
@@ -200,7 +206,7 @@ def _mirror(
     up = z - 2 * back * face[2]
     if up <= 0:
         return r + 0.22 * share, g + 0.21 * share, b + 0.20 * share
-    sky = _sky(x - 2 * back * face[0], y - 2 * back * face[1], up, sun, False)
+    sky = _sky(x - 2 * back * face[0], y - 2 * back * face[1], up, sun, 0.0)
     return r * (1 - share) + sky[0] * share, g * (1 - share) + sky[1] * share, b * (1 - share) + sky[2] * share
 
 
@@ -232,43 +238,43 @@ def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: n
     if pattern == GLASS:
         return r, g, b, 0.30
     if pattern == GRAIN:
-        m = 0.80 + 0.28 * _noise(x * 0.35, y * 0.35, 0)
+        m = 0.80 + 0.28 * _noise(x * 0.35, y * 0.35, 0.0)
         if footprint < 0.06:
-            m += (1 - footprint / 0.06) * 0.34 * (_noise(x * 11, y * 11, 1) - 0.5)
+            m += (1 - footprint / 0.06) * 0.34 * (_noise(x * 11, y * 11, 1.0) - 0.5)
         return r * m, g * m, b * m, 0.0
     if pattern == SLABS:
-        m = 0.88 + 0.2 * _noise(x * 0.5, y * 0.5, 2)
+        m = 0.88 + 0.2 * _noise(x * 0.5, y * 0.5, 2.0)
         if footprint < 0.05:
             sharp = 1 - footprint / 0.05
             row, column = np.floor(x * 1.6), np.floor(y * 1.6)
             if x * 1.6 - row < 0.05 or y * 1.6 - column < 0.05:
                 m -= 0.35 * sharp
-            m += 0.14 * sharp * (_random(int(row), int(column), 3) - 0.5)
+            m += 0.14 * sharp * (_random(int(row), int(column), 3.0) - 0.5)
         return r * m, g * m, b * m, 0.0
     if pattern == TURF:
-        dry = _noise(x * 0.22, y * 0.22, 4)
+        dry = _noise(x * 0.22, y * 0.22, 4.0)
         m = 0.75 + 0.35 * dry
         if footprint < 0.12:
-            m += (1 - footprint / 0.12) * 0.6 * (_noise(x * 6, y * 6, 5) - 0.5)
+            m += (1 - footprint / 0.12) * 0.6 * (_noise(x * 6, y * 6, 5.0) - 0.5)
         return r * m * (0.85 + 0.45 * dry), g * m, b * m, 0.0
     if pattern == LEAVES:
-        m = 0.55 + 0.6 * _noise(x * 1.7 + z * 1.1, y * 1.7 + z * 1.5, 6)
+        m = 0.55 + 0.6 * _noise(x * 1.7 + z * 1.1, y * 1.7 + z * 1.5, 6.0)
         if footprint < 0.15:
-            m += (1 - footprint / 0.15) * 1.1 * (_noise(x * 6.1 + z * 4.7, y * 6.3 - z * 5.1, 9) - 0.5)
+            m += (1 - footprint / 0.15) * 1.1 * (_noise(x * 6.1 + z * 4.7, y * 6.3 - z * 5.1, 9.0) - 0.5)
         m = max(m, 0.15)
         return r * m, g * m, b * m * 0.9, 0.0
     if pattern == BLOCKS:
         along, course = x * face[1] - y * face[0], np.floor(z * 4)
         place = along * 2 + 0.5 * (course - 2 * np.floor(course / 2))
-        m = 0.9 + 0.2 * _noise(along * 0.6, z * 0.6, 10)
+        m = 0.9 + 0.2 * _noise(along * 0.6, z * 0.6, 10.0)
         if footprint < 0.06:
             sharp = 1 - footprint / 0.06
-            m += 0.24 * sharp * (_random(int(np.floor(place)), int(course), 11) - 0.5)
+            m += 0.24 * sharp * (_random(int(np.floor(place)), int(course), 11.0) - 0.5)
             if z * 4 - course < 0.08 or place - np.floor(place) < 0.05:
                 m -= 0.25 * sharp
         return r * m, g * m, b * m, 0.0
     if pattern == PLASTER:
-        m = 0.90 + 0.2 * _noise((x + y) * 0.4, z * 0.4, 12)
+        m = 0.90 + 0.2 * _noise((x + y) * 0.4, z * 0.4, 12.0)
         if face[12] > 2 and z - face[11] < 0.45:
             m *= 0.65  # plinth
         return r * m, g * m, b * m, 0.0
@@ -319,7 +325,7 @@ def shade(
             if t < 0:
                 depth_m[v, u], pixel_ids[v, u] = np.inf, -1
                 norm = np.sqrt(rx * rx + ry * ry + rz * rz)
-                r, g, b = _sky(rx / norm, ry / norm, rz / norm, towards, True)
+                r, g, b = _sky(rx / norm, ry / norm, rz / norm, towards, 1.0)
             else:
                 # 1. the point, its face, its paint
                 depth = 1.0 / values[v, u]
