@@ -9,6 +9,9 @@ from numba import njit
 
 from operators.kernels.chance import normal, uniform
 
+_LOST, _SPREAD, _SEEN, _NOISE, _DEPTH, _MIRROR, _SHINE = np.arange(1, 8, dtype=np.int64)
+"""Random numbers of a ray. Of type np.int64, because numba compiles uniform once for each literal integer."""
+
 
 class Surfaces(NamedTuple):
     """Of each triangle."""
@@ -72,7 +75,7 @@ def returns(
             if i < 0 or r < nearest or r > farthest:
                 continue
             ray = c * 1024 + b
-            if uniform(seed, ray, 1) < lost:
+            if uniform(seed, ray, _LOST) < lost:
                 continue
             dx, dy, dz = ce * cosines[c], ce * sines[c], se
             ux, uy, uz = (
@@ -88,23 +91,23 @@ def returns(
             nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
             cosine = abs(nx * dx + ny * dy + nz * dz) / length if length > 0 else 0.0
-            u = uniform(seed, ray, 2)
+            u = uniform(seed, ray, _SPREAD)
             intensity = 1.0
             if not retro[i]:
                 signal = reflectance[i] * cosine * (10.0 / r) ** 2
                 chance = 1.0 - np.exp(-signal / weakest) if weakest > 0 else 1.0
-                if uniform(seed, ray, 3) >= chance * (1.0 - drop[i]):
+                if uniform(seed, ray, _SEEN) >= chance * (1.0 - drop[i]):
                     continue
                 # the sensor corrects for distance and incidence: the material remains, and sometimes nothing
-                if uniform(seed, ray, 6) < gloss[i]:
+                if uniform(seed, ray, _MIRROR) < gloss[i]:
                     intensity = reflectance[i] * cosine * (0.35 + 1.1 * u) - 0.09
                 else:
-                    intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (uniform(seed, ray, 7) - 0.5)
-            elif uniform(seed, ray, 3) < drop[i]:
+                    intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (uniform(seed, ray, _SHINE) - 0.5)
+            elif uniform(seed, ray, _SEEN) < drop[i]:
                 continue
-            r += noise * normal(seed, ray, 4)
+            r += noise * normal(seed, ray, _NOISE)
             if rough[i] > 0:
-                r -= rough[i] * np.log(1.0 - 0.999 * uniform(seed, ray, 5))
+                r -= rough[i] * np.log(1.0 - 0.999 * uniform(seed, ray, _DEPTH))
             points[num, 0] = np.rint(r * dx * 1000.0) / 1000.0
             points[num, 1] = np.rint(r * dy * 1000.0) / 1000.0
             points[num, 2] = np.rint((r * dz + heights[b]) * 1000.0) / 1000.0
