@@ -1,4 +1,4 @@
-"""The full memory fence between two processes: a store is visible before the next load. Also orders stores on weak CPUs.
+"""The full memory fence between two processes: a store is visible before the next load. Orders stores on weakly ordered CPUs.
 
 `fence()` is needed where a side stores a word and then loads the other side's word: without it both could miss the other's
 store, and a sleeper would not be woken. On x86-64 a lock is a full fence; elsewhere the kernel's membarrier is, if available.

@@ -1,1 +1,1 @@
-"""One run: who starts, feeds, watches and settles the processes."""
+"""One run: starts, feeds, watches and settles the processes."""

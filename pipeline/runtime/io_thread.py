@@ -76,7 +76,7 @@ class IoThread:
         self._watch(channel.fd, channel.drain)
 
     def _work_off(self) -> None:
-        """Handle what came on the channels of static edges. A send may have moved it to the inbox, and no descriptor says so."""
+        """Handle messages of static edges. A send may have moved them to the inbox without a signal on the descriptor."""
         for edge in self._static:
             if edge.channel is not None and edge.channel.inbox:
                 edge.work_off()

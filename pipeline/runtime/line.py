@@ -33,7 +33,7 @@ class Line:
         self._bounds = dict.fromkeys(inputs, NEVER)
         self.ages = any(edge.spec.max_age_ns is not None for edge in self._edges)
         self.latest = any(edge.spec.policy == "latest" for edge in self._edges)
-        # At most one skip per process() and at the start: a node that is always too slow must still process some frames.
+        # Checked once per process() and at the start: a node that is always too slow must still process some frames.
         self._may_skip = True
         self._overtaken = -1  # frames of the trigger up to this generation are superseded
 
