@@ -3,8 +3,8 @@
     outputs = run_operator(crop, [points, empty], {"max_m": 10})
     readings = run_source(Scans, {"root": tmp_path})
 
-What the engine checks is checked here: config as from YAML, dtype and shape of everything that enters and leaves; inputs are
-read-only, outputs are copied before the next call. `ListSource` and `ListSink` do the same for a whole graph.
+The checks are those of the engine: config as from YAML, dtype and shape of all inputs and outputs. Inputs are read-only,
+outputs are copied before the next call. `ListSource` and `ListSink` do the same for a whole graph.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def run_operator(
 ) -> list[Any]:
     """Open, `process` each set of inputs, close; returns one output per set, None where the operator emitted nothing.
 
-    inputs   {port: value} per set, or bare values for an operator that needs one stream input. A port that other sets have and
-             this one lacks (or has as None) is a missing optional input
+    inputs   {port: value} per set, or bare values for an operator that needs one stream input. A port that is absent (or None) in
+             this set and present in others is a missing optional input
     config   a dict as in YAML, an instance of `cls.Config`, or None for its defaults
     statics  static port -> its latched value
     headers  of the sets; else source "test", frame_id 0, 1, ..., stamps 100 ms apart
-    meta     per set, port -> what its producer described
-    out_dir  for sinks; else a folder that is gone afterwards
-    An exception of the operator passes through.
+    meta     per set, port -> meta from its producer
+    out_dir  for sinks; else a temporary folder
+    An exception of the operator is raised unchanged.
     """
     node = cls()
     name = name or cls.__name__.lower()
@@ -96,9 +96,9 @@ def run_source(
     wanted: Sequence[str] | None = None,
     name: str | None = None,
 ) -> list[Reading]:
-    """`find`, open at reading `start`, read at most `frames` (None = all there are), close. Values are checked and copied.
+    """`find`, open at reading `start`, read at most `frames` (None = all), close. Values are checked and copied.
 
-    wanted  ports to be read; all when left out
+    wanted  ports to read; default: all
     """
     node = cls()
     name = name or cls.__name__.lower()
@@ -131,7 +131,7 @@ def statics_of(cls: type[Source], config: Any = None) -> dict[str, Any]:
 
 
 class ListSource(Source):
-    """A source of the values in a list, for graphs in tests. Subclass it where the graph can import it:
+    """A source of the values in a list, for graphs in tests. Subclass it in a module that the graph can import:
 
         class Scans(ListSource):                # driver: test_mine:Scans
             outputs = {"points": POINTS}
@@ -165,7 +165,7 @@ class ListSource(Source):
 
 
 class ListSink(Operator):
-    """Keeps a copy of all it gets, for graphs in tests that run inline:
+    """Keeps a copy of all its inputs, for graphs in tests that run inline:
 
         class Kept(ListSink):                   # op: test_mine:Kept
             inputs = {"points": POINTS}
@@ -187,7 +187,7 @@ class ListSink(Operator):
 
 
 class FakeClock:
-    """Time that passes only by `advance`. It has the names of module `time` and replaces it in a test:
+    """A clock that moves only by `advance`. It has the functions of module `time` and replaces the module in a test:
 
     clock = FakeClock()
     monkeypatch.setattr("mypkg.watchdog.time", clock)
@@ -222,7 +222,7 @@ class FakeClock:
 def _prepared(
     node: Node, name: str, config: Any, out_ports: Mapping[str, Port], out_dir: Path | None = None, **given: Any
 ) -> Iterator[None]:
-    """The node as the engine prepares it; closed afterwards, also after an error, which passes through. given: see `prepare`"""
+    """The node as the engine prepares it; closed afterwards, also after an error, which is raised. given: see `prepare`"""
     if not isinstance(config, node.Config):
         config = settings.build(node.Config, config, settings.Where("test", {}, ("nodes", name, "config")))
     with tempfile.TemporaryDirectory(prefix="pipe-test-") as folder:
@@ -253,7 +253,7 @@ def _by_port(item: Any, declared: Mapping[str, Port], name: str) -> dict[str, An
 def _complete(
     declared: Mapping[str, Port], connected: set[str], sets: list[dict[str, Any]], latched: Mapping[str, Any], name: str
 ) -> None:
-    """What a graph would refuse: a needed port that nothing is given for."""
+    """Refuses a needed port without a value, as a graph would."""
     for port, spec in declared.items():
         if spec.optional or not sets:
             continue
@@ -264,7 +264,7 @@ def _complete(
 
 
 def _received(value: Any, declared: Mapping[str, Port], port: str, name: str) -> Any:
-    """The value as a reader gets it: checked, C-contiguous, read-only for good."""
+    """The value as a reader gets it: checked, C-contiguous, permanently read-only."""
     owned = _copies(outputs.arrays_of(value, declared, port, name, "input"))
     for array in owned.values():
         array.flags.writeable = False
@@ -272,7 +272,7 @@ def _received(value: Any, declared: Mapping[str, Port], port: str, name: str) ->
 
 
 def _emitted(result: Any, out_ports: Mapping[str, Port], name: str) -> Any:
-    """What `process` returned, as readers would get it: one port's value, or {port: value}."""
+    """The result of `process` as readers would get it: one port's value, or {port: value}."""
     if result is None:
         return None
     values = outputs.by_port(result, out_ports, name)

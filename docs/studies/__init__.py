@@ -1,1 +1,1 @@
-"""Questions asked once and worth asking again; README.md has the list."""
+"""Programs that answer one question each; README.md has the list."""

@@ -1,12 +1,12 @@
-"""`python -m studies.late_association [ROOT]`: does one object have one id in the LiDAR's tracks and in the camera's?
+"""`python -m studies.late_association [ROOT]`: does an object have the same id in the LiDAR's tracks and in the camera's?
 
     ROOT holds detections/, detections_2d_<detector>/, calib/, label_02/ (default ../shared/data/kitti_tracking)
 
-Runs graphs/kitti_tracking_fused.yaml, with the tracks written once before and once after `fuse.tracks`, and scores by truth: a
-track is a truth box's when they overlap by half in the picture, one to one for the largest overlap in all.
-both      truth boxes that a 3D track and a 2D track are on in the same frame;   same  the share whose two tracks have one id
-objects   truth objects that both are on in 5 frames or more;   one id  the share with the same id in more than half of them
-IDS, HOTA of either stream before and after (KITTI's rules)
+Runs graphs/kitti_tracking_fused.yaml, writes the tracks before and after `fuse.tracks`, and compares both with the truth: a
+track matches a truth box if they overlap by half in the image, one to one with the largest total overlap.
+both      truth boxes matched by a 3D track and a 2D track in the same frame;   same  the share whose two tracks have the same id
+objects   truth objects matched by both in 5 frames or more;   one id  the share with the same id in more than half of them
+IDS, HOTA of each stream before and after (KITTI's rules)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MIN_FRAMES = 5
 
 
 def main(root: Path, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Class -> the numbers; config: of fuse.tracks."""
+    """Class -> figures; config: of fuse.tracks."""
     truth = read_truth(root)
     with tempfile.TemporaryDirectory() as folder:
         graph, out = Path(folder) / "fused.yaml", Path(folder) / "out"
@@ -61,7 +61,7 @@ def main(root: Path, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def agreement(truth: Rows, lidar: Rows, camera: Rows) -> tuple[int, int, int, int]:
-    """Of one class and sequence: truth boxes with both, those of one id, objects with both, those of one id."""
+    """For one class and sequence: truth boxes with both tracks, those with one id; objects with both, those with one id."""
     of_object: dict[int, list[bool]] = {}
     for frame in np.unique(truth.frames):
         boxes = truth.take(truth.frames == frame)

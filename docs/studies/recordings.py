@@ -23,7 +23,7 @@ class Recording(NamedTuple):
 
 
 def read(root: Path, name: str) -> Recording:
-    """All frames, one per line of oxts, those without detections, too."""
+    """All frames, one per line of oxts, including frames without detections."""
     numbers = list(range(count_lines(root / "oxts" / f"{name}.txt")))
     sequence = Sequence(root, name, numbers)
     boxes, _, _ = load(DetectionsConfig(root=str(root)), sequence)

@@ -55,7 +55,7 @@ def plot(
     steps: bool = False,
     log: bool = False,
 ) -> None:
-    """series: name -> x, y; steps: x are the edges, one more than y; log: of y, where 0 lies on the axis. NaN breaks a line."""
+    """series: name -> x, y; steps: x holds the edges, one more than y; log: logarithmic y, 0 on the axis. NaN breaks a line."""
     data = {name: (np.asarray(x, float), np.asarray(y, float)) for name, (x, y) in series.items()}
     xs = np.concatenate([x for x, _ in data.values()])
     ys = np.concatenate([y[np.isfinite(y) & ((y > 0) | (not log))] for _, y in data.values()])

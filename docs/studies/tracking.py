@@ -1,17 +1,17 @@
-"""`python -m studies.tracking`: how well each preset tracks, and how much of it is left in sequences that nobody tuned on.
+"""`python -m studies.tracking`: how well each preset tracks, and how well on sequences that were not used for tuning.
 
     python -m studies.tracking [DATA]               1 and 2, a minute; DATA holds kitti_tracking/ and kitti_tracking_0000/
     python -m studies.tracking [DATA] --left-out    3, about 5 minutes on an idle core
 
-1. HOTA, MOTA, switches, fragments by boxes in the picture (KITTI's rules, as `pipe eval kitti-tracking`), of every preset with
+1. HOTA, MOTA, switches, fragments by boxes in the image (KITTI's rules, as `pipe eval kitti-tracking`), of every preset with
    and without poses, over all sequences with the 95 % interval of a bootstrap over the sequences, and of each sequence.
-   `ab3dmot` by its authors' rule: tracks of a mean score below 2.9 (cars) or 2.0 (pedestrians) are left out. Beside them what
-   perfect association would make of the very same detections: each with the id of the truth it overlaps by half, the others gone.
+   `ab3dmot` by its authors' rule: tracks with a mean score below 2.9 (cars) or 2.0 (pedestrians) are left out. For comparison,
+   perfect association of the same detections: each has the id of the truth that it overlaps by half, the others are removed.
 2. AB3DMOT's tables of the same tracks, and the published ones, which are of other sequences.
-3. Cars, leave one sequence out: what SEARCHED names is chosen on the other sequences, from a start that knows none, and scored on
-   the one left out. "on all": the same search with nothing left out; the difference is what having seen a sequence is worth, and
-   is to be taken off the shipped settings' scores, too, for they have seen them all. Pedestrians are mostly in one sequence:
-   their settings are not searched, there is nothing to leave out.
+3. Cars, leave one sequence out: the settings in SEARCHED are chosen on the other sequences, from a neutral start, and scored on
+   the one left out. "on all": the same search with nothing left out. The difference is the gain from having seen a sequence;
+   subtract it from the scores of the shipped settings too, since they were chosen on all sequences. Pedestrians are mostly in
+   one sequence, so their settings are not searched.
 Writes docs/studies/results/tracking-<machine>.json and tracking-left-out-<machine>.json.
 """
 
@@ -53,10 +53,10 @@ PUBLISHED = {  # AB3DMOT with ego-motion on KITTI's usual validation sequences, 
     "cyclist": {"sAMOTA": 93.78, "MOTA": 84.79, "IDS": 1},
 }
 REPORT_2D = {"car": 85.70, "pedestrian": 59.76, "cyclist": 78.78}  # MOTA by boxes in the picture, seed report, B2
-SEARCHED: dict[str, tuple[float, ...]] = {  # of models.Model, and of models.Worth; the first is where the search begins
+SEARCHED: dict[str, tuple[float, ...]] = {  # of models.Model, and of models.Worth; the search starts from the first value
     "slope": (1.0, 0.5, 0.7, 1.4),  # scores are logits
     "middle": (2.0, 1.0, 1.5, 2.5, 3.0),
-    "show": (0.0, -0.5, 0.5),  # as likely true as not
+    "show": (0.0, -0.5, 0.5),  # as likely true as false
     "odd_size": (0.0, 0.15, 0.3, 0.6),
     "far": (0.0, 0.5, 1.0, 1.5),
     "memory": (0.1, 0.05, 0.2, 0.4),
@@ -70,7 +70,7 @@ SEARCHED: dict[str, tuple[float, ...]] = {  # of models.Model, and of models.Wor
     "sigma_xy": (0.2, 0.1, 0.15, 0.3),
 }
 SWEEPS = 2
-LEAST_GAIN = 2e-4  # of HOTA, for which a setting leaves its start
+LEAST_GAIN = 2e-4  # of HOTA, required to change a setting
 
 Parts = tuple[dict[str, Any], dict[str, Any], dict[str, np.ndarray]]
 """CLEAR, identity and HOTA of one sequence and class."""
@@ -102,7 +102,7 @@ def main(data: Path | None = None, left_out: bool = False, results: Path = RESUL
 
 
 def make(preset: str, car: models.Model | None = None, worth: models.Worth | None = None) -> Preset:
-    """A tracker of PointRCNN's scores, maybe with another model of cars."""
+    """A tracker for PointRCNN's scores, optionally with another model of cars."""
     if preset == "ab3dmot":
         return Ab3dmot(Ab3dmotConfig(), 1)
     made = (BestOffline if preset == "best_offline" else Best)(BestConfig(), "logit", 1)
@@ -114,7 +114,7 @@ def make(preset: str, car: models.Model | None = None, worth: models.Worth | Non
 
 
 def tracks(preset: Preset, recording: Recording, is_known: bool) -> Rows:
-    """What `write.kitti_tracking` would write, as its reader reads it."""
+    """The rows that `write.kitti_tracking` would write, as its reader returns them."""
     shown = []
     for k, (boxes3d, boxes2d) in enumerate(recording.frames):
         pose = recording.poses[k] if is_known else None
@@ -127,7 +127,7 @@ def tracks(preset: Preset, recording: Recording, is_known: bool) -> Rows:
 
 
 def of_class(recording: Recording, label: int) -> Recording:
-    """Without the detections of all others."""
+    """The recording with the detections of one class only."""
     frames = []
     for boxes3d, boxes2d in recording.frames:
         mine = boxes3d.labels == label
@@ -164,7 +164,7 @@ def together(parts: Iterable[Parts]) -> dict[str, float]:
 
 
 def interval(parts: list[Parts], seed: int = 0) -> tuple[float, float]:
-    """95 % of HOTA when the sequences are drawn anew, with replacement."""
+    """95 % interval of HOTA from a bootstrap over the sequences."""
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(parts), (BOOTSTRAPS, len(parts)))
     values = [100 * hota.combine(parts[i][2] for i in draw)["HOTA"].mean() for draw in draws.tolist()]
@@ -173,7 +173,7 @@ def interval(parts: list[Parts], seed: int = 0) -> tuple[float, float]:
 
 
 def confident(rows: Rows) -> Rows:
-    """Without the tracks whose mean score is below their class's LEAST_MEAN_SCORE: the rule of AB3DMOT's authors."""
+    """Removes tracks with a mean score below LEAST_MEAN_SCORE of their class: the rule of AB3DMOT's authors."""
     _, of_row = np.unique(rows.ids, return_inverse=True)
     mean = np.bincount(of_row, rows.scores) / np.maximum(np.bincount(of_row), 1)
     least = np.array([LEAST_MEAN_SCORE.get(name, -np.inf) for name in TYPES])[rows.types]
@@ -181,7 +181,7 @@ def confident(rows: Rows) -> Rows:
 
 
 def perfect(truth: Truth, recording: Recording, name: str) -> Rows:
-    """The detections that overlap a truth of their class by half or more in the picture, under its id; the others are gone."""
+    """The detections that overlap a truth of their class by half or more in the image, with its id; the others are removed."""
     labels = truth.rows[recording.name].of(name, *kitti_tracking.NEIGHBOURS[name])
     label = [c.lower() for c in CLASSES].index(name)
     parts = []
@@ -223,7 +223,7 @@ def _scores(
 
 
 def _row(name: str, what: str, parts: dict[str, Parts]) -> dict[str, Any]:
-    """Printed; sequences without truth of the class count, but have no number of their own."""
+    """Prints a row; sequences without truth of the class count in the total, but have no figure."""
     row: dict[str, Any] = {"class": name, "tracks": what, **together(parts.values())}
     row["low"], row["high"] = interval(list(parts.values()))
     row["sequences"] = {s: together([p]) for s, p in parts.items() if p[2]["HOTA_TP"][0] + p[2]["HOTA_FN"][0] > 0}
@@ -239,7 +239,7 @@ def _row(name: str, what: str, parts: dict[str, Parts]) -> dict[str, Any]:
 def _ab3dmots_tables(
     folder: Path, truth: Truth, found: Mapping[tuple[str, bool], Mapping[str, Rows]]
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Cars and pedestrians of all sequences; cyclists of 0000, the only one with detections of them."""
+    """Cars and pedestrians of all sequences; cyclists of 0000, the only sequence with cyclist detections."""
     riders, root = {}, folder / "kitti_tracking_0000"
     truth_0000 = read_truth(root, ["0000"]) if (root / "label_02").is_dir() else None
     if truth_0000 is not None:
@@ -282,7 +282,7 @@ def chosen_model(settings: Mapping[str, float]) -> tuple[models.Model, models.Wo
 
 
 def search(score: Callable[[dict[str, float]], float]) -> dict[str, float]:
-    """One setting at a time, from the first value of each; one that gains less than LEAST_GAIN is not taken."""
+    """Searches one setting at a time, from the first value of each; ignores values that gain less than LEAST_GAIN."""
     settings = {key: values[0] for key, values in SEARCHED.items()}
     best = score(settings)
     for _ in range(SWEEPS):
@@ -297,8 +297,8 @@ def search(score: Callable[[dict[str, float]], float]) -> dict[str, float]:
 
 
 def leave_one_out(recordings: list[Recording], truth: Truth) -> dict[str, Any]:
-    """Each sequence with cars, scored with what was chosen on the others; then each with what is chosen on all ("on all"), which
-    tells what seeing them is worth. Sequences without a car have the latter."""
+    """Scores each sequence with cars with the settings chosen on the others; then all with the settings chosen on all ("on all"),
+    which shows the gain from seeing them. Sequences without cars use the latter."""
     known: dict[tuple[float, ...], dict[str, Parts]] = {}
     recordings = [of_class(recording, CAR) for recording in recordings]
 

@@ -1,12 +1,12 @@
-"""What generated scans have in common with real ones:   python -m studies.world_vs_real ROOT...
+"""How similar generated scans are to real ones:   python -m studies.world_vs_real ROOT...
 
-ROOT is a folder of the KITTI object or tracking layout. All scans are cut to the picture of their camera, as labels are; each
-counts as much as any other. Shown are shares of points over distance, height, azimuth and intensity; returns and the median
-distance per beam of the HDL-64E (told by elevation, the same way for both); points on an object, and the share of a car's points
-that have intensity 0, over distance (occluded 0 or 1, truncated below 0.3; medians). Of two sources, `difference` is the share of
-the one histogram that would have to move to make the other: 0 equal, 1 nothing in common. Two real folders differ, too.
+ROOT is a folder of the KITTI object or tracking layout. All scans are cropped to the image of their camera, as labels are; all
+scans have equal weight. The table shows shares of points over distance, height, azimuth and intensity; returns and median
+distance per beam of the HDL-64E (found by elevation, in the same way for all sources); points on an object and the share of a
+car's points with intensity 0, over distance (occluded 0 or 1, truncated below 0.3; medians). `difference` of two sources is the
+share of one histogram that must move to give the other: 0 equal, 1 disjoint. Two real folders also differ.
 
-Prints a table; --out writes it there with the plots (README.md, *.svg). Histograms only: no scan can be told from them.
+Prints a table; --out writes the table and the plots to a folder (README.md, *.svg). No scan can be reconstructed.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ HISTOGRAMS = {
 
 
 def beams(points: np.ndarray) -> np.ndarray:
-    """(N,) the beam of the HDL-64E, from the top, whose elevation is the nearest, as seen from where it leaves the sensor."""
+    """(N,) the beam of the HDL-64E, counted from the top, with the nearest elevation as seen from the beam's origin."""
     best, beam, first = np.full(len(points), np.inf), np.zeros(len(points), np.int64), 0
     reach = ground_range(points)
     for highest, lowest, count, height in _BLOCKS:
@@ -134,12 +134,12 @@ class Tally:
 
     @property
     def returns(self) -> np.ndarray:
-        """Per beam and scan."""
+        """Mean returns per beam and scan."""
         return self.beam_ranges.sum(1) / max(self.scans, 1)
 
     @property
     def median_ranges(self) -> np.ndarray:
-        """[m] per beam, NaN where it has no returns."""
+        """[m] per beam, NaN for a beam without returns."""
         running = self.beam_ranges.cumsum(1)
         total = running[:, -1]
         at = np.array([np.searchsorted(row, row[-1] / 2) for row in running])
@@ -151,7 +151,7 @@ class Tally:
 
 
 def object_rows(points: np.ndarray, truth: Truth) -> np.ndarray:
-    """(K, 4) as `Tally.objects`: of everybody in the picture who is not largely occluded or cut."""
+    """(K, 4) as `Tally.objects`: all objects in the image that are not largely occluded or truncated."""
     kinds = [CLASSES.index(name) for name in OBJECTS]
     seen = (truth.boxes2d[:, 3] > truth.boxes2d[:, 1]) & (truth.occluded <= 1) & (truth.truncated < 0.3)
     chosen = np.isin(truth.labels, kinds) & seen
@@ -166,7 +166,7 @@ def object_rows(points: np.ndarray, truth: Truth) -> np.ndarray:
 
 
 def opened(root: Path) -> KittiObject | KittiTracking:
-    """The driver of the layout that the folder has."""
+    """The driver for the layout of the folder."""
     is_object = (root / "training").is_dir()
     source: KittiObject | KittiTracking = KittiObject() if is_object else KittiTracking()
     config = (ObjectConfig if is_object else TrackingConfig)(root=str(root))
@@ -176,7 +176,7 @@ def opened(root: Path) -> KittiObject | KittiTracking:
 
 
 def generated(drives: int) -> SyntheticWorld:
-    """Scenes as `pipe train` has them, a camera of KITTI's size."""
+    """Scenes as in training, with a camera of KITTI's size."""
     config = WorldConfig(
         seed=SEED, drives=drives, frames=1, start_s=5.0, lidar=LidarConfig(view_deg=90), camera=CameraConfig(1242, 375)
     )
@@ -186,7 +186,7 @@ def generated(drives: int) -> SyntheticWorld:
 
 
 def cut(source: Source) -> Iterator[tuple[np.ndarray, Truth]]:
-    """Every labelled scan of an open source, as far as it lies in the picture."""
+    """Every labelled scan of an open source, cropped to the image."""
     calibrations = [static for static in source.statics() if static.port == "calibration"]
     while (reading := source.read()) is not None:
         if not {"points", "truth"} <= set(reading.values):
@@ -209,12 +209,12 @@ def tally(name: str, source: Source) -> Tally:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two histograms of shares: 0 equal .. 1 nothing in common."""
+    """Difference of two histograms of shares: 0 equal .. 1 disjoint."""
     return float(np.abs(a / max(a.sum(), 1e-12) - b / max(b.sum(), 1e-12)).sum() / 2)
 
 
 def table(tallies: Sequence[Tally]) -> list[list[str]]:
-    """Rows of words; the first is the head, the first word of each what it is about."""
+    """Rows of words; the first row is the header, the first word of a row its name."""
     rows = [["", *(t.name for t in tallies)]]
     rows.append(["scans", *(str(t.scans) for t in tallies)])
     rows.append(["points per scan", *(f"{t.points / t.scans:.0f}" for t in tallies)])
@@ -236,7 +236,7 @@ def table(tallies: Sequence[Tally]) -> list[list[str]]:
 
 
 def differences(tallies: Sequence[Tally]) -> list[str]:
-    """A line for each pair."""
+    """One line for each pair of sources."""
     lines = []
     for a, b in combinations(tallies, 2):
         words = [f"{key} {difference(a.shares(key), b.shares(key)):.3f}" for key in HISTOGRAMS]
@@ -251,7 +251,7 @@ def _median(values: np.ndarray, digits: int = 0) -> str:
 
 
 def plots(folder: Path, tallies: Sequence[Tally]) -> list[str]:
-    """Writes them; their names."""
+    """Writes the plots; returns their names."""
     made = []
     for key, histogram in HISTOGRAMS.items():
         label = f"{histogram.title} [{histogram.unit}]" if histogram.unit else histogram.title

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.errors import GraphError, RunError
 
 BENCHES = ("startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world")
-WITH_SETS = ("detect",)  # those that run a graph one may change
+WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`pipe check`: everything that can be known about a graph before it starts."""
+"""`pipe check`: all checks of a graph that need no run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pipe doctor`: what this machine has, what Pipe needs of it, and what to do about the difference."""
+"""`pipe doctor`: compares this machine with Pipe's requirements and says how to fix each difference."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_SOCKET_PATH = 107
 
 @dataclass(frozen=True)
 class Line:
-    """One finding. text: what there is and, unless ok, what to do."""
+    """One finding. text: the state found and, unless ok, how to fix it."""
 
     level: str
     name: str
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(root: Path = Path("/")) -> Iterator[Line]:
-    """All findings. `root` is where /proc, /sys, /dev and /etc lie."""
+    """All findings. `root`: folder that contains proc, sys, dev and etc."""
     everywhere: tuple[Callable[[], Line | list[Line]], ...] = (
         python,
         packages,
@@ -83,7 +83,7 @@ def examine(root: Path = Path("/")) -> Iterator[Line]:
     for name, check in checks:
         try:
             found = check()
-        except Exception as error:  # a machine in a state that nobody foresaw is what a doctor is for
+        except Exception as error:  # an unforeseen state of the machine is a finding, not a crash
             found = Line(FAIL, name, f"cannot be examined: {type(error).__name__}: {error}; please report this")
         yield from found if isinstance(found, list) else [found]
 
@@ -97,7 +97,7 @@ def python() -> Line:
 
 
 def packages() -> list[Line]:
-    """Imported, not just looked up: a wheel for another machine is found here."""
+    """Imports the packages, not only looks them up, to find a wheel built for another machine."""
     good, bad = [], []
     for module, distribution in PACKAGES.items():
         try:
@@ -224,13 +224,13 @@ def memory_limit(root: Path) -> tuple[int, int] | None:
             limit, used = _read(folder / limit_file), _read(folder / used_file)
             if (
                 limit is not None and used is not None and limit != "max" and int(limit) < 1 << 60
-            ):  # version 1 says "none" as 2**63
+            ):  # version 1 writes "no limit" as 2**63
                 return int(limit), int(used)
     return None
 
 
 def cgroup_folders(root: Path, controller: str) -> list[Path]:
-    """Where this process's limits stand: its own group first, then those around it."""
+    """Folders with the limits of this process: its own group first, then the parent groups."""
     folders = []
     for line in (_read(root / "proc/self/cgroup") or "").splitlines():
         number, controllers, path = line.split(":", 2)
@@ -258,7 +258,7 @@ def runtime() -> Line:
 
 
 def sockets(root: Path) -> Line:
-    """The longest path is ROOT/GRAPH-PID-MILLISECONDS/e123.45.67."""
+    """Length of socket paths; the longest is ROOT/GRAPH-PID-MILLISECONDS/e123.45.67."""
     room = MAX_SOCKET_PATH - len(os.fsencode(root)) - len("/-4194304-12345678/e123.45.67")
     if room < 8:
         return Line(
@@ -286,7 +286,7 @@ def open_files() -> Line:
 
 
 def memlock() -> Line:
-    """Nothing of ours is locked; drivers of DMA devices lock their buffers."""
+    """Limit of locked memory: Pipe locks none, but drivers of DMA devices lock their buffers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     amount = "no limit" if soft == resource.RLIM_INFINITY else f"{soft / 1e6:.3g} MB per process"
     return Line(OK, "memlock", f"{amount}; frames are not locked, only some camera and GPU drivers lock buffers")
@@ -325,7 +325,7 @@ def ptp(root: Path) -> Line:
 
 
 def gpu(root: Path) -> Line:
-    """Asked of the driver itself: torch may be absent, or built without CUDA."""
+    """The GPU according to its driver: torch may be absent, or built without CUDA."""
     devices = sorted(p.name for p in (root / "dev").glob("nvidia[0-9]*"))
     try:
         cuda: Any = ctypes.CDLL("libcuda.so.1")

@@ -1,4 +1,4 @@
-"""`pipe eval`: official numbers of results against truth, both as files. Engine and graph have no part in it."""
+"""`pipe eval`: official scores of result files against truth files, without engine or graph."""
 
 from __future__ import annotations
 

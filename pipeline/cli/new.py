@@ -1,4 +1,4 @@
-"""`pipe new operator | driver | project NAME`: files that work and their tests, to start from."""
+"""`pipe new operator | driver | project NAME`: writes working files and their tests as a start."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _refuse_existing(who: str, paths: list[Path]) -> None:
 
 
 def _refuse_shipped(what: str, name: str, *, alone: bool) -> None:
-    """alone: the file is no part of a project, so that its module has the bare name."""
+    """alone: the file is not part of a project, so its module has the bare name."""
     from pipeline.graph import lookup, project
 
     for kind in ("op", "driver"):

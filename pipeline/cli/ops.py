@@ -1,4 +1,4 @@
-"""`pipe ops`: which operators and drivers there are, and what one of them takes, gives and can be told."""
+"""`pipe ops`: lists operators and drivers, and shows inputs, outputs and config of one of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def listing() -> list[str]:
-    """One line per node, first those of the project one stands in; nothing is imported. `! REASON` where that would fail."""
+    """One line per node, those of the current project first; imports nothing. `! REASON` if an import would fail."""
     from pipeline.graph import catalog, lookup, project
 
     groups: dict[str, dict[str, str]] = {}
@@ -73,7 +73,7 @@ def show(name: str) -> list[str]:
 
 
 def document(cls: type) -> str:
-    """The contract of a node: the docstring of its file, or its own where the file says nothing."""
+    """The contract of a node: the docstring of its file, or of its class if the file has none."""
     module = sys.modules.get(cls.__module__)
     return inspect.cleandoc(getattr(module, "__doc__", None) or cls.__dict__.get("__doc__") or "")
 
@@ -100,7 +100,7 @@ def _config(config_cls: type) -> list[str]:
 
 
 def _keys(config_cls: type, prefix: str, values: Any) -> list[tuple[str, ...]]:
-    """A row per key; a nested mapping's keys follow as `outer.inner`. `values` holds the defaults where not the class does."""
+    """One row per key; keys of a nested mapping follow as `outer.inner`. `values` holds defaults that the class does not have."""
     from pipeline import settings
 
     comments = _comments(config_cls)
@@ -138,7 +138,7 @@ def _comments(config_cls: type) -> dict[str, str]:
         try:
             source = inspect.getsource(cls)
         except (OSError, TypeError):
-            continue  # made by @operator, or no source there
+            continue  # made by @operator, or its source is not available
         lines = source.splitlines()
         comments = [t for t in tokenize.generate_tokens(io.StringIO(source).readline) if t.type == tokenize.COMMENT]
         for token in comments:

@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recorder() -> str:
-    """Name of the node that records."""
+    """Name of the recording node."""
     from pipeline.recording.recorder import RECORDER
 
     return RECORDER

@@ -1,4 +1,4 @@
-"""`pipe train`: train what an operator runs with."""
+"""`pipe train`: train the net of an operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs of `pipe`: find the one that is meant, run it, say errors in one line. Only its module is imported."""
+"""The verbs of `pipe`: finds the verb, imports only its module, runs it, and prints errors in one line."""
 
 from __future__ import annotations
 
