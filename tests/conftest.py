@@ -1,4 +1,4 @@
-"""Every test has a runtime folder of its own, and a run that leaves anything behind fails the test that made it."""
+"""Every test has its own runtime folder; a run that leaves anything behind fails its test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipe_runs import Runs, pools_mapped, workers
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """The folder of real data, or a skip that says so."""
+    """The folder of real data; skips the test if it is absent."""
     folder = Path(os.environ.get("PIPE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (set PIPE_DATA)")
@@ -23,19 +23,19 @@ def shared_data():
 
 
 def descriptors() -> dict[str, str]:
-    """fd -> what it is, of this process."""
+    """fd -> target of each descriptor of this process."""
     out = {}
     for fd in os.listdir("/proc/self/fd"):
         try:
             out[fd] = os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
-            continue  # the one that lists
+            continue  # the descriptor of the listing itself
     return out
 
 
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch):
-    """XDG_RUNTIME_DIR of this test (short: socket paths are limited). Whoever ran something has left nothing behind."""
+    """XDG_RUNTIME_DIR of this test (short: socket paths are limited). Checks at the end that nothing is left behind."""
     folder = Path(tempfile.mkdtemp(prefix="pt-", dir="/tmp"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     before = descriptors()

@@ -1,11 +1,11 @@
-"""KITTI layouts written by hand, with invented numbers."""
+"""KITTI layouts written by hand, with made-up numbers."""
 
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-# x_cam = -y_velo, y_cam = -z_velo, z_cam = x_velo, then shifted; numbers one can follow in the head
+# x_cam = -y_velo, y_cam = -z_velo, z_cam = x_velo, then shifted; numbers that are easy to check by hand
 CALIB = {
     "P0": "700 0 600 0 0 700 180 0 0 0 1 0",
     "P1": "700 0 600 -350 0 700 180 0 0 0 1 0",
@@ -25,7 +25,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 class Kitti:
-    """Writes one thing at a time below `root`, in the tracking layout unless named otherwise."""
+    """Writes one file at a time below `root`, in the tracking layout unless the path says otherwise."""
 
     CALIB = CALIB
     write = staticmethod(write)

@@ -1,4 +1,4 @@
-"""A port, its edges and their readers on a board of their own: no process, no socket."""
+"""A port, its edges and their readers on a private board: no process, no socket."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def edge_spec(index: int = 0, slots: int = 6, policy: str = "block", size: int =
 
 
 class CountedBell:
-    """Wakes nobody, but counts."""
+    """Counts rings; wakes nobody."""
 
     def __init__(self) -> None:
         self.wakes = 0
@@ -76,7 +76,7 @@ class Local:
         self.readers = [self.reader(spec) for spec in specs]
 
     def writer(self, epoch: int) -> OutPort:
-        """The writer of this life; the one before is forgotten, as if its process had died."""
+        """The writer of this life; the previous one is discarded, as if its process had died."""
         self.log = Log(self.board, 0, on_full=lambda: self.events(0))
         self.port = OutPort("src", "out", self.schema, 0, self.place, self.memory, self.log, epoch, self.verify, self.port_bell)
         for spec, bell in zip(self.specs, self.bells, strict=True):
@@ -121,13 +121,13 @@ class Local:
         return [self.write({"data": np.array([self.frame_id + 1])}) for _ in range(count)]
 
     def send_at(self, *frames: int | tuple[int, int]) -> None:
-        """Frames of these (stamp, bound), or of stamps alone: then nothing older follows."""
+        """Sends frames with these (stamp, bound), or with stamps only: then no older frame follows."""
         for frame in frames:
             stamp, bound = frame if isinstance(frame, tuple) else (frame, frame + 1)
             self.write({"data": np.array([self.frame_id])}, stamp=stamp, bound=bound)
 
     def taken(self, reader: int = 0) -> list[Arrived]:
-        """All that waits in the ring of a reader."""
+        """All frames waiting in the ring of a reader."""
         frames = []
         while (frame := self.readers[reader].take()) is not None:
             frames.append(frame)
@@ -150,7 +150,7 @@ class Local:
         return [(whose(e[WHO])[1], reason_of(e)) for e in self.events(process) if e[HEAD] & 0xFF == DROPPED]
 
     def open_leases(self, edge: int = 0) -> list[int]:
-        """Generations that the words call leased."""
+        """Generations that are leased according to the words."""
         return sorted(int(sent) for sent, released, _ in self.board.leases(edge) if sent != released)
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ class Local:
 
 
 def silent(local: Local, reader: int = 0) -> InEdge:
-    """The reader of this edge with a writer that hears no bell: only the words tell it."""
+    """The reader of this edge, with a writer that has no bell: it learns everything from the words."""
     edge = local.readers[reader]
     edge.give_credit = lambda: None
     return edge

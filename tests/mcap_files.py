@@ -1,4 +1,4 @@
-"""Recordings as other people's tools see them: through the standard reader of the package mcap."""
+"""Recordings read by the standard reader of the package mcap, as other tools do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mcap_protobuf.decoder import DecoderFactory
 
 
 def seek(path: Path) -> dict[str, list[int]]:
-    """Topic -> frame ids in the order of the file, by the summary and with all checksums: of a finished recording."""
+    """Topic -> frame ids in file order, of a finished recording, through its summary and with all checksums."""
     out: dict[str, list[int]] = {}
     with path.open("rb") as file:
         reader = make_reader(file, validate_crcs=True)
@@ -25,7 +25,7 @@ def seek(path: Path) -> dict[str, list[int]]:
 
 
 def stream(path: Path) -> dict[str, list[int]]:
-    """The same from start to wherever the file ends: what a killed run has left. Nothing but its end may be missing."""
+    """The same from the start to the end of the file, for the recording of a killed run. Only the end may be missing."""
     out: dict[str, list[int]] = {}
     topics: dict[int, str] = {}
     with path.open("rb") as file:
@@ -41,14 +41,14 @@ def stream(path: Path) -> dict[str, list[int]]:
 
 
 def drops(path: Path) -> list[dict]:
-    """What the recorder lost, by its own file: the lines of foxglove.Log on /pipe/drops."""
+    """Frames lost by the recorder, from its own file: the lines of foxglove.Log on /pipe/drops."""
     with path.open("rb") as file:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
         return [json.loads(entry.decoded_message.message) for entry in reader.iter_decoded_messages("/pipe/drops")]
 
 
 def check_recorded(path: Path, ended, ports: dict[str, range]) -> None:
-    """Every frame of every port is, exactly once, in the file or among the drops of its edge; and the file names those."""
+    """Every frame of every port is exactly once in the file or in the drops of its edge, and the file names these drops."""
     there = seek(path)
     lost = [d for d in ended.drops if "->_record." in d["edge"]]
     for port, expected in ports.items():

@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy twins of the fast code: the oracles. No cleverness belongs here."""
+"""Slow, obvious NumPy twins of the fast code: the oracles. Keep them simple."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def clip_polygon(subject: list[tuple[float, float]], clip: list[tuple[float, flo
 
 
 def overlap_3d(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
-    """-> IoU, GIoU of two boxes; the hull by scipy, not by us"""
+    """-> IoU, GIoU of two boxes; scipy computes the hull"""
     from scipy.spatial import ConvexHull
 
     low, high = [float(v[2] - v[5] / 2) for v in (a, b)], [float(v[2] + v[5] / 2) for v in (a, b)]
@@ -81,7 +81,7 @@ def overlap_3d(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 def count_matches(
     overlap: Any, limit: float, counted: Any, left_out: Any, forgiven: Any, scores: Any, threshold: float
 ) -> tuple[int, int]:
-    """-> right, wrong of one frame at one threshold, as KITTI's devkit counts: truth in order, by the largest overlap"""
+    """-> true and false positives of one frame at one threshold, as in KITTI's devkit: truth in order, by largest overlap"""
     free = [j for j in range(len(scores)) if scores[j] >= threshold]
     right = 0
     for i in range(len(counted)):
@@ -96,7 +96,7 @@ def count_matches(
 
 
 def matched_scores(overlap: Any, limit: float, counted: Any, left_out: Any, scores: Any) -> list[float]:
-    """-> scores of the truth boxes found at all: truth in order, by the highest score"""
+    """-> scores of the matched truth boxes: truth in order, by highest score"""
     free = list(range(len(scores)))
     out = []
     for i in range(len(counted)):
@@ -116,7 +116,7 @@ def iou_bev(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def nms_bev(boxes: np.ndarray, max_iou: float) -> list[int]:
-    """Rows that stay, the best first"""
+    """Rows that are kept, best first"""
     left, kept = list(range(len(boxes))), []
     while left:
         best = left.pop(0)
@@ -144,8 +144,8 @@ def see(
 
 
 def meet(origins: np.ndarray, ray: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """-> (T,) how many steps along the ray each triangle is met from its origin, NaN or inf where it is not (Moeller and
-    Trumbore 1997), both sides; origins (3,) or (T, 3)"""
+    """-> (T,) distance to each triangle in lengths of the ray, NaN or inf for a miss (Moeller and Trumbore 1997), both sides;
+    origins (3,) or (T, 3)"""
     a, ab, ac = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     p = np.cross(ray, ac)
     with np.errstate(all="ignore"):
@@ -160,7 +160,7 @@ def spin(
     triangles: np.ndarray, drift: np.ndarray, tangents: Any, heights: Any, azimuths: Any, times: Any, max_range: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rays of a spinning LiDAR, each against every triangle -> ranges (columns, beams), inf for nothing; index of the nearest
-    triangle, -1 for none; covered (T,): rays that meet each within range, whatever stands before it"""
+    triangle, -1 for none; covered (T,): rays that meet each within range, even if it is occluded"""
     ranges, hits = np.full((len(azimuths), len(tangents)), np.inf), np.full((len(azimuths), len(tangents)), -1)
     covered = np.zeros(len(triangles), int)
     for c, azimuth in enumerate(azimuths):

@@ -1,4 +1,4 @@
-"""HOTA as the paper says it, one threshold and one pair at a time: the oracle of operators/score/hota.py."""
+"""HOTA as in the paper, one threshold and one pair at a time: the oracle of operators/score/hota.py."""
 
 from __future__ import annotations
 

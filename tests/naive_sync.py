@@ -1,7 +1,7 @@
-"""The joiner's rules, slow and obvious: everything is looked at again at every moment. The oracle of test_sync*.py.
+"""The joiner's rules, slow and obvious: every decision re-examines all frames. The oracle of test_sync*.py.
 
-`match` sees the complete streams at once. `NaiveJoiner` sees what `Joiner` sees, as it comes, and tries out all that could still
-come: stamps must be small integers.
+`match` sees the complete streams at once. `NaiveJoiner` receives frames like `Joiner`, one after another, and tries every frame
+that could still come; therefore stamps must be small integers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOWEST = -(2**63)
 
 @dataclass(frozen=True)
 class Rules:
-    """As a graph says them; stamps are adjusted by the port's offset before anything is compared."""
+    """The rules of a graph; stamps are adjusted by the port's offset before any comparison."""
 
     ports: tuple[str, ...]
     policy: str
@@ -42,7 +42,7 @@ class Rules:
 
 
 def choose(rules: Rules, frames: Sequence[int], at: int) -> tuple[int | None, bool]:
-    """(the frame for a trigger at `at`, is there only one that came too late) of these adjusted stamps, in order."""
+    """(the frame for a trigger at `at`, whether the only candidate came too late), from these adjusted stamps in order."""
     if rules.policy == "exact":
         here = bisect_left(frames, at)
         return (at if here < len(frames) and frames[here] == at else None), False
@@ -56,7 +56,7 @@ def choose(rules: Rules, frames: Sequence[int], at: int) -> tuple[int | None, bo
 
 
 def admitted(ops: Sequence[tuple[str, int]]) -> tuple[list[int], list[int]]:
-    """(stamps that one port's rules let in, those that are stale), in the order of arrival. ops: ("push" | "bound", stamp)."""
+    """(accepted stamps, stale stamps) of one port, in the order of arrival. ops: ("push" | "bound", stamp)."""
     bound, seen, good, stale = LOWEST, set[int](), list[int](), list[int]()
     for kind, value in ops:
         if kind == "bound":
@@ -70,7 +70,7 @@ def admitted(ops: Sequence[tuple[str, int]]) -> tuple[list[int], list[int]]:
 
 
 def match(rules: Rules, streams: Mapping[str, Sequence[tuple[str, int]]]) -> list[tuple[Any, ...]]:
-    """What becomes of each trigger, in order: ("match", {port: stamp}, missing) or ("miss", stamp, reason). Offline only."""
+    """The result of each trigger, in order: ("match", {port: stamp}, missing) or ("miss", stamp, reason). Offline only."""
     frames = {p: sorted(s + rules.offset(p) for s in admitted(streams[p])[0]) for p in rules.ports}
     out: list[tuple[Any, ...]] = []
     for at in frames[rules.trigger]:
@@ -90,7 +90,7 @@ def match(rules: Rules, streams: Mapping[str, Sequence[tuple[str, int]]]) -> lis
 
 
 class NaiveJoiner:
-    """`Joiner`, with the same calls."""
+    """The naive twin of `Joiner`, with the same methods."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -144,7 +144,7 @@ class NaiveJoiner:
         return True
 
     def _sure(self, port: str, at: int) -> bool:
-        """Does no frame that may still come on this port change anything for a trigger at `at`? Each is tried."""
+        """Whether no future frame of this port can change the choice for a trigger at `at`. Tries every possible frame."""
         rules = self.rules
         frames = [i[0] for i in self.items[port]]
         now = choose(rules, frames, at)
@@ -154,7 +154,7 @@ class NaiveJoiner:
         return all(choose(rules, sorted([*frames, come]), at) == now for come in range(low, at + rules.tolerance + 1))
 
     def _end_useless(self) -> None:
-        """Whatever no trigger to come would choose ends here. Each possible stamp of a trigger is tried."""
+        """Ends frames that no future trigger would choose. Tries every possible stamp of a trigger."""
         rules = self.rules
         first = self.items[rules.trigger][0][0] if self.items[rules.trigger] else FOREVER
         limit = min(first, self.bounds[rules.trigger])

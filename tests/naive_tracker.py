@@ -1,6 +1,6 @@
-"""AB3DMOT as one would write it down: a filterpy object per track, Python loops over pairs. The oracle of preset `ab3dmot`.
+"""AB3DMOT written plainly: a filterpy object per track, Python loops over pairs. The oracle of preset `ab3dmot`.
 
-The algorithm is that of the preset, in the same camera frame, and so are the tracks.
+Algorithm, camera frame and tracks are those of the preset.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NaiveTracker:
     tracks: list[_Track]
 
     def step(self, boxes: np.ndarray, scores: np.ndarray, motion: np.ndarray) -> list[tuple[int, np.ndarray, float]]:
-        """motion (3, 4): from the last camera frame to this one -> (id, box, score) of the tracks that are output."""
+        """motion (3, 4): from the last camera frame to this one -> (id, box, score) of each output track."""
         self.frame += 1
         for track in self.tracks:
             track.filter.predict()

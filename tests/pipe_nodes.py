@@ -1,4 +1,4 @@
-"""Operators and sources of the engine's tests, named in graphs as `pipe_nodes:Class`."""
+"""Operators and sources for the engine's tests, named in graphs as `pipe_nodes:Class`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Notes(Operator):
 
 
 def mapping_of(address: int) -> dict[str, str]:
-    """Permissions and name of the mapping in which an address lies, by the kernel's word."""
+    """Permissions and name of the mapping that contains an address, from the kernel."""
     for line in Path("/proc/self/maps").read_text().splitlines():
         span, perms, _, _, _, *name = line.split(maxsplit=5)
         low, high = (int(x, 16) for x in span.split("-"))
@@ -50,7 +50,7 @@ def mapping_of(address: int) -> dict[str, str]:
 
 
 class Pair(Operator):
-    """Two streams of the same numbers; says so when they are not."""
+    """Two streams of the same numbers; reports a difference."""
 
     inputs, outputs = {"a": COUNT, "b": COUNT}, {"out": COUNT}
 
@@ -61,7 +61,7 @@ class Pair(Operator):
 
 
 class Says(Operator):
-    """A sink that says how many frames it saw."""
+    """A sink that reports how many frames it received."""
 
     inputs = {"data": ANY}
 
@@ -77,7 +77,7 @@ class Says(Operator):
 
 
 class Where(Notes):
-    """Where does my input lie?"""
+    """Writes the mapping that contains its input."""
 
     inputs = {"data": ANY}
 
@@ -86,7 +86,7 @@ class Where(Notes):
 
 
 class Vandal(Notes):
-    """Try everything numpy offers to write into an input; `by_address`: what numpy does not offer."""
+    """Tries every way of numpy to write into an input; `by_address`: writes through a raw address."""
 
     @dataclass(frozen=True)
     class Config:
@@ -108,7 +108,7 @@ class Vandal(Notes):
 
 
 class Loans(Source):
-    """Loans, used in each way. `regret`: write to the loan after it was published."""
+    """Uses loans in every way. `regret`: writes to the loan after it was published."""
 
     @dataclass(frozen=True)
     class Config:
@@ -147,7 +147,7 @@ class Loans(Source):
 
 
 class Meta(Notes):
-    """What the producer attached, and the first byte."""
+    """Writes the meta from the producer and the first byte."""
 
     inputs = {"data": BLOB}
 
@@ -156,7 +156,7 @@ class Meta(Notes):
 
 
 class Keep(Notes):
-    """Keep something made of each of the last `KEPT` frames, and look at all of them at every frame."""
+    """Keeps an object derived from each of the last `KEPT` frames, and checks all of them at every frame."""
 
     KEPT = 3
 
@@ -172,7 +172,7 @@ class Keep(Notes):
         self.kept: deque[tuple[int, Any]] = deque()
 
     def process(self, data: np.ndarray) -> None:
-        wrong = self._wrong(len(data))  # its locals must be gone when the exception takes this frame along
+        wrong = self._wrong(len(data))  # its locals must be gone before the exception keeps this stack frame
         self.kept.append((self.header.frame_id, self._make(data)))
         if len(self.kept) > self.KEPT:
             self.kept.popleft()
@@ -220,7 +220,7 @@ class Keep(Notes):
 
 
 class Hoard(Operator):
-    """Keep every view, declare nothing."""
+    """Keeps every view, declares nothing."""
 
     inputs = {"data": BLOB}
 
@@ -232,7 +232,7 @@ class Hoard(Operator):
 
 
 class Greedy(Operator):
-    """Declares nothing, and lets each frame's view go `ms` after it was processed, in another thread."""
+    """Declares nothing, and releases each view `ms` after processing, in another thread."""
 
     @dataclass(frozen=True)
     class Config:
@@ -245,7 +245,7 @@ class Greedy(Operator):
 
 
 class Age(Notes):
-    """How old is each frame when it comes here, by this machine's clock?"""
+    """Writes the age of each frame on arrival, by this machine's clock."""
 
     inputs = {"data": ANY}
 
@@ -254,7 +254,7 @@ class Age(Notes):
 
 
 class FlipBit(Operator):
-    """Boxes as they are, but for one low bit of one number of one frame: a fraction of a millimetre."""
+    """Passes boxes on with one low bit flipped in one number of one frame: a fraction of a millimetre."""
 
     @dataclass(frozen=True)
     class Config:
@@ -266,12 +266,12 @@ class FlipBit(Operator):
         if self.header.frame_id != self.config.at:
             return boxes3d
         flipped = boxes3d.boxes3d.copy()
-        flipped.view(np.uint32)[0, 0] ^= 1 << 6  # a filter would round the lowest one away
+        flipped.view(np.uint32)[0, 0] ^= 1 << 6  # a filter would round the lowest bit away
         return boxes3d._replace(boxes3d=flipped)
 
 
 class FlipLater(FlipBit):
-    """Flips the bit only when it is opened for the `opened`-th time; `folder` remembers."""
+    """Flips the bit only at the `opened`-th call of open(); `folder` stores the count."""
 
     @dataclass(frozen=True)
     class Config(FlipBit.Config):
@@ -287,7 +287,7 @@ class FlipLater(FlipBit):
 
 
 class FewerLater(Operator):
-    """Passes numbers on, but for one when it is opened for the `opened`-th time."""
+    """Passes numbers on, but omits one after the `opened`-th call of open()."""
 
     Config, inputs, outputs = FlipLater.Config, {"data": COUNT}, {"out": COUNT}
 
@@ -315,7 +315,7 @@ class RaiseAt(Operator):
 
 
 class Three(Operator):
-    """The numbers of three streams; -1 for one that is missing."""
+    """The numbers of three streams; -1 for a missing one."""
 
     inputs, outputs = {"a": COUNT, "b": COUNT, "c": COUNT}, {"out": TRIPLE}
 
@@ -324,7 +324,7 @@ class Three(Operator):
 
 
 class Stall(Operator):
-    """Both numbers are the same, or `b` is missing; stands still once, for `ms`, at frame `at`."""
+    """Checks that both numbers are equal or `b` is missing; stops once, for `ms`, at frame `at`."""
 
     @dataclass(frozen=True)
     class Config:
@@ -342,7 +342,7 @@ class Stall(Operator):
 
 
 class Numbers(Operator):
-    """As `Three`, but what goes out is the trigger's number."""
+    """As `Three`, but the output is the trigger's number."""
 
     inputs, outputs = Three.inputs, {"out": COUNT}
 
@@ -351,7 +351,7 @@ class Numbers(Operator):
 
 
 class Described(Source):
-    """Numbers with facts about them, and a latched one."""
+    """Numbers with meta, and a latched number."""
 
     @dataclass(frozen=True)
     class Config:
@@ -375,7 +375,7 @@ class Described(Source):
 
 
 class Stillborn(Described):
-    """Its process ends while it opens, `after_s` later."""
+    """Its process ends `after_s` after the start of open()."""
 
     @dataclass(frozen=True)
     class Config(Described.Config):
@@ -387,14 +387,14 @@ class Stillborn(Described):
 
 
 class Unlatched(Described):
-    """Has a static port and no value for it."""
+    """Has a static port without a value."""
 
     def statics(self) -> list[Static]:
         return []
 
 
 class Based(Operator):
-    """Numbers from a base that must be there."""
+    """Numbers relative to a required base."""
 
     inputs, outputs = {"data": COUNT, "base": static(COUNT)}, {"out": COUNT}
 
@@ -403,13 +403,13 @@ class Based(Operator):
 
 
 class MaybeBased(Based):
-    """... or from 0."""
+    """As `Based`, but without a base they are relative to 0."""
 
     inputs = {"data": COUNT, "base": static(COUNT, optional=True)}
 
 
 class Picky(Operator):
-    """Goes wrong at frame 3, in the way it is told, and says all that it was given."""
+    """Fails at frame 3 in the configured way, and reports all its inputs."""
 
     @dataclass(frozen=True)
     class Config:
@@ -466,7 +466,7 @@ class BigBlob(Blob):
 
 
 class WrongColumns(Operator):
-    """POINTS of three columns, whatever came."""
+    """Returns POINTS with three columns, whatever the input."""
 
     from operators.streams import POINTS
 
@@ -493,7 +493,7 @@ class BatchesConfig:
 
 
 class Batches(Operator):
-    """A tap that is slow, so that frames gather, and writes a line per call: [[port, frame_id], ...]."""
+    """A slow tap, so that frames gather; writes one line per call: [[port, frame_id], ...]."""
 
     Config, inputs = BatchesConfig, {"a": ANY, "b": ANY}
     tap, batch = True, 5

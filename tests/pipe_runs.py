@@ -1,4 +1,4 @@
-"""Run graphs as a user does, in processes of their own, and account for every frame without asking the engine."""
+"""Runs graphs as a user does, in separate processes, and accounts for every frame independently of the engine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Ended:
 
 @dataclass
 class Running:
-    """A `pipe run` that goes on."""
+    """A `pipe run` in progress."""
 
     process: subprocess.Popen[str]
     out: Path
@@ -73,7 +73,7 @@ class Running:
         return self.process.pid
 
     def pid_of(self, node: str, timeout_s: float = 10.0) -> int:
-        """The process whose argv ends `--node NODE`."""
+        """The process whose argv ends with `--node NODE`."""
         return wait_for(lambda: self._find(node), timeout_s, f"a process of {node}")
 
     def _find(self, node: str) -> int | None:
@@ -102,7 +102,7 @@ class Running:
         return pid
 
     def signal(self, number: int) -> float:
-        """Send it to `pipe run`; returns when."""
+        """Sends the signal to `pipe run`; returns the time."""
         at = time.monotonic()
         self.process.send_signal(number)
         return at
@@ -113,7 +113,7 @@ class Running:
 
 
 class Runs:
-    """Starts runs of one test; what is left of them at its end is killed and is an error."""
+    """Starts the runs of one test; a run that is still alive at the end is killed and is an error."""
 
     def __init__(self, folder: Path, runtime: Path) -> None:
         self.folder, self.runtime = folder, runtime
@@ -178,7 +178,7 @@ def processes() -> Iterator[tuple[int, list[str], int]]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those that still run (a zombie does not)."""
+    """The pids that still run (a zombie does not)."""
     out = []
     for pid in pids:
         try:
@@ -215,7 +215,7 @@ def pools_mapped(owners: list[int]) -> list[str]:
 
 
 def paths(graph: Path, sink: str) -> list[list[str]]:
-    """Every way from a source to a sink, as edge names, read from the file itself."""
+    """Every path from a source to a sink, as edge names, read from the graph file."""
     nodes = yaml.safe_load(graph.read_text())["nodes"]
 
     def ways(node: str) -> list[list[str]]:
@@ -228,9 +228,9 @@ def paths(graph: Path, sink: str) -> list[list[str]]:
 
 
 def check_account(ended: Ended, graph: Path, expected: range) -> None:
-    """Every frame of every source is, on each way to each sink, exactly once in the sink's file or in drops.jsonl.
+    """Every frame of every source is, on each path to each sink, exactly once in the sink's file or in drops.jsonl.
 
-    The order holds, and the report says the same as the files.
+    Frames are in order, and the report agrees with the files.
     """
     nodes = yaml.safe_load(graph.read_text())["nodes"]
     report, drops = ended.report, ended.drops
@@ -268,14 +268,14 @@ def check_balance(ended: Ended) -> None:
 
 
 def restart_ms(times: dict[str, float]) -> float:
-    """What engine.md section 5 promises within a second: detect + spawn + first_frame, of a complete row."""
+    """detect + spawn + first_frame of a complete row; engine.md section 5 promises at most one second."""
     assert set(times) == {"detect", "spawn", "import", "open", "first_frame"}
     assert all(t >= 0 for t in times.values()), times
     return times["detect"] + times["spawn"] + times["first_frame"]
 
 
 def check_gone(running: Running, children: list[int], since: float, within_s: float = GONE_S) -> Ended:
-    """`pipe run` and all its children are gone within `within_s` of `since` (plus what measuring takes)."""
+    """`pipe run` and all its children are gone within `within_s` of `since` (plus the time of measuring)."""
     ended = running.end(10)
     wait_for(lambda: not alive(children), GONE_S, "the children's end")
     took = time.monotonic() - since

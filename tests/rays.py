@@ -63,7 +63,7 @@ def box(x, y, z, length, width, height, yaw=0.0):
 
 
 def many(seed, count=40):
-    """Tilted triangles of all sizes all around, some of them above and below the sensor; a road; boxes."""
+    """Tilted triangles of all sizes on all sides, some above and below the sensor; a road; boxes."""
     rng = np.random.default_rng(seed)
     middles = rng.uniform([-25, -25, -5], [25, 25, 5], (count, 1, 3))
     tilted = middles + rng.normal(0, rng.uniform(0.3, 7, (count, 1, 1)), (count, 3, 3))

@@ -1,4 +1,4 @@
-"""What a bag of triangles encloses: the oracle of meshes."""
+"""Volume and closedness of a set of triangles: the oracle of meshes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 
 def volume(triangles: np.ndarray) -> float:
-    """[m3] enclosed; negative where the faces look inwards."""
+    """Enclosed volume [m3]; negative if the faces point inwards."""
     return float(np.einsum("ij,ij->", triangles[:, 0], np.cross(triangles[:, 1], triangles[:, 2]))) / 6
 
 
 def open_edges(triangles: np.ndarray) -> int:
-    """Edges that are not run along as often one way as the other: 0 for what is closed, all faces of it to one side."""
+    """Number of edges without equal counts of both directions: 0 for a closed mesh with consistent orientation."""
     edges: Counter[tuple[int, int]] = Counter()
     for a, b, c in _numbered(triangles).tolist():
         edges.update([(a, b), (b, c), (c, a)])
@@ -21,7 +21,7 @@ def open_edges(triangles: np.ndarray) -> int:
 
 
 def parts(triangles: np.ndarray) -> list[np.ndarray]:
-    """Split into pieces that share no corner."""
+    """Splits the triangles into pieces that share no corner."""
     corners = _numbered(triangles)
     piece = np.arange(corners.max(initial=-1) + 1)
     while True:

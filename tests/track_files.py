@@ -65,7 +65,7 @@ def random_scene(rng: np.random.Generator, frames: int = 12, objects: int = 5, t
 
 
 def as_trackeval(data: Overlaps) -> dict[str, Any]:
-    """What TrackEval's metrics take."""
+    """The input of TrackEval's metrics."""
     frames = range(data.frames)
     g, t = data.truth_starts, data.track_starts
     sizes = np.diff(g) * np.diff(t)

@@ -1,4 +1,4 @@
-"""Detections by hand, and how they are played to a tracker."""
+"""Detections by hand, and playing them to a tracker."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def in_picture(boxes3d, first=0.0):
 
 
 def play(op, header, frames, poses=None, start=0, **inputs):
-    """A list of detections in, a list of tracks out; `inputs` go with every frame. What is emitted is checked."""
+    """A list of detections in, a list of tracks out; every frame also gets `inputs`. Outputs are checked."""
     return [tracks for tracks, _ in play_both(op, header, frames, poses, start, **inputs)]
 
 

@@ -25,7 +25,7 @@ def test_weights_that_are_not_there(tmp_path):
 
 @pytest.mark.slow
 def test_an_untrained_net_in_three_scenes(tmp_path, capsys):
-    """The whole chain on the net's own grid; it finds nothing, and says so."""
+    """The whole chain on the net's own grid; the net finds nothing, and the output says so."""
     file = tmp_path / "tiny.safetensors"
     weights.save(file, POINTPILLARS, TINY, PointPillars(TINY).state_dict(), {"seed": 1})
     out = detect.main([f"detect.config.weights={file}", "world.config.drives=3"], tmp_path / "results")

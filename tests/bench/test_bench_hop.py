@@ -1,4 +1,4 @@
-"""The hop's stamps, its engine rows, and a rival in small. Figures are no test's business."""
+"""The hop's stamps, its engine rows, and a rival in a small run. Figures are not tested."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The engine's cost in small: a chain and a fan-out run, and their cost is a number."""
+"""A small overhead bench: a chain and a fan-out run, and their cost is a number."""
 
 import pytest
 

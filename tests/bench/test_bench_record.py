@@ -1,4 +1,4 @@
-"""Every way writes what it is told, in small; the rates are no test's business."""
+"""Every method writes its frames, in a small run; rates are not tested."""
 
 import pytest
 

@@ -44,7 +44,7 @@ def test_verdict_of_values(values, verdict):
 
 
 def test_a_step_that_medians_of_thirds_do_not_see_is_in_the_trend():
-    """A creep that comes back in the last third would pass; one all along is seen by both figures alike."""
+    """A creep that reverses in the last third would pass; both figures see a steady one."""
     found = drift.of_values(list(np.linspace(100, 106, 61)))
     assert found.change == pytest.approx(0.0397, abs=1e-3)
     assert found.trend == pytest.approx(6 / 103, abs=1e-3)
@@ -57,7 +57,7 @@ def test_trend():
 
 
 def test_quantile_of_all_frames_of_a_third():
-    """Not the median of the windows' p99: a window with a single frame may not weigh as much as one with a thousand."""
+    """Not the median of the windows' p99: a window with one frame must weigh less than one with a thousand."""
     windows = [bins(np.full(1000, 10e6)), bins(np.full(1, 90e6))] * 6
     found = drift.of_counts(windows, 0.99)
     assert found.first == found.last == pytest.approx(10e6, rel=0.01)
@@ -76,7 +76,7 @@ def test_verdict_of_counts(factor, verdict):
 
 @pytest.mark.parametrize("creep", [0.0, 0.3])
 def test_a_machine_that_slows_down_is_told_from_a_creep(creep):
-    """Latency follows the machine, which is more and more often slow; a creep besides is seen at any speed."""
+    """Latency follows the machine, which is slow increasingly often; an additional creep is seen at any speed."""
     random = np.random.default_rng(7)
     slow = np.clip(np.linspace(0.3, 0.7, 54) + random.normal(0, 0.15, 54), 0, 1)  # share of each minute
     factors = [np.where(random.random(600) < share, 1.4, 1.0) for share in slow]

@@ -1,4 +1,4 @@
-"""The soak in small: everything it looks at is there, and what goes wrong is said."""
+"""A small soak: all its figures are present, and every failure is reported."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ FLAT = {"rss_mb": 100.0, "fds": 20, "threads": 3, "cpu_s": 1.0}
 
 
 def windows(count: int = 20, **process) -> list[dict]:
-    """Of one process and one sink; `process`: field -> its values over the windows."""
+    """Windows of one process and one sink; `process`: field -> its values over the windows."""
     out = []
     for i in range(count):
         out.append(
@@ -84,7 +84,7 @@ def test_a_process_as_the_kernel_says():
 
 @pytest.mark.slow
 def test_half_a_minute(tmp_path, capsys):
-    """All of it, once; what the figures are is no test's business, that they are there is."""
+    """One complete soak; tests that the figures exist, not their values."""
     pytest.importorskip("torch")
     pytest.importorskip("mcap")
     made = soak.main(30.0, tmp_path / "soak", results=None)

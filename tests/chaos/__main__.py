@@ -1,4 +1,4 @@
-"""`make chaos`: all scenarios, then the table; exit code 1 when anything was found."""
+"""`make chaos`: all scenarios, then the table; exit code 1 if there are findings."""
 
 from __future__ import annotations
 

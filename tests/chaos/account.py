@@ -1,4 +1,4 @@
-"""Every id on every way from a source to a sink: once in the sink's file or once in drops.jsonl. Knows nothing of the engine.
+"""Every id on every path from a source to a sink: once in the sink's file or once in drops.jsonl. Imports no engine.
 
 Reads the graph's YAML, DIR/<sink>/frames.txt (`frame_id ...` per line), DIR/logs/drops.jsonl and DIR/report.json.
 """
@@ -15,7 +15,7 @@ import yaml
 
 
 def nodes_of(graph: Path, statics: frozenset[str]) -> dict[str, Any]:
-    """The nodes, without inputs from static ports: no frames come there."""
+    """The nodes, without inputs from static ports, which carry no frames."""
     nodes = dict(yaml.safe_load(graph.read_text())["nodes"])
     for node in nodes.values():
         node["inputs"] = {port: origin for port, origin in node.get("inputs", {}).items() if origin not in statics}
@@ -23,7 +23,7 @@ def nodes_of(graph: Path, statics: frozenset[str]) -> dict[str, Any]:
 
 
 def ways(nodes: dict[str, Any], sink: str) -> list[list[str]]:
-    """Every way from a source to a sink, as names of edges."""
+    """Every path from a source to a sink, as names of edges."""
     inputs = nodes[sink]["inputs"]
     if not inputs:
         return [[]]
@@ -33,7 +33,7 @@ def ways(nodes: dict[str, Any], sink: str) -> list[list[str]]:
 
 
 def rows(out: Path, sink: str) -> list[list[int]]:
-    """The sink's lines as numbers; the last one only when it is complete."""
+    """The sink's lines as numbers; the last one only if it is complete."""
     path = out / sink / "frames.txt"
     text = path.read_bytes() if path.exists() else b""
     return [[int(word) for word in line.split()] for line in text[: text.rfind(b"\n") + 1].splitlines()]
@@ -53,9 +53,9 @@ def check_ids(
     reasons: frozenset[str],
     statics: frozenset[str] = frozenset(),
 ) -> list[str]:
-    """What is wrong with ids 0 .. produced - 1, in words; nothing = every id is accounted for exactly once, in order.
+    """Errors in ids 0 .. produced - 1; empty if every id is accounted for exactly once, in order.
 
-    reasons  for which frames may be dropped here; any other is wrong
+    reasons  allowed drop reasons; any other is an error
     """
     nodes, wrong = nodes_of(graph, statics), []
     lost: dict[str, Counter[int]] = {}
@@ -82,7 +82,7 @@ def check_ids(
 
 
 def check_report(graph: Path, out: Path, sinks: tuple[str, ...]) -> list[str]:
-    """What is wrong between the report's ledger, drops.jsonl and the sinks' files."""
+    """Disagreements of the report's ledger, drops.jsonl and the sinks' files."""
     wrong = []
     report = json.loads((out / "report.json").read_text())
     logged = Counter((d["edge"], d["reason"]) for d in drops(out))

@@ -1,4 +1,4 @@
-"""The graph under fire. It states the slots of its pools, so that nobody has to ask the engine how many there are.
+"""The graph under test. It states the slots of its pools, so that no checker has to ask the engine.
 
            +-> left ---------------+
  src ------+-> [right -+-> near]   +-> join -> snk          [ ] = one process (`place: g`)
@@ -24,7 +24,7 @@ STATICS = frozenset({"src.base"})
 def wide(
     gate: Path, size: int, *, queue: int = 4, live: bool = False, rate_hz: float | None = None, on_error: str = "stop"
 ) -> dict[str, Any]:
-    """Fan-out, a group, a join, three sinks; `live` at `rate_hz`, else as fast as it goes."""
+    """Fan-out, a group, a join, three sinks; `live` at `rate_hz`, else at full speed."""
 
     def node(what: dict[str, Any], slots: int = 0, **inputs: str) -> dict[str, Any]:
         out = {**what, "on_error": on_error, "restart": {"max": 1_000_000, "backoff_s": 0}}

@@ -1,4 +1,4 @@
-"""Which frames are named as lost on the way to a sink: read from drops.jsonl, not from the engine's books."""
+"""Frames named as lost on the way to a sink, read from drops.jsonl, not from the engine's books."""
 
 from __future__ import annotations
 

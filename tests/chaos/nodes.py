@@ -1,4 +1,4 @@
-"""What runs in the graphs under fire."""
+"""Nodes of the graphs under test."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LATCHED = 4711
 
 
 class Gated(Blob):
-    """test.blob that waits inside read() where the gate says, without a slot; and a static value."""
+    """test.blob that waits inside read() at the gate, without a slot; and a static value."""
 
     Config, outputs = GatedConfig, {"out": BLOB, "base": static(COUNT)}
 
@@ -58,14 +58,14 @@ class Gated(Blob):
 
 
 def whole(data: np.ndarray, who: str) -> None:
-    """Raises FrameError where a blob's own checksum is wrong."""
+    """Raises FrameError if a blob's own checksum is wrong."""
     got, needed = zlib.crc32(data[:-4].data), int.from_bytes(data[-4:].tobytes(), "little")
     if got != needed:
         raise FrameError(f"{who}: torn: needs CRC-32 {needed:08x}, got {got:08x}")
 
 
 class Both(Operator):
-    """A join of two blobs that must be the same, beside the static value; the outcome is written straight into the slot."""
+    """A join of two blobs that must be equal, and the static value; writes the result directly into the slot."""
 
     @dataclass(frozen=True)
     class Config:
@@ -101,7 +101,7 @@ class Note(Operator):
 
     @staticmethod
     def _trim(path: Path, last: int) -> None:
-        """Frames after the last one delivered do not count; in place: a full disk has no room for a second file."""
+        """Removes lines after the last delivered frame; in place, because a full disk has no room for a second file."""
         size = 0
         for line in path.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n") or int(line.split()[0]) > last:
@@ -113,7 +113,7 @@ class Note(Operator):
         whole(inputs["in"], self.name)
         line = f"{self.header.frame_id} {self.header.stamp_ns} {time.monotonic_ns()}\n".encode()
         size = os.fstat(self.file).st_size
-        if os.write(self.file, line) < len(line):  # the disk got full inside the line
+        if os.write(self.file, line) < len(line):  # the disk became full within the line
             os.ftruncate(self.file, size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.out_dir / "frames.txt"))
 
@@ -122,7 +122,7 @@ class Note(Operator):
 
 
 class Held(Note):
-    """Keeps views of the last two frames and checks them again at each one."""
+    """Keeps views of the last two frames and checks them again at each frame."""
 
     holds = {"in": 2}
 

@@ -1,4 +1,4 @@
-"""Processes, descriptors, memfds and folders, by the kernel's word. Knows nothing of the engine."""
+"""Processes, descriptors, memfds and folders, from the kernel. Imports no engine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def alive(pids: list[int]) -> list[int]:
 
 
 def _opened(pid: int | str) -> list[str]:
-    """What each descriptor of a process is. Raises OSError when it is gone; a descriptor may go while we look."""
+    """Target of each descriptor of a process. Raises OSError if the process is gone; a descriptor may vanish meanwhile."""
     names = []
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(OSError):

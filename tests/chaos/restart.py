@@ -1,18 +1,18 @@
 """`PYTHONPATH=tests python -m chaos.restart [ROOT] [--frames N]`: kill -9 parts of kitti_lidar; are the result files complete?
 
-ROOT is a folder of the KITTI tracking layout (velodyne/, calib/, oxts/) with one sequence; without it a drive is generated. The
-graph is graphs/kitti_lidar.yaml and a sink more, which writes the detections of every frame into a file of its own. Runs: one
-that nobody disturbs; then for the source, the detector, the tracker, each writer, and detector and writers, one in which those
-processes get SIGKILL inside `process()` of a frame in the middle (the source: when it has sent it). Of each the files are
-compared with the first run's, frame by frame:
+ROOT is a folder of the KITTI tracking layout (velodyne/, calib/, oxts/) with one sequence; without ROOT a drive is generated. The
+graph is graphs/kitti_lidar.yaml with an additional sink, which writes the detections of every frame into one file each. There is
+one undisturbed run; then one run each for the source, the detector, the tracker, each writer, and detector and writers together,
+in which these processes get SIGKILL inside `process()` of a frame in the middle (the source: after it has sent the frame). The
+files of each run are compared with those of the first, frame by frame:
 
-- a frame that drops.jsonl does not name as lost on the way to the sink has the same bytes of detections; one it names, no file;
-- tracks: the same bytes up to the first frame that was lost before the tracker, or up to the death of the tracker; where only
-  the writer was killed, in all frames but those lost. A tracker's successor knows nothing of what was there: what differs from
-  then on must be the successor's, whose ids carry the restart count (engine.md section 5).
+- a frame not named in drops.jsonl as lost on the way to the sink has the same detections, byte for byte; a named one has no file;
+- tracks: the same bytes up to the first frame lost before the tracker, or up to the death of the tracker; if only the writer was
+  killed, in all frames except the lost ones. A tracker's successor has no state: differences from then on must be in tracks of
+  the successor, whose ids carry the restart count (engine.md section 5).
 
-The table: what was lost, and how long the restart took: detect (from the kernel's word to all settled), spawn, import, open,
-first frame. The first, second and last are the engine's: at most a second in all.
+The table shows the losses and the time of the restart: detect (from the kernel's notice until all is settled), spawn, import,
+open, first frame. Detect, spawn and first frame are the engine's share: together at most one second.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ LIMIT_MS = 1000.0
 
 @dataclass(frozen=True)
 class Names:
-    """Who is who in the graph at hand."""
+    """Names of the nodes in the graph."""
 
     source: str = "scans"
     tracker: str = "tracker"
@@ -69,7 +69,7 @@ class Names:
 
 @dataclass
 class Ran:
-    """A run: its folder, its report, and which frames are lost on the way to a sink."""
+    """A run: its folder, its report, and the frames lost on the way to a sink."""
 
     out: Path
     outcome: Outcome
@@ -77,9 +77,9 @@ class Ran:
 
 
 def run_graph(text: str, sets: Sequence[str], out: Path, kills: Mapping[str, int], names: Names, step: str = "processing") -> Ran:
-    """kills: node -> the frame, counted from 1, at whose `step` its process kills itself; a source when it has sent it.
+    """kills: node -> the frame, counted from 1, at whose `step` its process kills itself; a source after sending it.
 
-    Raises RuntimeError where a node was not killed once, another one was, or the run did not come to its end.
+    Raises RuntimeError if a node was not killed exactly once, another node was killed, or the run did not complete.
     """
     shutil.rmtree(out, ignore_errors=True)
     graph = parse(text, "restart.yaml", sets)
@@ -97,7 +97,7 @@ def run_graph(text: str, sets: Sequence[str], out: Path, kills: Mapping[str, int
 
 
 def wrong(plain: Ran, killed: Ran, kills: Mapping[str, int], frames: int, names: Names) -> list[str]:
-    """What is not as promised, in words; nothing when all is. kills: node -> the frame, from 1, it died at."""
+    """Violations of the promises above; empty if there are none. kills: node -> the frame, from 1, at which it died."""
     out = []
     expected, got = (files_of(r.out / names.boxes) for r in (plain, killed))
     for frame in range(frames):
@@ -130,7 +130,7 @@ def wrong(plain: Ran, killed: Ran, kills: Mapping[str, int], frames: int, names:
 
 
 def restarts_in(lines: Iterable[str]) -> set[int]:
-    """Restart counts that the track ids carry."""
+    """Restart counts in the track ids."""
     return {int(line.split()[1]) // IDS_PER_RESTART for line in lines}
 
 
@@ -161,7 +161,7 @@ def kitti_lidar() -> str:
 
 
 def main(root: Path | None, out: Path, frames: int | None = None, kills: Mapping[str, Sequence[str]] = KILLS) -> dict[str, Any]:
-    """The JSON; `ok` says whether all is as promised."""
+    """Returns the JSON summary; `ok`: all promises hold."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     data = str(root)

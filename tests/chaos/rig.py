@@ -1,4 +1,4 @@
-"""One running graph under fire: its gate, its sinks' files, its processes; and all that must be true while it waits."""
+"""One running graph under test: its gate, its sinks' files, its processes; and all invariants that hold while it waits."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _DIED = re.compile(r"(\w+): killed by SIGKILL; restart ")
 
 
 def _python_path() -> str:
-    """With tests/, where the graph's own nodes are."""
+    """PYTHONPATH with tests/, which holds the nodes of the graph."""
     return os.pathsep.join(path for path in (str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")) if path)
 
 
 class Hang(Exception):
-    """Something awaited did not come."""
+    """An awaited event did not happen."""
 
 
 _rigs: list[Rig] = []
@@ -54,14 +54,14 @@ _stopped = threading.Event()
 
 
 def stop_all() -> None:
-    """End every rig now, in whatever thread it is used, and let none start any more."""
+    """Ends every rig now, whichever thread uses it, and prevents new ones."""
     _stopped.set()
     for rig in list(_rigs):
         rig.process.kill()
 
 
 class Rig:
-    """`pipe run` of a graph in a folder of its own; what is found goes into `tally`."""
+    """`pipe run` of a graph in its own folder; findings go into `tally`."""
 
     def __init__(
         self,
@@ -85,11 +85,11 @@ class Rig:
         self.graph.write_text(yaml.safe_dump(graph, sort_keys=False))
         self.nodes: dict[str, Any] = graph["nodes"]
         self.reasons = OFFLINE if live_hz is None else LIVE
-        self.limit = self.passed = 0  # the gate; and how far the stream has come without a sink's writing it down
-        self.deaths: list[tuple[int, str]] = []  # monotonic ns, place: by the run's own word
-        self.ends_ns: list[int] = []  # times that end a stretch in which FRESH frames must come
+        self.limit = self.passed = 0  # the gate; and the progress of the stream that no sink has written down
+        self.deaths: list[tuple[int, str]] = []  # monotonic ns, place: from the run's own messages
+        self.ends_ns: list[int] = []  # ends of the intervals in which FRESH frames must come
         self.said: list[str] = []
-        self._first: dict[str, Counter[str]] = {}  # descriptors and sockets at the first look
+        self._first: dict[str, Counter[str]] = {}  # descriptors and sockets at the first check
         self.runtime = runtime or Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))  # short: paths of sockets are limited
         self._own_runtime = runtime is None
         self.process = subprocess.Popen(
@@ -122,7 +122,7 @@ class Rig:
         os.pwrite(self._gate, GATE.pack(limit, ended), 0)
 
     def flow(self) -> bool:
-        """Let the stream go on: the gate stays AHEAD of what has reached a sink. True, for conditions."""
+        """Lets the stream continue: the gate stays AHEAD of the frames that reached a sink. Returns True, for conditions."""
         seen = max((row[0] for sink in graphs.SINKS if (row := self.last(sink))), default=0)
         seen = max(seen, self.passed)
         if seen + AHEAD > self.limit:
@@ -142,7 +142,7 @@ class Rig:
         return [int(word) for word in whole[-1].split()] if whole else []
 
     def wait(self, condition: Callable[[], Any], what: str, hang_s: float = HANG_S) -> Any:
-        """The first true value of `condition`; Hang when nothing moves in any file while it is awaited."""
+        """The first true value of `condition`. Raises Hang if no file changes meanwhile."""
         seen, since = self._sizes(), time.monotonic()
         while not (value := condition()):
             if self.process.poll() is not None:
@@ -163,9 +163,9 @@ class Rig:
         return [path.stat().st_size if path.exists() else 0 for path in files] + [len(self.said)]
 
     def fresh(self, since_ns: int, count: int = FRESH) -> None:
-        """Let the stream go on until `count` frames have reached every sink after a moment.
+        """Lets the stream continue until `count` frames have reached every sink after `since_ns`.
 
-        One line more is waited for: the newest counts only with the sink's commit, and is cut off when it is killed before that.
+        Waits for one more line: the newest line counts only after the sink's commit, and is removed if the sink is killed before.
         """
 
         def there() -> bool:
@@ -183,7 +183,7 @@ class Rig:
         return n
 
     def still(self) -> bool:
-        """Half a second long no frame was made and no slot was held: whatever the gate let through has gone by."""
+        """Whether no frame was made and no slot held for half a second: all frames that passed the gate are finished."""
         assert self.words is not None
         before = self.words.generations()
         for _ in range(25):
@@ -196,7 +196,7 @@ class Rig:
         return procs.children(self.pid)
 
     def running(self) -> None:
-        """Wait until frames come through, and look at what a calm graph has open."""
+        """Waits until frames come through, and records the open descriptors of a calm graph."""
         self.open_to(5)
         self.wait(lambda: all(self.last(sink)[:1] == [4] for sink in graphs.SINKS), "the first frames", hang_s=3 * HANG_S)
         self.words = Words(self.pid, self.nodes, graphs.HOLDS)
@@ -204,9 +204,9 @@ class Rig:
 
     # -- while it waits -------------------------------------------------------------------------------------------
     def quiet(self, lap: bool = True) -> None:
-        """Close the gate, wait until every id is accounted for, then check all that is held.
+        """Closes the gate, waits until every id is accounted for, then checks all held resources.
 
-        lap  then let more frames through than a pool has slots, and see that every slot was used again
+        lap  then passes more frames than a pool has slots, and checks that every slot was used again
         """
         self._settle(self.limit)
         if not lap:
@@ -220,7 +220,7 @@ class Rig:
                 node: slots
                 for node, was in before.items()
                 if (slots := [i for i, generation in enumerate(was) if after[node][i] == generation])
-                and self.nodes[node].get("place", node) not in died  # whoever starts counts its slots anew
+                and self.nodes[node].get("place", node) not in died  # a new process counts its slots from zero
             }
             if not unused:
                 return
@@ -233,7 +233,7 @@ class Rig:
 
         def complete() -> bool:
             wrong[:] = account.check_ids(self.graph, self.out, limit, graphs.SINKS, self.reasons, graphs.STATICS)
-            # A killed sink's last line counts for nothing and is there until its successor has opened the file.
+            # The last line of a killed sink does not count; it stays until the successor has opened the file.
             return not any("unaccounted" in text or "more than once" in text for text in wrong)
 
         self.wait(complete, f"an account of {limit} ids")
@@ -246,7 +246,7 @@ class Rig:
         self._soon(self._descriptors, "descriptors")
 
     def _soon(self, look: Callable[[], list[str]], what: str) -> None:
-        """Empty within SETTLE_S, or a leak."""
+        """Waits until `look` returns nothing; after SETTLE_S the rest is a leak."""
         until = time.monotonic() + SETTLE_S
         while (found := look()) and time.monotonic() < until:
             time.sleep(0.02)
@@ -262,16 +262,16 @@ class Rig:
         return wrong + [f"{place}: {pid} is a zombie" for place, pid in there.items() if procs.state(pid) in "ZX"]
 
     def _sockets(self) -> list[str]:
-        """One file per edge and per process (and the lock), as at the first look."""
+        """Compares with the first check: one file per edge and per process, and the lock."""
         (folder,) = [path for path in (self.runtime / "pipe").iterdir() if path.is_dir()]
         there = Counter(path.name.partition(".")[0] for path in folder.iterdir())
         was = self._first.setdefault("", there)
         return [f"{name}.*: {there[name]}, was {was[name]}" for name in there | was if there[name] != was[name]]
 
     def _descriptors(self) -> list[str]:
-        """Of the supervisor and of every child, by kind, as at the first look; a child that started anew has as many.
+        """Compares the descriptors of the supervisor and every child, by kind, with the first check; restarts change no count.
 
-        A result file may have been opened since, once.
+        One result file may have been opened since.
         """
         wrong = []
         for name, pid in {"supervisor": self.pid, **self.children()}.items():
@@ -285,7 +285,7 @@ class Rig:
         return wrong
 
     def state(self) -> str:
-        """For a hang: who runs, what is held, what was said last."""
+        """For a hang: running processes, held slots, last messages."""
         children = {place: f"{pid} {procs.state(pid)}" for place, pid in self.children().items()}
         taken = self.words.taken() if self.words else []
         last = {sink: self.last(sink)[:1] for sink in graphs.SINKS}
@@ -297,7 +297,7 @@ class Rig:
 
     # -- the end --------------------------------------------------------------------------------------------------
     def end(self, code: int = 0) -> None:
-        """Let the stream end and check the whole account, the ledger, and that nothing is left."""
+        """Lets the stream end and checks the whole account, the ledger, and that nothing is left."""
         children = list(self.children().values())
         produced = self.limit
         self.open_to(produced, ended=True)
@@ -316,7 +316,7 @@ class Rig:
         self.gone(children)
 
     def _between_kills(self) -> None:
-        """FRESH frames at every sink in each stretch."""
+        """Checks for FRESH frames at every sink in each interval."""
         stamps = {sink: [row[2] for row in account.rows(self.out, sink)] for sink in graphs.SINKS}
         for begin, end in itertools.pairwise([*self.ends_ns, 2**63]):
             for sink, at in stamps.items():
@@ -325,7 +325,7 @@ class Rig:
                     self.tally.failed.append(f"{n} frames reached {sink} between two kills, {FRESH} needed")
 
     def gone(self, children: list[int], within_s: float = 2.0) -> float:
-        """After the end of the run: no process, memory, socket or folder of it; returns after how long the children were gone."""
+        """Checks that the ended run left no process, memory, socket or folder; returns the time until the children were gone."""
         since = time.monotonic()
         while (left := procs.alive(children)) and time.monotonic() - since < within_s + 0.5:
             time.sleep(0.01)
@@ -338,7 +338,7 @@ class Rig:
         return took
 
     def close(self) -> None:
-        """Our own ends."""
+        """Closes our own descriptors."""
         if self.words is not None:
             self.words.close()
             self.words = None
@@ -353,12 +353,12 @@ class Rig:
             shutil.rmtree(self.runtime, ignore_errors=True)
 
     def folders(self) -> list[str]:
-        """Folders and sockets of runs that are there."""
+        """Existing folders and sockets of runs."""
         root = self.runtime / "pipe"
         return [path.name for path in root.iterdir() if path.name != ".gate"] if root.exists() else []
 
     def abandon(self) -> None:
-        """After a hang: whatever still runs is killed; its folder stays for whoever looks into it."""
+        """After a hang: kills all remaining processes; keeps the folder for inspection."""
         if self.process.poll() is None:
             children = list(self.children().values())
             for pid in [self.pid, *children]:

@@ -1,4 +1,4 @@
-"""What is done to the graphs under fire. Every scenario gets a folder and a seed and gives back a Tally; a Hang ends it."""
+"""Attacks on the graphs under test. Every scenario gets a folder and a seed and returns a Tally; a Hang ends it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEPS: dict[str, dict[str, int]] = {
 
 @contextlib.contextmanager
 def under_fire(name: str, make: Callable[[Tally], Rig]) -> Iterator[tuple[Rig, Tally]]:
-    """A rig whose hang, or end, is a finding and leaves nothing running."""
+    """A rig that turns a hang or an early end into a finding and leaves nothing running."""
     tally = Tally(name)
     rig = make(tally)
     try:
@@ -51,7 +51,7 @@ def under_fire(name: str, make: Callable[[Tally], Rig]) -> Iterator[tuple[Rig, T
 
 
 def step(folder: Path, seed: int, node: str, name: str, kills: int, size: int = SMALL) -> Tally:
-    """The process of a node kills itself at one step of a frame's life, again and again, each life at the same passing."""
+    """The process of a node kills itself repeatedly at one step of a frame's life, in each life at the same pass."""
     per_frame = STEPS[node][name]
     passing = per_frame * PER_LIFE + random.Random(seed).randrange(2 * per_frame)
     place = "g" if node == "right" else node
@@ -76,13 +76,13 @@ def _died(rig: Rig, count: int) -> bool:
 
 
 def _successor(rig: Rig, place: str, was: int) -> int | None:
-    """The living process of a place, when it is another one than `was`."""
+    """The living process of a place, if it differs from `was`."""
     there = rig.children().get(place, was)
     return there if there != was and procs.state(there) not in ("", "Z", "X") else None
 
 
 def shots(folder: Path, seed: int, kills: int, size: int = graphs.FULL_HD, live: bool = False) -> Tally:
-    """SIGKILL whoever, whenever: one, two at once, one while it starts again, three one after the other."""
+    """SIGKILL for random processes at random times: one, two at once, one while it restarts, three one after another."""
     rng = random.Random(seed)
     name = f"random{' live' if live else ''} seed {seed}"
     with under_fire(name, lambda t: Rig(folder, t, size, queue=2, live_hz=10.0 if live else None)) as (rig, tally):
@@ -106,7 +106,7 @@ def shots(folder: Path, seed: int, kills: int, size: int = graphs.FULL_HD, live:
 
 
 def _burst(rig: Rig, tally: Tally, rng: random.Random, how: str) -> int:
-    """Kill as told; returns how many processes were hit."""
+    """Kills in the given way; returns the number of killed processes."""
 
     def shoot(*places: str) -> int:
         there = rig.children()
@@ -138,7 +138,7 @@ def _burst(rig: Rig, tally: Tally, rng: random.Random, how: str) -> int:
 
 
 def stops(folder: Path, seed: int, count: int, live: bool = False, kill: bool = False, size: int = graphs.FULL_HD) -> Tally:
-    """SIGSTOP whoever, whenever, for up to 5 s; `kill`: a neighbour dies twice meanwhile. Without: no frame is lost."""
+    """SIGSTOP for random processes at random times, up to 5 s; `kill`: a neighbour dies twice meanwhile; else no loss."""
     rng = random.Random(seed)
     name = f"stops{' live' if live else ''}{' and kills' if kill else ''} seed {seed}"
     with under_fire(name, lambda t: Rig(folder, t, size, queue=2, live_hz=10.0 if live else None)) as (rig, tally):
@@ -151,7 +151,7 @@ def stops(folder: Path, seed: int, count: int, live: bool = False, kill: bool = 
             os.kill(pid, signal.SIGSTOP)
             until = time.monotonic() + (rng.uniform(3.5, 5.0) if rng.random() < 0.3 else rng.uniform(0.05, 1.0))
             killed = 0
-            for _ in range(2 * kill):  # its successor waits for the stopped one, if they are neighbours, and dies as well
+            for _ in range(2 * kill):  # the successor waits for the stopped process if they are neighbours, and is killed too
                 killed = rig.wait(functools.partial(_successor, rig, other, killed), f"a process of {other}")
                 time.sleep(rng.uniform(0.0, 0.3))
                 os.kill(killed, signal.SIGKILL)
@@ -171,7 +171,7 @@ def stops(folder: Path, seed: int, count: int, live: bool = False, kill: bool = 
 
 
 def disk(folder: Path, seed: int, rounds: int, size: int = SMALL) -> Tally:
-    """The disk of all results gets full: sinks lose frames by name, the rest goes on. Freed: files go on, after a kill, too."""
+    """The results disk becomes full: sinks name lost frames, others continue. Once freed, files continue, even after a kill."""
     rng = random.Random(seed)
     mounted = folder / "out"
     mounted.mkdir(parents=True)
@@ -206,7 +206,7 @@ def disk(folder: Path, seed: int, rounds: int, size: int = SMALL) -> Tally:
 
 
 def _fill(path: Path) -> None:
-    """Until not a byte is left."""
+    """Fills the disk to the last byte."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
         for block in (65536, 4096, 1):
@@ -218,7 +218,7 @@ def _fill(path: Path) -> None:
 
 
 def supervisors(folder: Path, seed: int, count: int, size: int = SMALL) -> Tally:
-    """kill -9 of `pipe run` itself, at any moment: its children are gone within 2 s, the next run sweeps its folder."""
+    """kill -9 of `pipe run` at any moment: its children are gone within 2 s, the next run removes its folder."""
     rng = random.Random(seed)
     runtime = Path(tempfile.mkdtemp(prefix="pc-", dir="/tmp"))
     total = Tally(f"supervisors seed {seed}")
@@ -229,7 +229,7 @@ def supervisors(folder: Path, seed: int, count: int, size: int = SMALL) -> Tally
                 rig.wait(functools.partial(rig.last, "snk"), "a frame")
                 if len(rig.folders()) > 1:
                     tally.leaks.append(f"folders of dead runs beside a living one: {rig.folders()}")
-                if i % 3 == 2:  # somebody is just being restarted
+                if i % 3 == 2:  # while a process is being restarted
                     os.kill(rng.choice(list(rig.children().values())), signal.SIGKILL)
                     tally.kills["and then the supervisor", "any"] += 1
                 time.sleep(rng.uniform(0.0, 0.5))
@@ -255,7 +255,7 @@ def supervisors(folder: Path, seed: int, count: int, size: int = SMALL) -> Tally
 
 
 def plan(seed: int, quick: bool, kills: int = 50) -> list[tuple[str, str, Callable[[Path], Tally]]]:
-    """(group, name, what to call with a folder), in order. Every one has a seed of its own, which its findings name.
+    """(group, name, function of a folder), in order. Every scenario has its own seed, which its findings name.
 
     kills  at each step and kind of node
     """

@@ -1,4 +1,4 @@
-"""What was done and what was found."""
+"""Counts of attacks and findings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FINDINGS = ("leaks", "hangs", "torn", "unaccounted", "failed")
 class Tally:
     """Counts and findings of one scenario, or of all.
 
-    kills        (step or way, kind of node) -> SIGKILLs that hit a living process
-    quiescences  moments at which the waiting graph's ids, slots, descriptors, processes and sockets were all checked
-    left_out     what could not be tried here
-    failed       anything else that went wrong: a run that did not end well, fewer than 20 frames between two kills
+    kills        (step or method, kind of node) -> SIGKILLs that hit a living process
+    quiescences  moments at which ids, slots, descriptors, processes and sockets of the waiting graph were all checked
+    left_out     attacks that are not possible on this machine
+    failed       any other failure: a run that did not end well, fewer than 20 frames between two kills
     """
 
     name: str = ""
@@ -56,7 +56,7 @@ class Tally:
         return "\n".join(lines)
 
     def summary(self) -> str:
-        """Without the lists of findings."""
+        """The summary, without lists of findings."""
         numbers = {
             "kills": sum(self.kills.values()),
             "restarts": self.restarts,

@@ -1,4 +1,4 @@
-"""The checkers of `make chaos` find what is wrong, and nothing where nothing is; then a short run of it."""
+"""The checkers of `make chaos` find every error and report none in a correct run; then a short chaos run."""
 
 import json
 import os
@@ -29,7 +29,7 @@ DROPS = [("src.out->left.in", 2, "restart"), ("src.out->join.b", 2, "sync_no_mat
 
 
 class Files:
-    """What a run of six frames left, of which 2 and 4 died."""
+    """Files of a run of six frames, of which 2 and 4 were lost."""
 
     def __init__(self, folder):
         self.graph, self.out = folder / "g.yaml", folder
@@ -73,7 +73,7 @@ def test_nothing_ran(tmp_path):
 def test_all_accounted_for(tmp_path):
     files = Files(tmp_path)
     assert files.check() == []
-    files.tail = "5 50"  # just being written
+    files.tail = "5 50"  # a line being written
     assert files.check() == []
 
 
@@ -178,7 +178,7 @@ def test_memory_that_is_left_is_found():
 
 
 def poke(pid, word, value):
-    """Write one word of a running graph's board; returns what it was."""
+    """Writes one word of a running graph's board; returns its old value."""
     with open(words.memfds(pid)["board"], "r+b", buffering=0) as file:
         (was,) = struct.unpack("<Q", os.pread(file.fileno(), 8, word * 8))
         os.pwrite(file.fileno(), struct.pack("<Q", value), word * 8)
@@ -195,7 +195,7 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         fire.quiet()
         assert tally.found == 0, tally.plain()
         (run,) = [path for path in (fire.runtime / "pipe").iterdir() if path.is_dir()]
-        (run / "e0.7.7").touch()  # a socket file that nobody took away
+        (run / "e0.7.7").touch()  # a socket file left behind
         at = words.FIRST_EDGE + words.EDGE_WORDS + words.LEASE_WORDS * 20  # `sent` of slot 20 on the first edge, src.out->left.in
         was = poke(fire.pid, at, 77)  # ... is pinned
         fire.quiet(lap=False)

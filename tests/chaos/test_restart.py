@@ -1,6 +1,6 @@
-"""Parts of a tracking graph are killed in the middle: the files of its writers are complete but for the frames the ledger names.
+"""Processes of a tracking graph are killed in mid-run: the writers' files are complete except for the frames the ledger names.
 
-Everything is compared with a run that nobody disturbed, frame by frame and byte by byte; see restart.py.
+All files are compared with an undisturbed run, frame by frame and byte by byte; see restart.py.
 """
 
 import pytest
@@ -40,7 +40,7 @@ def test_files_are_complete_but_for_the_frames_named(undisturbed, tmp_path, kill
 
 @pytest.mark.xdist_group("restart")
 def test_the_comparison_sees_what_is_wrong(undisturbed, tmp_path):
-    """It would be worth nothing if it never found anything."""
+    """A comparison that never finds a difference would prove nothing."""
     ran = restart.run_graph(TRAFFIC, (), tmp_path / "out", {}, NAMES)
     assert restart.wrong(undisturbed, ran, {}, 60, NAMES) == []
     folder = next((ran.out / "boxes").rglob("000007.txt")).parent

@@ -1,7 +1,7 @@
-"""The words that say who holds which slot, read from the supervisor's memfds by their layout. Knows nothing of the engine.
+"""The board words that say which process holds which slot, read from the supervisor's memfds. Imports no engine.
 
-The layout is that of docs/decisions/001-frame-life.md and of pipeline/graph/layout.py. A change of the board there is repeated
-here, in the constants below and in `Words.taken`; tests/chaos/test_chaos.py compares the two.
+The layout is that of docs/decisions/001-frame-life.md and of pipeline/graph/layout.py. A change of the board there must be
+repeated in the constants below and in `Words.taken`; tests/chaos/test_chaos.py compares the two.
 
 Board: words of 8 bytes. FIRST_EDGE words of header; then per edge, in the order of the readers in the graph file: EDGE_WORDS,
 of which the first is `head` (frames sent) and word TAIL is `tail` (frames received); per slot `sent | released | done`; a ring of
@@ -42,7 +42,7 @@ class Edge:
 
 
 def edges_of(nodes: dict[str, Any], holds: dict[str, int]) -> list[Edge]:
-    """By reader in file order. Every output states its slots under `pool`; static ones have none.
+    """Edges by reader, in file order. Every output states its slots under `pool`; static ports have none.
 
     holds  reader -> views it may keep
     """
@@ -87,7 +87,7 @@ class Words:
             memory.close()
 
     def taken(self) -> list[str]:
-        """Every slot that a reader has not given back, in words; as many as a reader declares to keep are its right."""
+        """One line per slot that a reader has not given back, except as many views as the reader declares to keep."""
         out, word = [], FIRST_EDGE
         for edge in self.edges:
             head, tail = self._word(word), self._word(word + TAIL)
@@ -98,7 +98,7 @@ class Words:
                 sent, released, done = LEASE.unpack_from(self._board, (word + EDGE_WORDS + LEASE_WORDS * slot) * WORD)
                 if sent != released:
                     held.append((slot, sent, done))
-            # what is kept rightly is done with
+            # views kept by declaration are done
             if len(held) > edge.holds or any(done != sent for _, sent, done in held):
                 out += [f"{edge.name}: slot {s}: sent {g:#x}, done {d:#x}, not released" for s, g, d in held]
             ring = 1 << (edge.slots + 1).bit_length() if edge.slots else 0

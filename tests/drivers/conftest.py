@@ -1,4 +1,4 @@
-"""KITTI layouts written by hand, and a way to play a source without the engine."""
+"""KITTI layouts written by hand, and a fixture that plays a source without the engine."""
 
 import logging
 

@@ -17,7 +17,7 @@ def line(frame, kind, score=1.0, z=10.0):
 
 @pytest.fixture
 def recorded(kitti):
-    """Sequence 0003, 6 frames: detections of three classes in frame 4, a Car in 1, nothing in the others."""
+    """Sequence 0003, 6 frames: detections of three classes in frame 4, a Car in 1, none in the others."""
     kitti.calib("calib/0003.txt")
     kitti.oxts(6, "oxts/0003.txt")
     kitti.write(kitti.root / "detections/rcnn_Pedestrian/0003.txt", line(4, 1, 0.5, 21) + line(4, 1, 4.5, 22))
@@ -77,7 +77,7 @@ def test_2d_boxes_row_by_row(recorded, play):
 
 
 def test_imu_and_pose_give_the_imu_on_the_map(recorded, play):
-    """T_enu_world @ T_world_velo @ T_velo_imu is what the line of oxts says, metres east and north of the first one."""
+    """T_enu_world @ T_world_velo @ T_velo_imu equals the position in the oxts line, metres east and north of the first."""
     statics, readings = play(Detections, config(recorded))
     imu = statics[1].value
     rows = read_oxts(recorded.root / "oxts/0003.txt")

@@ -14,7 +14,7 @@ def line(frame, x=10, score=0.5):
 
 @pytest.fixture
 def recorded(kitti):
-    """Sequence 0003, 6 frames: two classes in frame 4, a Car in 1, nothing in the others."""
+    """Sequence 0003, 6 frames: two classes in frame 4, a Car in 1, none in the others."""
     kitti.calib("calib/0003.txt")
     kitti.oxts(6, "oxts/0003.txt")
     kitti.write(kitti.root / "detections_2d_rrc/Pedestrian/0003.txt", line(4, 30, 0.25))

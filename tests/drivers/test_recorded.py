@@ -5,7 +5,7 @@ from pipeline.errors import InputError
 
 
 def driver(parts, start=0):
-    """Reads part by part; key "bad" cannot be read"""
+    """Reads part by part; reading key "bad" fails"""
 
     class Letters(Recorded):
         entered = []

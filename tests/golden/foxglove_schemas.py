@@ -2,7 +2,7 @@
 
     pip install foxglove-sdk==0.30.3 protobuf && python tests/golden/foxglove_schemas.py
 
-It is what operators/record/schemas.py is held to. The SDK (MIT licence) is not needed to run the tests.
+A test compares operators/record/schemas.py with it. The tests do not need the SDK (MIT licence).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ NAME = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(path):
-    """-> texts; the curves as lists of (x, y) in pixels, in the order of their series; how often each was interrupted."""
+    """-> texts; the curves as lists of (x, y) in pixels, in the order of their series; number of gaps in each."""
     root = ET.fromstring(path.read_text())
     texts = [t.text for t in root.iter(f"{NAME}text")]
     lines = [p.get("d") for p in root.iter(f"{NAME}path") if p.get("stroke-width") == "1.5"]

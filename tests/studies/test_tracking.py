@@ -38,7 +38,7 @@ def test_nothing_seen_nothing_tracked(preset):
 
 @pytest.mark.parametrize("preset", ["best", "best_offline", "ab3dmot"])
 def test_tracks_scored_against_themselves_are_perfect(preset):
-    """Two cars over 8 frames, one nowhere in the picture."""
+    """Two cars over 8 frames, one of them never in the image."""
     played = recording(*[[(12 + k, 0, 9.0), (10, 40, 9.0)] for k in range(8)])
     rows = bench.tracks(bench.make(preset), played, True)
     assert len(set(rows.ids.tolist())) == 1 and set(rows.frames.tolist()) >= {3, 4, 5, 6, 7}
@@ -80,7 +80,7 @@ def test_tracks_of_a_low_mean_score_are_left_out(tmp_path):
 
 
 def test_perfect_association_takes_the_truths_ids(tmp_path):
-    """A detection on the car, one beside it, and a frame without; a van that is found has its id, too."""
+    """A detection on the car, one beside it, and a frame without detections; a detected van also has its id."""
     played = recording([(20, 0, 1.0), (20, 8, 1.0)], [], [(20, 0, 1.0)])
     boxes2d, _ = bench.in_picture(played.frames[2][0].boxes3d, CAMERA)
     path = tmp_path / "0000.txt"
@@ -110,7 +110,7 @@ def test_what_is_searched_are_settings_of_the_model():
 
 
 def test_leaving_one_out_chooses_on_the_others(monkeypatch, tmp_path, capsys):
-    """Cars of score 2 are right in 0001 and 0002 and wrong in 0003: what 0003 is scored with lets them in, and not only that."""
+    """Cars of score 2 are right in 0001 and 0002 and wrong in 0003: the settings for 0003 accept them, among others."""
     monkeypatch.setattr(bench, "SEARCHED", {"slope": (1.0,), "middle": (4.0, 0.0)})
     right = [[(20 + 0.1 * k, 0, 9.0), (30, -5 + 0.1 * k, 2.0)] for k in range(12)]
     recordings = [recording(*right, name=name) for name in ("0001", "0002", "0003")]
@@ -134,7 +134,7 @@ def test_without_data(tmp_path):
 
 @pytest.mark.data
 def test_a_small_run_on_real_sequences(shared_data, tmp_path, monkeypatch, capsys):
-    """Two sequences: what is scored here is what the files of a graph score (test_tracker_kitti), and it is written down."""
+    """Two sequences: the scores equal those of a graph's files (test_tracker_kitti), and are written to a file."""
     monkeypatch.setattr(bench, "SEARCHED", {"slope": (0.72,), "middle": (2.3,)})
     whole = bench.read_truth
     monkeypatch.setattr(bench, "read_truth", lambda root, names=("0003", "0017"): whole(root, names))

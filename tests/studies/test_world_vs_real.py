@@ -35,7 +35,7 @@ def test_no_points_and_nobody():
 
 
 def test_beams_of_our_own_sensor():
-    """Told by elevation as seen from the block's own height: at 10 and 40 m, where the two blocks look past each other."""
+    """Beams are found by elevation as seen from the height of their block: at 10 and 40 m, where the two blocks cross."""
     sensor = SpinningLidar(LidarConfig(), 10.0, 1)
     for reach in (10.0, 40.0):
         z = sensor.heights + reach * np.tan(sensor.elevations)
@@ -97,7 +97,7 @@ def test_a_table_of_three():
 
 @pytest.fixture
 def recorded(tmp_path):
-    """Two scans of KITTI object, each with a car, a point in the picture on it and one behind the camera."""
+    """Two scans of KITTI object, each with a car, a point on it in the image and a point behind the camera."""
     kitti = Kitti(tmp_path / "kitti")
     for frame in (1, 2):
         kitti.scan(f"training/velodyne/{frame:06d}.bin", np.array([[10, 0, -0.5, 0.2], [-10, 0, 0, 0]]))
@@ -153,7 +153,7 @@ def test_the_page_and_its_plots(recorded, tmp_path, capsys):
 
 @pytest.mark.data
 def test_real_folders(shared_data):
-    """Both layouts come out as nearly equal; 21 and 129 scans of some 20,000 points."""
+    """Both layouts give nearly equal results; 21 and 129 scans of about 20,000 points."""
     tallies = [world_vs_real.tally(name, opened(shared_data / name)) for name in ("kitti_object", "kitti_tracking_0000")]
     assert [t.scans for t in tallies] == [21, 129]
     assert all(18_000 < t.points / t.scans < 21_000 for t in tallies)

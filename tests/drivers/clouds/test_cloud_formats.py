@@ -74,7 +74,7 @@ def test_the_padding_of_pcl_and_columns_of_several_numbers(tmp_path, data):
 
 @pytest.mark.parametrize("data", PLY_DATA)
 def test_other_elements_of_a_ply(tmp_path, data):
-    """A camera before the points is stepped over; faces behind them, lists and all, are never looked at."""
+    """A camera before the points is skipped; faces after them, lists included, are never read."""
     path = ply(
         tmp_path / "a.ply", XYZI, ROWS, data, "element camera 1\nproperty float f\nproperty uchar n\n",
         "element face 1\nproperty list uchar int vertex_indices\n",
@@ -195,7 +195,7 @@ def test_an_array_with_pickles_is_not_loaded(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.ply", "b.ply", "a.pcd", "a.npy"])
 def test_cut_off(tmp_path, name):
-    """Found by size, before anything is read; Open3D would hand out what happens to be in memory."""
+    """Found by file size, before reading; Open3D would return uninitialised memory."""
     ply(tmp_path / "a.ply", XYZI, ROWS)
     ply(tmp_path / "b.ply", XYZI, ROWS, "binary_big_endian")
     pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS)

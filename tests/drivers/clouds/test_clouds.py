@@ -12,7 +12,7 @@ XYZI = {"x": "float", "y": "float", "z": "float", "intensity": "uchar"}
 
 @pytest.fixture
 def folder(tmp_path):
-    """2.ply with two points, 3.npy with none, 10.bin with one, 11.pcd with NaN; and a file that is no cloud."""
+    """2.ply with two points, 3.npy with none, 10.bin with one, 11.pcd with NaN; and a file that is not a cloud."""
     ply(tmp_path / "c" / "2.ply", XYZI, [(1, 2, 3, 255), (4, 5, 6, 51)])
     np.save(tmp_path / "c" / "3.npy", np.zeros((0, 4), np.float32))
     np.array([7, 8, 9, 0.5], np.float32).tofile(tmp_path / "c" / "10.bin")
@@ -153,14 +153,14 @@ def test_config_that_is_wrong(key, value, message):
 
 @pytest.mark.data
 def test_real_clouds(shared_data, play):
-    """One decoded Velodyne scan and two clouds of a registration pair: sizes as their headers say."""
+    """One decoded Velodyne scan and two clouds of a registration pair: sizes equal their headers."""
     (scan,) = play(Clouds, CloudsConfig(files=str(shared_data / "pcap/velodyne_vlp16"), stamps="names"))[1]
     points = scan.values["points"]
     assert (scan.item, len(points), scan.meta) == ("1673400472138016708", 14831, {})
     assert np.hypot(points[:, 0], points[:, 1]).max() < 150 and 0 < points[:, 3].mean() < 1
     elevation_deg = np.degrees(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])))
     assert np.abs(elevation_deg - np.rint(elevation_deg)).max() < 1e-4  # a VLP-16's beams are 2 degrees apart, on odd ones
-    assert set(np.rint(elevation_deg)) == set(range(-13, 16, 2))  # the lowest one gave nothing
+    assert set(np.rint(elevation_deg)) == set(range(-13, 16, 2))  # the lowest beam has no returns
     pair = play(Clouds, CloudsConfig(files=str(shared_data / "registration_pair"), intensity_max=255))[1]
     assert [(r.item, len(r.values["points"])) for r in pair] == [("source", 69792), ("target", 69088)]
     with pytest.raises(InputError, match=r"source\.ply: needs intensity 0\.\.1, got 0\.\.187; set config.intensity_max"):

@@ -1,4 +1,4 @@
-"""Our readers beside Open3D's, and the one kind of file that only Open3D unpacks.        make test-open3d"""
+"""Our readers compared with Open3D's, and the one format that only Open3D reads.        make test-open3d"""
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ CAR = "Car 0.25 0 -1.5 10 20 110 120 1.5 1.8 4.2 1 1.7 10 0.5"
 
 @pytest.fixture
 def recorded(kitti):
-    """3 full and reduced, 5 reduced only, 9 full only; 5 has another camera, 3 a picture of an own size, 9 no objects."""
+    """3 full and reduced, 5 reduced only, 9 full only; 5 has another camera, 3 an image of another size, 9 no objects."""
     for frame, full, reduced in ((3, 4, 2), (5, None, 3), (9, 0, None)):
         for kind, num in (("velodyne", full), ("velodyne_reduced", reduced)):
             if num is not None:
@@ -127,6 +127,6 @@ def test_the_real_frames(shared_data, play):
     assert len(readings) == 21
     assert sum("image" in r.values for r in readings) == 4
     labels = np.concatenate([r.values["truth"].labels for r in readings])
-    assert [(labels == k).sum() for k in (0, 1, 2)] == [56, 15, 9]  # as the data's README counts
+    assert [(labels == k).sum() for k in (0, 1, 2)] == [56, 15, 9]  # counts from the data's README
     sizes = {r.item: len(r.values["points"]) for r in readings}
-    assert sizes["000000"] > 100_000 > sizes["000038"]  # the full sweep where there is one
+    assert sizes["000000"] > 100_000 > sizes["000038"]  # the full sweep if there is one

@@ -41,7 +41,7 @@ def test_every_port(recorded, play):
     assert [len(r.values["truth"].labels) for r in readings] == [0, 1, 0]
     assert len(statics) == 1 and statics[0].from_ns == 0
     CALIBRATION.check(CALIBRATION.unpack(statics[0].value, "c"), "c")
-    assert statics[0].value.image_size.tolist() == [8, 6]  # as the pictures are
+    assert statics[0].value.image_size.tolist() == [8, 6]  # size of the images
 
 
 def test_poses_are_those_of_the_frame_number_from_line_0_on(recorded, play):
@@ -88,7 +88,7 @@ def test_two_sequences(recorded, play):
     assert [(r.item, r.stamp_ns) for r in readings[:2]] == [("0002/000000", 0), ("0004/000060", 8 * SECOND)]
     assert [(s.from_ns, s.value.P_cam[0, 3]) for s in statics] == [(0, 36), (2 * SECOND, 35)]
     assert [("truth" in r.values) for r in readings] == [False, True, True, True]  # 0002 has no labels
-    assert np.array_equal(readings[0].values["pose"], np.eye(4))  # each sequence has its own world
+    assert np.array_equal(readings[0].values["pose"], np.eye(4))  # each sequence has its own world frame
 
     statics, readings = play(KittiTracking, TrackingConfig(root=str(recorded.root), sequences=[4]), {"points"})
     assert [(r.item, r.stamp_ns) for r in readings][:1] == [("0004/000060", 6 * SECOND)]
@@ -217,7 +217,7 @@ def test_the_real_sequence(shared_data, play):
     assert len(readings) == 129 and len(statics) == 1
     assert [r.item for r in readings] == [f"0000/{k:06d}" for k in range(129)]
     labels = np.concatenate([r.values["truth"].labels for r in readings])
-    assert (labels == 0).sum() == 65  # Cars, as the data's README counts
+    assert (labels == 0).sum() == 65  # Cars, from the data's README
     assert statics[0].value.image_size.tolist() == [1242, 375]
     for reading in readings:
         assert reading.values["points"][:, 3].min() >= 0 and reading.values["points"][:, 3].max() <= 1

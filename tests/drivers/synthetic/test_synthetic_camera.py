@@ -25,7 +25,7 @@ def camera():
 
 
 class Scene:
-    """Triangles by and by."""
+    """Collects triangles."""
 
     def __init__(self):
         self.triangles, self.owners, self.materials, self.colors = [], [], [], []
@@ -83,7 +83,7 @@ BOXES = [
 
 @pytest.mark.parametrize("box", BOXES)
 def test_a_box_fills_its_rectangle(camera, box):
-    """ids, depth and boxes_to_image agree: the pixels of the box are those whose centres the rectangle surrounds."""
+    """ids, depth and boxes_to_image agree: the pixels of the box are those with centres inside the rectangle."""
     picture = camera.render(*Scene().box(*box, owner=7).arrays, NOON)
     ((x1, y1, x2, y2),), visible = boxes_to_image(np.array([box], np.float32), *CALIBRATION)
     rows, columns = np.nonzero(picture.pixel_ids == 7)
@@ -156,7 +156,7 @@ def test_the_side_towards_the_sun_is_brighter_and_colours_are_kept(camera):
 
 
 def test_shadow_under_and_beside_a_box(camera):
-    """The sun stands on the right: the ground left of the box is dark, right of it as without the box."""
+    """The sun is on the right: the ground left of the box is dark; on the right it is as without the box."""
     sun = np.array([0.0, -0.8, 0.6])
     empty = camera.render(*Scene().ground().arrays, sun)
     picture = camera.render(*Scene().ground().box(10, 0, -0.98, 3, 1.8, 1.5, 0).arrays, sun)
@@ -179,7 +179,7 @@ def test_shadows_of_things_out_of_the_picture(camera):
 @pytest.mark.parametrize("azimuth", np.linspace(0.1, 6.2, 9))
 @pytest.mark.parametrize("elevation", [0.3, 0.9])
 def test_faces_do_not_shadow_themselves(camera, azimuth, elevation):
-    """However the sun grazes it, each side of a box alone in the world has one brightness."""
+    """Each side of a single box has uniform brightness, even at grazing sun angles."""
     c = corners(np.array([[9, 0, 0, 6, 6, 5, 0.5]]))[0]
     scene = Scene()
     for owner, f in enumerate(FACES):
@@ -193,7 +193,7 @@ def test_faces_do_not_shadow_themselves(camera, azimuth, elevation):
 
 
 def test_the_pattern_of_the_ground_stays_in_the_world(camera):
-    """Seen from two places, a spot of grass has the same colour."""
+    """A spot of grass has the same colour from two positions."""
     spots = np.stack([np.repeat(np.linspace(9, 16, 17), 9), np.tile(np.linspace(-2, 2, 9), 17), np.full(153, -1.73)], 1)
     seen = []
     for x, yaw in ((0.0, 0.0), (1.7, 0.06)):
@@ -213,7 +213,7 @@ def test_the_pattern_of_the_ground_stays_in_the_world(camera):
 
 @pytest.mark.parametrize("material", range(len(MATERIALS.names)), ids=MATERIALS.names)
 def test_a_pattern_keeps_the_colour_of_its_material(camera, material):
-    """On a wall and on the ground, textured as without texture, on average; what mirrors the sky is not darker than without."""
+    """On a wall and on the ground, the texture keeps the average colour; surfaces that mirror the sky are not darker."""
     light_of = []
     for kind in (material, CLOTH):
         scene = Scene().add(GROUND, 0, kind, (0.2, 0.2, 0.2)).box(12, 0, 0, 0.5, 12, 6, 0.3, material=kind, color=(0.2, 0.2, 0.2))
@@ -224,7 +224,7 @@ def test_a_pattern_keeps_the_colour_of_its_material(camera, material):
 
 
 def test_the_calibration_is_kittis_scaled():
-    """A point seen by KITTI's camera at the middle of a pixel's area lies at the same share of the smaller picture."""
+    """A point at the centre of a pixel of KITTI's camera lies at the same relative position in the smaller image."""
     full, half = kitti_like_calibration(1242, 375), kitti_like_calibration(621, 188)
     assert full.P_cam[0].tolist() == [721.5377, 0, pytest.approx(609.5593), 0]
     points = np.array([[10, 1, -1], [30, -8, 0.5]], np.float64)

@@ -28,7 +28,7 @@ def test_nobody_changes_the_table():
 
 
 def test_what_a_lidar_is_known_to_see():
-    """Glass lets the beam through, leaves are bright beyond the red edge, plates and signs outshine everything."""
+    """Glass transmits the beam, leaves are bright beyond the red edge, plates and signs are the brightest."""
     of = dict(zip(MATERIALS.names, MATERIALS.lidar_reflectance, strict=True))
     lost = dict(zip(MATERIALS.names, MATERIALS.drop, strict=True))
     assert of["CAR_GLASS"] < of["TYRE"] < of["ASPHALT"] < of["BUILDING"] < of["FOLIAGE"] < of["PLATE"]

@@ -1,4 +1,4 @@
-"""What needs no Open3D: config, files, frames, and what is said where the package is absent."""
+"""Tests without Open3D: config, files, frames, and the error if the package is absent."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The LiDAR in meshes: what comes back lies where the meshes are; a street as a mesh gives what our own caster gives.
+"""The LiDAR in meshes: points lie on the meshes; a street as a mesh gives the points of our own ray caster.
 
 make test-open3d"""
 
@@ -120,7 +120,7 @@ def test_a_floor_and_two_boxes(tmp_path, play):
 
 
 def test_depth_and_ids_of_pixels(tmp_path, play):
-    """A wall across the way at 10 m, and the floor: both have depths that one can write down."""
+    """A wall across the path at 10 m, and the floor: both have depths known by hand."""
     wall = np.array([[[10, -99, -9], [10, 99, -9], [10, 0, 99.0]]])
     files = [stl(tmp_path / "floor.stl", floor(400)), stl(tmp_path / "wall.stl", wall)]
     statics, (reading,) = play(SyntheticMeshes, MeshesConfig(files=files, lidar=SMALL), {"depth", "pixel_ids"})
@@ -135,8 +135,8 @@ def test_depth_and_ids_of_pixels(tmp_path, play):
 
 @pytest.mark.parametrize("sweep", [False, True])
 def test_on_a_way_points_and_poses_belong_together(tmp_path, play, sweep):
-    """A room of 40 x 30 m driven through around a corner: every point, put where the sensor was when it was measured, lies on
-    a wall, the floor or the ceiling. Within a sweep that is told by its azimuth."""
+    """A drive around a corner in a room of 40 x 30 m: every point, transformed by the sensor's pose when it was measured, lies on
+    a wall, the floor or the ceiling. The azimuth gives the time within the sweep."""
     room = mesh.box((40.0, 30.0, 6.0), 0, (0, 0, 0)).moved(0, 0, -1).triangles
     start = np.array([-10.0, -8.0, 1.0])
     config = MeshesConfig(
@@ -186,7 +186,7 @@ def test_a_street_as_a_mesh_gives_what_our_caster_gives(tmp_path, play):
 
 
 def test_formats_axes_and_units(tmp_path, play):
-    """The same box ten metres ahead, from files of every kind, z or y up, metres or millimetres."""
+    """The same box ten metres ahead, from files of every format, z or y up, metres or millimetres."""
     turned = box(10, 1)[:, :, [1, 2, 0]]  # glTF: x left, y up, z forward
     gltf = ("z", "x", "y")
     (tmp_path / "a.off").write_text(
@@ -208,7 +208,7 @@ def test_formats_axes_and_units(tmp_path, play):
 
 
 def test_coordinates_of_a_whole_country(tmp_path, play):
-    """UTM: 500 km east, 5000 km north, to the centimetre."""
+    """UTM coordinates: 500 km east, 5000 km north, to the centimetre."""
     far = (500_000.0, 5_000_000.0, 300.0)
     here = one(play, MeshesConfig(files=ply_mesh(tmp_path / "a.ply", box(10, 1)), lidar=SMALL), {"points"})["points"]
     places = (PlaceConfig(*far),)
@@ -277,7 +277,7 @@ def test_plys_whose_triangles_are_wrong(tmp_path, play, corner, faces, message):
 
 
 def test_in_a_graph(tmp_path, pipe):
-    """As a process of its own: every frame arrives."""
+    """In a separate process: every frame arrives."""
     stl(tmp_path / "a.stl", np.concatenate([floor(), box(10, 1)]))
     graph = pipe.graph(
         f"""

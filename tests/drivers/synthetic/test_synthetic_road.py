@@ -36,7 +36,7 @@ def test_ids_are_unique_and_come_and_go():
 
 
 def test_everybody_moves_steadily_along_his_heading():
-    """No jump, no side step: over 10 ms everybody moves along the heading and turns little; sizes and classes stay."""
+    """Over 10 ms every object moves along its heading without jumps and turns little; sizes and classes do not change."""
     moving, dt = 0, 0.01
     for t in np.arange(0, 40, 0.7):
         now, soon = at(road(), t), at(road(), t + dt)
@@ -71,7 +71,7 @@ def test_nobody_stands_in_anybody():
 
 
 def separated(one, other):
-    """Two rectangles (4, 2): is there an edge of one with all of the other beyond it?"""
+    """Two rectangles (4, 2): whether an edge of one separates it from the other."""
     for a, b in ((one, other), (other, one)):
         for k in range(4):
             normal = a[k] - a[(k + 1) % 4]

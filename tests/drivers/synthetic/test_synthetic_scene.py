@@ -26,7 +26,7 @@ def stage():
 
 @pytest.fixture(scope="module")
 def scenes(stage):
-    """30 drives, 3 s in; copied, as the next one is written over them."""
+    """30 drives at 3 s; copied, because the next scene overwrites them."""
     out = []
     for drive in DRIVES:
         scene = stage.build(make_street(7, drive), 3.0, 80.0)
@@ -68,7 +68,7 @@ def test_all_classes_are_there(scenes):
 
 
 def test_bodies_lie_in_their_boxes(scenes):
-    """Mirrors, bags and hands stick out; slopes and the sensor's tilt shift what is high."""
+    """Mirrors, bags and hands stick out; slopes and the sensor's tilt shift high parts."""
     for scene in scenes[:10]:
         for k, box in enumerate(scene.objects.boxes3d):
             corners = scene.triangles[scene.owners == k].reshape(-1, 3)
@@ -77,7 +77,7 @@ def test_bodies_lie_in_their_boxes(scenes):
 
 
 def overlaps(boxes):
-    """How many pairs share volume"""
+    """Number of pairs that share volume."""
     i, j = np.triu_indices(len(boxes), 1)
     radius = np.hypot(boxes[:, 3], boxes[:, 4]) / 2
     near = np.hypot(*(boxes[i, :2] - boxes[j, :2]).T) < radius[i] + radius[j]
@@ -114,7 +114,7 @@ def test_families_differ_in_bodies_alone(scenes):
 
 @pytest.mark.parametrize("view_deg", [60.0, 100.0, 180.0])
 def test_what_is_left_out_could_not_be_seen(stage, view_deg):
-    """A LiDAR that looks ahead sees the same in the whole scene and in the part of it that is built for it."""
+    """A forward LiDAR sees the same in the whole scene and in the part that is built for it."""
     lidar = SpinningLidar(LidarConfig(view_deg=view_deg, columns=720), 10.0, 1)
     for drive in range(8):
         street, seen, sizes = make_street(7, drive), [], []
@@ -126,7 +126,7 @@ def test_what_is_left_out_could_not_be_seen(stage, view_deg):
 
 
 def test_whoever_is_placed_stands_there():
-    """In the street's frame, on the ground, with an id of its own; nobody else moves."""
+    """In the street's frame, on the ground, with a unique id; other objects do not change."""
     street, stage = make_street(7, 4), Stage("train")
     wishes = (Placed(CAR, 20.0, 9.0, 0.3, 5), Placed(PEDESTRIAN, 12.0, -30.0, -2.0, 7))
     without, scene = stage.build(street, 2.0, 50.0).objects, stage.build(street, 2.0, 50.0, wishes)
@@ -142,7 +142,7 @@ def test_whoever_is_placed_stands_there():
 
 
 def test_velocities_are_how_boxes_move():
-    """Against the street, seen from the sensor; a street that winds is a little longer than its x axis."""
+    """Relative to the street, in the sensor frame; a winding street is slightly longer than its x axis."""
     fast = Counter()
     for drive in range(8):
         street, stage, dt = make_street(7, drive), Stage("train"), 0.02
@@ -162,7 +162,7 @@ def test_velocities_are_how_boxes_move():
 
 
 def test_walkers_walk():
-    """Their pose changes as they go, and comes back with the next stride."""
+    """Their pose changes with time and repeats with each stride."""
     street, stage = make_street(7, 1, "plaza"), Stage("train")
     looks = {}
     for t_s in np.arange(0, 3, 0.1):
@@ -170,7 +170,7 @@ def test_walkers_walk():
         for k, track_id in enumerate(scene.objects.track_ids.tolist()):
             if scene.objects.labels[k] == PEDESTRIAN and np.linalg.norm(scene.objects.velocities[k]) > 0.5:
                 body = scene.triangles[scene.owners == k]
-                spread = np.linalg.norm(body.mean(1) - body.mean((0, 1)), axis=1).std()  # the same however it is turned
+                spread = np.linalg.norm(body.mean(1) - body.mean((0, 1)), axis=1).std()  # independent of rotation
                 looks.setdefault(track_id, []).append(round(float(spread), 7))
     seen = [len(set(v)) for v in looks.values() if len(v) > 25]
     assert len(seen) > 3 and max(seen) <= PHASES and min(seen) > 2

@@ -24,7 +24,7 @@ def make(kind, number=0):
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_every_part_is_closed_and_faces_outward(kind):
-    """But for window panes, which lie on walls."""
+    """Except window panes, which lie on walls."""
     for number in range(COUNT):
         mesh = make(kind, number)
         for part in solids.parts(mesh.triangles[mesh.materials != WINDOW]):

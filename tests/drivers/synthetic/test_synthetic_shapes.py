@@ -34,7 +34,7 @@ def test_every_part_is_closed_and_faces_outward(bodies, kind, family):
             assert solids.open_edges(part) == 0 and solids.volume(part) > 0
 
 
-# KITTI's training labels lie within these, but for a few; means of its cars, pedestrians and cyclists beside them
+# nearly all of KITTI's training labels lie within these; beside them the means of cars, pedestrians and cyclists
 BOUNDS = {
     "car": ((3.0, 1.4, 1.2), (5.2, 1.95, 1.95), (3.9, 1.63, 1.53)),
     "van": ((3.7, 1.5, 1.6), (6.5, 2.3, 2.9), (5.0, 1.9, 2.2)),
@@ -58,14 +58,14 @@ def test_sizes_are_like_kittis(bodies, kind, family):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_body_stands_on_the_ground_and_fills_its_box(bodies, kind, family):
-    """Annotators leave out what sticks out: mirrors and bags to the side, hands and bags ahead."""
+    """Annotators leave out protruding parts: mirrors and bags to the side, hands and bags ahead."""
     beyond = np.array({"pedestrian": (0.1, 0.15, 0.0), "truck": (0, 0, 0)}.get(kind, (0.03, 0.13, 0.02))) + 1e-9
     for one in bodies[kind, family]:
         low, high = one.mesh.bounds
         half = np.array([one.size[0] / 2, one.size[1] / 2, one.size[2]])
         assert 0 <= low[2] < 0.03
         assert (high <= half + beyond).all() and (low[:2] >= -(half + beyond)[:2]).all()
-        least = 0.35 if kind == "pedestrian" else 0.9  # with closed legs a walker is short for the box of its stride
+        least = 0.35 if kind == "pedestrian" else 0.9  # with closed legs a walker is shorter than the box of its stride
         assert high[2] > 0.98 * half[2] and ((high - low)[:2] > least * np.array(one.size[:2])).all()
 
 

@@ -27,7 +27,7 @@ def lidar(threads=1, rate_hz=10.0, **config):
 
 
 def bare(stage, *placed, speed=0.0, t_s=0.0):
-    """A bare street and who is placed on it."""
+    """A bare street with the placed objects."""
     return stage.build(make_street(7, 0, "street", speed, 0.0), t_s, 80.0, placed)
 
 
@@ -45,7 +45,7 @@ def scan(sensor, scene, seed=1):
      ("os0_128", 128, 45, -45)],
 )  # fmt: skip
 def test_beams_are_those_of_the_data_sheets(stage, beams, count, highest_deg, lowest_deg):
-    """And each of them measures: a bare street from every beam that reaches it."""
+    """Also, every beam that reaches a bare street has returns."""
     sensor = lidar(beams=beams, columns=72, range_m=60, nearest_m=0, **EXACT)
     elevations = np.degrees(sensor.elevations)
     assert len(elevations) == len(sensor.heights) == sensor.groups[-1] == count
@@ -160,7 +160,7 @@ def test_leaves_let_some_of_the_light_through(stage):
 
 
 def parked(stage, sensor, speed):
-    """Points of a car parked on the left, which the sweep passes a quarter of a turn after the stamp, and its box."""
+    """Points and box of a car parked on the left, which the sweep passes a quarter turn after the stamp."""
     scene = bare(stage, Placed(CAR, 0.0, 6.0, 0.2, 1), speed=speed)
     got = scan(sensor, scene)
     assert (got.point_ids == 0).sum() > 300
@@ -168,7 +168,7 @@ def parked(stage, sensor, speed):
 
 
 def test_a_sweep_of_a_moving_sensor_shifts_what_stands_still(stage):
-    """By how far it goes between the stamp and the measurement; without `sweep` not at all."""
+    """By the distance driven between stamp and measurement; without `sweep` not at all."""
     sensor = lidar(columns=1800, **EXACT)
     still, box, _ = parked(stage, sensor, 0.0)
     moving, box_moving, scene = parked(stage, sensor, 40.0)
@@ -223,7 +223,7 @@ def test_whoever_stands_behind_a_truck_is_hidden(stage):
 
 
 def test_the_further_it_drives_out_from_behind_the_less_is_hidden(stage):
-    """A wall of a truck's length ends at the left; a car comes out from behind it."""
+    """A wall as long as a truck ends on the left; a car drives out from behind it."""
     shares = []
     for y in np.linspace(0, 16, 9):
         scene = bare(stage, Placed(TRUCK, 12.0, 0.0, math.pi / 2, 0), Placed(CAR, 20.0, y, math.pi / 2, 0))
@@ -233,7 +233,7 @@ def test_the_further_it_drives_out_from_behind_the_less_is_hidden(stage):
 
 
 def test_out_of_sight_is_hidden(stage):
-    """Beyond the range, and outside the view: no ray goes there."""
+    """No ray reaches objects beyond the range or outside the view."""
     far = scan(lidar(range_m=30), bare(stage, Placed(CAR, 50.0, 0.0, 0.0, 0))).hidden
     behind = scan(lidar(view_deg=90), bare(stage, Placed(CAR, -20.0, 0.0, 0.0, 0))).hidden
     assert far.tolist() == behind.tolist() == [1.0]

@@ -16,7 +16,7 @@ QUIET = {"position_noise_m": 0.0, "size_noise": 0.0, "yaw_noise_rad": 0.0, "miss
 
 
 def content(reading):
-    """Everything a reading says, as bytes per port."""
+    """The whole content of a reading, as bytes per port."""
     return {
         port: b"".join(array.tobytes() for array in SCHEMAS[port].unpack(value, port).values())
         for port, value in reading.values.items()
@@ -68,7 +68,7 @@ def test_reading_may_start_anywhere_and_take_any_ports(play):
 
 
 def test_the_bytes_of_the_default_world(play):
-    """Another digest here is another outcome of the demo on every machine: change the world knowingly or not at all."""
+    """A changed digest changes the demo's results on every machine: change the world only on purpose."""
     digest = hashlib.sha256()
     for reading in play(SyntheticTraffic, TrafficConfig(frames=5))[1]:
         for array in (
@@ -186,4 +186,4 @@ def test_a_frame_is_cheap(play):
         start = time.process_time()
         source.read()
         times.append(time.process_time() - start)
-    assert np.median(times) < 0.03  # 6 ms here; the margin is for machines under load
+    assert np.median(times) < 0.03  # 6 ms on an idle machine; the margin is for machines under load

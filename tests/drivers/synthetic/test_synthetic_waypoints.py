@@ -32,7 +32,7 @@ def test_it_looks_ahead_and_turns_within_two_metres():
 
 
 def test_up_and_back():
-    """A lift has no heading; a way that turns back looks back."""
+    """A vertical path has no heading; a path that turns back faces back."""
     assert Way([(0, 0, 0), (0, 0, 10)], 1.0, 0.0).yaws(np.array([5.0])).tolist() == [0]
     back = Way([(0, 0, 0), (10, 0, 0), (0, 0, 0)], 1.0, 0.0).yaws(np.array([5.0, 10.0, 15.0]))
     assert np.abs(back) == pytest.approx([0, math.pi, math.pi])

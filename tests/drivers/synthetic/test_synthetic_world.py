@@ -30,7 +30,7 @@ SIZE = np.array([0, 0, 0, 1, 1, 1, 0])
 
 
 def content(reading):
-    """Everything a reading says, as bytes per port."""
+    """The whole content of a reading, as bytes per port."""
     return {
         port: b"".join(array.tobytes() for array in SCHEMAS[port].unpack(value, port).values())
         for port, value in reading.values.items()
@@ -92,7 +92,7 @@ def test_every_port_and_the_numbers_of_drives_and_frames(play):
 
 @pytest.mark.parametrize("rate_hz", [0.1, 9.97, 29.97, 1000.0])
 def test_stamps_rise_and_are_those_that_find_tells(rate_hz):
-    """Also far in, where rounding tells formulas apart."""
+    """Also at large times, where rounding would reveal different formulas."""
     config = replace(SMALL, frames=200_000, rate_hz=rate_hz)
     stamps = SyntheticWorld.find(config).stamps_ns
     assert (np.diff(stamps) > 0).all()
@@ -102,7 +102,7 @@ def test_stamps_rise_and_are_those_that_find_tells(rate_hz):
 
 
 def test_a_drive_is_the_same_whatever_its_place_in_the_run(play):
-    """Number 5 of all is number 0 where counting begins with 5, but for its stamp."""
+    """Drive 5 equals drive 0 of a run with `first_drive: 5`, except for its stamp."""
     ports = ("points", "truth", "pose")
     among = play(SyntheticWorld, replace(SMALL, drives=6, frames=1), ports)[1][5]
     alone = play(SyntheticWorld, replace(SMALL, drives=1, frames=1, first_drive=5), ports)[1][0]
@@ -171,7 +171,7 @@ def test_inline_and_in_processes_the_same_digest(pipe):
 
 
 def test_points_lie_in_the_box_of_their_object(view):
-    """All but mirrors and bags; nobody else's ids are told."""
+    """All points except those on mirrors and bags; no other ids occur."""
     inside, total, seen = 0, 0, set()
     for values in view(replace(SHARP, drives=8, frames=1), "points", "point_ids", "truth")[0]:
         boxes = dict(zip(values["truth"].track_ids.tolist(), values["truth"].boxes3d.astype(float), strict=True))
@@ -186,18 +186,18 @@ def test_points_lie_in_the_box_of_their_object(view):
 
 
 def test_noise_stays_near_the_box(view):
-    """What a moving sensor really reports: most of it within a few centimetres where nothing moves fast."""
+    """Points of a moving sensor: most lie within a few centimetres of the box of a slow object."""
     config = replace(SHARP, frames=4, ego_speed_mps=0.0, style="plaza", lidar=LidarConfig())
     for values in view(config, "points", "point_ids", "truth")[0]:
         for track_id, label, box in zip(values["truth"].track_ids, values["truth"].labels, values["truth"].boxes3d, strict=True):
             points = values["points"][values["point_ids"] == track_id]
             if len(points) > 30:
-                margin = 0.8 if CLASSES[label] == "Cyclist" else 0.3  # they go up to 4.5 m/s
+                margin = 0.8 if CLASSES[label] == "Cyclist" else 0.3  # cyclists reach 4.5 m/s
                 assert naive.inside_box(points, box.astype(float) + margin * SIZE).mean() > 0.97
 
 
 def test_what_stands_still_keeps_its_place_in_the_world(view):
-    """T_world_velo leads the box of every frame to one place, while the ego drives on."""
+    """T_world_velo maps the box of every frame to one position while the ego drives on."""
     config = replace(SMALL, frames=12, rate_hz=2.0, range_m=80)
     street = make_street(config.seed, 0, None, None, 1.0)
     still = {t.track_id for k in range(12) for t in street.things(k / 2, 80) if t.speed_mps == 0}
@@ -233,7 +233,7 @@ def test_start_s_is_when_frame_0_is(view):
     through = view(replace(SMALL, frames=1, rate_hz=2.0, start_s=1.5), *ports)[0][0]
     later = view(replace(SMALL, frames=4, rate_hz=2.0), *ports)[0][3]
     for a, b in zip(through["truth"], later["truth"], strict=True):
-        if a.dtype != np.int32:  # who is hidden depends on the leaves, which are by chance
+        if a.dtype != np.int32:  # occlusion depends on the leaves, which are random
             np.testing.assert_array_equal(a, b)
 
 
@@ -274,7 +274,7 @@ def test_rectangles_surround_the_pixels_of_their_object(view):
             assert x1 - margin <= columns.min() and columns.max() <= x2 + margin
             assert y1 - 2 <= rows.min() and rows.max() <= y2 + 2
             if truth.occluded[k] == 0 and truth.truncated[k] == 0:
-                # up to 35 % may be hidden at level 0, and the box of a walker is as long as a whole stride
+                # level 0 allows up to 35 % occlusion, and the box of a walker is as long as a whole stride
                 assert (np.ptp(columns) + 1) * (np.ptp(rows) + 1) > 0.4 * (x2 - x1) * (y2 - y1)
                 surrounded += 1
     assert surrounded >= 10
@@ -292,7 +292,7 @@ def test_who_is_not_in_the_picture_has_no_rectangle(view):
 
 
 def test_depth_and_ids_agree_with_the_points(view):
-    """A scan projected into the picture, where it says the same; camera and LiDAR stand 0.3 m apart."""
+    """A scan projected into the image agrees with it; camera and LiDAR are 0.3 m apart."""
     errors, same = [], []
     frames, calibration = view(BIG, "points", "point_ids", "depth", "pixel_ids")
     for values in frames:
@@ -307,7 +307,7 @@ def test_depth_and_ids_agree_with_the_points(view):
 
 
 def one(view, *objects):
-    """Truth of whoever is placed on a bare street, at frame 0."""
+    """Truth of the objects placed on a bare street, at frame 0."""
     return view(replace(BIG, drives=1, density=0.0, ego_speed_mps=0.0, objects=objects), "truth")[0][0]["truth"]
 
 
@@ -319,7 +319,7 @@ def test_a_placed_car(view):
 
 
 def test_levels_of_occlusion(view):
-    """Behind a truck that stands across; half behind it; beside it."""
+    """Behind a truck that stands crosswise; half behind it; beside it."""
     truck = ObjectConfig("Truck", 12.0, 0.0, math.pi / 2)
     levels = [int(one(view, truck, ObjectConfig("Car", 20.0, y, math.pi / 2)).occluded[1]) for y in np.linspace(0, 16, 17)]
     assert levels[0] == 2 and levels[-1] == 0 and set(levels) == {0, 1, 2}
@@ -327,7 +327,7 @@ def test_levels_of_occlusion(view):
 
 
 def test_truncated_is_the_share_outside_the_picture(view):
-    """A car that leaves the picture to the left, step by step."""
+    """A car that leaves the image to the left, step by step."""
     shares = [one(view, ObjectConfig("Car", 10.0, y, 0.0)) for y in np.linspace(0, 14, 15)]
     values = [float(truth.truncated[0]) for truth in shares if (truth.boxes2d != 0).any()]
     assert values[0] == 0 and any(0.2 < v < 0.8 for v in values) and values == sorted(values)
@@ -377,7 +377,7 @@ def test_other_lidars(lidar, rings, most):
     for reading in run_source(SyntheticWorld, config, wanted=["points", "point_ids", "truth"]):
         points = reading.values["points"].astype(float)
         assert 0.15 * most < len(points) <= most
-        if config["lidar"].get("beams") in ("vlp16", "os0_128"):  # all from one height
+        if config["lidar"].get("beams") in ("vlp16", "os0_128"):  # all beams start at one height
             elevation = np.degrees(np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1])))
             low, high = (15, -15) if rings == 16 else (45, -45)
             nearest = np.abs(elevation[:, None] - np.linspace(low, high, rings)).min(1)
@@ -396,12 +396,12 @@ def test_cameras_of_other_sizes(view):
 
 
 def crowd(count):
-    """A parking ground ahead."""
+    """A car park ahead."""
     return [{"label": "Car", "x_m": 8 + 6 * (k % 25), "y_m": -40 + 3 * (k // 25), "body": k} for k in range(count)]
 
 
 def test_three_hundred_objects():
-    """By hand, and by density."""
+    """Placed one by one, and by density."""
     wanted, camera = ["points", "point_ids", "truth", "pixel_ids"], {"width": 160, "height": 48}
     config = {"frames": 1, "density": 0, "ego_speed_mps": 0, "camera": camera, "objects": crowd(300)}
     (reading,) = run_source(SyntheticWorld, config, wanted=wanted)
@@ -449,7 +449,7 @@ CASES = [
 
 @pytest.mark.parametrize(("config", "text"), CASES, ids=[config for config, _ in CASES])
 def test_wrong_settings_are_told_in_one_line(tmp_path, config, text):
-    """With file and line, before anything starts."""
+    """With file and line, before the start."""
     path = tmp_path / "g.yaml"
     path.write_text(
         f"version: 1\nnodes:\n  world: {{driver: synthetic.world, config: {config}}}\n"
@@ -486,7 +486,7 @@ def test_no_object_inside_the_ego_vehicle(place, inside):
 
 
 def test_inside_the_ego_vehicle_is_where_footprints_share_area():
-    """Anyhow turned, beside an oracle."""
+    """At any rotation, compared with an oracle."""
     random = np.random.default_rng(5)
     ego, inside = naive.footprint(np.array([(1.7 - 3.2) / 2, 0, 0, 4.9, 2.4, 1, 0])), 0
     for k in range(60):
