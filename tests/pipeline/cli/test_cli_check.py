@@ -1,4 +1,4 @@
-"""`pipe check`, `graph`, `ops`, `new` as a user types them: output, exit code, message."""
+"""`pipe check`, `graph`, `ops`, `new` from the command line: output, exit code, message."""
 
 from __future__ import annotations
 

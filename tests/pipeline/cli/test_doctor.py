@@ -1,4 +1,4 @@
-"""`pipe doctor` on made-up machines: every finding, with what it says to do."""
+"""`pipe doctor` on made-up machines: every finding and its advice."""
 
 from __future__ import annotations
 
@@ -335,7 +335,7 @@ def test_sealing_that_is_refused_or_does_nothing(monkeypatch):
 
 
 def imports(monkeypatch, modules):
-    """What `import_module` gives, or raises, for these names."""
+    """Sets the result or error of `import_module` for these names."""
     real = importlib.import_module
 
     def load(name, package=None):

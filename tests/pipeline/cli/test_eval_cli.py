@@ -1,4 +1,4 @@
-"""`pipe eval` as a user types it: output, exit code, message."""
+"""`pipe eval` from the command line: output, exit code, message."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def pipe(capsys):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two sequences; one car is found in the first, nothing in the second."""
+    """Two sequences; one detected car in the first, none in the second."""
     gt = write(tmp_path / "gt", s0001=line(0, 1), s0002=line(0, 1))
     return "--gt", gt, "--results", write(tmp_path / "results", s0001=line(0, 7, score=2), s0002="")
 

@@ -1,4 +1,4 @@
-"""`pipe new`: what it writes works, in a project and alone; nothing is overwritten."""
+"""`pipe new`: its files work, in a project and alone; it overwrites nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def files(folder: Path) -> list[str]:
 
 
 def passes(folder: Path, *which: str) -> str:
-    """Plain pytest there; returns its last line."""
+    """Runs plain pytest in the folder; returns its last line."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *which]
     env = {**os.environ, "PYTHONPATH": str(project.SHIPPED), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env, timeout=110, check=False)

@@ -178,7 +178,7 @@ def test_quiet(pipe):
 
 
 def test_on_a_terminal_there_is_one_table(pipe):
-    """Prints of nodes go to their logs and never break it."""
+    """Output of nodes goes to their logs and never breaks the table."""
     graph = pipe.graph(SAYS)
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -204,7 +204,7 @@ def test_on_a_terminal_there_is_one_table(pipe):
 
 @pytest.mark.parametrize("place", [(), ("--place", "inline")])
 def test_what_a_node_says_of_itself(pipe, place):
-    """New statuses are printed with the plain lines, the last one at the end; nothing when quiet."""
+    """New statuses are printed with the plain lines, the last one at the end; none with --quiet."""
     graph = pipe.graph(SAYS)
     ended = pipe.run(graph, "--rate", "0.06", "--frames", "20", *place)  # 3.3 s: one plain line on the way
     said = [line for line in ended.stdout.splitlines() if "[frames]" in line]

@@ -1,4 +1,4 @@
-"""A bell wakes who sleeps, costs no system call when nobody does, and loses nothing."""
+"""A bell wakes sleepers, costs no system call without sleepers, and loses no ring."""
 
 import mmap
 import os
@@ -16,7 +16,7 @@ from pipeline.flow.bell import Bell, Silent, make
 
 
 class Room:
-    """A bell, its words, and whoever sleeps there."""
+    """A bell, its words, and its sleepers."""
 
     def __init__(self):
         self.fd = make()
@@ -30,7 +30,7 @@ class Room:
         self.woken.set()
 
     def asleep(self, timeout_s=5.0):
-        """A thread that sleeps here, once it does."""
+        """Starts a thread that sleeps here; returns once it sleeps."""
         self.woken.clear()
         thread = threading.Thread(target=self.sleep, args=(timeout_s,), daemon=True)
         thread.start()
@@ -41,7 +41,7 @@ class Room:
         return thread
 
     def rings(self):
-        """How often it was rung since somebody listened."""
+        """Number of rings since the last listener."""
         if not select.select((self.fd,), (), (), 0)[0]:
             return 0
         return int.from_bytes(os.read(self.fd, 8), "little")
@@ -81,14 +81,14 @@ def test_only_its_own_word_counts(room):
 
 @pytest.mark.parametrize("timeout_s", [None, 0.0, 5.0])
 def test_no_sleep_where_there_is_work(room, timeout_s):
-    """Work is looked for when the word says asleep already: whoever stores after the look sees the word."""
+    """The sleeper looks for work after it has set the word: a writer that stores later sees the word."""
     seen = []
     room.bell.sleep(lambda: not seen.append(room.words[1]), timeout_s)
     assert (seen, room.words[1]) == ([1], 0)
 
 
 def test_a_ring_persists(room):
-    """It ends the next sleep where nobody slept, and only that one."""
+    """A ring without a sleeper ends the next sleep, and only that one."""
     room.bell.ring()
     room.bell.ring()
     room.bell.sleep(lambda: False, None)
@@ -131,7 +131,7 @@ def test_another_thread_wakes(room, timeout_s, how):
 
 @pytest.fixture
 def shared():
-    """Words that a forked process has, too."""
+    """Words shared with forked processes."""
     memory = mmap.mmap(-1, mmap.PAGESIZE)
     words = memoryview(memory).cast("q")
     yield words
@@ -140,7 +140,7 @@ def shared():
 
 
 def forked(work):
-    """A process that does this and is gone, whatever happens, in 20 s. Forked before a thread of the test is there."""
+    """A process that runs `work` and ends within 20 s in any case. Forked before the test starts a thread."""
     child = os.fork()
     if child == 0:
         signal.alarm(20)
@@ -175,9 +175,9 @@ ROUNDS = 3000
 
 
 def play(me, number, bells, seed):
-    """Hand a number to and fro: store mine, wake the other, sleep until its number is there. No time limit helps.
+    """Pass a number back and forth: store mine, wake the other, sleep until its number arrives. Sleeps have no time limit.
 
-    Returns how often there was nothing yet, and it slept.
+    Returns the number of sleeps.
     """
     rng, other, slept = random.Random(seed), 1 - me, 0
 

@@ -1,4 +1,4 @@
-"""The board: words of edges, nodes and bells are where the layout says, and touch no others."""
+"""The board: words of edges, nodes and bells are at their places in the layout and do not overlap."""
 
 import os
 
@@ -26,7 +26,7 @@ def test_leases(board):
 
 
 def test_what_was_sent_and_received_last(board):
-    """By the descriptors before the head and before the tail; the ring is a lap on."""
+    """From the descriptors before the head and before the tail, one lap later in the ring."""
     assert (board.last_sent(0), board.last_received(0)) == (0, 0)
     ring, mask = board.ring_of(0)
     for number in range(9):
@@ -43,7 +43,7 @@ def test_words_are_signed(board):
 
 
 def test_item_of_the_last_committed_step_is_whole(board):
-    """Two places take turns: naming step 3 leaves the name of step 2."""
+    """Two places alternate: writing the name of step 3 keeps the name of step 2."""
     board.set_item(0, 2, "0000/000017")
     board.set_item(0, 3, "0000/0")
     assert (board.item(0, 2), board.item(0, 3)) == ("0000/000017", "0000/0")

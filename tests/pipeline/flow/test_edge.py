@@ -1,4 +1,4 @@
-"""The sender's end of an edge: credit, queue and policy, the ring, the words, and who takes over."""
+"""The sender's end of an edge: credit, queue and policy, the ring, the words, successors."""
 
 import pytest
 from local_edges import edge_spec, silent
@@ -78,7 +78,7 @@ def test_processed_frames_whose_views_are_kept_count_apart(make):
 
 
 def test_a_released_frame_is_done_whatever_the_other_word_said(make):
-    """The words are read one after the other: `released` may be newer than `done`."""
+    """The words are read one after another: `released` may be newer than `done`."""
     local = make(edge_spec(window=1))
     edge = local.port.edges[0]
     (sent,) = local.send()
@@ -133,7 +133,7 @@ def test_only_block_waits_for_credit(make, policy, room):
 
 
 def test_what_came_back_is_found_without_a_ring(make):
-    """Before a frame is queued or dropped, the sender looks at the words."""
+    """The sender reads the words before it queues or drops a frame."""
     local = make(edge_spec(policy="latest", window=1, tap=True))
     reader = silent(local)
     local.send()
@@ -168,7 +168,7 @@ def test_what_grew_too_old_in_the_queue_is_dropped_there(make):
 
 
 def test_the_bound_of_a_frame_that_is_dropped_as_it_is_offered(make):
-    """Credit is found just then, but the frame is too old: its bound must not wait for the next one."""
+    """The sender finds credit, but the frame is too old: its bound must not wait for the next frame."""
     local = make(edge_spec(policy="latest", window=1, max_age_ns=10**9))
     reader = silent(local)
     local.send(2)
@@ -206,7 +206,7 @@ def test_latest_says_that_a_newer_frame_waits_until_it_is_sent(make):
 
 
 def test_a_frame_is_never_older_than_itself(make, monkeypatch):
-    """Credit is found as the newest frame is queued: when it is in the ring, nothing newer waits at the sender."""
+    """The sender finds credit while it queues the newest frame: once in the ring, no newer frame waits at the sender."""
     local = make(edge_spec(policy="latest", window=1))
     reader, seen = silent(local), []
     local.send(2)
@@ -230,7 +230,7 @@ def test_credit_that_is_found_ends_the_asking(make):
 
 
 def test_a_release_between_two_looks_is_seen(make, monkeypatch):
-    """The reader gives back after the sender has looked and before it has asked: the look after asking finds it."""
+    """The reader gives back between the sender's look and its request: the look after the request finds the slot."""
     local = make(edge_spec(window=1))
     reader, edge = silent(local), local.port.edges[0]
     local.send()
@@ -279,7 +279,7 @@ def test_a_bound_without_a_frame(make):
 
 
 def test_a_frame_carries_its_bound(make):
-    """The word is not moved for it: one store and one wake less."""
+    """The bound word is not stored for it: one store and one wake fewer."""
     local = make(edge_spec())
     local.send()
     assert (local.word(BOUND), local.taken()[0].bound, local.bells[0].wakes) == (NEVER, 1, 1)
@@ -288,7 +288,7 @@ def test_a_frame_carries_its_bound(make):
 
 
 def test_a_bound_never_overtakes_a_frame_that_waits(make):
-    """The end of the stream is said when the queue is empty, and not before."""
+    """The end of the stream is sent only when the queue is empty."""
     local = make(edge_spec(window=1, size=1, slots=8))
     reader = local.readers[0]
     local.send(3)
@@ -312,7 +312,7 @@ def test_the_bound_behind_a_queue_that_was_dropped(make):
 
 
 def test_giving_up_a_reader(make):
-    """What waits is dropped, what was sent is the supervisor's to settle; all slots come back, later frames are dropped."""
+    """Waiting frames are dropped, the supervisor settles sent ones; all slots come back, later frames are dropped."""
     local = make(edge_spec(window=2, slots=8))
     edge = local.port.edges[0]
     local.send(4)
@@ -330,7 +330,7 @@ def test_giving_up_a_reader(make):
 
 
 def test_giving_up_one_of_two(make):
-    """The other reader's frames stay, and the port moves on."""
+    """The other reader's frames stay, and the port continues."""
     local = make(edge_spec(0, window=1, slots=6), edge_spec(1, slots=6))
     local.send(3)
     assert not local.port.room()

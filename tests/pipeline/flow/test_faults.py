@@ -1,4 +1,4 @@
-"""`--inject`: what it means, and that a point kills at the right passing."""
+"""`--inject`: its syntax, and that a point kills at the right pass."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The fence is made by a lock or by the kernel; what the machine can do and what the module says agree."""
+"""The fence uses a lock or the kernel; the module's choice matches the machine."""
 
 import ctypes
 import importlib.util
@@ -30,7 +30,7 @@ def test_of_this_machine():
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="membarrier has no number here")
 def test_membarrier_is_there_where_the_kernel_has_it():
-    """Linux 4.16 has it; a sandbox that forbids the call is the only reason for None."""
+    """Linux 4.16 has it; only a sandbox that forbids the call gives None."""
     made = by_kernel()
     if made is None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -59,7 +59,7 @@ def test_what_is_said_and_what_is_used_agree():
 
 
 class Kernel:
-    """libc of another machine: `syscall` says what its kernel would, and records what it was asked."""
+    """libc of another machine: `syscall` returns the answers of its kernel, and records the calls."""
 
     def __init__(self, answer):
         self.calls = []

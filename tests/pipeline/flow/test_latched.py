@@ -62,7 +62,7 @@ def test_every_reader_gets_every_value():
 
 @pytest.mark.parametrize(("stamp", "number"), [(NEVER, 1), (0, 1), (100, 1), (199, 1), (200, 2), (10**18, 3)])
 def test_the_value_of_a_stamp(stamp, number):
-    """The last one from before it; before all of them, the first. Their order in the list does not matter."""
+    """The latest value not after the stamp; before all of them, the first. Their order in the list does not matter."""
     pair = Pair()
     pair.port.latch(values(3, 1, 2))
     assert pair.readers[0].latched.at(stamp)["data"].tolist() == [number]
@@ -98,7 +98,7 @@ def test_a_value_is_a_copy():
 
 
 def test_values_are_replaced_as_a_whole():
-    """Whoever reads while a value comes holds the mapping of before."""
+    """A reader that reads while a value arrives keeps the previous mapping."""
     pair = Pair()
     pair.port.latch(values(1, 2))
     latched = pair.readers[0].latched
@@ -203,7 +203,7 @@ def test_values_set_while_the_reader_is_there(ends):
 
 
 def test_nothing_is_sent_before_the_reader_says_hello(ends):
-    """What went to a channel that nobody reads yet would come twice."""
+    """A message on a channel without a reader would arrive twice."""
     bound, connected = ends.pair()
     ends.out.connect(bound, 0, 0)
     ends.port.latch(values(1))
@@ -216,7 +216,7 @@ def test_nothing_is_sent_before_the_reader_says_hello(ends):
 
 
 def test_another_reader_connects_later(ends):
-    """Its successor gets everything again, on a channel of its own; the old one is closed."""
+    """The successor gets everything again, on its own channel; the old channel is closed."""
     ends.port.latch(values(1, 2))
     ends.connect()
     ends.hear("both values", lambda: ends.reader.latched.complete)

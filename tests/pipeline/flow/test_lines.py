@@ -9,7 +9,7 @@ from pipeline.flow.lines import Lines
 
 
 class Disk:
-    """Room for so many bytes, then none: the write in which it gets full is a short one, as on a real disk."""
+    """Room for a number of bytes: the write that fills the disk is short, as on a real disk."""
 
     def __init__(self, room):
         self.room, self.write = room, os.write
@@ -51,7 +51,7 @@ def test_a_full_disk(tmp_path, monkeypatch):
     for i, line in enumerate(wanted):
         file.add(line)
         file.flush()
-        disk.room += 4 * (i > 10)  # less comes free than is lost
+        disk.room += 4 * (i > 10)  # less space becomes free than is lost
     assert file.pending and file.why == "No space left on device"
     disk.room = 10**6
     file.close()

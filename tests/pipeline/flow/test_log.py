@@ -1,4 +1,4 @@
-"""Events of one process: collected, then true by one store; nothing is overwritten."""
+"""Events of one process: collected, then committed by one store; nothing is overwritten."""
 
 import os
 from types import SimpleNamespace
@@ -54,7 +54,7 @@ class Process:
         return self.board.words[self.board.ring(1) + word]
 
     def at(self, count):
-        """Begin as if so many events had been logged and read."""
+        """Begin as if `count` events had been logged and read."""
         self.board.words[self.board.ring(1) + RING_HEAD] = self.board.words[self.board.ring(1) + RING_TAIL] = count
         self.log = Log(self.board, 1, self.on_full)
         return self.log
@@ -66,7 +66,7 @@ def process():
 
 
 def arrived(edge, gen, slot=0, accounted=False):
-    """As much of `reader.Arrived` as the log reads."""
+    """The fields of `reader.Arrived` that the log reads."""
     header = SimpleNamespace(stamp_ns=1000 * gen)
     index = SimpleNamespace(index=edge)
     return SimpleNamespace(edge=index, slot=slot, gen=gen, who=who(1, gen), header=header, made_ns=40, accounted=accounted)
@@ -142,7 +142,7 @@ def test_a_step_names_its_inputs_its_outputs_and_itself(process):
 
 
 def test_a_frame_is_delivered_once(process):
-    """A joined frame is in several sets."""
+    """A joined frame can be in several sets."""
     frame = arrived(4, 7)
     process.log.step(STEP_3, [frame], [])
     process.log.step(STEP_3, [frame, arrived(4, 8, accounted=True)], [])
@@ -171,7 +171,7 @@ class Watched:
 
 
 def test_a_step_is_true_by_one_store(process):
-    """With all that was added before; a kill falls before or after it."""
+    """Together with all events added before; a kill falls before or after the store."""
     process.log._words = watched = Watched(process.board.words, process.board.ring(1) + RING_HEAD)
     process.log.drop(0, 1, 0, 0, "stale")
     process.log.step(STEP_3, [arrived(0, i) for i in range(20)], [sent(0, i) for i in range(3)])
@@ -202,7 +202,7 @@ def test_a_step_over_the_end_of_the_ring(process, before):
 
 
 def test_many_laps(process):
-    """Read in pieces while it is written, twice round and more."""
+    """The ring is read in pieces while it is written, for more than two laps."""
     total = 0
     while total < 3 * RING_EVENTS:
         for gen in range(total, total + 700):
@@ -228,7 +228,7 @@ def test_a_full_ring_waits_and_overwrites_nothing(process):
 
 
 def test_a_step_waits_for_room_for_all_of_it(process):
-    """Before its first event, so that it is never there in part."""
+    """It waits before its first event, so that it is never partly present."""
     for gen in range(RING_EVENTS - 100):
         process.log.add(PUBLISHED, 0, gen, 0, 0)
     process.log.commit()

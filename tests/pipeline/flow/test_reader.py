@@ -1,4 +1,4 @@
-"""The reader's end of an edge: what a frame is, how long its views live, what is given back and when, and who takes over."""
+"""The reader's end of an edge: frames, lifetime of views, giving slots back, credit, successors."""
 
 import gc
 import threading
@@ -72,7 +72,7 @@ def test_names_are_unicode(local, item):
 
 
 def test_arrays_that_change_from_frame_to_frame(local):
-    """Their description is unpacked when it is not that of the frame before; older frames keep theirs."""
+    """Their description is unpacked if it differs from the previous frame's; older frames keep theirs."""
     frames = [
         {"data": np.zeros((2, 3), np.float32)},
         {"data": np.zeros((2, 3), np.float32)},
@@ -95,7 +95,7 @@ def test_the_bound_of_an_edge_without_frames(local):
 
 
 def test_the_generation_of_a_frame_that_is_torn(local):
-    """The writer wrote to a slot that is leased: the one thing that must never happen is seen when it does."""
+    """A writer that writes to a leased slot must never happen; if it does, the reader detects it."""
     local.send()
     GENERATION.pack_into(local.memory.view, local.place.offset, 5)
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_a_frame_torn_after_it_was_taken(local):
 
 
 def test_what_is_overtaken(make):
-    """Under `latest`: all that was sent, as soon as a newer frame waits at the sender, and only as long."""
+    """Under `latest`, all sent frames are overtaken while a newer frame waits at the sender."""
     local = make(edge_spec(policy="latest", window=2))
     edge = local.readers[0]
     local.send(2)
@@ -144,7 +144,7 @@ def test_nothing_is_overtaken_under_other_policies(make, policy):
 
 
 def test_overtaken_while_the_newer_one_is_being_sent(local):
-    """`armed` is read before and after the descriptor: what was read in between may be the newer frame itself."""
+    """`armed` is read before and after the descriptor: the descriptor in between may be the newer frame's."""
     local.send()
     edge = local.readers[0]
 
@@ -184,7 +184,7 @@ def test_views_are_made_once(local):
 
 
 def test_views_lie_in_the_slot(local):
-    """No copy: a change of the memory is seen."""
+    """No copy: views show a change of the memory."""
     local.write({"data": np.zeros(3, np.uint8)})
     edge = local.readers[0]
     view = edge.views(edge.take())["data"]
@@ -210,7 +210,7 @@ def test_done_releases_at_once_where_no_view_is_left(local, arrays, looked):
 
 @pytest.mark.parametrize("arrays", [1, 3])
 def test_a_kept_view_keeps_its_slot(local, arrays):
-    """Done is done: one more may come. The slot comes back with the last array, by `collect`."""
+    """A done frame gives credit for one more. `collect` gives the slot back with the last array."""
     local.write({str(i): np.arange(3) for i in range(arrays)})
     edge = local.readers[0]
     frame = edge.take()
@@ -256,7 +256,7 @@ def test_a_view_that_ends_in_another_thread(local):
 
 
 class Busy(deque):
-    """Released views: some more end just after one of its methods was called."""
+    """Released views: more views end just after a call of one of its methods."""
 
     def __init__(self, method):
         super().__init__()
@@ -279,7 +279,7 @@ class Busy(deque):
 
 @pytest.mark.parametrize("method", ["len", "getitem", "pop"])
 def test_another_view_ends_while_a_frame_is_given_back(local, method):
-    """A finalizer may run between any two steps: of another thread, or by the collector. Both slots come back."""
+    """A finalizer may run between any two steps, in another thread or in the collector. Both slots come back."""
     edge = local.readers[0]
     edge.released = busy = Busy(method)
     local.send(2)
@@ -355,7 +355,7 @@ def test_the_slot_of_a_kept_view_is_credit_too(make):
 
 
 def test_credit_is_given_after_the_words_are_written(local):
-    """Whoever is rung finds them."""
+    """A process that is rung finds the words."""
     seen = []
     local.readers[0].give_credit = lambda: seen.append(lease(local, 0))
     local.send(1)

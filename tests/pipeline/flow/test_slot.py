@@ -1,4 +1,4 @@
-"""The header of a slot: who and whose are inverses, the words fit before the payload."""
+"""The header of a slot: packing and unpacking are inverses, the words fit before the payload."""
 
 import pytest
 

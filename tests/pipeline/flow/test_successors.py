@@ -29,7 +29,7 @@ def test_a_successor_finds_what_its_predecessor_had_sent(make):
     local.send(2)
     assert len(local.port.edges[0].queue) == 0
     local.send()
-    local.port.edges[0].queue.clear()  # it dies; the supervisor settles what it did not send
+    local.port.edges[0].queue.clear()  # it dies; the supervisor settles the unsent frames
     port = local.writer(epoch=1)
     edge = port.edges[0]
     assert edge.undone == {3, 4, 5}
@@ -65,7 +65,7 @@ def test_a_successor_asks_for_nothing_yet(make):
 
 
 def test_a_successor_takes_what_is_left_in_the_ring(local):
-    """Frames 0 and 1 were taken by the one before, and the supervisor gives them back; 2 and 3 were not."""
+    """The predecessor took frames 0 and 1, and the supervisor gives them back; 2 and 3 are still in the ring."""
     local.send(4)
     before = local.readers[0]
     before.take()
@@ -106,7 +106,7 @@ def test_a_successor_reads_frames_of_two_lives_of_the_writer(local):
 @pytest.mark.parametrize("policy", ["block", "latest", "drop_oldest"])
 @pytest.mark.parametrize("seed", range(2))
 def test_no_slot_and_no_frame_is_lost(make, policy, seed):
-    """Two readers that give back in any order, keep views, and are slow now and then; the ring goes round again and again."""
+    """Two readers give back in any order, keep views, and are sometimes slow; the ring wraps many times."""
     rng = random.Random(seed)
     specs = [edge_spec(0, 9, policy, 2, 3, holds=1), edge_spec(1, 9, "block", 2, 2, holds=1)]
     local = make(*specs)

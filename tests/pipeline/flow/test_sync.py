@@ -1,4 +1,4 @@
-"""The joiner against a slow matcher that sees everything at once, and each rule by an example."""
+"""The joiner against a slow matcher that sees all streams at once, and an example for each rule."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.nodes.jitter import JitterConfig, schedule
 
 
 def play(joiner: Joiner, ops, now_ns: int = 0):
-    """Frames are named port+stamp; every frame raises its port's bound to stamp + 1, as an orderly driver's does."""
+    """Frames are named port+stamp; every frame raises its port's bound to stamp + 1, as in a driver without disorder."""
     for port, stamp in ops:
         if stamp == "end":
             joiner.bound(port, FOREVER)
@@ -59,7 +59,7 @@ def brief(events):
         ("exact", {}, [("a", 5), ("b", "end")], "a5!sync_no_match"),
         ("exact", {}, [("a", "end"), ("b", 5)], "b5!sync_no_match"),
         ("exact", {}, [("a", 5), ("b", 5), ("a", 5), ("b", 4)], "a5!stale b4!stale a5+b5 b5-"),
-        # nearest: the frame before could still be beaten, the one after decides; a tie goes to the earlier
+        # nearest: a closer frame may follow the earlier one, the later one decides; a tie goes to the earlier
         ("nearest", {"tolerance_ns": 3}, [("a", 10), ("b", 8)], ""),
         ("nearest", {"tolerance_ns": 3}, [("a", 10), ("b", 8), ("b", 11)], "a10+b11 b8!sync_no_match"),
         ("nearest", {"tolerance_ns": 3}, [("a", 10), ("b", 8), ("b", 12)], "a10+b8"),
@@ -200,7 +200,7 @@ def stream_ops(draw):
 
 
 def run(ports, policy, options, streams, seed, live=False):
-    """Play the streams in a random interleaving, deciding at random moments; all events, and what each said of time."""
+    """Play the streams in a random interleaving, deciding at random moments; returns all events and their times."""
     rng = random.Random(seed)
     joiner = Joiner(ports, ports[0], policy, live=live, **options)
     left = {p: list(ops) for p, ops in streams.items()}
@@ -227,7 +227,7 @@ def run(ports, policy, options, streams, seed, live=False):
 
 
 def check_ends(ports, streams, events):
-    """Every frame pushed ended once, and only as its kind may end."""
+    """Every pushed frame ended once, in a way allowed for its kind."""
     ends = Counter()
     used = set()
     for event in events:
@@ -292,7 +292,7 @@ def test_live_ends_every_frame_once_and_keeps_the_order(case, seed):
 @settings(max_examples=200, deadline=None)
 @given(cases(), st.booleans(), st.integers(0, 2**32))
 def test_every_decision_is_that_of_the_naive_joiner(case, live, seed):
-    """Sets, misses and their reasons, and when each is made: as early as nothing to come can change it, never earlier."""
+    """Sets, misses, reasons, and the time of each decision: as soon as no future frame can change it, never earlier."""
     ports, policy, options, streams = case
     rng = random.Random(seed)
     joiner = Joiner(ports, ports[0], policy, live=live, **options)
@@ -302,7 +302,7 @@ def test_every_decision_is_that_of_the_naive_joiner(case, live, seed):
     over = False
     while not over:
         choices = [p for p, ops in left.items() if ops]
-        over = not choices and joiner.next_deadline(now) is None  # once more: what came last is looked at, too
+        over = not choices and joiner.next_deadline(now) is None  # once more, to include the last arrivals
         if choices:
             port = rng.choice(choices)
             kind, stamp = left[port].pop(0)
@@ -318,7 +318,7 @@ def test_every_decision_is_that_of_the_naive_joiner(case, live, seed):
             assert decided == expected_decided
             ended += [e for e in got if e not in decided]
             expected_ended += [e for e in expected if e not in expected_decided]
-            # what no trigger can want may be kept a little longer, but what one may still want must be there
+            # frames that no trigger can use may be kept a little longer, but frames that one may use must be present
             assert all(e in expected_ended for e in ended)
     assert Counter(map(str, ended)) == Counter(map(str, expected_ended))
 
@@ -346,7 +346,7 @@ def sensors(draw):
             duplicates=draw(st.sampled_from([0.0, 0.1])),
             dead_s=dead,
         )
-        told_ms = draw(st.sampled_from([config.disorder_ms, 0.0]))  # or it says nothing of its disorder
+        told_ms = draw(st.sampled_from([config.disorder_ms, 0.0]))  # or it declares no disorder
         streams[port] = (config, told_ms)
     policy = draw(st.sampled_from(["exact", "nearest", "latest"]))
     rules = {
@@ -360,7 +360,7 @@ def sensors(draw):
 
 
 def ops_of(config: JitterConfig, told_ms: float):
-    """What a source of this kind sends, with the bounds of pipeline/runtime/runner.py."""
+    """Frames of such a source, with the bounds of pipeline/runtime/runner.py."""
     ops, newest = [], -(2**62)
     for _, stamp in schedule(config):
         newest = max(newest, stamp)

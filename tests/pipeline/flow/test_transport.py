@@ -1,4 +1,4 @@
-"""Channels: one peer, nothing lost while it is there, nothing left when it goes; and where the sockets lie."""
+"""Channels: one peer, no loss while it is connected, nothing left when it ends; and the paths of the sockets."""
 
 import os
 import select

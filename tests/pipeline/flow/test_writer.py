@@ -1,4 +1,4 @@
-"""An output port on a board of its own: loans and copies, what does not fit, slots and generations, what readers get."""
+"""An output port on a private board: loans and copies, oversized frames, slots and generations, the readers' frames."""
 
 import msgpack
 import numpy as np
@@ -84,7 +84,7 @@ def test_a_loan_is_not_copied(local):
     ids=["whole", "leading", "none of it", "middle", "reshaped", "bytes", "columns", "reversed", "transposed", "copy", "sum"],
 )
 def test_what_is_returned_of_a_loan(local, part, nbytes, copied):
-    """Contiguous parts stay where they are, all else is copied behind the loan."""
+    """Contiguous parts stay in place, all other arrays are copied behind the loan."""
     loan = local.port.alloc("data", (4, 3), np.float32)
     loan[:] = np.arange(12).reshape(4, 3)
     returned = part(loan)
@@ -94,7 +94,7 @@ def test_what_is_returned_of_a_loan(local, part, nbytes, copied):
 
 
 def test_a_loan_of_another_frame_is_copied(local):
-    """The array of the frame before lies in another slot."""
+    """The array of the previous frame lies in another slot."""
     loan = local.port.alloc("data", (3,), np.int64)
     loan[:] = 1, 2, 3
     first, second = local.write({"data": loan}), local.write({"data": loan})
@@ -104,7 +104,7 @@ def test_a_loan_of_another_frame_is_copied(local):
 
 
 def test_a_received_view_is_copied(local):
-    """It lies in another mapping, even where the pool is the same."""
+    """It lies in another mapping, even if the pool is the same."""
     local.send()
     edge = local.readers[0]
     view = edge.views(edge.take())["data"]
@@ -158,7 +158,7 @@ def test_an_own_array_stays_writeable(local):
 @pytest.mark.parametrize("item", ["", "000134", "0000/000134", "Straße/Ω/夜", "x" * 399, "x" * 2000])
 @pytest.mark.parametrize("meta", [{}, {"k": 1}, {"long": "y" * 1200, "π": [1, 2.5, None, True], 3: "number"}])
 def test_item_and_meta_arrive(local, item, meta):
-    """In the header, or behind the arrays where that is too short."""
+    """In the header, or behind the arrays if the header is too short."""
     local.write({"data": np.arange(5)}, meta=meta, item=item)
     edge = local.readers[0]
     frame = edge.take()
@@ -230,7 +230,7 @@ def test_all_slots_are_held(local):
 
 
 def test_a_slot_that_just_came_back_is_found(local):
-    """Without a ring of the reader: the words are read before the port gives up."""
+    """Without a ring by the reader: the port reads the words before it gives up."""
     local.send(6)
     edge = local.readers[0]
     edge.give_credit = lambda: None
@@ -282,7 +282,7 @@ def test_an_aborted_step_leaves_no_slot_behind(local):
 
 
 def test_a_loan_of_an_aborted_step_is_a_strangers_array(local):
-    """It lies in the slot that the next frame takes, but it is no loan of that frame."""
+    """It lies in the slot of the next frame, but is not a loan of that frame."""
     first = local.port.alloc("data", (4,), np.int64)
     first[:] = 1
     local.port.abort()
@@ -294,7 +294,7 @@ def test_a_loan_of_an_aborted_step_is_a_strangers_array(local):
 
 
 def test_a_discarded_frame_was_never(local):
-    """It was whole, but its step failed on another port."""
+    """The frame was complete, but its step failed on another port."""
     before = list(local.port.free)
     header = local.send()[0]
     arrived(local)
@@ -336,7 +336,7 @@ def test_the_slowest_reader_holds_the_port_up():
 
 
 def test_who_blocks_is_remembered(local):
-    """Asked again, the edge could find credit by now and take the request back: the reader would not ring, the node sleep."""
+    """A second query could find credit and withdraw the request: the reader would not ring, and the node would sleep."""
     local.readers[0].give_credit = lambda: None
     local.send(5)
     assert not local.port.room()
@@ -347,7 +347,7 @@ def test_who_blocks_is_remembered(local):
 
 
 def test_no_slot_is_no_room_even_with_credit():
-    """Where frames wait in slots for another reader, `latest` ones have credit that nothing fits."""
+    """If frames wait in slots for another reader, a `latest` reader has credit but the pool has no slot."""
     local = Local(edge_spec(0, policy="latest", size=1, window=2, slots=2), edge_spec(1, policy="latest", window=2, slots=2))
     local.send(2)
     assert (local.port.has_credit(), local.port.room(), local.port.blocked_by) == (False, False, None)

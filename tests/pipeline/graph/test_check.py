@@ -1,4 +1,4 @@
-"""`pipe check`: each thing wrong with its message, and how much of a sync can match."""
+"""`pipe check`: every error with its message, and the expected share of matches of a sync."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROBABILITY = Schema("POINTS", POINTS.arrays, frame="velodyne", kind="probabilit
 
 @dataclass(frozen=True)
 class Sensor:
-    """What `find` says: any rate, any stamps."""
+    """A source whose `find` returns any rate and stamps."""
 
     rate_hz: float | None = None
     stamps_ms: tuple[float, ...] | None = None
@@ -308,7 +308,7 @@ def test_sync_sometimes(a, b, options, warning):
 
 
 def test_sync_counts_what_the_joiner_matches():
-    """The share that check tells is the share that comes out."""
+    """The share predicted by check equals the share that the joiner matches."""
     from pipeline.flow.sync import Joiner, Match
     from pipeline.frame import FOREVER
 

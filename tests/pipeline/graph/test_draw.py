@@ -1,4 +1,4 @@
-"""Drawings: Mermaid text as a whole; SVG well formed, complete, and with nothing on top of anything."""
+"""Drawings: complete Mermaid text; SVG well formed, complete, and without overlaps."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_svg_names_are_escaped():
 
 @pytest.mark.parametrize("name", ["demo", "kitti_scans", "kitti_tracking", "kitti_camera_lidar", "made"])
 def test_svg_layout(name):
-    """Nodes do not overlap, lie inside the picture, come after their inputs, and no edge runs through a node."""
+    """Nodes do not overlap, lie inside the drawing, come after their inputs, and no edge crosses a node."""
     spec = graph.parse(GRAPH, "g.yaml") if name == "made" else graph.load(name)
     root = ElementTree.fromstring(draw.svg(spec))
     found = boxes(root)

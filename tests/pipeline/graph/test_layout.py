@@ -1,4 +1,4 @@
-"""Places in pools and words on the board: no two overlap, and everyone finds the same ones."""
+"""Places in pools and words on the board: no overlap, and every process computes the same layout."""
 
 import dataclasses
 import itertools

@@ -1,4 +1,4 @@
-"""Graph files: what `load` makes of them, what it refuses and in which words."""
+"""Graph files: the result of `load`, its refusals and their messages."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def test_load_path_name_and_missing(tmp_path, monkeypatch):
             HEAD + "  x: {op: test.noop, inputs: {in: x.out}}",
             "g.yaml:3: x: the graph has a cycle: x -> x; frames must flow one way",
         ),
-        # all of it at once; a broken node's ports are not complained about a second time
+        # all errors at once; ports of a broken node give no second error
         (
             HEAD
             + "  a: {driver: test.conter}\n  b: {op: test.noop, inputs: {in: a.out}, place: 3, hang: 2}\n"

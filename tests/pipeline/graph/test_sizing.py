@@ -1,4 +1,4 @@
-"""What a graph needs of memory: queues, windows, slots, bytes; and that a join never keeps more than it was promised."""
+"""Memory of a graph: queues, windows, slots, bytes; and a join never keeps more frames than planned."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ JOINS = st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None)
 @given(JOINS)
 def test_a_join_never_keeps_more_than_its_buffer(case):
-    """Sensors in real time, frames arriving as they are captured: what the joiner keeps fits what `sync_buffer` promised."""
+    """Sensors in real time, frames arriving when captured: the joiner never keeps more than `sync_buffer`."""
     ports = "abc"[: case["inputs"]]
     rate, offset = dict(zip("abc", case["rates"], strict=True)), dict(zip("abc", case["offsets"], strict=True))
     body = "".join(f"{p}: {{driver: test.counter, config: {{rate_hz: {rate[p]}}}}}\n" for p in ports)
