@@ -1,4 +1,4 @@
-"""Graphs from Python: `pipeline.run`, `pipeline.frames`. What they leave behind is watched by conftest's `runtime`."""
+"""Graphs from Python: `pipeline.run`, `pipeline.frames`. The fixture `runtime` of conftest checks that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_before_anything_starts(graph, tmp_path, args, kwa
 
 
 def in_thread(call):
-    """What `call()` returns or raises in another thread."""
+    """The result or exception of `call()` in another thread."""
     got: list = []
 
     def work() -> None:

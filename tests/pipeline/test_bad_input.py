@@ -1,4 +1,4 @@
-"""Whatever a user can get wrong ends in one line that says who, what was needed, what came. Each line stands here in full."""
+"""Every user error ends in one line: who, what was required, what came. The tests hold each line in full."""
 
 import numpy as np
 import pytest
@@ -246,7 +246,7 @@ def test_operator_raises_and_the_graph_skips(pipe):
 
 
 def test_operator_hangs(pipe):
-    """Killed, started again, and the frame it hung on is named as lost."""
+    """It is killed and restarted, and the frame it hung on is named as lost."""
     ended = run_chain(pipe, "kind: hang, at: 5", "test.fault", ", hang_s: 0.5")
     assert ended.code == 0
     assert (
@@ -257,7 +257,7 @@ def test_operator_hangs(pipe):
 
 
 def test_who_waits_for_a_hung_operator_is_not_stuck(pipe):
-    """hang_s is longer than a graph may stand still: the killed operator must not be taken for a deadlock of the others."""
+    """hang_s is longer than a graph may stand still: the hang must not count as a deadlock of the others."""
     ended = run_chain(pipe, "kind: hang, at: 5", "test.fault", f", hang_s: {STUCK_S + 0.5}")
     assert ended.code == 0
     assert ended.report["nodes"]["op"]["restarts"] == 1
@@ -341,7 +341,7 @@ def test_driver_raises(pipe):
 
 
 def test_driver_exits(pipe):
-    """It resumes after its last published frame; what was still on its way when it died is named."""
+    """It resumes after its last published frame; frames lost with it are named."""
     graph = pipe.graph(source_fails("exit"))
     ended = pipe.run(graph)
     assert (ended.code, ended.stderr) == (0, "src: exited with code 7; restart 1 of 5 in 0.2 s\n")
@@ -350,7 +350,7 @@ def test_driver_exits(pipe):
 
 
 def test_driver_raises_and_the_graph_skips(pipe):
-    """The number of the reading that failed stays empty: a gap is a frame that could not be read."""
+    """The number of the failed reading stays unused: a gap is a frame that could not be read."""
     graph = pipe.graph("""
   src: {driver: test.fault_source, config: {frames: 30, kind: raise, at: 5}, on_error: skip}
   snk: {op: test.null, inputs: {in: src.out}, config: {write: true}}

@@ -1,4 +1,4 @@
-"""Checksums: the same numbers with the fast package and without it, over anything, in pieces or whole."""
+"""Checksums: the same numbers with and without the fast package, over any data, in pieces or whole."""
 
 from __future__ import annotations
 

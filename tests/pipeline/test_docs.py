@@ -1,6 +1,6 @@
-"""The pages are what they say.
+"""The pages are correct.
 
-The files of docs/operators.md and README.md are written, their commands run, their output is the one shown. Links and paths on
+The tests write the files of docs/operators.md and README.md, run their commands and compare the output. Links and paths on
 every page exist. docs/engine.md names every file of the engine.
 """
 
@@ -62,7 +62,7 @@ def test_a_function_really_takes_fifteen_lines():
 
 @pytest.mark.parametrize("page", [README, DOC], ids=lambda page: page.stem)
 def test_the_commands_print_what_is_shown(page, tmp_path):
-    """One test per page: each command needs what those before it left."""
+    """One test per page: each command needs the files of the previous ones."""
     write_files(page, tmp_path)
     assert commands(page)
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "PYTEST_ADDOPTS": ""}

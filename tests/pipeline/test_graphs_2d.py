@@ -1,4 +1,4 @@
-"""Boxes in the picture on real data, end to end: KITTI with RRC's detections, and MOTChallenge files."""
+"""Boxes in the image on real data, end to end: KITTI with RRC's detections, and MOTChallenge files."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_kitti(pipe, shared_data):
 
 @pytest.mark.data
 def test_mot(pipe, shared_data):
-    """Detections are the boxes of a published tracker, its ids thrown away: ours are no worse than its own, whose numbers are
+    """Detections are the boxes of a published tracker without its ids: our ids are no worse than its own, whose numbers are
     IDF1 62.4, MOTA 55.5, 14 switches."""
     root = shared_data / "mot_tud"
     sets = ("--set", f"dets.config.root={root}", "--set", "dets.config.file=test.txt")

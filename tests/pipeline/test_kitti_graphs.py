@@ -1,4 +1,4 @@
-"""The shipped graphs on real data, end to end: what went in, what came out, and whether the tracks are where the vehicles are."""
+"""The shipped graphs on real data, end to end: inputs, outputs, and tracks at the positions of the vehicles."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_scans_to_boxes_to_tracks(pipe, shared_data):
 
 @pytest.mark.slow
 def test_the_same_with_and_without_labels(pipe, tmp_path):
-    """On scans made here, with a net that never learned: the truth changes nothing but that there are scores."""
+    """On generated scans, with an untrained net: labels change nothing except that there are scores."""
     torch = pytest.importorskip("torch")
     from operators.nets.pointpillars import PointPillars
     from operators.nets.pointpillars_config import POINTPILLARS, PointPillarsConfig

@@ -1,4 +1,4 @@
-"""The shipped graph `kitti_tracking` on folders made here: what may be absent, what is wrong, what no later frame may change."""
+"""The shipped graph `kitti_tracking` on generated folders: optional files, wrong files, independence of later frames."""
 
 import pytest
 from kitti_files import Kitti
@@ -127,7 +127,7 @@ def test_a_wrong_line_is_named_before_anything_starts(pipe, folder, wrong, messa
 
 
 def test_an_id_twice_in_the_truth_is_named_with_its_frame(pipe, folder):
-    """Found while it runs, by who scores: the tracks have nothing to do with it."""
+    """The scoring node finds it during the run; the tracks are not affected."""
     twice = "2 7 Car 0 0 -1.5 100 100 200 200 1.5 1.7 4.0 1 1.7 20 -1.57\n" * 2
     folder.write(folder.root / "label_02/0005.txt", twice)
     ended = run(pipe, folder)
@@ -136,7 +136,7 @@ def test_an_id_twice_in_the_truth_is_named_with_its_frame(pipe, folder):
 
 
 def test_a_huge_gap_ends_all_tracks(pipe, folder):
-    """Without oxts a sequence ends with its last detection; 300 empty frames lie before that, and all are fed."""
+    """Without oxts a sequence ends with its last detection; 300 empty frames lie before it, and all are sent."""
     (folder.root / "oxts").rename(folder.root.parent / "oxts")
     with (folder.root / "detections/rcnn_Car/0005.txt").open("a") as file:
         file.write("".join(line(k, 2, 30 + 0.5 * (k - 320), 1) for k in range(320, 330)))

@@ -1,4 +1,4 @@
-"""A node set up for `open()`: what it was given, and the defaults of what it was not."""
+"""A node prepared for `open()`: its given attributes, and the defaults of the others."""
 
 import logging
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What nodes send, by port: none, one, several, and every refusal."""
+"""Outputs of nodes by port: none, one, several, and every refusal."""
 
 import re
 

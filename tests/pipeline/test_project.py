@@ -1,4 +1,4 @@
-"""A user's project: a folder with operators/, drivers/ and graphs/ of its own, in every placement and from any working folder."""
+"""A user's project: a folder with its own operators/, drivers/ and graphs/, in every placement and from any working folder."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def frames(out: Path) -> list[str]:
     ids=["processes", "group", "inline", "module:name", "module:name inline"],
 )
 def test_it_runs(folder, tmp_path, graph, cwd, more):
-    """And what `import X` finds there besides operators and drivers is Python's, the engine's, a library's."""
+    """Also, every other `import X` there finds the module of Python, the engine or a library."""
     there = tmp_path / "elsewhere" if cwd == "elsewhere" else folder / cwd
     there.mkdir(exist_ok=True)
     ended = pipe("run", folder / graph, "--out", tmp_path / "out", *more, cwd=there)
@@ -138,7 +138,7 @@ def test_check_graph_and_ops(folder, tmp_path):
 
 
 def test_names_of_graphs(folder, monkeypatch):
-    """A shipped name is the shipped graph, also beside a file of this name; with a path it is the file."""
+    """A shipped name is the shipped graph, even beside a file of this name; a path is the file."""
     monkeypatch.chdir(folder / "graphs")
     assert find_file("demo") == SHIPPED / "demo.yaml"
     assert list(load("./demo.yaml").nodes) == ["a", "s"]

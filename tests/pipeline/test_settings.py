@@ -221,7 +221,7 @@ def test_yaml_message(text, message):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a: ${PIPE_TEST}", "v: #[x"),  # whatever is inside stays one value
+        ("a: ${PIPE_TEST}", "v: #[x"),  # any content stays one value
         ("a: {b: ${PIPE_TEST}}", {"b": "v: #[x"}),
         ("a: pre/${PIPE_TEST_NO:-d}/${PIPE_TEST_NUMBER}", "pre/d/5"),
         ("a: ${PIPE_TEST_NUMBER}", 5),

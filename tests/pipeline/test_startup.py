@@ -1,4 +1,4 @@
-"""What the commands import: a person waits for it at every start, and for a worker twice. Modules, not milliseconds."""
+"""Modules that the commands import: a user waits for them at every start, and twice for a worker. Counts modules, not time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIBRARIES = {"numpy", "numba", "scipy", "cv2", "zmq", "msgpack", "yaml", "rich",
 
 
 def imported(code: str) -> set[str]:
-    """All modules that a process has in the end."""
+    """All modules loaded at the end of a process."""
     program = f"import sys\n{code}\nprint('modules:', *sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""The helpers users test with: what goes in and comes out, and that they refuse what the engine refuses."""
+"""The test helpers for users: inputs, outputs, and the same refusals as the engine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_function_bare_values_and_every_kind_of_config(inputs, config, kept):
 
 
 class Life(Operator):
-    """Writes down what the engine would have told it."""
+    """Records the calls and attributes that the engine gives it."""
 
     inputs, outputs = (
         {"n": COUNT, "extra": optional(COUNT), "offset": static(COUNT, optional=True)},

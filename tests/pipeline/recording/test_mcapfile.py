@@ -1,4 +1,4 @@
-"""A file that is whole at any instant, for us and for the standard reader: cut to every length, ended in every way."""
+"""A file that is valid at any instant, for us and for the standard reader: truncated at every length, ended in every way."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEAD = [
 
 
 def message(i: int, channel: int = 1, size: int = 20) -> Message:
-    """The checksum of its second piece is known."""
+    """A message whose second piece has a known checksum."""
     data = bytes([i % 256]) * size
     return Message(channel, i, 1000 + i, 2000 + i, [data[:5], data[5:]], {1: zlib.crc32(data[5:])})
 
@@ -46,7 +46,7 @@ def made(path, count, chunk_bytes=150, **options):
 
 
 def standard(data: bytes) -> list[int]:
-    """The sequence numbers that the standard reader gives before it stops; it may only miss the end."""
+    """The sequence numbers that the standard reader returns; only the end may be missing."""
     seen = []
     try:
         for record in StreamReader(io.BytesIO(data), validate_crcs=True).records:
@@ -86,7 +86,7 @@ def test_whole_after_every_append(tmp_path, crc):
 
 
 def test_killed_between_the_two_writes_of_an_append(tmp_path, monkeypatch):
-    """The message is there, the chunk's head is not: it stands as a record of its own."""
+    """The message is written, the chunk header is not: the message is a separate record."""
     path = tmp_path / "f"
     writer = Writer.create(path, HEAD)
     for i in range(3):
@@ -123,7 +123,7 @@ BIG = 700_000
 
 
 def big(path) -> list[int]:
-    """As `standard`, of messages of BIG bytes."""
+    """As `standard`, for messages of BIG bytes."""
     seen = []
     try:
         for record in StreamReader(io.BytesIO(path.read_bytes()), validate_crcs=True).records:
@@ -165,7 +165,7 @@ def test_several_messages_at_once(tmp_path, chunk_bytes, crc):
 
 @pytest.mark.parametrize("already", [0, 2])
 def test_several_messages_cut_off_at_every_byte(tmp_path, monkeypatch, already):
-    """Killed inside the write of a batch: all that are complete are there, and a successor keeps as many as it is told."""
+    """Killed inside the write of a batch: all complete messages are present, and a successor keeps the requested number."""
     path = tmp_path / "f"
     writer = Writer.create(path, HEAD)
     for i in range(already):
@@ -213,7 +213,7 @@ def test_of_several_messages_all_or_none_fit(tmp_path, monkeypatch, fits):
 
 
 def test_cut_off_at_every_byte(tmp_path):
-    """Whatever length a killed write leaves: all complete messages before it, and a successor goes on from there."""
+    """For every length that a killed write can leave: all complete messages are present, and a successor continues there."""
     made(tmp_path / "whole", 5)
     data = (tmp_path / "whole").read_bytes()
     start = len(mcapfile.MAGIC) + sum(len(mcapfile.record(r)) for r in HEAD)
@@ -233,7 +233,7 @@ def test_cut_off_at_every_byte(tmp_path):
 
 @pytest.mark.parametrize("keep", range(10))
 def test_resume_keeps_so_many(tmp_path, keep):
-    """Of channel 1 every second message; what follows the last one to be kept goes, whoever's it is, from the next one on."""
+    """Channel 1 has every second message; all messages after the last kept one are removed, on any channel."""
     path = tmp_path / "f"
     made(path, 9)
     writer = Writer.resume(path, [1], keep, chunk_bytes=150)
@@ -271,7 +271,7 @@ def test_finish_an_empty_file(tmp_path):
 
 
 def fill(monkeypatch, room: int) -> None:
-    """The disk takes so many bytes more."""
+    """Limits the disk to `room` more bytes."""
     write = os.pwritev
 
     def full(fd, buffers, at):
@@ -287,7 +287,7 @@ def fill(monkeypatch, room: int) -> None:
 
 @pytest.mark.parametrize("fits", [0, 1, 60, 130])
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, fits):
-    """The disk takes `fits` bytes more; the message that does not fit is not there at all, the next one, with room, is."""
+    """The disk takes `fits` more bytes; the message that does not fit is absent, the next one, with room, is present."""
     path = tmp_path / "f"
     writer = Writer.create(path, HEAD, chunk_bytes=150)
     for i in range(4):
@@ -346,7 +346,7 @@ def test_no_mcap_file(tmp_path, data, text):
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_files_are_refused_or_read(tmp_path_factory, data):
-    """Any byte changed anywhere: a list of messages, or an InputError; never another exception, never for ever."""
+    """Any changed byte gives a list of messages or an InputError; never another exception, never an endless loop."""
     path = tmp_path_factory.mktemp("d") / "f"
     made(path, 6)
     mcapfile.finish(Writer.resume(path), [], [lib.Metadata("m", {"a": "b"})])

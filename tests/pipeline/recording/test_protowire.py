@@ -1,4 +1,4 @@
-"""Fields by hand against google's own package."""
+"""Fields encoded by hand, compared with Google's package."""
 
 import pytest
 from google.protobuf import descriptor_pb2, timestamp_pb2

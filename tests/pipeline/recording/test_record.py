@@ -1,4 +1,4 @@
-"""`--record`: what is in the file is what the ledger says was delivered, whatever is killed, stopped or full."""
+"""`--record`: the file holds the frames that the ledger counts as delivered, after kills, stops and full disks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_chosen_ports(pipe):
 @pytest.mark.parametrize("step", ["received", "processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 40, 55])
 def test_killed_at_each_step(pipe, step, count):
-    """The frames in work are lost by name, and they are not in the file even if they were written; all others are."""
+    """The frames in work are named as lost and are not in the file, even if they were written; all others are."""
     graph, file = pipe.graph(CHAIN), pipe.folder / "r.mcap"
     ended = pipe.run(graph, "--record", str(file), "--inject", f"_record:{step}@{count}")
     assert ended.code == 0, ended.stderr
@@ -90,7 +90,7 @@ def test_killed_beside_the_recorder(pipe, node):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_whole_run_killed(pipe, number):
-    """kill -9 in the middle: readable to the last frame that was written, by the standard reader, without a repair."""
+    """kill -9 in mid-run: the standard reader reads up to the last written frame, without a repair."""
     graph, file = pipe.graph(CHAIN.replace("frames: 60", "frames: 100000, rate_hz: 200")), pipe.folder / "r.mcap"
     running = pipe.start(graph, "--record", str(file), "--rate", "1.0")
     running.wait_lines("snk", 100)
@@ -113,7 +113,7 @@ def test_the_whole_run_killed(pipe, number):
 
 
 def test_a_stopped_recorder_slows_nobody(pipe):
-    """Live: while it stands still it holds one frame, and what it misses is named, in the ledger and in the file."""
+    """Live: while stopped it holds one frame, and missed frames are named in the ledger and in the file."""
     graph, file = pipe.graph(LIVE % 200), pipe.folder / "r.mcap"
     running = pipe.start(graph, "--record", str(file))
     running.wait_lines("snk", 40)
@@ -131,7 +131,7 @@ def test_a_stopped_recorder_slows_nobody(pipe):
 
 
 def test_a_killed_recorder_of_a_live_graph(pipe):
-    """Its successor goes on in the same file; what passed meanwhile is named."""
+    """Its successor continues the same file; frames missed meanwhile are named."""
     graph, file = pipe.graph(LIVE % 1_000_000), pipe.folder / "r.mcap"
     running = pipe.start(graph, "--record", str(file))
     running.wait_lines("snk", 40)
@@ -148,7 +148,7 @@ def test_a_killed_recorder_of_a_live_graph(pipe):
 
 
 def test_a_live_tap_leases_one_slot():
-    """What the recorder costs in memory: one slot of each port live; a queue like any sink's offline."""
+    """Memory of the recorder: one slot per port in a live run; a queue like any sink's offline."""
     text = "version: 1\nnodes:\n" + LIVE % 5
     record = Record(Path("r.mcap"))
     for live, more in ((True, 1), (False, MAX_QUEUE + 1)):
@@ -160,7 +160,7 @@ def test_a_live_tap_leases_one_slot():
 
 @pytest.mark.parametrize(("nbytes", "size"), [(8, MAX_QUEUE), (100_000, 10), (1_000_000, 4), (50_000_000, 4)])
 def test_how_much_waits_for_the_recorder(nbytes, size):
-    """Small frames wait in larger numbers, to be written together; of large ones as many as for any sink."""
+    """Many small frames wait, to be written together; of large frames as many as for any sink."""
     text = f"version: 1\nnodes:\n  src: {{driver: test.blob, config: {{bytes: {nbytes}}}}}\n"
     spec = with_recorder(parse(text, "g.yaml"), Record(Path("r.mcap")))
     assert sizing.queue(spec, "_record", "src.out").size == size
@@ -170,7 +170,7 @@ def test_how_much_waits_for_the_recorder(nbytes, size):
 
 
 class Disk:
-    """os.pwritev on a disk that has room for so many bytes more."""
+    """os.pwritev on a disk with room for a number of bytes."""
 
     def __init__(self, monkeypatch, room: int) -> None:
         self.room, self._write = room, os.pwritev
@@ -185,7 +185,7 @@ class Disk:
 
 
 def test_a_full_disk_stops_an_offline_run(tmp_path, monkeypatch):
-    """In one line; what was recorded before is there."""
+    """With one line; all frames recorded before are in the file."""
     graph = tmp_path / "g.yaml"
     graph.write_text("version: 1\nnodes:\n" + CHAIN)
     disk = Disk(monkeypatch, 100_000)
@@ -214,7 +214,7 @@ def test_a_full_disk_costs_a_live_run_only_its_recording(tmp_path, monkeypatch):
 
 
 def test_no_room_for_the_summary(tmp_path, monkeypatch):
-    """The recording is complete without it, and the run says so."""
+    """The recording is complete without the summary, and the run says so."""
     graph = tmp_path / "g.yaml"
     graph.write_text("version: 1\nnodes:\n" + CHAIN)
     import pipeline.recording.recorder
@@ -233,7 +233,7 @@ def test_no_room_for_the_summary(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch):
-    """Not even the beginning: one line, and no file that is none."""
+    """Not even the file header fits: one line, and no invalid file."""
     graph, file = tmp_path / "g.yaml", tmp_path / "r.mcap"
     graph.write_text("version: 1\nnodes:\n" + CHAIN)
     Disk(monkeypatch, 0)
@@ -245,7 +245,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("left", [b"", b"\x89MCAP0\r\n\x01"])
 def test_a_predecessor_that_died_at_the_very_beginning(tmp_path, left):
-    """It had not written a frame: whatever it left, the successor begins."""
+    """It had not written a frame: the successor starts the file anew, whatever is left."""
     spec = with_recorder(parse("version: 1\nnodes:\n" + CHAIN, "g.yaml"), Record(tmp_path / "r.mcap"))
     (tmp_path / "r.mcap").write_bytes(left)
     resume = Resume(1, -1, "", 0)
@@ -307,7 +307,7 @@ def test_without_the_package(pipe):
 
 
 def test_a_source_that_cannot_serve_a_port_nobody_works_with(pipe, tmp_path):
-    """KITTI without pictures: recording asks for them and takes no for an answer."""
+    """KITTI without images: the recorder asks for the port and accepts that it is absent."""
     root = tmp_path / "kitti"
     (root / "velodyne" / "0000").mkdir(parents=True)
     for i in range(3):

@@ -1,4 +1,4 @@
-"""Any frame into a message and back to the same bytes; and what is refused when the bytes come from somebody else."""
+"""Any frame to a message and back to the same bytes; and refusals of foreign bytes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_others_may_read_what_is_not_contiguous():
 
 
 def changed(**what):
-    """A message whose header says something else."""
+    """A message with a changed header."""
     told = ["a", "<f4", [2], "", 0, 8]
     fields = {"version": 1, "source": "s", "frame_id": 1, "item": "i", "stamp_ns": 1, "recv_ns": 1, "bound": 1}
     fields |= {"meta": {}, "summed": False}

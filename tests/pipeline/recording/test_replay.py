@@ -1,4 +1,4 @@
-"""`pipe replay`: the bytes of the run that was recorded, at any rate, placement and load; and what is said when they are not."""
+"""`pipe replay`: the bytes of the recorded run at any rate, placement and load; and the messages if they differ."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_no_frame_at_all(pipe):
 @pytest.mark.parametrize("args", [[], ["--place", "inline"], ["--rate", "50"], ["--set", "src.place=g", "--set", "sum.place=g"]])
 @pytest.mark.parametrize("text", [CHAIN, CLOCKS], ids=["chain", "clocks"])
 def test_the_same_bytes(pipe, text, args):
-    """Disorder, duplicates, a sensor that dies and returns, one that lies about its disorder: the same sets and drops."""
+    """Disorder, duplicates, a sensor that dies and returns, one that understates its disorder: the same sets and drops."""
     if text is CLOCKS:
         args = [a.replace("src", "cam").replace("sum", "pair") for a in args]
     graph = pipe.graph(text)
@@ -103,7 +103,7 @@ TRAFFIC = """
 
 
 def test_every_file_of_a_graph(pipe):
-    """Statics, loans, a tracker, a join, pictures and a video: the replay's files are the run's."""
+    """Statics, loans, a tracker, a join, images and a video: the replay's files equal the run's."""
     graph = pipe.graph(TRAFFIC)
     file, run = recorded(pipe, graph)
     again = replay(pipe, file, graph)
@@ -146,7 +146,7 @@ def test_a_part_of_it(pipe):
 
 
 def test_another_graph_on_it(pipe):
-    """Only the names of sources and ports have to be the same; the driver of the file is not looked at."""
+    """Only the names of sources and ports must be equal; the driver in the file is ignored."""
     file, _ = recorded(pipe, pipe.graph(CHAIN), *INLINE)
     graph = pipe.graph("""
   src: {driver: not.installed.here, config: {serial: 7, exposure: high}, live: true}
@@ -160,7 +160,7 @@ def test_another_graph_on_it(pipe):
 
 
 def test_a_killed_source_goes_on(pipe):
-    """The successor plays on from the frame after the last one that counts."""
+    """The successor continues with the frame after the last committed one."""
     graph = pipe.graph(CHAIN.replace("frames: 60", "frames: 60, rate_hz: 100"))
     file, _ = recorded(pipe, graph, *INLINE)
     running = pipe.start(graph, "--rate", "0.5", verb=["replay", str(file)])
@@ -174,7 +174,7 @@ def test_a_killed_source_goes_on(pipe):
 
 
 def test_frames_keep_their_numbers_after_losses(pipe):
-    """A live run that lost frames: its recording says so and plays what it has under the numbers they had."""
+    """A live run that lost frames: its recording says so, and the replay keeps the frame numbers."""
     text = CHAIN.replace("frames: 60, checksum: true}", "frames: 60, rate_hz: 100, checksum: true}, live: true")
     file, run = recorded(pipe, pipe.graph(text), "--inject", "_record:processing@20")
     lost = [d for d in run.drops if "_record" in d["edge"]]
@@ -198,7 +198,7 @@ def test_from_python(tmp_path):
 @pytest.mark.data
 @pytest.mark.parametrize("images", ["raw", "png"])
 def test_two_sensors_of_kitti(pipe, shared_data, images):
-    """Camera and LiDAR with clocks of their own, calibration, real pictures and full scans."""
+    """Camera and LiDAR with separate clocks, calibration, real images and full scans."""
     args = [x for n in ("lidar", "camera") for x in ("--set", f"{n}.config.root={shared_data / 'kitti_raw'}")]
     file, run = recorded(pipe, "kitti_camera_lidar", *args, "--record-images", images)
     assert "recorded 0 frames" not in run.stdout
@@ -232,7 +232,7 @@ FLIP = """
 
 
 def test_verify_names_the_first_node_port_and_frame(pipe):
-    """An operator that flips one bit of one frame in the third run; the one behind it only passes it on."""
+    """An operator flips one bit of one frame in the third run; the next operator only passes it on."""
     folder = pipe.folder / "opened"
     folder.mkdir()
     graph = pipe.graph(FLIP % folder)
@@ -277,7 +277,7 @@ def test_verify_stops_at_a_run_that_fails(pipe):
 
 
 def test_a_flipped_bit_in_the_file_is_named(pipe):
-    """One bit of one array of one frame: the frame's own checksum finds it, and the port and frame are said."""
+    """One bit of one array of one frame: the frame's checksum finds it, and the message names port and frame."""
     graph = pipe.graph(CHAIN)
     file, _ = recorded(pipe, graph, *INLINE)
     with Recording(file) as recording:
@@ -294,7 +294,7 @@ def test_a_flipped_bit_in_the_file_is_named(pipe):
 
 
 def test_a_flipped_bit_of_the_input_changes_the_digest(pipe):
-    """The same bit, with the checksum made to fit, is another input: all replays agree, and not with the recorded run."""
+    """The same bit with a matching checksum is another input: all replays agree, but differ from the recorded run."""
     graph = pipe.graph("""
   src: {driver: test.blob, config: {bytes: 5000, frames: 40}}
   snk: {op: test.null, inputs: {in: src.out}}
@@ -417,7 +417,7 @@ def test_results_are_not_overwritten(pipe):
 
 
 def test_damaged_heads_never_end_in_a_traceback(tmp_path):
-    """A byte changed in each of many places: an InputError or GraphError in one line, or a recording that is read."""
+    """One changed byte in each of many places: an InputError or GraphError in one line, or a readable recording."""
     graph = tmp_path / "g.yaml"
     graph.write_text("version: 1\nnodes:\n" + CHAIN.replace("frames: 60", "frames: 3").replace("bytes: 5000", "bytes: 40"))
     file, bad = tmp_path / "r.mcap", tmp_path / "bad.mcap"

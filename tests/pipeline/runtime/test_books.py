@@ -1,4 +1,4 @@
-"""What happened is what was committed: events of a killed process count up to its last commit, and no further."""
+"""Only committed events count: events of a killed process count up to its last commit."""
 
 import json
 import os
@@ -101,7 +101,7 @@ def test_published_delivered_dropped(books):
 
 
 def test_delivered_may_be_read_before_published(tmp_path):
-    """Rings are read one after the other: the reader's may be ahead of the writer's."""
+    """Rings are read one after another: the reader's may be ahead of the writer's."""
     books = Books(tmp_path)
     books.deliver(0)
     books.reader.drop(0, 101, who(0, 1), 1000, "error")
@@ -140,7 +140,7 @@ def test_settle(books):
 
 
 def test_a_full_ring_waits(books):
-    """Nothing is overwritten: three rings' worth of events all arrive, in order."""
+    """Nothing is overwritten: events for three laps all arrive, in order."""
     total = 3 * RING_EVENTS
     for i in range(total):
         books.writer.add(PUBLISHED, 0, 1 + i, who(0, i), i, 1, 0)

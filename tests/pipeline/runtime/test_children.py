@@ -1,4 +1,4 @@
-"""A process of a run through its lives, and who stands at the other end of its edges; nothing is started."""
+"""The lives of a process of a run, and the processes at the other ends of its edges; nothing is started."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Credits and policies: lossless where it may wait, newest first where it may not, and nobody slows his neighbour."""
+"""Credits and policies: lossless if the source may wait, newest first if not, and no reader slows another."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ def test_latest_keeps_the_newest(pipe):
     assert 40 <= edge["delivered"] <= 160, "neither all nor hardly any"
     ids = ended.ids("snk")
     assert ids[-1] == 199, "the newest got through"
-    # one in work and one waiting: what enters is never older than about two periods of the slow node
+    # one in work and one waiting: a frame that enters is never older than about two periods of the slow node
     gaps = [b - a for a, b in itertools.pairwise(ids)]
     assert 2 <= statistics.median(gaps) <= 5
 
@@ -87,7 +87,7 @@ EXPENSIVE = """
     ],
 )
 def test_frames_die_before_the_expensive_work(pipe, queue, reasons):
-    """Twice as many frames as the third node can take: what it computes arrives, what is lost is lost on its input, by name."""
+    """Twice as many frames as the third node can take: computed frames arrive, lost frames are named on its input."""
     graph = pipe.graph(EXPENSIVE.format(queue=queue))
     ended = pipe.run(graph)
     assert ended.code == 0, ended.stderr
@@ -104,7 +104,7 @@ def test_frames_die_before_the_expensive_work(pipe, queue, reasons):
 
 
 def test_block_moves_the_loss_further_up(pipe):
-    """Two expensive nodes, the second one slower. `latest` between them computes what is then replaced; `block` does not."""
+    """Two expensive nodes, the second one slower. `latest` between them wastes computed frames; `block` does not."""
     graph = """
   src:    {driver: test.counter, config: {frames: 60, rate_hz: 40}, live: true}
   first:  {op: test.fault, inputs: {data: src.out}, config: {kind: slow, slow_ms: 20}}
@@ -126,7 +126,7 @@ def test_block_moves_the_loss_further_up(pipe):
 
 @pytest.mark.parametrize("frames", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_block_is_lossless_and_flat(pipe, frames):
-    """Many frames into a slow sink: all come, in order, and no process grows on the way."""
+    """Many frames into a slow sink: all arrive, in order, and no process grows."""
     graph = pipe.graph(
         """
   src:  {driver: test.blob, config: {bytes: 50000, frames: FRAMES}}
@@ -150,7 +150,7 @@ def test_block_is_lossless_and_flat(pipe, frames):
 
 
 def test_a_slow_lossy_reader_slows_nobody(pipe):
-    """Were it waited for, all 300 frames would get through to it."""
+    """If the source waited for it, all 300 frames would reach it."""
     graph = pipe.graph("""
   src:  {driver: test.counter, config: {frames: 300}}
   slow: {op: test.fault, inputs: {data: src.out}, queue: {data: {policy: latest}}, config: {kind: slow, slow_ms: 50}}
@@ -235,14 +235,14 @@ STALLS = {
 
 @pytest.mark.parametrize("rest", STALLS.values(), ids=STALLS)
 def test_a_stall_is_over_within_a_frame(pipe, rest):
-    """A node of a live graph stands still for a second: one old frame comes, the one it had; the next is as young as ever."""
+    """A node of a live graph stops for a second: one old frame arrives, the one in work; the next is as young as before."""
     ended = pipe.run(pipe.graph("  src: {driver: test.counter, config: {frames: 90, rate_hz: 30}, live: true}\n" + rest))
     assert ended.code == 0, ended.stderr
     rows = notes(ended, "snk")
     ids = [row["frame"] for row in rows]
     assert ids == sorted(set(ids))
     after = [row for row in rows if row["frame"] >= 30]
-    # Half the stall: whoever would process what waited through it is beyond, whoever else is slow on a busy machine is not.
+    # Half the stall: frames that waited through the stall are older, frames late on a busy machine are not.
     assert len([row for row in after if row["ms"] > 500]) <= 1, after[:8]
     assert len(after) >= 10, "and what comes then, comes"
     check_balance(ended)
@@ -274,7 +274,7 @@ KEEPER = """
 @pytest.mark.parametrize("place", ["", ", place: g"], ids=["processes", "one process"])
 @pytest.mark.parametrize("live", ["}", ", rate_hz: 40}, live: true"], ids=["offline", "live"])
 def test_who_keeps_what_it_declared_costs_nobody_anything(pipe, place, live):
-    """Three views kept at any time, three declared: they are in the pool's size, and the sibling gets every frame."""
+    """Three views kept at any time, three declared: the pool has room for them, and the sibling gets every frame."""
     ended = pipe.run(pipe.graph(KEEPER.replace("LIVE", live).replace("PLACE", place)))
     assert ended.code == 0, ended.stderr
     rows = notes(ended, "keep")
@@ -288,7 +288,7 @@ def test_who_keeps_what_it_declared_costs_nobody_anything(pipe, place, live):
 
 
 def test_who_keeps_more_than_declared_slows_itself_only(pipe):
-    """Live, one view too many takes the reader's only credit until it lets go: its own frames are dropped, nobody else's."""
+    """Live, one view too many takes the reader's only credit until its release: only this reader's frames are dropped."""
     ended = pipe.run(
         pipe.graph("""
   src:   {driver: test.blob, config: {bytes: 4000, frames: 80, rate_hz: 40}, live: true}
@@ -341,7 +341,7 @@ def test_empty_stream(pipe, policy):
 )
 @pytest.mark.parametrize("args", [[], ["--place", "inline"]], ids=["processes", "inline"])
 def test_stale_frames_are_named(pipe, config, least, args):
-    """A stamp that came already, or one below the stream's own bound."""
+    """A repeated stamp, or a stamp below the stream's bound."""
     graph = pipe.graph(f"""
   src:  {{driver: test.jitter, config: {{frames: 60, seed: 4, {config}}}}}
   op:   {{op: test.fault, inputs: {{data: src.out}}}}

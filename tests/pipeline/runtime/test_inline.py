@@ -1,4 +1,4 @@
-"""What only the loop of a run inline decides: whether there is anything left to do."""
+"""The loop of an inline run decides whether any work is left."""
 
 import json
 
@@ -14,7 +14,7 @@ nodes:
 
 
 def test_what_waits_at_a_sender_when_all_sources_have_ended(tmp_path):
-    """While a is silent b fills the window of the join. As the join drops what is too old for a, the rest comes in parts."""
+    """While a is silent, b fills the window of the join. The join drops frames too old for a, so the rest arrives in parts."""
     sync = {"policy": "nearest", "tolerance_ms": 5.0, "optional": ["b", "c"]}
     queue = {"policy": "drop_oldest", "size": 150}
     path = tmp_path / "g.yaml"

@@ -1,4 +1,4 @@
-"""Ctrl-C of a run inline: the step comes to its end, unless it takes too long."""
+"""Ctrl-C of an inline run: the current step finishes, unless it takes too long."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The line of a node of several inputs, on edges without processes: what the joiner pairs is processed, the rest ends by name."""
+"""The line of a node with several inputs, on edges without processes: joined sets are processed, other frames are named drops."""
 
 from time import monotonic_ns
 
@@ -27,7 +27,7 @@ class Join:
         self.line = JoinLine(self.edges, "a", self.a.reader_log, self.a.clock, Joiner("ab", "a", policy, **rules))
 
     def process(self, item):
-        """What a runner does with one set."""
+        """Processes one set as a runner does."""
         self.line.remove()
         frames = [frame for frame in item.frames.values() if frame is not None]
         self.a.reader_log.step((0, 0, frames[0].who, 0, 0, -1, 0), frames, [])
@@ -35,7 +35,7 @@ class Join:
         item.frames["a"].edge.done(item.frames["a"])
 
     def sets(self):
-        """Numbers of the frames of each set that is processed until there is nothing for now."""
+        """Frame numbers of each set, processed until nothing is ready."""
         out = []
         while (item := self.line.next()) is not None:
             out.append([frame.header.frame_id for frame in item.frames.values()])
@@ -186,7 +186,7 @@ def test_a_live_join_has_a_deadline(make_edge):
 
 
 def test_latest_skips_overtaken_sets(make_edge):
-    """The trigger's edge: two were sent, a newer one waits. Their partners end with them."""
+    """On the trigger's edge two frames were sent and a newer one waits. The partners of the two end with them."""
     join = Join(make_edge, of_a={"policy": "latest", "window": 2})
     join.b.send_at(100, 200, 300)
     join.a.send_at(100, 200, 300)
@@ -223,7 +223,7 @@ def test_what_is_work_for_a_join(make_edge):
 
 
 def test_only_the_trigger_of_an_old_set_is_dropped(make_edge):
-    """Its partner may be young enough for the next one, and ends as too old where there is none."""
+    """Its partner may be young enough for the next trigger, and ends as too old if there is none."""
     join = Join(make_edge, "latest", of_a={"max_age_ns": S})
     join.a.clock.start(0, None, None, live=True)
     join.b.send_at(100, 1000)

@@ -1,4 +1,4 @@
-"""A process killed at any step: no frame without a name, no order broken, nothing left; the account is not the engine's own."""
+"""A process killed at any step: every frame is named, order holds, nothing is left; the account is independent of the engine."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_killed_at_the_very_last_frame(pipe):
 
 
 def test_killed_at_the_same_step_of_each_life(pipe):
-    """Two nodes, over and over; at 20 per life, the last life's too few frames end it."""
+    """Two nodes die repeatedly, every 20 frames, until the last life has too few frames."""
     graph = pipe.graph(CHAIN.replace("}\n", ", restart: {max: 99, backoff_s: 0}}\n"))
     ended = pipe.run(graph, "--inject", "src:sent@41+", "--inject", "snk:processing@15+")
     assert ended.code == 0, ended.stderr
@@ -105,7 +105,7 @@ def test_a_group_dies_as_one(pipe, step):
 
 @pytest.mark.parametrize("node", ["src", "left", "join", "snk", "tap"])
 def test_kill_9_mid_run(pipe, node):
-    """A join and a fan-out, paced; nobody tells the process that it will die."""
+    """A join and a fan-out, paced; an external kill without warning."""
     graph = pipe.graph(PACED)
     running = pipe.start(graph, "--rate", "1.0")
     running.wait_lines("snk", 30)
@@ -113,13 +113,13 @@ def test_kill_9_mid_run(pipe, node):
     ended = running.end()
     assert ended.code == 0, ended.stderr
     check_account(ended, graph, range(150))
-    # it flows again: frames of the last third get through everywhere
+    # frames flow again: frames of the last third arrive everywhere
     assert ended.ids("snk")[-1] == ended.ids("tap")[-1] == 149
 
 
 @pytest.mark.parametrize("node", ["src", "left", "snk"])
 def test_back_within_a_second(pipe, node):
-    """Our own part of a restart, without the node's imports and open(). The best of up to five: others use this machine, too."""
+    """The engine's share of a restart, without the node's imports and open(). Best of up to five, as the machine is shared."""
     graph = pipe.graph(PACED)
     took = []
     while len(took) < 5 and (not took or min(took) > 1000):
@@ -144,7 +144,7 @@ def test_both_ends_of_an_edge_killed_at_once(pipe):
 
 
 def test_every_node_killed_one_after_the_other(pipe):
-    # Enough frames that the run is not over before the last kill: what a restart held up is played at once afterwards.
+    # Enough frames that the run does not end before the last kill: delayed frames are played at once after a restart.
     graph = pipe.graph(PACED.replace("frames: 150", "frames: 1500"))
     running = pipe.start(graph, "--rate", "1.0")
     for i, node in enumerate(["snk", "src", "join", "left", "tap"]):
@@ -157,7 +157,7 @@ def test_every_node_killed_one_after_the_other(pipe):
 
 
 def test_killed_again_while_it_starts(pipe):
-    """The successor dies before it is ready; the one after it carries on."""
+    """The successor dies before it is ready; the next one continues."""
     graph = pipe.graph(PACED)
     running = pipe.start(graph, "--rate", "1.0")
     running.wait_lines("snk", 30)
@@ -171,7 +171,7 @@ def test_killed_again_while_it_starts(pipe):
 
 
 def test_live_graph_survives_a_kill(pipe):
-    """A live source does not wait for the dead; what it replaced is named."""
+    """A live source does not wait for a dead process; replaced frames are named."""
     graph = pipe.graph(PACED.replace("rate_hz: 100}", "rate_hz: 100}, live: true"))
     running = pipe.start(graph)
     running.wait_lines("snk", 20)
@@ -215,7 +215,7 @@ def test_stopped_reader_loses_nothing_offline(pipe):
 
 
 def test_stopped_for_long_is_no_deadlock(pipe):
-    """Longer than a graph may stand still: everybody waits for room, but the one they wait for may go on."""
+    """Longer than a graph may stand still: all wait for room, but the stopped process may continue."""
     graph = pipe.graph(PACED.replace("frames: 150, rate_hz: 100", "frames: 3000"))
     running = pipe.start(graph)
     running.wait_lines("snk", 20)
@@ -276,14 +276,14 @@ def test_more_restarts_than_allowed(pipe):
         f"error: op: exited with code 7; given up (2 restarts within 60 s); see {ended.out / 'logs' / 'op.log'}\n"
     )
     check_balance(ended)
-    ids = ended.ids("snk")  # what op sent last may die in its socket; then it is named
+    ids = ended.ids("snk")  # the last frame from op may be lost; then it is named
     assert ids == list(range(len(ids)))
     assert set(ids) | {int(d["frame"].split(":")[1]) for d in ended.drops if d["edge"] == "op.out->snk.in"} == set(range(10))
 
 
 @pytest.mark.parametrize("node", ["src", "op", "snk"])
 def test_skip_goes_on_without_a_node(pipe, node):
-    """Given up under `on_error: skip`: its readers get their end of stream, its writers stop waiting, the rest finishes."""
+    """A node given up under `on_error: skip`: its readers get the end of stream, its writers stop waiting, the rest finishes."""
     one = "restart: {max: 0}, on_error: skip"
     graph = pipe.graph(f"""
   src: {{driver: test.counter, config: {{frames: 60}}{", " + one if node == "src" else ""}}}
@@ -320,7 +320,7 @@ def test_dies_twice_before_it_is_ready(pipe):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_random_kills(pipe, seed):
-    """Whoever, whenever, several times in a run."""
+    """Random processes at random times, several times in a run."""
     import random
 
     rng = random.Random(seed)

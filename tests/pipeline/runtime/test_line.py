@@ -17,7 +17,7 @@ def one(local):
 
 
 def process(made, frame):
-    """What a runner does with one frame: it is delivered, then given back."""
+    """Processes one frame as a runner does: delivered, then given back."""
     made.remove()
     made._log.step((0, 0, frame.who, 0, 0, -1, 0), [frame], [])
     made.processed(frame)
@@ -25,7 +25,7 @@ def process(made, frame):
 
 
 def stamps(made):
-    """Stamps of all frames that are processed until there is nothing for now."""
+    """Stamps of all frames, processed until nothing is ready."""
     out = []
     while (frame := made.next()) is not None:
         out.append(frame.header.stamp_ns)
@@ -59,7 +59,7 @@ def test_a_frame_stays_the_next_one_until_it_is_removed(make_edge):
 
 
 def test_frames_stay_in_the_ring_until_they_are_next(make_edge):
-    """What waits there survives the node."""
+    """Frames in the ring survive the node."""
     local = make_edge()
     made = one(local)
     local.send_at(100, 200, 300)
@@ -104,7 +104,7 @@ def test_late_and_repeated_frames_are_stale(make_edge, frames, processed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_like_one_that_remembers_every_stamp(make_edge, seed):
-    """Also what it forgets: only stamps at or above the bound can come again. It may forget them one frame later."""
+    """Only stamps at or above the bound can come again, so it may forget the others, at most one frame late."""
     rng, local = random.Random(seed), make_edge()
     made, seen, bound, newest, pruned = one(local), set(), NEVER, 0, NEVER
     for _ in range(300):
@@ -140,7 +140,7 @@ def test_an_orderly_stream_is_not_remembered(make_edge):
 
 
 def test_a_bound_that_moves_while_frames_wait(make_edge):
-    """It counts after them."""
+    """The bound counts after the waiting frames."""
     local = make_edge()
     made = one(local)
     local.send_at(100, 200)
@@ -154,7 +154,7 @@ def test_a_bound_that_moves_while_frames_wait(make_edge):
 
 
 def test_a_bound_that_moves_just_after_the_ring_was_empty(make_edge, monkeypatch):
-    """Frame and bound come between the look at the ring and the look at the word: the frame is not older than its own bound."""
+    """Frame and bound arrive between reading the ring and reading the word: the frame must not be stale by its own bound."""
     local = make_edge()
     made, edge = one(local), local.readers[0]
     take, looks = edge.take, []
@@ -186,7 +186,7 @@ def test_the_end_of_a_stream(make_edge):
 
 
 def test_a_writer_that_is_given_up(make_edge):
-    """What it had sent comes first."""
+    """Its sent frames come first."""
     local = make_edge()
     made = one(local)
     local.send_at(100, 200)
@@ -222,7 +222,7 @@ def test_what_is_work_for_one_input(make_edge):
 
 
 def test_latest_skips_what_waited_while_the_node_stood_still(make_edge):
-    """Two in the ring, a newer one at the sender: it is sent for the first two."""
+    """Two frames in the ring, a newer one at the sender: the sender sends it in place of the first two."""
     local = make_edge(policy="latest", window=2)
     made = one(local)
     local.send_at(100, 200, 300)
@@ -259,7 +259,7 @@ def test_latest_skips_what_was_sent_during_the_call(make_edge):
 
 
 def test_a_frame_that_waits_for_room_is_overtaken_after_the_next_call(make_edge):
-    """It was the next one, but another node of the process was called first; that does not count as a call of this one."""
+    """It was next, but another node of the process was called first; that is not a call of this node."""
     local = make_edge(policy="latest", window=2)
     made = one(local)
     local.send_at(100)
@@ -309,7 +309,7 @@ def test_what_is_too_old_is_dropped(make_edge, max_age_ns, live, old):
 
 
 def test_an_idle_line_rings(make_edge):
-    """Half a queue of credit has not gathered, but nothing more comes."""
+    """Less than half a queue of credit has gathered, but no more frames come."""
     local = make_edge(size=20, window=1)
     made = one(local)
     local.send_at(100, 200)

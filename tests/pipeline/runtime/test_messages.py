@@ -1,4 +1,4 @@
-"""Control messages: what goes in comes out, and what is no message is refused in words."""
+"""Control messages: encoding and decoding are inverses, and other bytes are refused with an error."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""The built-in test nodes, by hand: what tests and benches rely on."""
+"""The built-in test nodes, by hand: the behaviour that tests and benches rely on."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_null_notes_frames_and_continues_after_a_crash(tmp_path):
 
 
 def test_null_on_a_full_disk(tmp_path, monkeypatch):
-    """A line that does not fit fails as a whole; there is none cut short."""
+    """A line that does not fit fails as a whole; no line is truncated."""
     node = op("test.null", tmp_path / "x", write=True)
     node.process(**{"in": 1})
     kept, write = (tmp_path / "x" / "frames.txt").read_bytes(), os.write

@@ -1,4 +1,4 @@
-"""Where nodes run and how fast the sources play changes no byte of the results; one bit of the input does."""
+"""Placement of nodes and speed of sources change no byte of the results; one bit of the input does."""
 
 import hashlib
 
@@ -42,7 +42,7 @@ def lines(ended):
 
 @pytest.fixture(scope="module")
 def first():
-    """What the first way gave; the others are compared with it."""
+    """The result of the first placement; the others are compared with it."""
     return {}
 
 
@@ -78,7 +78,7 @@ def test_kitti_scans(pipe, first, shared_data, way):
 
 @pytest.mark.parametrize("way", [[], ["--place", "inline"], ["--rate", "5"], ["--rate", "5", "--place", "inline"]])
 def test_a_reading_that_fails_costs_its_own_number(pipe, way):
-    """Looked at ahead of its time or not: it is reported once, and the readings after it keep their numbers."""
+    """Read ahead or not, it is reported once, and later readings keep their numbers."""
     graph = pipe.graph("""
   src: {driver: test.fault_source, config: {frames: 12, kind: raise, at: 5}, on_error: skip}
   snk: {op: test.null, inputs: {in: src.out}, config: {write: true}}

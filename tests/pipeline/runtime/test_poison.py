@@ -1,4 +1,4 @@
-"""A frame that made an operator raise is saved with all that it was given, and fails in the same words when it is run alone."""
+"""A frame that made an operator raise is saved with all inputs, and fails with the same message when run alone."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_missing_input_is_missing_again(pipe):
 
 
 def test_mended(pipe):
-    """Another config than the one it failed with is said; then the result is shown."""
+    """The command reports a config other than the failing one, then shows the result."""
     graph, _, file = saved(pipe)
     again = pipe.run(graph, "--only", "op", "--frame", str(file), "--set", "op.config.kind=none")
     assert again.code == 0

@@ -1,4 +1,4 @@
-"""The epoll of one thread: who is called, who is not."""
+"""The epoll of one thread: which callbacks are called."""
 
 import os
 

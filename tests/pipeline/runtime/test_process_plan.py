@@ -1,4 +1,4 @@
-"""What one process of a run needs: its nodes, the edges with an end in it, the pools it touches."""
+"""The plan of one process of a run: its nodes, the edges that end in it, the pools it uses."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""A writer and two readers that are killed at every step of a frame's life, hundreds of frames long: nothing is lost.
+"""A writer and two readers are killed at every step of a frame's life, over hundreds of frames: nothing is lost.
 
-Without processes: a kill is an exception where `--inject` would kill, and what the dead one held is forgotten. The supervisor's
-part is its own code: the books, and `bury_writer` and `bury_reader`.
+Without processes: a kill is an exception at the points of `--inject`, and the state of the dead is discarded. The supervisor's
+part is its real code: the books, `bury_writer` and `bury_reader`.
 """
 
 import random
@@ -20,11 +20,11 @@ SLOTS = 9
 
 
 class Killed(BaseException):
-    """Here, and now."""
+    """A simulated SIGKILL."""
 
 
 class World:
-    """One port with two edges, and whoever is killed there."""
+    """One port with two edges, and the processes to kill."""
 
     def __init__(self, make, seed, policy):
         self.rng = random.Random(seed)
@@ -118,7 +118,7 @@ class World:
             self.accountant.drain()
 
     def work_off(self):
-        """Nobody dies any more, and nothing new is written."""
+        """Finishes without further kills or new frames."""
         self.deadly = 0.0
         local = self.local
         with local.log.lock:

@@ -1,4 +1,4 @@
-"""What one run owns: its folder among those of others, its memory, where its sources end."""
+"""Resources of one run: its folder beside those of other runs, its memory, the ends of its sources."""
 
 import fcntl
 import os
@@ -133,7 +133,7 @@ def test_prepare_out(tmp_path):
 
 
 def test_events_reach_the_books(make):
-    """One frame by hand, through the very memory that the processes share."""
+    """One frame by hand, through the memory that the processes share."""
     from pipeline.flow.log import DELIVERED, PUBLISHED, Log
     from pipeline.flow.slot import who
 

@@ -1,4 +1,4 @@
-"""Who settles what when a process dies, on a board without processes: rows 3 to 15 of docs/decisions/001-frame-life.md."""
+"""How frames are settled when a process dies, on a board without processes: rows 3 to 15 of docs/decisions/001-frame-life.md."""
 
 import os
 
@@ -92,7 +92,7 @@ def accountant_of(*edges):
 
 
 def test_the_writer_died(board, edge):
-    """What it sent is the reader's; what it did not send is lost."""
+    """Its sent frames belong to the reader; its unsent frames are lost."""
     board.words[edge.at + ARMED] = 2
     settling.bury_writer(board, accountant_of(edge), 0)
     assert (sorted(edge.book.open), edge.book.dropped) == ([3, 4], {"restart": 1})
@@ -108,7 +108,7 @@ def test_the_writer_died_between_the_descriptor_and_the_head(board, edge):
 
 
 def test_the_reader_died(board, edge):
-    """What it had received is lost, and its views are gone; the ring and the queue wait for its successor."""
+    """Its received frames are lost, and its views end; the ring and the queue wait for its successor."""
     settling.bury_reader(board, accountant_of(edge), 0)
     assert (sorted(edge.book.open), edge.book.dropped) == ([4, 5], {"restart": 1})
     assert edge.leased() == [4]
@@ -117,7 +117,7 @@ def test_the_reader_died(board, edge):
 
 @pytest.mark.parametrize("order", [(settling.bury_writer, settling.bury_reader), (settling.bury_reader, settling.bury_writer)])
 def test_both_died(board, edge, order):
-    """Whoever dies first: the frame in the ring waits for the reader's successor."""
+    """In either order of deaths, the frame in the ring waits for the reader's successor."""
     accountant = accountant_of(edge)
     for bury in order:
         bury(board, accountant, 0)
@@ -132,7 +132,7 @@ def test_an_edge_without_frames(board, bury):
 
 
 def test_a_successor_of_the_writer_dies_too(board, edge):
-    """Generations of a later life are larger: what it published and did not send is lost, the predecessor's frames are not."""
+    """Generations of a later life are larger: its published unsent frames are lost, the predecessor's are not."""
     later = 1 << 40
     edge.publish(later + 1)
     settling.bury_writer(board, accountant_of(edge), 0)

@@ -67,7 +67,7 @@ def test_ctrl_c_while_it_starts(pipe, after_s):
 
 @pytest.mark.parametrize("after_s", [0.1, 0.2, 0.3])
 def test_ctrl_c_before_it_starts(pipe, after_s):
-    """While Python itself starts nobody can print a summary; it ends all the same, and leaves nothing."""
+    """While Python starts there is no summary; the run still ends, and leaves nothing."""
     graph = pipe.graph(GRAPH)
     running = pipe.start(graph, "--rate", "1.0")
     time.sleep(after_s)
@@ -152,7 +152,7 @@ def test_sigterm(pipe):
 
 
 def test_sigint_ignored_by_the_parent(pipe):
-    """A shell starts `pipe run ... &` with SIGINT ignored; a SIGINT sent to it stops it nevertheless."""
+    """A shell starts `pipe run ... &` with SIGINT ignored; a SIGINT still stops it."""
     graph = pipe.graph(GRAPH)
     running = pipe.start(graph, "--rate", "1.0", prefix=["sh", "-c", "trap '' INT; exec \"$@\"", "sh"])
     running.wait_lines("snk", 10)
@@ -162,7 +162,7 @@ def test_sigint_ignored_by_the_parent(pipe):
 
 
 def test_ctrl_c_of_a_terminal_reaches_the_whole_group(pipe):
-    """Children do not hear it: they lead sessions of their own, so they end in order."""
+    """Children do not receive it: each leads its own session, so they end in order."""
     graph = pipe.graph(GRAPH)
     running = pipe.start(graph, "--rate", "1.0", start_new_session=True)
     running.wait_lines("snk", 10)
@@ -199,7 +199,7 @@ def test_ctrl_c_inline(pipe):
 
 
 def test_a_prompt_stop_is_prompt(pipe):
-    """Nobody hangs: it does not take the grace of 1.5 s."""
+    """No process hangs, so the stop does not use the grace period of 1.5 s."""
     graph = pipe.graph(GRAPH)
     running = pipe.start(graph, "--rate", "1.0")
     running.wait_lines("snk", 10)

@@ -1,4 +1,4 @@
-"""A static port whose source has no value for it: said in one line, or None where the reader can do without."""
+"""A static port without a value: an error in one line, or None if the input is optional."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_a_value_that_is_not_there(pipe, source, operator, error, place):
 @pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["first", "when all others are ready"])
 @pytest.mark.parametrize("optional", [False, True])
 def test_a_value_whose_source_was_given_up(pipe, optional, after_s):
-    """Nobody waits for it for ever: the reader does without if it can, else drops by name what it cannot process."""
+    """No reader waits for ever: it runs without an optional value, else it drops its frames by name."""
     operator = "MaybeBased" if optional else "Based"
     ended = pipe.run(
         pipe.graph(f"""

@@ -1,4 +1,4 @@
-"""Nodes that hang and graphs that stand still, told from the words of the board alone: nothing runs here."""
+"""Hanging nodes and deadlocked graphs, detected from the words of the board only; nothing runs."""
 
 import signal
 import subprocess
@@ -102,7 +102,7 @@ def test_what_is_no_deadlock(tmp_path, why):
 
 
 def test_a_reader_that_keeps_everything(tmp_path):
-    """Its frames are processed, but their leases stay: even a live graph will never move again."""
+    """Its frames are processed, but their leases stay: even a live graph can never continue."""
     with standing(tmp_path, GRAPH.replace("{driver: test.counter}", "{driver: test.counter, live: true}")) as (stuck, at):
         session = stuck.session
         spec, leases = session.plan.edge_specs[0], session.board.leases(0)

@@ -1,4 +1,4 @@
-"""Decisions of the supervisor that a run can hardly be timed to meet."""
+"""Decisions of the supervisor that depend on timing that a real run rarely has."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_delay(restart, deaths, delay_s):
 
 
 def test_a_source_whose_first_stamp_was_unknown_keeps_its_pace(tmp_path):
-    """Its successor would take its own first stamp for that of the start, and play all the time since then at once."""
+    """Otherwise its successor would use its own first stamp as the start, and play the time since then at once."""
     with two_planned(tmp_path) as supervisor:
         src, snk = supervisor.children.of("src"), supervisor.children.of("snk")
         unknown = Start(5, None, 1.0, False, {}, None, None)

@@ -71,7 +71,7 @@ def graph_of(sensors, rules, size, depths) -> str:
 
 
 def ops_of(config: JitterConfig) -> list[tuple[str, int]]:
-    """What the source sends, with its bounds (pipeline/runtime/runner.py)."""
+    """Frames of the source, with its bounds (pipeline/runtime/runner.py)."""
     told_ns = round((config.max_disorder_ms or 0.0) * 1e6)
     ops, newest = [], -(2**62)
     for _, stamp in schedule(config):
@@ -81,7 +81,7 @@ def ops_of(config: JitterConfig) -> list[tuple[str, int]]:
 
 
 def through(ops: list[tuple[str, int]], operators: int) -> tuple[list[tuple[str, int]], list[int]]:
-    """(what comes out of a chain of operators, what they dropped): what is stale never gets further than the first."""
+    """(frames after a chain of operators, frames dropped by them): stale frames never pass the first operator."""
     if not operators:
         return ops, []
     good, stale = admitted(ops)

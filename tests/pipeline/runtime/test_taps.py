@@ -1,4 +1,4 @@
-"""A tap that takes several frames with one call: what it is given, and what the books say when it returns, raises or dies."""
+"""A tap that takes several frames per call: its batches, and the books after it returns, raises or dies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRAPH = """
 
 
 def taken(ended) -> list[list[tuple[str, int]]]:
-    """Its calls."""
+    """The tap's calls."""
     path = ended.out / "tap" / "batches.jsonl"
     return [[(port, frame) for port, frame in json.loads(line)] for line in path.read_text().splitlines()]
 
@@ -73,7 +73,7 @@ def test_frames_that_are_too_old_are_not_given(pipe):
 @pytest.mark.parametrize("step", ["processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 33])
 def test_killed_in_the_middle_of_a_batch(pipe, step, count):
-    """All of a batch count, or none: after a kill before the commit its file has more than the books, never less."""
+    """A batch counts as a whole or not at all: after a kill before the commit the file has at least the frames of the books."""
     ended = pipe.run(pipe.graph(GRAPH % (60, "")), "--inject", f"tap:{step}@{count}")
     assert ended.code == 0, ended.stderr
     assert ended.report["nodes"]["tap"]["restarts"] == 1

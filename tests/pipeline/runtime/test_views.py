@@ -1,4 +1,4 @@
-"""Whatever is made of a view keeps its frame; when it is gone the slot comes back. Who keeps more than declared is named."""
+"""Any object derived from a view keeps its frame; after its release the slot comes back. A node that keeps too many is named."""
 
 import json
 
@@ -22,7 +22,7 @@ def notes(ended, node):
 @pytest.mark.parametrize("kind", ["array", "slice", "reshape", "item_view", "memoryview", "exception", "cycle"])
 @pytest.mark.parametrize("placement", ["process", "inline"])
 def test_kept_views_stay_right_and_come_back(pipe, kind, placement):
-    """80 frames through 9 slots, three of them kept at any time: what is kept never changes, and every slot comes back."""
+    """80 frames through 9 slots, three of them kept at any time: kept frames never change, and every slot comes back."""
     place, args = PLACES[placement]
     ended = pipe.run(pipe.graph(KEEP.replace("KIND", kind).replace("%s", place)), *args)
     assert ended.code == 0, ended.stderr
@@ -53,7 +53,7 @@ LIVE_HOARD = """
 
 @pytest.mark.parametrize("placement", PLACES)
 def test_a_live_hoarder_starves_itself_only(pipe, placement):
-    """Live, frames that find no room are dropped by name and the other readers get theirs; at the end it is named."""
+    """Live, frames without room are dropped by name and the other readers get theirs; the summary names the hoarder."""
     place, args = PLACES[placement]
     ended = pipe.run(pipe.graph(LIVE_HOARD.replace("%s", place)), *args)
     assert ended.code == 1

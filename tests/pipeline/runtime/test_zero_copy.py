@@ -1,4 +1,4 @@
-"""Frames are not copied: shown by the kernel's map of the reader's memory, not by the engine's counters. Then the counters."""
+"""Frames are not copied: proved by the kernel's map of the reader's memory; then the engine's counters are tested."""
 
 import json
 
@@ -61,7 +61,7 @@ def test_views_cannot_be_written(pipe, placement):
 
 
 def test_nor_by_address(pipe):
-    """The pages are read-only for the reader's process: it dies of the attempt."""
+    """The pages are read-only for the reader's process: the attempt kills it."""
     ended = pipe.run(
         pipe.graph("""
   src: {driver: test.blob, config: {bytes: 64, frames: 3}}

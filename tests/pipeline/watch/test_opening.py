@@ -1,4 +1,4 @@
-"""What a run says while its nodes open: which ones, soon, and not too often."""
+"""Messages while nodes open: which nodes, soon, and not too often."""
 
 from __future__ import annotations
 
