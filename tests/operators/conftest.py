@@ -1,4 +1,4 @@
-"""Operators without the engine, and one camera for all of them."""
+"""Fixtures: operators without the engine, and one camera for all of them."""
 
 import logging
 
@@ -58,6 +58,6 @@ def calibration():
 
 @pytest.fixture
 def straight():
-    """A camera exactly in the LiDAR, looking along x; 100 px per unit slope, a picture of 200 x 100 around (100, 50)."""
+    """A camera at the LiDAR's origin, facing along x; 100 px per unit slope, an image of 200 x 100 around (100, 50)."""
     P_cam = np.array([[100.0, 0.0, 100.0, 0.0], [0.0, 100.0, 50.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
     return Calibration(P_cam, STRAIGHT, np.array([200, 100], np.int32))

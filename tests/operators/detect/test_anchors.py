@@ -63,7 +63,7 @@ def test_direction_bins_by_hand(yaw, bin):
 
 
 def test_the_bin_restores_the_half_turn():
-    """Residuals leave two half turns possible; the bin decides."""
+    """Residuals allow two headings half a turn apart; the bin decides."""
     anchor = np.array([[0, 0, 0, 4, 2, 2, 0]])
     for residual in (0.3, 0.3 - HALF, 0.3 + HALF):
         diff = np.array([[0, 0, 0, 0, 0, 0, residual]])
@@ -84,7 +84,7 @@ def test_there_and_back(data):
     back = decode(encode(box, anchor), direction_bins(box[:, 6]), anchor)
     np.testing.assert_allclose(back[:, :3], box[:, :3], atol=1e-5)
     np.testing.assert_allclose(back[:, 3:6], box[:, 3:6], rtol=1e-6)
-    border = abs(np.mod(float(box[0, 6]) - QUARTER + 1, HALF) - 1) < 1e-5  # at the border of the bins rounding decides
+    border = abs(np.mod(float(box[0, 6]) - QUARTER + 1, HALF) - 1) < 1e-5  # at the border of two bins rounding decides
     turn = back[0, 6] - box[0, 6]
     assert abs(np.sin(turn) if border else np.mod(turn + 1, 2 * HALF) - 1) < 1e-5
     assert -HALF <= back[0, 6] < HALF

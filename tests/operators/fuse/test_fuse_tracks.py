@@ -1,4 +1,4 @@
-"""Two trackers, one id per object. The camera looks along x, 100 px per unit slope, 200 x 100 around (100, 50)."""
+"""Two trackers, one id per object. The camera faces along x, 100 px per unit slope, 200 x 100 around (100, 50)."""
 
 import re
 
@@ -15,7 +15,7 @@ SIZE = 40.0
 
 
 def solid(*objects, label=CAR):
-    """(id, x of the left edge in the picture) each; the 2D boxes stand beside, so where they are in space does not matter"""
+    """(id, x of the left edge in the image) each; with 2D boxes given, so 3D positions do not matter"""
     n = len(objects)
     boxes3d = np.tile(np.array([10, 0, 0, 4, 2, 1.5, 0], np.float32), (n, 1))
     tracks = Tracks(
@@ -183,7 +183,7 @@ def test_a_frame_without_the_camera(make, play, header, straight):
 
 
 def test_projected_where_no_2d_box_is_known(make, header, straight):
-    """A car 10 m ahead lies at 87.5..112.5 x 40..60 px; behind the camera it is in nobody's way."""
+    """A car 10 m ahead lies at 87.5..112.5 x 40..60 px; behind the camera it matches nothing."""
     op = make(FuseTracks)
     op.header = header(0)
     tracks, boxes2d = solid((A, 0.0), (B, 0.0))

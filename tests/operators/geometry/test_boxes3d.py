@@ -53,7 +53,7 @@ def test_one_box_by_hand(ry, yaw, faces):
 
 @given(kitti_boxes())
 def test_camera_and_back(tilted, boxes_cam):
-    """float32 in between: 4e-6 m within 100 m in each coordinate, a few of them added up by the rotation"""
+    """float32 in between: error 4e-6 m within 100 m in each coordinate; the rotation adds a few of them"""
     back = velo_to_camera(camera_to_velo(boxes_cam, tilted), tilted)
     np.testing.assert_allclose(back[:, :3], boxes_cam[:, :3], atol=1e-6, rtol=1e-7)
     np.testing.assert_allclose(back[:, 3:6], boxes_cam[:, 3:6], atol=2e-5)
@@ -95,7 +95,7 @@ def test_wrapped_angles_lie_in_the_half_open_interval_and_point_the_same_way(ang
 
 
 def test_corners_by_hand():
-    """4 long, 2 wide, 1 high, turned to the left: what was in front is at +y"""
+    """4 long, 2 wide, 1 high, turned to the left: the front is at +y"""
     (eight,) = corners(np.array([[10, 5, 1, 4, 2, 1, HALF_TURN]]))
     bottom = [[9, 7], [9, 3], [11, 3], [11, 7]]
     np.testing.assert_allclose(eight[:4], np.c_[bottom, np.full(4, 0.5)], atol=1e-12)

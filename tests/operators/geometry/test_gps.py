@@ -79,7 +79,7 @@ metres = st.floats(-2000, 2000)
     st.lists(st.tuples(metres, metres, st.floats(-50, 50), angles, st.floats(-1.5, 1.5), angles), max_size=3), st.floats(-70, 70)
 )
 def test_readings_and_back(moves, lat_deg):
-    """Exactly the poses, but for 1e-7 m: float64 degrees hold a place to 2 nm, and the sums of it are of 6e6 m."""
+    """The poses to 1e-7 m: float64 degrees resolve 2 nm, and the sums are of size 6e6 m."""
     imu = rigid(rotation_z(0.3), (-0.8, 0.3, -0.9))
     T = np.stack([np.eye(4), *(rigid(rotation(roll, pitch, yaw), xyz) for *xyz, roll, pitch, yaw in moves)])
     back = poses(readings(T, imu, (lat_deg, 8.4, 116.0)), imu)
@@ -87,7 +87,7 @@ def test_readings_and_back(moves, lat_deg):
 
 
 def rotation(roll, pitch, yaw):
-    """By the axes one after the other, not by the formula of the code."""
+    """Rotates about one axis after another, not by the formula of the code."""
     x = np.array([[1, 0, 0], [0, math.cos(roll), -math.sin(roll)], [0, math.sin(roll), math.cos(roll)]])
     y = np.array([[math.cos(pitch), 0, math.sin(pitch)], [0, 1, 0], [-math.sin(pitch), 0, math.cos(pitch)]])
     return rotation_z(yaw) @ y @ x

@@ -56,8 +56,8 @@ def test_one_box_by_hand(straight, box, expected, why):
 
 @given(st.lists(st.tuples(*[st.floats(-12, 12)] * 3, *[st.floats(0.1, 8)] * 3, st.floats(-3, 3)), min_size=1, max_size=4))
 def test_the_rectangle_is_the_one_around_the_visible_volume(rows):
-    """Against points sown all over the box, those in front of the near plane projected one by one. The picture is so large
-    that nothing is cut at its borders; float32 pixels are 0.5 apart there."""
+    """Compared with points sampled all over the box; those in front of the near plane are projected one by one. The image is so
+    large that nothing is clipped at its borders; float32 pixels are 0.5 apart there."""
     P_cam = np.array([[100.0, 0, 100, 0], [0, 100, 50, 0], [0, 0, 1, 0]])
     T = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
     huge = np.array([10**7, 10**7])

@@ -1,4 +1,4 @@
-"""The numbers of preset `best`: its filter beside filterpy's, and its own motion beside a known one."""
+"""The kernels of preset `best`: its filter compared with filterpy's, its ego-motion estimate with a known motion."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def measured(boxes, T):
 
 
 def test_x_y_and_speed_equal_filterpys_filter():
-    """60 steps of a turning car, a third of them unseen, to 1e-9."""
+    """60 steps of a turning car, undetected in a third of them, to 1e-9."""
     rng = np.random.default_rng(2)
     model, box = models.CAR, np.array([20.0, 3, -1, 4, 1.7, 1.5, 0.4])
     tracks = tracks_of(box[None])
@@ -70,10 +70,10 @@ BOXES = np.array([[12.0, -4, -1, 4, 1.7, 1.5, 0.1], [30, 6, -1, 4, 1.7, 1.5, 3.0
 
 @pytest.mark.parametrize("moving", [None, 1])
 def test_the_cars_own_motion_is_found_from_what_stands(moving):
-    """1.3 m ahead, 5 cm aside, a turn of 0.03, found in three corrections: to 2 cm with three parked cars, and not much worse
-    when one of them drives off."""
+    """1.3 m ahead, 5 cm aside, a turn of 0.03, found in three corrections: to 2 cm with three parked cars, and slightly worse
+    if one of them drives off."""
     tracks = tracks_of(BOXES)
-    tracks.motion_cov[:, 2:, 2:] *= 0.01  # known to stand
+    tracks.motion_cov[:, 2:, 2:] *= 0.01  # known to be parked
     T_true = rigid(rotation_z(0.03), (1.3, 0.05, 0))
     seen = transform_boxes(BOXES, invert(T_true))
     if moving is not None:

@@ -10,7 +10,7 @@ KEYS = [(0, 0, 0), (1, 0, 0), (7, 1, 2), (7, 2, 1), (2**62 - 1, 5, 9), (12345678
 
 
 def bits(seed, a, b):
-    """splitmix64 in whole numbers without an end."""
+    """splitmix64 in Python's unbounded integers."""
     h = (seed + a * 0x9E3779B97F4A7C15 + b * 0xD1B54A32D192ED03) & WHOLE
     h = ((h ^ (h >> 30)) * 0xBF58476D1CE4E5B9) & WHOLE
     h = ((h ^ (h >> 27)) * 0x94D049BB133111EB) & WHOLE
@@ -19,7 +19,7 @@ def bits(seed, a, b):
 
 @pytest.fixture(params=["compiled", "interpreter"])
 def kernel(request, monkeypatch):
-    """Under NUMBA_DISABLE_JIT=1 both are the interpreter, whose whole numbers want to be numpy's to wrap."""
+    """Under NUMBA_DISABLE_JIT=1 both are the interpreter, which needs NumPy integers for the hash to wrap."""
     if request.param == "interpreter":
         for name in ("_bits", "uniform", "normal", "eight"):
             monkeypatch.setattr(chance, name, getattr(getattr(chance, name), "py_func", getattr(chance, name)))

@@ -5,7 +5,7 @@ from operators.kernels import ab3dmot, kalman
 
 
 def box_filter(z):
-    """AB3DMOT's, of filterpy, with its matrices written out"""
+    """AB3DMOT's filter in filterpy, with its matrices written out"""
     one = KalmanFilter(dim_x=10, dim_z=7)
     one.F[0, 7] = one.F[1, 8] = one.F[2, 9] = 1
     one.H[:] = np.eye(7, 10)
@@ -16,7 +16,7 @@ def box_filter(z):
 
 
 def whole(P):
-    """The (10, 10) covariance that the four numbers stand for"""
+    """The (10, 10) covariance from its four numbers"""
     out = np.diag([P[0]] * 3 + [P[3]] * 4 + [P[2]] * 3)
     for k in range(3):
         out[k, 7 + k] = out[7 + k, k] = P[1]
@@ -24,7 +24,7 @@ def whole(P):
 
 
 def test_many_tracks_equal_filterpys_filters():
-    """60 steps of 6 tracks, each seen in some of them; state and covariance to 1e-9 all the way."""
+    """60 steps of 6 tracks, each detected in some steps; state and covariance to 1e-9 in all steps."""
     rng = np.random.default_rng(0)
     z = rng.uniform([-50, -50, -2, -1, 3, 1, 1], [50, 50, 2, 1, 6, 3, 2], (6, 7))
     x, P = np.zeros((6, 10)), np.tile(ab3dmot.P0, (6, 1))

@@ -12,7 +12,7 @@ def noise(box, weight):
 
 
 def box_filter(z):
-    """The same filter of filterpy's, its matrices written out"""
+    """The same filter in filterpy, with its matrices written out"""
     one = KalmanFilter(dim_x=8, dim_z=4)
     one.F[:4, 4:] = np.eye(4)
     one.H[:] = np.eye(4, 8)
@@ -22,7 +22,7 @@ def box_filter(z):
 
 
 def whole(P):
-    """(4, 3) -> the (8, 8) covariance that it stands for"""
+    """(4, 3) -> the full (8, 8) covariance"""
     out = np.diag(np.concatenate([P[:, 0], P[:, 2]]))
     for k in range(4):
         out[k, 4 + k] = out[4 + k, k] = P[k, 1]
@@ -30,7 +30,7 @@ def whole(P):
 
 
 def test_many_tracks_equal_filterpys_filters():
-    """60 steps of 6 tracks, each seen in some of them; state, covariance and Mahalanobis distance to 1e-9 all the way."""
+    """60 steps of 6 tracks, each detected in some steps; state, covariance and Mahalanobis distance to 1e-9 in all steps."""
     rng = np.random.default_rng(0)
     z = rng.uniform([0, 0, 20, 20], [1000, 300, 200, 100], (6, 4))
     x, P = np.zeros((6, 8)), np.zeros((6, 4, 3))

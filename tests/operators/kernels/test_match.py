@@ -6,7 +6,7 @@ from operators.kernels.match import count_at, found_scores
 
 
 def frame(rng, num_truth, num_found):
-    """Overlaps and scores with few values: ties everywhere."""
+    """Overlaps and scores with few distinct values: many ties."""
     overlap = rng.integers(0, 6, (num_truth, num_found)) / 5.0
     flags = rng.random((3, max(num_truth, num_found))) < [[0.7], [0.2], [0.2]]
     scores = rng.integers(0, 5, num_found) / 4.0

@@ -37,7 +37,7 @@ def test_two_by_hand(other, max_iou, kept, why):
 
 
 def test_what_went_suppresses_nothing():
-    """A chain: the middle goes because of the first, so the last, which overlaps the middle only, stays."""
+    """A chain: the first box suppresses the middle one, so the last, which overlaps only the middle, stays."""
     chain = [(x, 0, 0, 4, 2, 2, 0) for x in (0, 2, 4)]
     assert stay(chain, 0.3) == [0, 2]
 

@@ -9,7 +9,7 @@ LIBRARY = np.random.default_rng(1).normal(0, 3, (30, 3, 3))
 
 
 def put(starts, counts, places, T_sensor_world=T, room=0, function=place):
-    """-> triangles, source, piece; what lies beyond them is left as it was."""
+    """-> triangles, source, piece; the rest of the arrays is unchanged."""
     size = sum(counts)
     triangles, source, piece = np.full((size + room, 3, 3), 9.0), np.full(size + room, -7), np.full(size + room, -7)
     starts, counts = np.array(starts, np.int64), np.array(counts, np.int64)

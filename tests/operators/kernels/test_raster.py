@@ -89,13 +89,13 @@ def test_through_the_near_plane():
 
 
 def test_nothing_is_nearer_than_near():
-    """A plane that leads right through the camera."""
+    """A plane through the camera."""
     index, values = fill([[(-5, 0.5, -5), (-5, 0.5, 5), (60, -0.5, 0)]], near=0.5)
     assert (index >= 0).any() and 0.4 < 1 / values.max() and values.max() <= 2
 
 
 def test_watertight():
-    """Corners on pixel centres, edges through them: every pixel belongs to exactly one triangle, wherever the seam runs."""
+    """Corners on pixel centres, edges through them: every pixel belongs to exactly one triangle for every seam."""
     rng = np.random.default_rng(3)
     inner = rng.integers(2, 22, (12, 2))
     for middle in inner:
@@ -108,7 +108,7 @@ def test_watertight():
 
 
 def test_watertight_askew():
-    """A crumpled sheet in perspective has neither holes nor double pixels, not even along edges that meet no pixel's centre."""
+    """A crumpled sheet in perspective has neither holes nor double pixels, even along edges that pass through no pixel centre."""
     rng = np.random.default_rng(5)
     y, z = np.meshgrid(np.linspace(-15, 15, 9), np.linspace(-9, 9, 7), indexing="ij")
     sheet = np.stack([12 + rng.uniform(-0.5, 0.5, y.shape), y + rng.normal(0, 0.4, y.shape), z + rng.normal(0, 0.4, z.shape)], -1)
@@ -141,7 +141,7 @@ def box(x, size, inside_out=False):
     [(8, 3, False, True), (8, 3, True, True), (0, 30, False, False), (0, 30, True, True)],
 )
 def test_backs_of_closed_meshes_are_left_out(x, size, inside_out, seen):
-    """From outside nobody can tell; from inside, the box is gone. Inside out, the far side shows through the near one."""
+    """From outside the image is unchanged; from inside, the box is invisible. Inside out, only the far side is visible."""
     mesh = box(x, size, inside_out)
     index, values = fill(mesh, materials=[raster.CLOSED] * 12, cull=True)
     assert (index >= 0).any() == seen

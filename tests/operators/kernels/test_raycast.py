@@ -59,7 +59,7 @@ def test_sensors(sensor, why):
 @pytest.mark.parametrize("seconds", [0.1, 2.0])
 @pytest.mark.parametrize("turn", [2 * np.pi, -2 * np.pi, 2.0])
 def test_everything_drifts_its_own_way(seconds, turn):
-    """Slowly, and so far within a sweep that it passes over and through the sensor."""
+    """Slowly, and so fast that objects pass over and through the sensor within a sweep."""
     triangles = many(11)
     drift = np.random.default_rng(2).uniform(-12, 12, (len(triangles), 3)) * (1, 1, 0.1)
     assert same_as_naive(triangles, lidar(turn=turn, seconds=seconds), drift) > 0.3
@@ -92,7 +92,7 @@ def test_not_hit(corners, why):
 
 
 def test_over_and_under_the_sensor():
-    """A roof and a floor that end at no column: every ray upwards meets the one, every ray downwards the other."""
+    """An endless roof and floor: every upward ray hits the roof, every downward ray the floor."""
     flat = [[(-300, -250, 0), (300, -250, 0), (0, 400, 0)]]
     sensor = lidar(blocks=((8.0, -8.0, 16, 0.0),))
     got = cast([np.add(flat[0], (0, 0, 2)), np.add(flat[0], (0, 0, -1.5))], sensor)
@@ -113,7 +113,7 @@ def test_a_triangle_in_the_plane_of_a_column_is_hit_where_it_is():
 
 
 def test_watertight():
-    """A wall all around of many slivers has no holes, wherever columns and seams fall."""
+    """A surrounding wall of many slivers has no holes, for every position of columns and seams."""
     angles = np.sort(np.random.default_rng(4).uniform(-np.pi, np.pi, 200))
     foot = np.stack([9 * np.cos(angles), 9 * np.sin(angles)], 1)
     wall = []
@@ -130,7 +130,7 @@ def test_the_first_of_two_equal_ones_is_hit():
 
 
 def test_the_range_ends():
-    """A wall at 10 m: what lies within the range is hit, to the last centimetre."""
+    """A wall at 10 m: the part within the range is hit, to the centimetre."""
     wall = [[(10, 300, -90), (10, -300, -90), (10, -300, 90)], [(10, 300, -90), (10, -300, 90), (10, 300, 90)]]
     sensor = lidar(64, turn=2.4)
     whole = cast(wall, sensor, far=1e3)
@@ -143,7 +143,7 @@ def test_the_range_ends():
 
 @pytest.mark.parametrize("bands", [2, 3, 7, 40])
 def test_bands_change_nothing(bands):
-    """Threads get bands of columns, more of them than columns, too."""
+    """Threads get bands of columns; there may be more bands than columns."""
     triangles, sensor = many(5), lidar(seconds=0.1)
     owners, porosity = np.arange(len(triangles)) % 7 - 1, np.where(np.arange(len(triangles)) % 3, 0.0, 0.4)
     drift = np.random.default_rng(0).normal(0, 5, (len(triangles), 3))
@@ -153,7 +153,7 @@ def test_bands_change_nothing(bands):
 
 
 def test_covered_counts_every_ray_that_meets_an_object_once():
-    """Whatever stands before it, however often it is met, and from whichever side."""
+    """Even if it is occluded, hit several times, or hit from either side."""
     near, far = box(5, 0, 0, 1, 4, 3), box(12, 0, 0, 1, 4, 3)
     sensor = lidar(360)
     alone = cast(far, sensor, owners=[0] * 12)
@@ -176,7 +176,7 @@ def test_nothing_stops_at_what_is_all_holes_and_everything_at_what_has_none():
 
 @pytest.mark.parametrize("share", [0.2, 0.7])
 def test_a_share_of_the_rays_passes_through_leaves(share):
-    """By chance from the seed and the triangle's key alone. A front and a back: twice the chance to be stopped."""
+    """At random, from the seed and the triangle's key only. Front and back: two chances to be stopped."""
     sensor = lidar(400, turn=2.0)
     leaves = [cast(WALLS, sensor, porosity=LEAFY * share, seed=seed) for seed in (1, 1, 2)]
     through = (leaves[0].hits >= 12).mean()
@@ -189,7 +189,7 @@ def test_a_share_of_the_rays_passes_through_leaves(share):
 
 
 def test_two_neighbouring_keys_share_their_holes():
-    """The two triangles of a leaf: where one is put in the place of the other, the same rays pass."""
+    """The two triangles of a leaf: if one is put in the place of the other, the same rays pass."""
     face, sensor = [(6, -90, -90), (6, 90, -90), (6, 0, 120)], lidar(100, turn=2.0)
     seen = [cast([face], sensor, porosity=0.5, keys=[key]).hits for key in (4, 5, 6)]
     np.testing.assert_array_equal(seen[0], seen[1])

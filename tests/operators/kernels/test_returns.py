@@ -36,7 +36,7 @@ def seen(triangles, got, sensor, near=0.5, far=FAR_M, noise=0.0, weakest=0.0, lo
 
 
 def exact(got, sensor):
-    """Where each ray ends, beam by beam -> (B, C, 3)"""
+    """The end of each ray, beam by beam -> (B, C, 3)"""
     e, a = np.arctan(sensor.tangents)[:, None], sensor.azimuths[None]
     rays = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e) * np.ones_like(a)], -1)
     return got.ranges.T[..., None] * rays + np.array([0, 0, 1]) * sensor.heights[:, None, None]
@@ -86,7 +86,7 @@ def test_noise_is_along_the_ray(room, noise):
 
 
 def test_rough_surfaces_lie_deeper(room):
-    """Leaves: exponential in depth, never before the surface."""
+    """Leaves: exponential in depth, never in front of the surface."""
     points, _ = seen(ROOM, room, WIDE, rough=0.1)
     deeper = np.linalg.norm(points[:, :3], axis=1) - room.ranges.T.reshape(-1)
     assert deeper.min() > -0.001 and deeper.mean() == pytest.approx(0.1, rel=0.05) and deeper.max() < 0.7

@@ -40,7 +40,7 @@ def test_by_hand(gains, columns, why):
     st.floats(0.05, 1),
 )
 def test_no_assignment_gains_more(gains, seed, share):
-    """Against scipy on the whole matrix, most of which is 0."""
+    """Compared with scipy on the full matrix, which is mostly 0."""
     gains = np.where(np.random.default_rng(seed).random(gains.shape) < share, gains, 0)
     found = column_of(gains)
     rows = np.flatnonzero(found >= 0)

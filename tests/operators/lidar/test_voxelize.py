@@ -124,7 +124,7 @@ def test_plain_python_computes_the_same():
 
 
 def test_read_only_and_strided_points(make):
-    """A received frame is read-only; a sweep cut out of a wider table is not contiguous."""
+    """A received frame is read-only; a column slice of a wider table is not contiguous."""
     wide = np.random.default_rng(3).uniform(0, 1, (50, 8)).astype(np.float32)
     sweep = wide[:, :4]
     sweep.flags.writeable = False

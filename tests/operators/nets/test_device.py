@@ -1,4 +1,4 @@
-"""Which device a net runs on, and the refusals."""
+"""The device of a net, and the refusals."""
 
 import importlib.util
 import subprocess

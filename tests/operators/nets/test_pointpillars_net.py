@@ -98,7 +98,7 @@ def test_decoration_by_hand():
 
 
 def test_pillar_features_equal_the_padded_way():
-    """As in the paper: all K rows through the layer, padding masked before the maximum."""
+    """Compared with the paper: all K rows through the layer, padding masked before the maximum."""
     net = lively(TINY)
     pillars, counts, cells = scene(TINY, 20)
     kept = torch.arange(TINY.max_points) < counts[:, None]

@@ -1,4 +1,4 @@
-"""What Foxglove will read, read with google's protobuf from the descriptor in the message's own schema."""
+"""Messages for Foxglove, read with Google's protobuf from the descriptor in the message's schema."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HEADER = Header("src", 3, "000003", 5_000_000_007, 0)
 
 
 def read(schema, data):
-    """A message as any reader of the file gets it."""
+    """A message as a reader of the file decodes it."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(schema.data).file:
         pool.Add(file)
@@ -204,7 +204,7 @@ def test_calibration():
     ],
 )
 def test_what_is_not_known_is_left_to_the_engine(schema):
-    """A name alone is not enough: somebody's POINTS may have other columns."""
+    """The name is not enough: POINTS of a user may have other columns."""
     assert Foxglove().encoder("a.b", Port(schema), "raw") is None
 
 

@@ -1,4 +1,4 @@
-"""Our table of Foxglove's schemas against what its own SDK embeds in files (tests/golden/foxglove_schemas.py)."""
+"""Our table of Foxglove's schemas compared with those that its SDK embeds in files (tests/golden/foxglove_schemas.py)."""
 
 from __future__ import annotations
 

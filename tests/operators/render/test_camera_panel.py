@@ -39,7 +39,7 @@ def test_a_box_is_drawn_within_its_rectangle(straight):
 
 
 def test_a_box_around_the_camera_is_cut_not_mirrored(straight):
-    """Its front face is drawn, and the edges that lead backwards leave the picture outwards."""
+    """Its front face is drawn, and the backward edges leave the image outwards."""
     canvas = draw(straight, (0, 0, 0, 40, 20, 10, 0))
     at = np.argwhere(canvas.any(2))
     centre = at[(abs(at[:, 0] - 50) < 20) & (abs(at[:, 1] - 100) < 40)]
@@ -81,7 +81,7 @@ def test_points_by_depth_near_over_far(straight):
 
 
 def test_a_scaled_picture_shows_the_same_place(straight):
-    """Half the size: a pixel's centre (100, 50) lands at (49.75, 24.75), the middle of what it was averaged into."""
+    """Half the size: a pixel centre (100, 50) maps to (49.75, 24.75), as averaging 2 x 2 pixels does."""
     image = np.zeros((100, 200, 3), np.uint8)
     P = camera.scaled(straight, image, 100, 50)
     u, v, d = P @ [0, 0, 7, 1]

@@ -36,7 +36,7 @@ def test_no_paths():
 
 
 def test_paths_keep_apart():
-    """Each in its colour, nothing from the end of one to the start of the next."""
+    """Each in its colour, without a line from the end of one to the start of the next."""
     canvas = np.zeros((104, 320, 3), np.uint8)
     paths = [np.array([[5.0, 4], [15, 4]]), np.array([[5.0, -4], [15, -4], [25, -4]])]
     chase.draw_paths(canvas, paths, np.full(2, -1.73), [(255, 0, 0), (0, 255, 0)], VIEW)

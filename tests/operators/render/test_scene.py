@@ -114,7 +114,7 @@ def test_without_png_or_video(make, config, files):
 
 
 def test_with_a_camera_the_panel_is_on_top_and_stays(make, header, straight):
-    """The second frame has no picture (a sensor that died): its panel is black, the video goes on."""
+    """The second frame has no image (the sensor died): its panel is black, the video continues."""
     op = make(Scene, **SMALL)
     image = np.full((100, 200, 3), (10, 200, 90), np.uint8)
     image.flags.writeable = False
@@ -133,7 +133,7 @@ SIDE = {**SMALL, "layout": "side_by_side"}
 
 
 def test_side_by_side(make, header, straight):
-    """Left the camera's picture over the scene from behind, right the scene from above, whatever is missing in between."""
+    """Left: the camera image above the scene from behind; right: the scene from above; also with missing inputs."""
     op = make(Scene, **SIDE)
     image = np.full((60, 200, 3), (10, 200, 90), np.uint8)
     image.flags.writeable = False
@@ -194,7 +194,7 @@ def test_side_by_side_a_picture_that_comes_later(make, header):
 
 
 def test_trails_are_drawn_from_above_and_from_behind(make, header):
-    """A car drives away: where it was, its colour stays on the ground for as long as the trail goes."""
+    """A car drives away: its colour stays on its path for the length of the trail."""
     painted = []
     for trail in (0, 20):
         op = make(Scene, name=f"trail{trail}", **SIDE, trail=trail)
@@ -218,7 +218,7 @@ def test_names_of_classes_stand_in_the_camera(make, straight, monkeypatch):
 
 
 def test_the_video_as_asked_for(make, header):
-    """The faster the preset and the higher crf, the worse or larger the file; the same pictures in all of them."""
+    """A faster preset or a higher crf gives a larger or worse file; all show the same images."""
     sizes = {}
     for preset, crf in (("veryfast", 24), ("ultrafast", 24), ("ultrafast", 40)):
         op = make(Scene, name=f"{preset}{crf}", **SMALL, video_preset=preset, video_crf=crf)
@@ -290,7 +290,7 @@ def test_same_input_same_bytes(make, header, straight):
 
 
 def test_trails_stay_in_the_world_while_the_car_drives_and_turns():
-    """A parked car: its trail is one point, wherever we are. Without poses it would be a line."""
+    """A parked car: its trail is one point while the ego drives. Without poses it would be a line."""
     trails, blind = Trails(20), Trails(20)
     parked = tracks((20, 3, -1, 4, 2, 1.5, 0))
     for k in range(5):

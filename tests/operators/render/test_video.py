@@ -34,7 +34,7 @@ def film(path, n, **size):
 
 
 def count(path):
-    """What a player shows: everything up to the first byte that makes no sense"""
+    """Number of frames that a player shows: all before the first invalid byte"""
     player, n = cv2.VideoCapture(str(path)), 0
     while player.isOpened() and player.read()[0]:
         n += 1

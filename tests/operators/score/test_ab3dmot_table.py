@@ -144,7 +144,7 @@ def test_thresholds(scores, num_truth, expected, why):
 
 
 def test_means_drift_from_pass_to_pass():
-    """A sum that compensates, as in Python 3.12, would keep every mean; published numbers come from one that does not."""
+    """A compensated sum, as in Python 3.12, would keep every mean; the published numbers come from an uncompensated one."""
     start = np.random.default_rng(1).uniform(0, 10, (40, 37))
     scores, mean, seen = start.ravel().copy(), np.empty(40), []
     for _ in range(30):
@@ -164,7 +164,7 @@ def test_means_drift_from_pass_to_pass():
 
 
 def test_a_row_once_matched_is_not_pardoned_later(tmp_path):
-    """Track 7 is low in the picture and matches only while track 8, which fits as well and has a better score, is absent."""
+    """Track 7 is low in the image and matches only without track 8, which fits equally well and has a better score."""
     starts, forgivable = np.array([0, 2]), np.array([True, False])
     frames = kernel.Frames(np.array([0, 1]), np.array([False]), starts, np.array([0, 1]), np.array([0.5, 0.9]), forgivable)
     was_matched, matched, wrong = np.zeros(2, bool), np.empty(1, np.int64), []
@@ -192,7 +192,7 @@ def test_order_of_lines_does_not_matter(tmp_path):
 
 
 def test_frames_counted_for_far(tmp_path):
-    """One more than the sequence has, as its map says."""
+    """One more than the sequence has, as in its map file."""
     (tmp_path / "gt").mkdir()
     (tmp_path / "gt/evaluate_tracking.seqmap.val").write_text("0000 empty 000000 000009\n")
     got = score(tmp_path, line(0, 1), row(0, 7, at=9))["car"]["best"]

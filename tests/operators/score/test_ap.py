@@ -93,7 +93,7 @@ def test_limit_of_a_car(off_m, right, why):
 
 
 def test_two_on_one_truth():
-    """Of the same score: one of them is wrong."""
+    """Two detections with the same score: one of them is wrong."""
     frames = [(found(10, 10.1, scores=[0.6, 0.6]), truth(10))] * 41
     assert score(frames).curve[0] == pytest.approx(0.5)
 
@@ -104,7 +104,7 @@ def test_two_on_one_truth():
     ids=["absorbs", "counts as car", "is another class"],
 )
 def test_a_van_found_as_a_car(classes, num_truth, wrong):
-    """Beside 41 cars found, so that there is a precision."""
+    """With 41 detected cars, so that there is a precision."""
     frames = [(found(10), truth(10))] * 41 + [(found(10), truth(10, names="Van"))]
     got = score(frames, classes=classes, limits={"Car": 0.7, "Other": 0.7})
     assert got.num_truth == 41 + num_truth

@@ -1,4 +1,4 @@
-"""KITTI's own evaluator on the same files (../shared/data/golden/kitti_object): the curves agree to 1e-9."""
+"""Compared with KITTI's evaluator on the same files (../shared/data/golden/kitti_object): the curves agree to 1e-9."""
 
 import json
 import tarfile

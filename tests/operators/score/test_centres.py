@@ -38,14 +38,14 @@ def test_one_frame(truth, found, counts, recall, precision):
 
 
 def test_as_many_pairs_as_there_can_be():
-    """The nearest pair first would leave one of each alone."""
+    """Matching the nearest pair first would leave one of each unmatched."""
     assert pair(points(0, 1.9), points(1.5, 3.8), 2.0).tolist() == [[0, 0], [1, 1]]
     assert pair(points(0, 2, 4), points(2, 4, 6), 2.0).tolist() == [[0, 0], [1, 1], [2, 2]]
     assert pair(points(0, 2), points(2, 50), 2.0).tolist() == [[1, 0]]
 
 
 def test_forgiven():
-    """Truth: its detection leaves with it. Detection: right where it finds something, never wrong."""
+    """Forgiven truth removes its detection too. A forgiven detection may be right, never wrong."""
     assert add(Centres(), [5], [5], truth_forgiven=[0]).counts() == Counts(0, 0, 0, 0)
     assert add(Centres(), [], [5], found_forgiven=[0]).counts() == Counts(0, 0, 0, 0)
     assert add(Centres(), [5], [5], found_forgiven=[0]).counts() == Counts(1, 0, 1, 0)

@@ -40,7 +40,7 @@ def found(*xs, scores=None, name="Car"):
 
 
 def frames(count):
-    """Of one car each, found a little off with a score of its own; every fourth one is missed."""
+    """Frames with one car each, detected with a small error and a distinct score; every fourth car is missed."""
     rng = np.random.default_rng(2)
     out = []
     for k in range(count):
@@ -72,7 +72,7 @@ def test_nothing_came(score, tmp_path):
 
 
 def test_kernels_compile_in_open(make, monkeypatch):
-    """On a new machine that takes up to a minute, and process() may take no more than hang_s."""
+    """On a new machine compiling takes up to a minute, but process() may not exceed hang_s."""
     called = []
     for name in ("iou_3d", "found_scores", "count_at"):
         kernel = getattr(ap, name)
@@ -82,7 +82,7 @@ def test_kernels_compile_in_open(make, monkeypatch):
 
 
 def test_no_truth_no_scores(score, tmp_path):
-    """As with a folder without labels: frames pass, nothing is written."""
+    """As with a folder without labels: frames are accepted, nothing is written."""
     sets = [{"boxes3d": found(10)}, {"boxes3d": found()}]
     assert score(sets) is None
     assert score(sets, {"calibration": AHEAD}, rule="kitti") is None
@@ -189,7 +189,7 @@ def test_results_come_while_it_runs(make, tmp_path):
 
 @pytest.mark.parametrize("last", [-1, 0, 24, 25, 59])
 def test_continued_after_a_kill(make, score, tmp_path, last):
-    """Killed after frame 25 was scored, before anybody knew; `last` counts. The files are those of a run without a kill."""
+    """Killed after frame 25 was scored, before its commit; `last` counts. The files equal those of a run without a kill."""
     sets = frames(60)
     op = make(Detection, every=7)
     for k in range(max(last + 1, 26)):
@@ -211,7 +211,7 @@ def test_continued_after_a_kill(make, score, tmp_path, last):
 
 
 def test_killed_for_real(pipe):
-    """kill -9 in the middle of a frame: the scores are those of all frames that were not lost with the process."""
+    """kill -9 within a frame: the scores are of all frames that were not lost with the process."""
     graph = pipe.graph("""
   world: {driver: synthetic.traffic, config: {frames: 60}}
   score:

@@ -23,7 +23,7 @@ def test_empty(data, fn, fp):
 
 
 def test_one_pair_counts_up_to_its_similarity():
-    """0.5 reaches 0.05 .. 0.5, ten of 19; its own bounds are in."""
+    """0.5 reaches the thresholds 0.05 .. 0.5, ten of 19, bounds included."""
     got = hota.summary(hota.hota(scene(([1], [7], [[0.5]]))))
     assert got["HOTA"] == got["DetA"] == got["AssA"] == pytest.approx(10 / 19)
     assert (got["HOTA(0)"], got["LocA(0)"]) == (1, 0.5)

@@ -1,4 +1,4 @@
-"""Exact numbers of tiny files: nothing, one of each, what is forgiven, both layouts, wrong files."""
+"""Exact numbers of tiny files: empty, one of each, forgiven boxes, both layouts, wrong files."""
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_wrong_files(folder, tmp_path):
 
 
 def test_several_sequences(folder, tmp_path):
-    """The second without scans: it has the frames of its labels. All are needed, or those asked for."""
+    """The second has no scans: it has the frames of its labels. All sequences are required, or the requested ones."""
     _, root = folder([line(0, "Car", 0, 15)], [line(0, "Car", 0, 15, score=1)])
     (root / "label_02" / "0004.txt").write_text(line(2, "Car", 0, 15) + line(2, "Car", 5, 15))
     with pytest.raises(InputError, match=r"needs a file of 0004, has 0003; an empty file means that nothing was found"):

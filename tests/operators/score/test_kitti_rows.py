@@ -67,7 +67,7 @@ def test_a_bad_line_is_named(tmp_path, text, message, truth):
 
 
 def test_one_number_for_a_car_and_a_pedestrian_is_allowed(tmp_path):
-    """Some trackers count each class by itself; the official tools look at one class at a time."""
+    """Some trackers number each class separately; the official tools evaluate one class at a time."""
     assert len(read(tmp_path, line(0, 1) + line(0, 1, kind="Pedestrian")).ids) == 2
 
 

@@ -1,4 +1,4 @@
-"""Against TrackEval itself (make trackeval installs it; see docs/decisions), to the integer and to 1e-9."""
+"""Compared with TrackEval (make trackeval installs it; see docs/decisions): counts exactly, ratios to 1e-9."""
 
 import numpy as np
 import pytest
@@ -149,7 +149,7 @@ def compare(expected, got, why):
 
 
 def test_the_writer_of_these_files_is_understood(tmp_path):
-    """Else the comparison above would compare nothing."""
+    """Otherwise the comparison above would have no data."""
     write(tmp_path / "gt", s0000=line(0, 1, CAR))
     write(tmp_path / "results", s0000=line(0, 1, CAR, score=1))
     assert kitti_tracking.score(tmp_path / "gt", tmp_path / "results")["car"]["HOTA"] == 1

@@ -1,4 +1,4 @@
-"""Arrays in, arrays out, whatever torch does between them."""
+"""Arrays in, arrays out, with torch in between."""
 
 import warnings
 
