@@ -10,7 +10,7 @@ from operators.files import append, exact_decimals, extend, failed, frame_number
 
 @pytest.fixture
 def small_files():
-    """No file may grow beyond 1000 bytes: what a full disk does, a short write and then an error, without filling one."""
+    """No file may exceed 1000 bytes. As on a full disk, a short write comes first and then an error."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     yield

@@ -46,7 +46,7 @@ def test_the_metrics_of_random_scenes(seed):
 
 
 def random_files(rng):
-    """Cars, vans, pedestrians, regions; boxes that shake, vanish, swap ids; small ones, hidden ones, some without area."""
+    """Cars, vans, pedestrians, regions; boxes that jitter, vanish, swap ids; small, occluded and zero-area boxes."""
     truth, results, objects = [], [], []
     for i in range(14):
         kind = rng.choice(["Car", "Car", "Van", "Pedestrian", "Pedestrian", "Person", "Cyclist"])
@@ -89,14 +89,14 @@ def test_whole_files_of_kitti(tmp_path, seed):
             data = dataset.get_preprocessed_seq_data(dataset.get_raw_seq_data("ours", sequence), name)
             parts[sequence] = [metric.eval_sequence(data) for metric in metrics()]
             compare(parts[sequence], got[name]["sequences"][sequence], f"{sequence} {name}")
-        assert min(got[name][key] for key in ("CLR_TP", "CLR_FP", "CLR_FN", "FRAG")) > 5  # else nothing is compared
+        assert min(got[name][key] for key in ("CLR_TP", "CLR_FP", "CLR_FN", "FRAG")) > 5  # else there is nothing to compare
         for k, metric in enumerate(metrics()):
             parts.setdefault("all", []).append(metric.combine_sequences({s: parts[s][k] for s in files}))
         compare(parts["all"], got[name], name)
 
 
 def random_mot(rng, benchmark):
-    """Persons, distractors and cars that shake, vanish and swap ids; truth that does not count; boxes without area."""
+    """Persons, distractors and cars that jitter, vanish and swap ids; ignored truth; zero-area boxes."""
     truth, results = [], []
     places = rng.uniform(0, 900, (12, 2))
     kinds = rng.choice([1, 1, 1, 1, 2, 3, 6, 7, 8, 12, 13], 12)

@@ -19,7 +19,7 @@ OTHER = (100, 10, 160, 70)
 
 
 def truth(*objects, name="Car", occluded=0, truncated=0.0):
-    """Objects: (track id, box in the picture)."""
+    """Objects: (track id, box in the image)."""
     n = len(objects)
     label = -1 if name == "DontCare" else CLASSES.index(name)
     boxes2d = np.array([box for _, box in objects], np.float32).reshape(-1, 4)
@@ -29,11 +29,11 @@ def truth(*objects, name="Car", occluded=0, truncated=0.0):
 
 
 def tracks(*objects, name="Car"):
-    """Tracks and their boxes in the picture."""
+    """Tracks and their boxes in the image."""
     n = len(objects)
     labels, scores = np.full(n, CLASSES.index(name), np.int32), np.ones(n, np.float32)
     boxes2d = np.array([box for _, box in objects], np.float32).reshape(-1, 4)
-    boxes3d = np.tile(np.array([-10, 0, 0, 4, 2, 1.5, 0], np.float32), (n, 1))  # behind the camera: only its 2D box is seen
+    boxes3d = np.tile(np.array([-10, 0, 0, 4, 2, 1.5, 0], np.float32), (n, 1))  # behind the camera: only the 2D box counts
     return Tracks(boxes3d, scores, labels, np.array([i for i, _ in objects], np.int64)), Boxes2D(boxes2d, scores, labels)
 
 
@@ -43,7 +43,7 @@ def frame(found, there):
 
 
 def frames(count):
-    """Two cars and a pedestrian, followed with gaps, a switch, and something that is not there."""
+    """Two cars and a pedestrian, tracked with gaps, an id switch, and a false track."""
     rng = np.random.default_rng(3)
     out = []
     for k in range(count):
@@ -221,7 +221,7 @@ def test_ids_that_cannot_be_followed(score, found, there, message):
 
 @pytest.mark.parametrize("last", [-1, 0, 24, 25, 49])
 def test_continued_after_a_kill(make, score, straight, tmp_path, last):
-    """Killed when frame 25 was written, before anybody knew; `last` counts. The files are those of a run without a kill."""
+    """Killed after frame 25 was written, before its commit; `last` counts. The files equal those of a run without a kill."""
     sets = frames(50)
     items = [f"{'0001' if k < 20 else '0003'}/{k:06d}" for k in range(50)]
     op = make(Tracking)
@@ -253,7 +253,7 @@ TRAFFIC = """
 
 
 def test_killed_for_real(pipe):
-    """kill -9 in the middle of a frame: the run ends well, the scores are of all frames that were not lost with the process."""
+    """kill -9 within a frame: the run succeeds, the scores are of all frames that were not lost with the process."""
     ended = pipe.run(pipe.graph(TRAFFIC), "--inject", "score:processed@25")
     assert (ended.code, ended.report["nodes"]["score"]["restarts"]) == (0, 1), ended.stderr
     lost = {drop["frame"] for drop in ended.drops}

@@ -33,7 +33,7 @@ def test_one_detection_is_one_track_where_it_was_seen(ab3dmot, header):
 
 @pytest.mark.parametrize("label", [CAR, PEDESTRIAN, CYCLIST])
 def test_constant_velocity_keeps_one_id_for_50_frames_with_10_percent_dropped(ab3dmot, header, label):
-    """Every tenth detection is missing, the rest are 10 cm off; the track is there in all frames once it has begun."""
+    """Every tenth detection is missing, the rest are 10 cm off; the track exists in all frames after its start."""
     rng = np.random.default_rng(0)
     frames = []
     for k in range(50):
@@ -47,7 +47,7 @@ def test_constant_velocity_keeps_one_id_for_50_frames_with_10_percent_dropped(ab
 
 
 def test_random_10_percent_of_detections_dropped(ab3dmot, header):
-    """Pedestrians live through 3 misses in a row: none of 20 walks of 50 frames may lose its id."""
+    """Pedestrian tracks survive 3 misses in a row: none of 20 walks of 50 frames may lose its id."""
     for seed in range(20):
         rng = np.random.default_rng(seed)
         frames = [detections() if k and rng.random() < 0.1 else detections((PEDESTRIAN, 5 + 0.1 * k, 0)) for k in range(50)]
@@ -61,7 +61,7 @@ def test_random_10_percent_of_detections_dropped(ab3dmot, header):
     ids=["car", "pedestrian", "cyclist"],
 )
 def test_objects_that_pass_each_other_keep_their_ids(ab3dmot, header, label, gap, speed):
-    """One comes, one goes, side by side in the middle; the order of the detections changes at random."""
+    """They drive in opposite directions, side by side in the middle; detections come in random order."""
     rng = np.random.default_rng(1)
     tracks, homes = [], []
     op = ab3dmot()
@@ -147,7 +147,7 @@ def test_when_a_track_is_shown(ab3dmot, header, config, shown, why):
 
 
 def test_hits_are_all_matches_ever(ab3dmot, header):
-    """Two hits, a miss, a hit: shown, though three in a row there never were."""
+    """Two hits, a miss, a hit: shown, although there were never three in a row."""
     car, none = detections((CAR, 10, 0)), detections()
     tracks = play(ab3dmot(car=ClassConfig(max_age=3)), header, [none] * 4 + [car, car, none, car])
     assert [len(t.track_ids) for t in tracks[4:]] == [0, 0, 0, 1]
@@ -171,14 +171,14 @@ def test_without_2d_boxes_they_are_nan(ab3dmot, header):
 
 
 def test_missing_frames_are_steps_too(ab3dmot, header):
-    """3 m per frame, two frames gone: the car is 9 m further and still itself, because the stamps say so."""
+    """3 m per frame, two missing frames: the car is 9 m further and keeps its id, because of the stamps."""
     op = ab3dmot(car=ClassConfig(metric="distance_3d", threshold=3.5))
     tracks = [play(op, header, [detections((CAR, 3.0 * k, 0))], start=k)[0] for k in range(12) if k not in (8, 9)]
     assert ids(tracks) == [[1]] * 10
 
 
 def drive(header, make, poses, **config):
-    """The car drives 2.5 m per frame past a parked car, for the tracker: it moves, differently, each frame."""
+    """The ego drives 2.5 m per frame past a parked car; without poses the parked car seems to move differently in each frame."""
     parked = detections((CAR, 20, 3)).boxes3d
     T = [rigid(rotation_z(0.03 * k), (0.08 * k * k, 0.3 * k, 0)) for k in range(14)]
     frames = []
@@ -190,7 +190,7 @@ def drive(header, make, poses, **config):
 
 
 def test_ego_motion_makes_parked_cars_predictable(make, header):
-    """Speeding up and turning: with poses the prediction is right, without it lags behind."""
+    """Acceleration and a turn: with poses the prediction is right, without poses it lags."""
     off = {}
     for name, poses, config in (
         ("with", lambda k: True, {}),
@@ -218,7 +218,7 @@ def test_the_pose_is_not_kept(ab3dmot, header):
 
 
 def test_the_originals_ego_motion_is_right_where_the_car_only_drives_and_turns_on_the_flat(calibration):
-    """Rotations about one axis commute: in whichever order they are multiplied."""
+    """Rotations about one axis commute, so their order does not matter."""
     imu = Imu(rigid(t=(-0.8, 0.3, -0.8)), rigid(rotation_z(0.7)))
     before, now = rigid(rotation_z(0.2), (5, 1, 0)), rigid(rotation_z(0.5), (7, 2, 0))
     T = original_motion(before, now, calibration.T_cam_velo, imu)
@@ -296,7 +296,7 @@ def test_the_defaults_are_the_papers():
 
 
 def test_the_naive_twin_makes_the_same_tracks(ab3dmot, header):
-    """Traffic without poses, all classes: in each frame as many tracks, in the same places to 2 cm of the camera frame."""
+    """Traffic without poses, all classes: in each frame equally many tracks, at equal positions to 2 cm in the camera frame."""
     config = {"frames": 60, "cars": 14, "pedestrians": 8, "cyclists": 4}
     seen = [Boxes3D(*reading.values["boxes3d"]) for reading in run_source(SyntheticTraffic, config, wanted=("boxes3d",))]
     calibration = Calibration(*statics_of(SyntheticTraffic, config)["calibration"])

@@ -26,7 +26,7 @@ def test_one_sure_detection_is_a_track_at_once(best, header):
 
 
 def test_a_doubtful_detection_has_to_come_again(best, header):
-    """0.6 is more likely true than not, and not enough for a first sight. The first frames of a recording forgive that."""
+    """0.6 is more likely true than false, but not enough for a new track, except in the first frames of a recording."""
     car = detections((CAR, 10, 0), score=0.6)
     tracks = play(best(), header, [NONE] * 3 + [car] * 3)
     assert ids(tracks)[3:] == [[], [1], [1]]
@@ -34,7 +34,7 @@ def test_a_doubtful_detection_has_to_come_again(best, header):
 
 
 def test_an_unlikely_detection_never_shows_but_keeps_a_track(best, header):
-    """0.2 alone: nothing. As the continuation of a track: a match, of the second stage."""
+    """0.2 alone gives no track. As the continuation of a track it is a match of the second stage."""
     weak, sure = detections((CAR, 10, 0), score=0.2), detections((CAR, 10, 0), score=0.95)
     assert ids(play(best(), header, [weak] * 8)) == [[]] * 8
     op = best(car=BestClassConfig(max_coast=0))
@@ -80,7 +80,7 @@ def test_objects_that_pass_each_other_keep_their_ids(best, header, label, gap, s
 
 
 def test_an_object_hidden_for_a_second_comes_back_as_itself(best, header):
-    """Behind a truck for 10 frames, moving on; shown for a few of them, not for all."""
+    """It moves behind a truck for 10 frames; it is shown in a few of them, not in all."""
     frames = [detections((CAR, 5 + 0.8 * k, 0)) for k in range(20)]
     frames += [NONE] * 10 + [detections((CAR, 5 + 0.8 * k, 0)) for k in range(30, 35)]
     shown = ids(play(best(), header, frames))
@@ -94,7 +94,7 @@ def test_an_object_twice_detected_is_one(best, header):
 
 
 def test_a_car_as_long_as_a_bus_needs_more_evidence(best, header):
-    """0.6 twice shows a car; not one of 9 m."""
+    """A score of 0.6 twice shows a normal car, but not one of 9 m."""
     car, bus = detections((CAR, 10, 0), score=0.6), detections((CAR, 10, 0), score=0.6)
     bus.boxes3d[:, 3:6] = 9.0, 2.6, 3.2
     assert ids(play(best(), header, [NONE] * 3 + [car] * 4))[-1] == [1]
@@ -102,7 +102,7 @@ def test_a_car_as_long_as_a_bus_needs_more_evidence(best, header):
 
 
 def test_front_and_back_are_decided_by_votes(best, header):
-    """One detection of six looks backwards; and a track born backwards turns round."""
+    """One detection in six has the reverse heading; a track born with the reverse heading is corrected."""
     yaws = [0.2, 0.2, 0.2 - np.pi, 0.2, 0.2, 0.2]
     tracks = play(best(), header, [detections((CAR, 10, 0, yaw)) for yaw in yaws])
     np.testing.assert_allclose([t.boxes3d[0, 6] for t in tracks], [0.2] * 6, atol=1e-5)
@@ -147,7 +147,7 @@ def test_parked_cars_keep_their_ids_and_places_while_the_car_drives(best, header
 
 
 def test_without_poses_the_cars_own_motion_is_found(best, header):
-    """35 frames: its way of 30 m to 0.5 m, its turn to 0.02 rad."""
+    """35 frames: 30 m of travel to 0.5 m, the turn to 0.02 rad."""
     frames, poses, _ = parked_and_driven(35)
     op = best()
     play(op, header, frames)
@@ -171,7 +171,7 @@ def test_missing_frames_are_steps_too(best, header):
 
 
 def test_nothing_emitted_depends_on_what_comes_later(best, header):
-    """A random scene cut at 20 places: the same bytes up to there."""
+    """A random scene truncated at 20 places: the same bytes up to there."""
     rng = np.random.default_rng(7)
     frames = []
     for k in range(60):
@@ -198,7 +198,7 @@ def test_in_the_picture_a_car_is_its_box_and_a_person_is_rounder(best, header, c
 
 
 def test_who_leaves_the_picture_does_not_coast(best, header, calibration):
-    """It drives out to the left; unseen, with its box at the border, it is not shown. In the middle it is."""
+    """It drives out to the left; undetected at the border of the image it is not shown, undetected in the middle it is."""
     leaving = [detections((CAR, 9, 4.0 + 0.35 * k), score=0.95) for k in range(6)] + [NONE]
     staying = [detections((CAR, 20, 0), score=0.95)] * 6 + [NONE]
     assert ids(play(best(), header, leaving, calibration=calibration))[5:] == [[1], []]
@@ -207,7 +207,7 @@ def test_who_leaves_the_picture_does_not_coast(best, header, calibration):
 
 @pytest.mark.parametrize(("kind", "sure", "unsure"), [("logit", 9.0, 0.7), ("probability", 0.97, 0.3)])
 def test_scores_of_both_kinds(make, header, kind, sure, unsure):
-    """What PointRCNN calls 9 is a car; 0.7 is none. As a probability the one would be wrong, the other a car."""
+    """As a PointRCNN logit, 9 is a car and 0.7 is not. As probabilities, 9 would be invalid and 0.7 a car."""
     op = make(Tracker, score_kind=kind)
     frames = [NONE] * 3 + [detections((CAR, 10, 0), (CAR, 30, 0), score=(sure, unsure))] * 3
     tracks = play(op, header, frames)

@@ -11,7 +11,7 @@ NONE = detections()
 
 @pytest.fixture
 def told(make, header):
-    """told(frames, ...) -> what is shown on the way, what is told at the end"""
+    """told(frames, ...) -> tracks shown during the run, history at the end"""
 
     def run(frames, op=None, **inputs):
         op = op or make(Tracker, preset="best_offline")
@@ -47,7 +47,7 @@ def test_on_the_way_it_shows_what_best_shows(told, make, header):
 
 
 def test_a_track_is_told_from_its_first_detection_to_its_last_with_its_gap_filled(told):
-    """It was doubtful at first, not seen from 12 to 19, and gone from 30 on."""
+    """It was doubtful at first, undetected from 12 to 19, and gone from 30 on."""
     frames = [NONE] * 4
     frames += [detections((CAR, 5 + 0.5 * k, 0), score=0.4 if k < 6 else 0.95) for k in range(4, 12)]
     frames += [NONE] * 8 + [detections((CAR, 5 + 0.5 * k, 0), score=0.95) for k in range(20, 30)] + [NONE] * 6
@@ -95,7 +95,7 @@ def test_out_of_the_picture_a_gap_is_not_filled(told, calibration):
 
 
 def test_a_new_recording_is_told_alone(told, make, header):
-    """10 frames of one that was broken off, then one to its end."""
+    """10 frames of an interrupted recording, then a complete one."""
     car = detections((CAR, 10, 0), score=0.95)
     op = make(Tracker, preset="best_offline")
     op.meta = {}

@@ -1,4 +1,4 @@
-"""What the tracker does whatever its preset: input, time, ids, memory."""
+"""Behaviour of the tracker under every preset: input, time, ids, memory."""
 
 import re
 
@@ -54,7 +54,7 @@ def test_ids_carry_the_restart_count(make, header, preset, restarts, first):
 
 
 def test_outputs_and_state_are_independent_of_the_inputs(make, header, preset):
-    """Inputs are slots of a pool: they go back after process()."""
+    """Inputs are slots of a pool, which are given back after process()."""
     frames = [detections((CAR, 5 + k, 0), (PEDESTRIAN, 9, 0)) for k in range(12)]
     expected = play(make(Tracker, preset=preset), header, frames)
     op = make(Tracker, preset=preset)

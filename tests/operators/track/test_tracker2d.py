@@ -1,4 +1,4 @@
-"""The tracker of boxes in the picture: stages, life, ids, looks, wrong input."""
+"""The tracker of boxes in the image: stages, track life, ids, embeddings, wrong input."""
 
 import re
 
@@ -57,7 +57,7 @@ def test_empty_frames_are_ordinary_frames(make, header, preset):
 
 
 def test_one_object_keeps_its_id_through_missing_boxes(make, header, preset):
-    """50 frames at constant speed, each tenth box missing; what is not seen is not shown."""
+    """50 frames at constant speed, each tenth box missing; an undetected object is not shown."""
     frames = [boxes() if k % 10 == 5 else boxes(at(10.0 + 4 * k)) for k in range(50)]
     tracks = play(make(Tracker2d, preset=preset), header, frames)
     assert [len(t.track_ids) for t in tracks] == [len(f.labels) for f in frames]
@@ -132,7 +132,7 @@ def test_another_recording_ends_all_tracks_and_ids_run_on(make, header, preset, 
 
 
 def test_time_is_counted_in_periods(make, header):
-    """Two frames are missing: the box is looked for three steps ahead, where it is."""
+    """Two frames are missing: the prediction is three steps ahead, at the box."""
     op = make(Tracker2d, rate_hz=10)
     play(op, header, [boxes(at(10.0 * k)) for k in range(10)])
     op.header = header(12)
@@ -165,7 +165,7 @@ def test_same_input_same_bytes_and_a_cut_changes_nothing_before_it(make, header,
 
 
 def test_outputs_and_state_are_independent_of_the_inputs(make, header, preset):
-    """Inputs are slots of a pool: they go back after process()."""
+    """Inputs are slots of a pool, which are given back after process()."""
     frames, looks = crowd(6)
     expected = raw(play(make(Tracker2d, preset=preset), header, frames, looks))
     op = make(Tracker2d, preset=preset)
@@ -178,7 +178,7 @@ def test_outputs_and_state_are_independent_of_the_inputs(make, header, preset):
 
 
 def test_cut_to_the_picture(make, header, straight):
-    """200 x 100: half outside is cut, outside is not shown, without calibration nothing is cut."""
+    """200 x 100: a box half outside is clipped, one outside is not shown; without calibration nothing is clipped."""
     frames = [boxes(at(-10.0), at(190.0), (50.0, 110.0, 70.0, 150.0))] * 2
     shown = play(make(Tracker2d), header, frames, calibration=straight)[-1]
     assert shown.boxes2d.tolist() == [[0, 50, 10, 90], [190, 50, 199, 90]]
@@ -200,7 +200,7 @@ RED, GREEN, BLUE = np.eye(3, dtype=np.float32)
 
 
 def test_looks_bring_back_whom_motion_lost(make, header):
-    """Two leave and come back in each other's place: with overlap alone they have swapped names."""
+    """Two objects leave and come back in each other's place: with overlap only, they would swap ids."""
     there, back = boxes(at(20), at(60)), boxes(at(20), at(60))
     frames = [there] * 5 + [boxes()] * 3 + [back] * 3
     swapped = [np.stack([RED, BLUE])] * 5 + [np.zeros((0, 3), np.float32)] * 3 + [np.stack([BLUE, RED])] * 3
@@ -213,7 +213,7 @@ def test_looks_bring_back_whom_motion_lost(make, header):
 
 
 def test_pairs_outside_the_gate_never_match(make, header):
-    """The same look 300 px away is somebody else."""
+    """The same embedding 300 px away is another object."""
     op = make(Tracker2d, preset="fairmot")
     frames = [boxes(at(20))] * 3 + [boxes(at(320))] * 3
     assert ids(play(op, header, frames, [RED[None]] * 6)) == [[1], [1], [1], [], [2], [2]]
@@ -227,7 +227,7 @@ def test_another_look_in_the_same_place_is_somebody_else_once_the_first_was_lost
 
 
 def test_without_looks_it_is_byte(make, header):
-    """Not connected, missing in some frames, rows of zeros: pairs by overlap, lost ones too."""
+    """Not connected, missing in some frames, rows of zeros: matches by overlap, lost tracks too."""
     frames = [boxes(at(20), at(60))] * 3 + [boxes()] + [boxes(at(20), at(60))] * 2
     none = [np.zeros((len(f.labels), 4), np.float32) for f in frames]
     config = {"fairmot": FairmotConfig(high=0.6, birth=0.7)}

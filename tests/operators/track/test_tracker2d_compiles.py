@@ -1,4 +1,4 @@
-"""Nothing is compiled while a frame waits; see test_tracker_compiles.py."""
+"""Nothing is compiled during process(); see test_tracker_compiles.py."""
 
 import subprocess
 import sys

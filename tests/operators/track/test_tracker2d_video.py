@@ -1,6 +1,6 @@
-"""Objects of different colour meet in a video made here: overlap swaps their names, looks keep them.
+"""Objects of different colour meet in a generated video: overlap swaps their ids, embeddings keep them.
 
-The scores are those of `pipe eval mot`, from the files that `write.mot` writes; what they must be is counted by hand.
+The scores are those of `pipe eval mot` on the files of `write.mot`; the expected values are counted by hand.
 """
 
 import numpy as np
@@ -22,19 +22,19 @@ def cross():
 
 
 def bounce():
-    """They walk up to each other, the first goes behind the second, and both go back where they came from."""
+    """They walk towards each other, the first goes behind the second, and both return the way they came."""
     path = [40 + 2 * k for k in range(28)] + [94] * 2 + [94 - 2 * k for k in range(28)]
     return [{1: (x, 12), 2: (184 - x, 16)} for x in path]
 
 
 def behind_a_third():
-    """Two walk behind a third, who stands, and come back out on the side where they went in."""
+    """Two walk behind a third, who stands, and come out on the side where they went in."""
     path = [20 + 2 * k for k in range(34)] + [86 - 2 * k for k in range(34)]
     return [{1: (x, 12), 2: (178 - x, 14), 3: (89, 18)} for x in path]
 
 
 def film(places):
-    """-> pictures (H, W, 3), and per frame who is seen at least by half, from behind to the front, with its whole box"""
+    """-> pictures (H, W, 3), and per frame the objects at least half visible, from back to front, with their full boxes"""
     out = []
     for frame in places:
         image = np.full((HEIGHT, WIDTH, 3), GROUND, np.uint8)

@@ -1,4 +1,4 @@
-"""Nothing is compiled while a frame waits: it may take longer than hang_s, and a restarted node would begin anew."""
+"""Nothing is compiled during process(): compiling may take longer than hang_s, and a restarted node would compile again."""
 
 import subprocess
 import sys

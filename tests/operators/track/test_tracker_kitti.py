@@ -1,6 +1,6 @@
 """The tracker on real detections: `ab3dmot` against AB3DMOT's own output, `best` by its scores.
 
-Read here with plain code of its own: nothing of the drivers.
+Files are read with plain code here, independent of the drivers.
 """
 
 import gzip
@@ -143,7 +143,7 @@ def score(shared_data, tmp_path, tracks_of):
 
 @pytest.mark.parametrize(("is_known", "car"), [(True, 77.8), (False, 77.5)], ids=["poses", "no poses"])
 def test_hota_of_best(make, shared_data, tmp_path, is_known, car):
-    """Promised were 77.8 and 76.5 for cars, 48.5 and at most 60 switches for pedestrians."""
+    """Targets: 77.8 and 76.5 for cars, 48.5 and at most 60 switches for pedestrians."""
     found = score(shared_data, tmp_path, lambda sequence: play_best(make, shared_data, sequence, is_known))
     assert 100 * found["car"]["HOTA"] >= car, found["car"]
     assert 100 * found["pedestrian"]["HOTA"] >= 58, found["pedestrian"]
@@ -152,7 +152,7 @@ def test_hota_of_best(make, shared_data, tmp_path, is_known, car):
 
 @pytest.mark.parametrize(("is_known", "car"), [(True, 80.0), (False, 79.5)], ids=["poses", "no poses"])
 def test_hota_of_best_offline(make, shared_data, tmp_path, is_known, car):
-    """Promised were 79.4 and 78.4 for cars, 50 for pedestrians."""
+    """Targets: 79.4 and 78.4 for cars, 50 for pedestrians."""
     found = score(shared_data, tmp_path, lambda sequence: told_offline(make, shared_data, sequence, is_known))
     assert 100 * found["car"]["HOTA"] >= car, found["car"]
     assert 100 * found["pedestrian"]["HOTA"] >= 59, found["pedestrian"]
@@ -202,7 +202,7 @@ def read_truth(path):
 def recall_precision(frames, truth, calibration):
     """frames: boxes3d per frame -> recall, precision of vehicles (Car or Van) within 40 m at 2 m between the centres.
 
-    Forgiven: truth boxes up to 25 px high or further away (matched or not); boxes further away, out of the picture,
+    Forgiven: truth boxes up to 25 px high or further away (matched or not); boxes further away, outside the image,
     up to 25 px high, or more than half in a DontCare region.
     """
     tp = fp = fn = 0
@@ -235,7 +235,7 @@ def recall_precision(frames, truth, calibration):
     ],
 )
 def test_vehicles_of_sequence_0000(make, shared_data, config, recall, precision):
-    """The figures promised are .85 and .85; these are what is reached, rounded down."""
+    """The targets are .85 and .85; these are the measured figures, rounded down."""
     folder = shared_data / "kitti_tracking_0000"
     calibration, _ = read_calibration(folder / "calib" / "0000.txt")
     detections = read_detections(folder, "0000", ("Car", "Pedestrian", "Cyclist"))
@@ -247,7 +247,7 @@ def test_vehicles_of_sequence_0000(make, shared_data, config, recall, precision)
 
 
 def test_the_scorer_itself(shared_data):
-    """Truth against truth is perfect; nothing finds nothing; shifted by 3 m everything is wrong both ways."""
+    """Truth against truth is perfect; no boxes give no matches; boxes shifted by 3 m are all missed and all wrong."""
     folder = shared_data / "kitti_tracking_0000"
     calibration, _ = read_calibration(folder / "calib" / "0000.txt")
     truth = read_truth(folder / "label_02" / "0000.txt")

@@ -1,4 +1,4 @@
-"""Cars come and go for hours: memory does not grow."""
+"""Memory does not grow while cars come and go for hours."""
 
 import os
 from pathlib import Path

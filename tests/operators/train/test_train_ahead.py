@@ -1,4 +1,4 @@
-"""Items made ahead in a thread come in order, and so does the error that ends them."""
+"""Items made ahead in a thread arrive in order, followed by the error that ends them."""
 
 import itertools
 import threading
@@ -24,7 +24,7 @@ def test_it_is_at_most_so_many_items_ahead():
     while len(made) < 5 and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(made) == 5  # one taken, three waiting, one made and without a place
+    assert len(made) == 5  # one taken, three waiting, one made but without room
     ahead.close()
 
 

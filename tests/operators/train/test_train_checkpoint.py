@@ -1,4 +1,4 @@
-"""A checkpoint comes back as it was saved, for the same training only."""
+"""A checkpoint is restored unchanged, for the same training only."""
 
 import re
 from dataclasses import dataclass, field, replace

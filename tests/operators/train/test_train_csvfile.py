@@ -1,4 +1,4 @@
-"""Tables that go on after a kill."""
+"""Tables that continue after a kill."""
 
 import pytest
 

@@ -6,7 +6,7 @@ from pipeline.operator import Resume
 
 
 def frame(undo, k, *names):
-    """Frame k writes a file of its own, and a line into each of the others."""
+    """Frame k writes its own file, and a line into each of the others."""
     own = undo.folder / f"{k}.bin"
     undo.note(k, [own, *(undo.folder / name for name in names)])
     replace(own, b"x" * k)
@@ -75,7 +75,7 @@ def test_killed_before_anything(tmp_path):
 
 
 def test_a_file_replaced_once_more_stays(tmp_path):
-    """What was there before the frame was whole, and is again what the frame wrote."""
+    """The file before the frame was complete and equals what the frame wrote, so it stays."""
     undo = Undo(tmp_path, None)
     frame(undo, 0)
     undo.note(1, [tmp_path / "0.bin"])

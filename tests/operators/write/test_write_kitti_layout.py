@@ -1,4 +1,4 @@
-"""Layouts written, and read back by the drivers that read KITTI's own."""
+"""Layouts are written, and read back by the drivers for KITTI's own files."""
 
 import resource
 import signal
@@ -33,7 +33,7 @@ def pose(x, yaw=0.0):
 
 
 def truth(*names, truncated=0.0, seed=1):
-    """Objects all around; DontCare is a region only."""
+    """Objects on all sides; DontCare is a region only."""
     rng, n = np.random.default_rng(seed), len(names)
     labels = np.array([-1 if name == "DontCare" else CLASSES.index(name) for name in names], np.int32)
     boxes3d = rng.uniform([-50, -50, -2, 0.5, 0.5, 0.5, -3.1], [50, 50, 1, 5, 3, 3, 3.1], (n, 7)).astype(np.float32)
@@ -88,7 +88,7 @@ def read(layout, folder, without=(), **config):
 
 
 def same(got, want, layout):
-    """Every bit of every port, but for what the layout has no place for. Poses: to 1e-7 m."""
+    """Every bit of every port, except values that the layout cannot store. Poses: to 1e-7 m."""
     assert set(got.values) == set(want) & set(PORTS[layout])
     for port in set(got.values) & {"points", "image"}:
         assert got.values[port].dtype == want[port].dtype
@@ -136,7 +136,7 @@ def test_where_things_go(write):
 
 @pytest.mark.parametrize("layout", DRIVERS)
 def test_read_back(write, calibration, layout):
-    """Frames, names, stamps and calibration are what they were."""
+    """Frames, names, stamps and calibration are unchanged."""
     frames = [frame(k, objects=("Car", "DontCare", "Person_sitting", "Cyclist")) for k in range(5)]
     folder = write(layout, frames)
     readings = read(layout, folder)
@@ -169,7 +169,7 @@ def test_every_port_may_be_missing(write, tmp_path, layout):
 
 @pytest.mark.parametrize(("given", "kept"), [(0.0, 0.0), (0.2, 0.0), (0.3, 0.5), (0.7, 0.5), (0.8, 1.0), (1.0, 1.0)])
 def test_truncated(write, given, kept):
-    """Tracking says 0, 1, 2 for 0, 0.5, 1: the nearest. Object keeps the number."""
+    """Tracking stores 0, 1, 2 for 0, 0.5, 1: the nearest. Object keeps the number."""
     frames = [frame(0, truncated=given)]
     (reading,) = read("tracking", write("tracking", frames))
     assert reading.values["truth"].truncated.tolist() == [kept, kept]
@@ -197,7 +197,7 @@ def test_lines_are_kittis(write, calibration):
 
 
 def test_sequences(write):
-    """Tracking: files of their own. Object: one row of numbers. Raw: drives of one day."""
+    """Tracking: one file per sequence. Object: continuous numbers. Raw: drives of one day."""
     items = [("0000", 0), ("0000", 1), ("0001", 0), ("0002", 0)]
     frames = []
     for i, (sequence, k) in enumerate(items):
@@ -223,7 +223,7 @@ def test_names_of_kittis_own_data(write):
 
 @pytest.mark.parametrize("layout", ["tracking", "raw"])
 def test_gaps(write, layout):
-    """Frames 3, 4 and 7 only: their lines are where the drivers look for them."""
+    """Frames 3, 4 and 7 only: their lines are where the drivers expect them."""
     frames = [frame(k) for k in (3, 4, 7)]
     frames[0][1]["pose"] = pose(0.0) if layout == "raw" else pose(4.5)  # raw counts from the first file
     folder = write(layout, frames)
@@ -236,7 +236,7 @@ def test_gaps(write, layout):
 
 @pytest.mark.parametrize(("layout", "last"), [(layout, last) for layout in DRIVERS for last in (-1, 0, 2, 3)])
 def test_continued_after_a_kill(make, write, calibration, tmp_path, layout, last):
-    """Frame 3 was written by a process that died; `last` counts. The files are those of a run without a kill."""
+    """A process that died wrote frame 3; `last` counts. The files equal those of a run without a kill."""
     frames = [frame(k, sequence="0003" if k < 2 else "0004") for k in range(6)]
 
     def step(op, k):
@@ -315,9 +315,9 @@ SOURCE = pytest.mark.parametrize("driver", ["synthetic.traffic", pytest.param("s
 
 @SOURCE
 def test_same_digest_as_the_live_source(pipe, driver):
-    """The engine's own digest (source, frame_id, stamp_ns, every byte), live and read back from disk: of points, pictures and
-    truth. Truth is left out where the layout has no place for part of it: object has no track ids, raw nothing; of the world
-    tracking rounds `truncated`. Poses differ by the rounding of degrees. The next test compares these."""
+    """The engine's digest (source, frame_id, stamp_ns, every byte), live and read back from disk: of points, images and
+    truth. Truth is left out if the layout cannot store all of it: object has no track ids, raw has no truth, tracking rounds
+    the world's `truncated`. Poses differ by the rounding of degrees. The next test compares these."""
     ports = [port for port in SOURCES[driver] if port != "pose"]
 
     def graph(source, sinks, more=()):

@@ -86,7 +86,7 @@ def test_continued_after_a_kill_files_that_do_not_count_go(make, feed, resume, k
 
 
 def test_disk_full(make, feed, monkeypatch):
-    """The file is whole or it is not there."""
+    """The file is complete or absent."""
     op = make(KittiObject, name="objects")
     feed(op, "000000", 2)
 

@@ -139,8 +139,8 @@ def test_killed_in_the_first_frame_of_the_next_sequence(make, feed):
 
 
 def test_killed_while_writing(tmp_path):
-    """kill -9 at random moments of a process that does nothing but append: every line but the last is complete, and whoever
-    continues the file cuts off a torn one."""
+    """kill -9 at random moments of a process that only appends: every line but the last is complete, and the successor
+    removes a torn last line."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
@@ -165,7 +165,7 @@ def test_killed_while_writing(tmp_path):
 
 
 def test_disk_full(make, feed):
-    """The limit on the file's size stands in for the disk: 10 frames fit, the 11th does not, and is taken back whole."""
+    """A limit on the file size replaces the disk: 10 frames fit, the 11th does not, and is removed completely."""
     op = make(KittiTracking, name="results")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     feed(op, "0000/000000", tracks(1, 2, 3))
@@ -200,7 +200,7 @@ def test_no_right_to_write(make, feed):
 
 
 def test_2d_boxes_that_somebody_knows_are_written_and_make_a_track_visible(make, straight, header):
-    """Behind the camera: known; known by NaN only: not written; ahead: NaN, so it is projected."""
+    """Behind the camera: a known box is written, a NaN box is not; ahead: a NaN box is projected."""
     op = make(KittiTracking)
     boxes3d = np.array([[-10, 0, 0, 4, 2, 1.5, 0], [-10, 0, 0, 4, 2, 1.5, 0], [10, 0, 0, 4, 2, 1.5, 0]], np.float32)
     scores, labels = np.array([16.1234, 1, 2], np.float32), np.zeros(3, np.int32)
@@ -236,7 +236,7 @@ def history(*frames_and_ids):
     ids=["nothing was real", "all of it", "from frame 2 on: the tracker had crashed before"],
 )
 def test_a_history_takes_the_place_of_what_was_written(make, feed, straight, header, first, told, expected):
-    """Frames 0..3 hold track 1; with frame 3 comes the history. Another sequence, and what follows, stays."""
+    """Frames 0..3 hold track 1; frame 3 brings the history. Another sequence and later frames stay."""
     op = make(KittiTracking)
     feed(op, "0009/000000", tracks(5))
     for k in range(3):

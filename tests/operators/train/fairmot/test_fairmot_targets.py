@@ -1,4 +1,4 @@
-"""Targets of FairMOT's heads: no object, one, ignored ones, ones outside of the picture."""
+"""Targets of FairMOT's heads: no object, one, ignored ones, ones outside the image."""
 
 import numpy as np
 import pytest

@@ -86,7 +86,7 @@ def train(*args):
 
 
 def losses(out):
-    """Without the times."""
+    """The rows without times."""
     with (Path(out) / "losses.csv").open() as file:
         return [row[:-1] for row in csv.reader(file)]
 

@@ -58,7 +58,7 @@ def test_an_empty_scene_stays_one():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_all_points_within_range_are_there(seed):
-    """Cutting to the range before the motion gives the same points as cutting after it."""
+    """Cropping to the range before the motion gives the same points as cropping after it."""
     scene = scene_of(seed)
     config = AugmentConfig(rotate_rad=np.pi)
     made, T = augment(scene, Bank(8, 10), config, NAMES, RANGE_M, random_of(seed))

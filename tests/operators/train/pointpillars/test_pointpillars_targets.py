@@ -105,7 +105,7 @@ def test_boxes_outside_the_range_are_no_objects(assign):
 
 
 def test_regions_of_the_picture(assign):
-    """A camera in the LiDAR looking along x: what it sees right of the middle lies at y < 0, wherever the scene went since."""
+    """A camera at the LiDAR's origin facing along x: its right half lies at y < 0, for any later motion of the scene."""
     P_cam = np.array([[100.0, 0, 100, 0], [0, 100, 50, 0], [0, 0, 1, 0]])
     T_cam_velo = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
     calibration = Calibration(P_cam, T_cam_velo, np.array([200, 100], np.int32))

@@ -60,7 +60,7 @@ def train(*args: str) -> int:
 
 
 def losses(out: str) -> list[list[str]]:
-    """Without the times."""
+    """The rows without times."""
     with (Path(out) / "losses.csv").open() as file:
         return [row[:7] for row in csv.reader(file)]
 
@@ -229,7 +229,7 @@ def test_a_driver_that_fails_while_it_is_read_ahead(folder, capsys):
     (folder / "broken_driver.py").write_text(BROKEN)
     assert train("--out", "a", "--set", "data.driver=broken_driver:Broken", "--set", "valid=") == 1
     assert capsys.readouterr().err == "error: broken: frame 9: cannot be read\n"
-    assert len(losses("a")) == 5  # the four batches before it were learned from
+    assert len(losses("a")) == 5  # the four batches before it were used
 
 
 @pytest.mark.data
