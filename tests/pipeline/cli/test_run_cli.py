@@ -90,8 +90,8 @@ def test_wrong_options(pipe, args, message):
     [
         (
             ["--inject", "op:somewhere"],
-            "--inject op:somewhere: needs NODE:STEP[@N[+]] with STEP one of allocated, written, committed, sent, "
-            "received, processing, processed, released, reading; "
+            "--inject op:somewhere: needs NODE:STEP[@N[+]] with STEP one of allocated, written, committed, recorded, "
+            "sent, rung, received, processing, processed, released, reading; "
             "e.g. tracker:processing@10 (once), tracker:sent@30+ (at the 30th passing of each life)",
         ),
         (
