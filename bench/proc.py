@@ -56,7 +56,8 @@ def cpu_ns(root: int, itself: bool) -> int:
         pid = todo.pop()
         try:
             for task in os.listdir(f"/proc/{pid}/task"):
-                todo += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+                with contextlib.suppress(OSError):  # a thread has just ended; the process goes on
+                    todo += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
             if pid != root or itself:
                 total += time.clock_gettime_ns(~pid << 3 | _CPU_OF_PROCESS)
         except OSError:
