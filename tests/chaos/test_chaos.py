@@ -203,7 +203,7 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         poke(fire.pid, at, was)
         assert len(tally.leaks) == 2
         assert tally.leaks[0].startswith("slots while the graph waits: src.out->left.in: slot 20: sent 0x4d")
-        assert tally.leaks[1] == "sockets while the graph waits: e0.*: 2, was 1"
+        assert tally.leaks[1] == "sockets while the graph waits: e0.*: 1, was 0"
         monkeypatch.setattr(rig, "LAPS", 1)
         look = fire.words.generations
         src = look()["src"]
