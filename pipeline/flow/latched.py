@@ -6,7 +6,6 @@ its own channel, and the I/O thread of each side reads the inbox. Within a proce
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,7 +133,6 @@ class StaticPort:
         self.name, self.schema, self.label = name, schema, f"{node}.{name}"
         self.edges: list[StaticOut] = []
         self.bodies: list[bytes] = []
-        self._lock = threading.Lock()
 
     def latch(self, values: list[tuple[int, Mapping[str, np.ndarray]]]) -> None:
         """Keep the values (stamp from which they hold, arrays) and send them to every connected reader."""
@@ -147,12 +145,6 @@ class StaticPort:
                     f"{self.label}: a static value needs at most 1 MB, got {len(body) / 1e6:.3g} MB; send it as a stream"
                 )
             bodies.append(body)
-        with self._lock:
-            self.bodies = bodies or [msgpack.packb([0, 0, 0, []])]  # "no value" is sent too
-            for edge in self.edges:
-                edge.send()
-
-    def heard(self, edge: StaticOut) -> None:
-        """Handle the messages of an edge's reader."""
-        with self._lock:
-            edge.work_off()
+        self.bodies = bodies or [msgpack.packb([0, 0, 0, []])]  # "no value" is sent too
+        for edge in self.edges:
+            edge.send()

@@ -167,7 +167,7 @@ class Ends:
             for edge in (self.out, self.reader):
                 if edge.channel is not None:
                     edge.channel.drain()
-            self.port.heard(self.out)
+            self.out.work_off()
             self.reader.work_off()
             return done()
 
@@ -210,7 +210,7 @@ def test_nothing_is_sent_before_the_reader_says_hello(ends):
     ends.reader.connect(connected, 0, 0)
     wait_for(lambda: bound.drain() or bound.inbox, 5, "the hello")
     assert [HEAD.unpack_from(m) for m in bound.inbox] == [(HELLO, 3, 0, 0, 0)]
-    ends.port.heard(ends.out)
+    ends.out.work_off()
     wait_for(lambda: connected.drain() or connected.inbox, 5, "the value")
     assert [(HEAD.unpack_from(m)[:2], body_of(m)[:3]) for m in connected.inbox] == [((STATIC, 3), [0, 1, 100])]
 
@@ -258,12 +258,12 @@ def test_a_hello_of_another_life_asks_for_nothing(ends):
     for reader_epoch in (0, 2):
         assert connected.send(head(HELLO, 3, 0, 1, reader_epoch))
     wait_for(lambda: bound.drain() or len(bound.inbox) == 2, 5, "both")
-    ends.port.heard(ends.out)
+    ends.out.work_off()
     assert (ends.out._up, len(bound.inbox)) == (False, 0)
 
 
 def test_an_end_without_a_channel_has_nothing_to_hear(ends):
-    ends.port.heard(ends.out)
+    ends.out.work_off()
     ends.reader.work_off()
     ends.port.latch(values(1))
     assert ends.reader.latched.complete is False

@@ -24,7 +24,7 @@ def pipes():
 
 
 def test_nothing_is_watched(poll):
-    poll.wait(0)
+    assert poll.wait(0) is None, "it returns when the time is over"
 
 
 def test_whoever_is_readable_is_called(poll, pipes):
