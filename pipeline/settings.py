@@ -12,9 +12,11 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from pipeline.errors import GraphError, PipeError, Where
+from pipeline.errors import GraphError, Where
 
 __all__ = ["Where", "build", "describe", "field_types", "plain", "suggest"]
+
+_BEYOND_INT64 = 2.0**63
 
 
 def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> Any:
@@ -47,7 +49,7 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
         raise GraphError("\n".join(problems))
     try:
         return config_cls(**values)
-    except (ValueError, TypeError, PipeError) as error:
+    except Exception as error:  # of a config's own checks, which divide and index what the user wrote
         # "max_points must be positive" is about a key: the message names it and its line
         text = " ".join(str(error).split())
         named = re.match(r"(\w+):? (.*)", text)
@@ -175,12 +177,11 @@ def _scalar(hint: Any, value: Any, where: Where) -> Any:
         return Path(value)
     if hint in (int, float) and (number or isinstance(value, str)):
         try:
-            if hint is int and isinstance(value, str):
-                return int(value)
             as_float = float(value)
             if hint is float and not math.isnan(as_float):
                 return as_float
-            if hint is int and as_float.is_integer():
+            # A number that no array and no message holds is refused here, where its line is known.
+            if hint is int and abs(as_float) < _BEYOND_INT64 and (isinstance(value, str) or as_float.is_integer()):
                 return int(value)
         except (ValueError, OverflowError):
             pass
@@ -216,7 +217,10 @@ def show(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
-    text = "a mapping" if isinstance(value, Mapping) else repr(list(value)) if isinstance(value, tuple) else repr(value)
+    try:
+        text = "a mapping" if isinstance(value, Mapping) else repr(list(value)) if isinstance(value, tuple) else repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        text = f"a {type(value).__name__} of too many digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -38,8 +38,9 @@ def check(spec: GraphSpec) -> Checked:
         if node.is_source:
             try:
                 checked.found[name] = spec.find(name)
-            except (PipeError, OSError, ValueError) as error:
-                problems.append(f"{node.where}: {' '.join(str(error).split())}")
+            except Exception as error:
+                kind = "" if isinstance(error, (PipeError, OSError, ValueError)) else f"{type(error).__name__}: "
+                problems.append(f"{node.where}: {kind}{' '.join(str(error).split())}")
     if len(checked.found) == sum(node.is_source for node in spec.nodes.values()):  # rates are known
         for node in spec.nodes.values():
             errors, warnings = _sync(spec, node)

@@ -15,6 +15,7 @@ from pipeline.graph import lookup, project, yamlfile
 from pipeline.graph.spec import (
     DEFAULT_HANG_S,
     DEFAULT_OPEN_HANG_S,
+    MOST_THREADS,
     Edge,
     GraphSpec,
     Input,
@@ -61,7 +62,7 @@ class _Node:
     pool: dict[str, Pool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        at_least(self.threads, 1, "threads")
+        at_least(self.threads, 1, "threads", most=MOST_THREADS)
         at_least(self.hang_s, 0, "hang_s", above=True)
         at_least(self.rate_hz, 0, "rate_hz", above=True)
         if self.nice is not None and not -20 <= self.nice <= 19:
@@ -104,7 +105,7 @@ def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (),
     path = find_file(str(path_or_name))
     project.use(project.of_file(path))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise GraphError(f"{path_or_name}: cannot read the graph: {reason}") from None

@@ -16,11 +16,16 @@ from pipeline.schema import Port
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
 """open() may load files and, the first time on a machine, compile kernels, at the same time as the other nodes."""
 MAX_BACKOFF_S = 30.0
+MOST = 1e9
+"""Largest number of a graph file's own keys (counts, ms, s, MB): with it, no nanoseconds and no bytes leave 64 bits."""
+MOST_THREADS = 1024
 
 
-def at_least(value: float | None, limit: float, name: str, above: bool = False) -> None:
+def at_least(value: float | None, limit: float, name: str, above: bool = False, most: float = MOST) -> None:
     if value is not None and (value <= limit if above else value < limit):
         raise ValueError(f"{name}: needs {'more than' if above else 'at least'} {limit:g}, got {value:g}")
+    if value is not None and value > most:
+        raise ValueError(f"{name}: needs at most {most:g}, got {value:g}")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Sync:
     def __post_init__(self) -> None:
         at_least(self.tolerance_ms, 0, "tolerance_ms")
         at_least(self.timeout_ms, 0, "timeout_ms", above=True)
+        for port, offset in self.offset_ms.items():
+            at_least(abs(offset), 0, f"offset_ms.{port}")
 
 
 @dataclass(frozen=True)

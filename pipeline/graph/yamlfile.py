@@ -14,9 +14,23 @@ import yaml
 
 from pipeline.errors import GraphError, Key, Where
 
+MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, MAX_DIGITS = 1 << 20, 50, 100_000, 400
+"""Far above any graph file. What a text of a few lines may stand for (aliases of aliases) has no other limit."""
+
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that recognises numbers as YAML 1.2 does."""
+    """SafeLoader that recognises numbers as YAML 1.2 does, and does not follow brackets to any depth."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"needs at most {MAX_DEPTH} levels, got more", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -41,20 +55,31 @@ def read(text: str, file: str) -> tuple[Any, dict[Key, int | str]]:
     structure, and a variable named in a comment need not exist. A scalar that is only a variable, whose value starts with
     [ or {, is read as a list or mapping.
     """
-    text, variables = _hide_variables(text)
+    if len(text) > MAX_CHARACTERS:
+        raise GraphError(f"{file}: needs at most {MAX_CHARACTERS} characters, got {len(text)}; is it a graph file?")
+    text, variables = _hide_variables(text, file)
     marks: dict[Key, int | str] = {}
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         data = None if root is None else _construct(loader, root, Where(file, marks), marks, variables)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise GraphError(f"{file}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise GraphError(f"{file}:{line}: not valid YAML: the character {_code(error.character)} is not allowed") from None
     except yaml.YAMLError as error:
         raise GraphError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return data, marks
+
+
+def _code(character: Any) -> str:
+    return f"U+{character if isinstance(character, int) else ord(character):04X}"
 
 
 # A variable is hidden from the YAML parser behind two characters of Unicode's private use area around its number:
@@ -64,8 +89,12 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}\n]*))?\}")
 _HIDDEN = re.compile(f"{_OPEN}([0-9]+){_CLOSE}")
 
 
-def _hide_variables(text: str) -> tuple[str, list[tuple[str, str | None]]]:
+def _hide_variables(text: str, file: str) -> tuple[str, list[tuple[str, str | None]]]:
     variables: list[tuple[str, str | None]] = []
+    for mark in (_OPEN, _CLOSE):
+        if mark in text:
+            line = text.count("\n", 0, text.index(mark)) + 1
+            raise GraphError(f"{file}:{line}: not valid YAML: the character {_code(mark)} is not allowed")
 
     def hide(match: re.Match[str]) -> str:
         variables.append((match[1], match[2]))
@@ -78,6 +107,13 @@ def _construct(
     loader: _Loader, node: Any, where: Where, marks: dict[Key, int | str], variables: list[tuple[str, str | None]]
 ) -> Any:
     marks.setdefault(where.path, node.start_mark.line + 1)
+    if len(marks) > MAX_VALUES or len(where.path) > MAX_DEPTH:
+        most = f"{MAX_VALUES} values" if len(marks) > MAX_VALUES else f"{MAX_DEPTH} levels"
+        line = node.start_mark.line + 1
+        raise GraphError(f"{where.file}:{line}: needs at most {most}, got more; aliases (*name) count as copies")
+    if node.tag not in (loader.resolve(type(node), node.value, (True, False)), "tag:yaml.org,2002:str"):
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        raise where.error(f"needs a plain value, got the tag {tag}")
     if isinstance(node, yaml.MappingNode):
         out: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -109,10 +145,8 @@ def _scalar(
         return value
 
     value = _HIDDEN.sub(reveal, node.value)
-    if node.tag.startswith("!"):
-        raise where.error(f"needs a plain value, got the tag {node.tag}")
     if value == node.value:
-        return loader.construct_object(node)
+        return _value(loader, node, where)
     if node.style is not None:
         return value
     if _HIDDEN.fullmatch(node.value) and value[:1] in ("[", "{"):
@@ -121,7 +155,13 @@ def _scalar(
         marks.update({where.path + path: line for path in inner_marks})
         return inner
     tag = loader.resolve(yaml.ScalarNode, value, (True, False))
-    return loader.construct_object(yaml.ScalarNode(tag, value, node.start_mark, node.end_mark))
+    return _value(loader, yaml.ScalarNode(tag, value, node.start_mark, node.end_mark), where)
+
+
+def _value(loader: _Loader, node: Any, where: Where) -> Any:
+    if node.tag.endswith((":int", ":float")) and len(node.value) > MAX_DIGITS:
+        raise where.error(f"needs a number of at most {MAX_DIGITS} digits, got {len(node.value)}")
+    return loader.construct_object(node)
 
 
 def assign(data: dict[str, Any], marks: dict[Key, int | str], path: Key, value: Any, mark: str) -> None:
