@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run soak chaos test test-slow test-pythons test-open3d lint format bench trackeval clean help
+.PHONY: run soak chaos test test-slow fuzz test-pythons test-open3d lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -14,10 +14,13 @@ run: $(READY)  ## run the demo graph: pictures, video and KITTI results in out/d
 	$(BIN)/pipe run demo --out out/demo --overwrite --report out/demo/report.json
 
 test: $(READY)  ## the quick tests (CI)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not gpu and not lidar and not camera"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not fuzz and not gpu and not lidar and not camera"
 
 test-slow: $(READY)  ## the long tests: random kills, whole data sets
-	$(BIN)/python -m pytest -m "slow and not gpu and not lidar and not camera"
+	$(BIN)/python -m pytest -m "slow and not fuzz and not gpu and not lidar and not camera"
+
+fuzz: $(READY)  ## damaged and random files into every reader, for many minutes: arrays or one line
+	$(BIN)/python -m pytest -n $(WORKERS) -m fuzz --timeout 1800
 
 lint: $(READY)  ## ruff, mypy, import rules
 	$(BIN)/ruff check .

@@ -75,6 +75,9 @@ def examine(root: Path = Path("/")) -> Iterator[Line]:
         memfd,
         pidfd,
         runtime,
+        kernels,
+        results,
+        process,
         open_files,
         memlock,
     )
@@ -273,16 +276,36 @@ def sockets(root: Path) -> Line:
     return Line(OK, "sockets", f"{root} is writeable; graph names may have {room} characters")
 
 
+def kernels() -> Line:
+    """Where compiled kernels are kept; without such a place no kernel can be imported."""
+    try:
+        importlib.import_module("operators.kernels")
+    except OSError as error:
+        return Line(FAIL, "kernels", str(error))
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    return Line(OK, "kernels", f"compiled code is kept {f'in {given}' if given else 'beside the source'}")
+
+
+def results() -> Line:
+    here = os.getcwd()
+    if not os.access(here, os.W_OK | os.X_OK):
+        return Line(WARN, "results", f"the working folder {here} cannot be written: give every run an --out")
+    return Line(OK, "results", "runs write to out/ in the working folder, or to --out")
+
+
+def process() -> Line:
+    if os.getpid() == 1:
+        return Line(OK, "process", "process 1 of a container; SIGTERM and SIGINT stop a run as anywhere else")
+    home = "" if os.environ.get("HOME") else ", no HOME (nothing needs one)"
+    return Line(OK, "process", f"uid {os.getuid()}{home}")
+
+
 def open_files() -> Line:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = soft == resource.RLIM_INFINITY
-    if not unlimited and soft < MIN_FILES:
-        return Line(
-            WARN,
-            "files",
-            f"{soft} open files per process (hard limit {hard}); big graphs need {MIN_FILES}: ulimit -n {MIN_FILES}",
-        )
-    return Line(OK, "files", f"{'any number of' if unlimited else soft} open files per process")
+    soft, hard = (None if n == resource.RLIM_INFINITY else n for n in resource.getrlimit(resource.RLIMIT_NOFILE))
+    if hard is not None and hard < MIN_FILES:
+        return Line(WARN, "files", f"at most {hard} open files per process; big graphs need {MIN_FILES}: ulimit -n {MIN_FILES}")
+    most = hard or "any number"
+    return Line(OK, "files", f"{soft or 'any number of'} open files per process, raised to {most} if need be")
 
 
 def memlock() -> Line:

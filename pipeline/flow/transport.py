@@ -134,10 +134,25 @@ def body_of(data: bytes) -> Any:
 
 
 def runtime_root() -> Path:
-    """`$XDG_RUNTIME_DIR/pipe` or `/tmp/pipe-UID`, mode 0700; raises RunError if it belongs to another user."""
+    """`$XDG_RUNTIME_DIR/pipe`, `/tmp/pipe-UID` or `/dev/shm/pipe-UID`: the first that can be written; mode 0700.
+
+    Raises RunError if it belongs to another user, or if there is none.
+    """
     base = os.environ.get("XDG_RUNTIME_DIR")
-    root = Path(base) / "pipe" if base and os.access(base, os.W_OK) else Path("/tmp") / f"pipe-{os.getuid()}"
-    root.mkdir(mode=0o700, exist_ok=True, parents=True)
+    for root in [*([Path(base, "pipe")] if base else []), *(Path(p, f"pipe-{os.getuid()}") for p in ("/tmp", "/dev/shm"))]:
+        try:
+            root.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(root, os.W_OK | os.X_OK):
+            return _private(root)
+    raise RunError(
+        f"the run's sockets: need a folder that can be written, got none of XDG_RUNTIME_DIR={base or ''}, /tmp, /dev/shm; "
+        "set XDG_RUNTIME_DIR to one"
+    )
+
+
+def _private(root: Path) -> Path:
     info = root.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
         raise RunError(

@@ -20,7 +20,7 @@ from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Resume
 from pipeline.options import Outcome, RunOptions
-from pipeline.runtime import report
+from pipeline.runtime import open_files, report
 from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
@@ -36,6 +36,7 @@ class Session:
         self.graph, self.options = graph, options
         self.run_id = f"{graph.name}-{os.getpid()}-{time.time_ns() // 1_000_000 % 10**8:08d}"
         self.plan = Plan(graph, options, self.run_id)
+        open_files.allow(1 + self.plan.board_shape.bells + 2 * len(self.plan.pool_size), len(self.plan.places))
         self.started_ns = time.monotonic_ns()
         options.out.mkdir(parents=True, exist_ok=True)
         self.logs = options.out / "logs"
