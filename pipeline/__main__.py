@@ -25,9 +25,13 @@ def _without_working_folder() -> None:
     """`python -m` puts the working folder first: a user's queue.py would hide Python's."""
     import os
 
+    try:
+        here = os.getcwd()
+    except OSError:  # deleted
+        return
     engine = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     safe = sys.flags.isolated or getattr(sys.flags, "safe_path", False)  # then Python has not put it there
-    if not safe and sys.path[0] == os.getcwd() != engine:
+    if not safe and sys.path[0] == here != engine:
         del sys.path[0]
 
 

@@ -33,6 +33,11 @@ class RunError(PipeError):
     """The run as a whole failed: a node was given up, a join is stuck, the machine lacks something."""
 
 
+def printable(text: str) -> str:
+    """One line that any terminal may get: control characters, line ends and lone surrogates are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @dataclass(frozen=True)
 class Where:
     """A position in a graph file, as messages name it: `demo.yaml:12: voxelize.config.max_points`.

@@ -23,6 +23,7 @@ from pipeline.errors import GraphError
 from pipeline.graph.spec import GraphSpec
 from pipeline.options import RunOptions
 from pipeline.runtime import digests
+from pipeline.watch import say
 
 PACED_S = (1.0, 4.0)
 """Range of the duration [s] of a paced run."""
@@ -113,11 +114,11 @@ def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrit
         print(f"run {i + 1} of {runs}: {way}: {shown if same else 'DIFFERS'}", flush=True)
         if outcome.code or not outcome.report["comparable"]:
             why = "; ".join(outcome.errors) or f"it {outcome.exit}, a node was restarted, or a queue may drop frames"
-            print(f"error: run {i + 1} cannot be compared: {why}; see {out}", file=sys.stderr)
+            say.error(f"run {i + 1} cannot be compared: {why}; see {out}")
             return outcome.code or 1
         difference = None if i == 0 else first_difference(graph, folders[0], out)
         if difference is not None or not same:
-            print(f"error: run {i + 1} differs from run 1: {difference or 'only in what sinks got'}; see {out}", file=sys.stderr)
+            say.error(f"run {i + 1} differs from run 1: {difference or 'only in what sinks got'}; see {out}")
             return 1
         if i:
             shutil.rmtree(out)

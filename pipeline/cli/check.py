@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +18,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pipeline.graph.check import check
     from pipeline.graph.load import load
+    from pipeline.watch import say
 
     spec = load(args.graph, args.sets)
     checked = check(spec)
     for warning in checked.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say.warning(warning)
     places, edges = len(spec.places()), len(spec.edges())
     mode = "live" if spec.live else "offline"
     print(

@@ -6,7 +6,6 @@ import argparse
 import inspect
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pipeline.graph import lookup
+    from pipeline.watch import say
 
     if args.name is None:
         names = lookup.available_evaluators()
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise GraphError(f"eval {args.name}: takes no --sequences")
     found = module.evaluate(args.gt, args.results, **options)
     for note in found.pop("notes", ()):
-        print(f"warning: {note}", file=sys.stderr)
+        say.warning(note)
     if args.json is not None:
         named = {"evaluator": args.name, "gt": str(args.gt), "results": str(args.results)}
         _write(args.json, named | found)
@@ -60,7 +60,7 @@ def _write(path: Path, found: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_finite(found), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise RunError(f"--json {path}: cannot write: {error.strerror}") from error
+        raise RunError(f"--json {path}: cannot write: {error.strerror}") from None
 
 
 def _finite(value: Any) -> Any:

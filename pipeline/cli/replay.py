@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from pipeline.cli.run import count, rate
+from pipeline.errors import printable
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -39,27 +39,24 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.options import RunOptions
     from pipeline.recording import playback
     from pipeline.runtime import report
+    from pipeline.watch import say
     from pipeline.watch.summary import summary
 
     with playback.Recording(args.recording) as recording:
         graph = playback.load(recording, args.graph, args.sets)
         for line in playback.remarks(recording):
-            print(f"warning: {line}", file=sys.stderr)
+            say.warning(line)
         out = (args.out or api.new_out(graph)).resolve()
         options = RunOptions(out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet)
         if args.verify is not None:
             whole = recording.digests if args.frames is None else {}
             return verify.verify(graph, options, args.verify, args.seed, args.overwrite, whole)
-        outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=_warn)
+        outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
         if args.report is not None:
             report.save(outcome.report, args.report)
         for line in outcome.errors:
-            print(f"error: {line}", file=sys.stderr)
+            say.error(line)
         comparison = playback.compared(recording, outcome.report) if args.frames is None else []
         for line in [*summary(outcome.report, out), *comparison]:
-            print(line)
+            print(printable(line))
         return outcome.code
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

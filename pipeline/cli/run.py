@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import GraphError, RunError
+from pipeline.errors import GraphError, RunError, printable
 
 if TYPE_CHECKING:
     from pipeline.graph.spec import GraphSpec
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.graph.load import load
     from pipeline.options import Record, RunOptions
     from pipeline.runtime import report
+    from pipeline.watch import say
     from pipeline.watch.summary import summary
 
     graph = load(args.graph, args.sets)
@@ -96,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
         args.quiet,
         record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
     )
-    outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=_warn)
+    outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
     if args.report is not None:
         report.save(outcome.report, args.report)
     for line in outcome.errors:
-        print(f"error: {line}", file=sys.stderr)
+        say.error(line)
     for line in summary(outcome.report, out):
-        print(line)
+        print(printable(line))
     if outcome.recorded is not None:
         print(f"  {outcome.recorded}")
     return outcome.code
@@ -118,19 +119,16 @@ def _recorder() -> str:
 def _only(graph: GraphSpec, node: str, file: Path) -> int:
     """One operator on one saved frame, in this process; on a terminal the debugger opens where it raises."""
     from pipeline.runtime import poison
+    from pipeline.watch import say
 
     saved = poison.Poison.load(file)
     if saved.node != node:
         raise RunError(f"{file}: needs a frame of node {node}, got one of {saved.node}")
     for line in poison.changes(saved, graph.nodes[node].config):
-        _warn(line)
+        say.warning(line)
     out = file.parent / f"{file.stem}-out"
     print(poison.debug(graph, saved, out, interactive=sys.stdin.isatty() and sys.stdout.isatty()))
     return 0
-
-
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
 
 
 def count(text: str) -> int:

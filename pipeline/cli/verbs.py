@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
@@ -25,14 +26,39 @@ VERBS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit code: 0 done, 1 failed while running, 2 wrong before the start, 130 interrupted."""
+    """Run one verb; returns the exit code: 0 done, 1 failed while running, 2 wrong before the start, 130 interrupted.
+
+    The outermost handler: whatever is raised ends in one line.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that only takes ASCII, a name that is not UTF-8
     try:
-        return _main(sys.argv[1:] if argv is None else argv)
+        return _main(words)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        # Tracebacks are for whoever asks for them; argparse is not asked, since what failed may be the reading of the words.
+        if any(word in ("-v", "--verbose") for word in words):
+            traceback = importlib.import_module("traceback")
+            traceback.print_exc()
+        importlib.import_module("pipeline.watch.say").error(said(error))
+        return 2 if isinstance(error, (GraphError, InputError)) else 1
+
+
+def said(error: Exception) -> str:
+    """What the user reads about an error."""
+    if isinstance(error, PipeError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}"
+    return f"{type(error).__name__}: {error}; pipe -v shows where"
 
 
 def _main(argv: list[str]) -> int:
@@ -49,12 +75,7 @@ def _main(argv: list[str]) -> int:
             importlib.import_module(f"pipeline.cli.{verb}").add(its_parser)
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args))
-    except PipeError as error:
-        if args.verbose:
-            import traceback
-
-            traceback.print_exc()
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return 2 if isinstance(error, (GraphError, InputError)) else 1
+        os.getcwd()
+    except OSError as error:
+        raise InputError(f"the working folder: needs to exist, got: {error.strerror}; cd to another folder") from None
+    return int(args.run(args))

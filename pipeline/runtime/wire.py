@@ -19,14 +19,14 @@ _MAX_NAME = 40
 
 def pack(message: Any) -> bytes:
     """`[name of the class, {field: value}]`."""
-    return msgpack.packb([type(message).__name__, plain(message)])
+    return msgpack.packb([type(message).__name__, plain(message)], unicode_errors="surrogatepass")  # a path of any bytes
 
 
 def unpack(data: bytes, kinds: Mapping[str, type[Any]]) -> Any:
     """The message in `data`, of one of `kinds` (by name). Raises RunError: what was needed, what was received."""
     try:
         # No length in the data may exceed the data; extension types are refused.
-        value = msgpack.unpackb(data, strict_map_key=False, max_ext_len=0)
+        value = msgpack.unpackb(data, strict_map_key=False, max_ext_len=0, unicode_errors="surrogatepass")
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise RunError(f"control message: needs msgpack, got {len(data)} bytes that are none: {error}") from None
     if not (isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)):
