@@ -56,6 +56,34 @@ def runtime(monkeypatch):
 
 
 @pytest.fixture
+def locked():
+    """locked("closed/a.txt") -> a folder; its `closed`, with a.txt in it, is another user's and may be neither read nor entered.
+
+    readable  files beside it, with their content
+    Root may do all, so for the rest of the test this process is nobody.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="pt-locked-", dir="/tmp"))
+    user = os.geteuid()
+
+    def lock(*files: str, readable: dict[str, str] | None = None) -> Path:
+        for name, text in {**dict.fromkeys(files, ""), **(readable or {})}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        for name in files:
+            (folder / Path(name).parts[0]).chmod(0)
+        folder.chmod(0o755)
+        if user == 0:
+            os.seteuid(65534)
+        return folder
+
+    yield lock
+    os.seteuid(user)
+    for path in folder.iterdir():
+        path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def pipe(tmp_path, runtime):
     """Run graphs as processes: `pipe.run(pipe.graph(text))`."""
     runs = Runs(tmp_path, runtime)

@@ -1,4 +1,4 @@
-"""Tables of plain decimal numbers, read straight from a file's bytes: some 20 ns per number."""
+"""Tables of decimal numbers, read straight from a file's bytes: some 20 ns per number."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import numpy as np
 from numba import njit
 
 MAX_DIGITS = 15
-"""This many digits make a whole number below 2**53, whose quotient by a power of ten up to 10**22 is the nearest double, as from
-float()."""
+"""This many digits make a whole number below 2**53, whose product with or quotient by a power of ten up to 10**22 is the nearest
+double, as from float(). Zeros before the first and after the last other digit do not count."""
 
 PLAIN, OTHER = 0, 1
 
-_POWERS = 10.0 ** np.arange(MAX_DIGITS + 1)
+_MAX_POWER = 22
+_POWERS = np.array([float(f"1e{k}") for k in range(_MAX_POWER + 1)])
+_WHOLE_POWERS = 10 ** np.arange(MAX_DIGITS + 1)
+_MAX_EXPONENT = 9_999
 
 
 @njit(nogil=True, cache=True)
@@ -24,30 +27,27 @@ def read_table(
     widths: np.ndarray,
     kinds: np.ndarray,
 ) -> int:
-    """-> L, the number of lines; blank ones count.
+    """-> L, the number of lines read; blank ones count. Stops where `values` is full.
 
-    data       (B,) uint8, lines ended by \\n (the last one perhaps not), \\r before it is blank
-    separator  byte between columns; 32: any run of blanks and tabs. Blanks around another separator are skipped
+    data       (B,) uint8, lines ended by \\n (the last one perhaps not)
+    separator  between columns: 32, any run of blanks and tabs; else this byte, blanks around it, or blanks alone. One at the end
+               of a line is no column
     words      (K, W) uint8, lower case, zero-padded: what may stand in word_column (-1: numbers only), in either case
-    values     (>= L, C) float64: the numbers of each line, in word_column the row of `words`; columns beyond C are not kept
-    widths     (>= L,) int32: columns found
-    kinds      (>= L,) uint8: PLAIN, or OTHER if a column is not a plain decimal number of up to MAX_DIGITS digits, not one of
-               the words, or empty; the values of an OTHER line are undefined, the caller parses it
+    values     (L', C) float64: the numbers of each line, in word_column the row of `words`; columns beyond C are not kept
+    widths     (>= L',) int32: columns found
+    kinds      (>= L',) uint8: PLAIN, or OTHER if a column is not one of the words, empty, or not a decimal number of up to
+               MAX_DIGITS digits and a small exponent; the values of an OTHER line are undefined, the caller parses it
     """
     n, keep = data.shape[0], values.shape[1]
     at, line = 0, 0
-    while at < n:
+    while at < n and line < values.shape[0]:
         column, kind = 0, PLAIN
         while True:
-            while at < n and (data[at] == 32 or data[at] == 9 or data[at] == 13):
-                at += 1
+            at = _skip_blanks(data, at)
             if at >= n or data[at] == 10:
-                if separator != 32 and column > 0:  # a separator came last: an empty column
-                    column += 1
-                    kind = OTHER
                 break
             begin = at
-            while at < n and data[at] > 32 and data[at] != separator:
+            while at < n and data[at] != 32 and data[at] != 9 and data[at] != 10 and data[at] != separator:
                 at += 1
             if column < keep:
                 if column == word_column:
@@ -58,22 +58,22 @@ def read_table(
                 elif not _number(data, begin, at, values, line, column):
                     kind = OTHER
             column += 1
-            while at < n and (data[at] == 32 or data[at] == 9 or data[at] == 13):
-                at += 1
             if separator != 32:
+                at = _skip_blanks(data, at)
                 if at < n and data[at] == separator:
                     at += 1
-                    continue
-                if at < n and data[at] != 10:  # two values without a separator between them
-                    kind = OTHER
-                    continue
-            if at >= n or data[at] == 10:
-                break
         widths[line] = column
         kinds[line] = kind
         line += 1
         at += 1
     return line
+
+
+@njit(nogil=True, cache=True)
+def _skip_blanks(data: np.ndarray, at: int) -> int:
+    while at < data.shape[0] and (data[at] == 32 or data[at] == 9):
+        at += 1
+    return at
 
 
 @njit(nogil=True, cache=True)
@@ -100,23 +100,56 @@ def _number(data: np.ndarray, begin: int, end: int, values: np.ndarray, line: in
     negative = at < end and data[at] == 45
     if at < end and (data[at] == 45 or data[at] == 43):
         at += 1
-    whole, digits, decimals, point = 0, 0, 0, False
+    whole, digits, zeros, any_digit, power, point = 0, 0, 0, False, 0, False
     while at < end:
         c = data[at]
         if 48 <= c <= 57:
-            whole = whole * 10 + (np.int64(c) - 48)
-            digits += 1
+            any_digit = True
             if point:
-                decimals += 1
-            if digits > MAX_DIGITS:
-                return False
+                power -= 1
+            if c != 48:
+                digits += zeros + 1
+                if digits > MAX_DIGITS:
+                    return False
+                whole = whole * _WHOLE_POWERS[zeros + 1] + (np.int64(c) - 48)
+                zeros = 0
+            elif whole > 0:
+                zeros += 1
         elif c == 46 and not point:
             point = True
         else:
-            return False
+            break
         at += 1
-    if digits == 0:
+    if not any_digit:
         return False
-    value = np.float64(whole) / _POWERS[decimals]
+    if at < end:
+        shift, good = _exponent(data, at, end)
+        if not good:
+            return False
+        power += shift
+    power += zeros
+    value = np.float64(whole)
+    if whole > 0:
+        if power > _MAX_POWER or power < -_MAX_POWER:
+            return False
+        value = value * _POWERS[power] if power >= 0 else value / _POWERS[-power]
     values[line, column] = -value if negative else value
     return True
+
+
+@njit(nogil=True, cache=True)
+def _exponent(data: np.ndarray, at: int, end: int) -> tuple[int, bool]:
+    """The exponent that begins with its `e`, and whether it is one."""
+    if data[at] != 101 and data[at] != 69:
+        return 0, False
+    at += 1
+    negative = at < end and data[at] == 45
+    if at < end and (data[at] == 45 or data[at] == 43):
+        at += 1
+    shift, good = 0, at < end
+    while at < end and good:
+        c = data[at]
+        good = 48 <= c <= 57 and shift <= _MAX_EXPONENT
+        shift = shift * 10 + (np.int64(c) - 48)
+        at += 1
+    return (-shift if negative else shift), good

@@ -15,13 +15,13 @@ a DontCare region, truth of a neighbour class (Person_sitting for Pedestrian). P
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from operators.score import rows
+from operators import folders, textfile
 from operators.score.centres import Centres, Counts
 from operators.score.kitti_rows import TYPES
 from operators.score.tables import several
@@ -81,23 +81,25 @@ def score(
     groups, num_frames = {name: Centres(match_m) for name in GROUPS}, 0
     for name, path in chosen.items():
         truth, found = read(labels[name], layout, truth=True), read(path, layout, truth=False)
-        frames = _frames(gt, name, truth) if layout is TRACKING else [0]
+        frames = _frames(gt, name, truth) if layout is TRACKING else range(1)
         num_frames += len(frames)
-        for group, centres in groups.items():
-            for frame in frames:
+        for frame in sorted({f for f in (*truth.frames.tolist(), *found.frames.tolist()) if f in frames}):
+            for group, centres in groups.items():
                 _add(centres, group, truth, found, frame, near_m)
+    numbers = {group: _numbers(group, centres, near_m) for group, centres in groups.items()}
+    if all(of_group["all"]["recall"] is None for of_group in numbers.values()):
+        notes.append(f"--gt {gt}: no label counts: no recall")
     out: dict[str, Any] = {"notes": notes} if notes else {}
-    out |= {"files": len(chosen), "frames": num_frames, "near_m": near_m, "match_m": match_m}
-    return out | {group: _numbers(group, centres, near_m) for group, centres in groups.items()}
+    return out | {"files": len(chosen), "frames": num_frames, "near_m": near_m, "match_m": match_m} | numbers
 
 
 def read(path: Path, layout: Layout, truth: bool) -> Boxes:
     """One file; frame 0 if the layout has no frames. Raises InputError."""
     at, columns = layout.before_type, layout.columns + (not truth)
-    table = rows.read_table(path, (columns,), columns, word_column=at, words=TYPES)
-    rows.check_finite(path, table, slice(at + 4, columns), "numbers")
+    table = textfile.read_table(path, (columns,), columns, word_column=at, words=TYPES)
+    textfile.check_finite(table, slice(at + 4, columns), "numbers")
     values = table.values
-    frames = rows.frames(path, table, first=0) if layout is TRACKING else np.zeros(len(values), np.int64)
+    frames = textfile.frames(table, first=0) if layout is TRACKING else np.zeros(len(values), np.int64)
     return Boxes(frames, values[:, at].astype(np.int64), values[:, at + 4 : at + 8], values[:, [at + 11, at + 13]])
 
 
@@ -123,39 +125,39 @@ def lines(result: Mapping[str, Any]) -> list[str]:
 def _labels(gt: Path) -> tuple[Layout, dict[str, Path]]:
     """Layout and label files by name. Raises InputError."""
     known = {"label_02": TRACKING, "training/label_2": OBJECT, "label_2": OBJECT}
-    folder = next((name for name in known if (gt / name).is_dir()), "")
+    folder = next((name for name in known if folders.is_folder(gt / name)), "")
     found = _files(gt / folder)
     layout = known.get(folder, OBJECT)
     if not folder and any(len(_first_line(path)) == TRACKING.columns for path in found.values()):
         layout = TRACKING
     if not found:
         needs = "a folder with label_02/SSSS.txt, label_2/NNNNNN.txt or *.txt, or such a file"
-        raise InputError(f"{WHO}: --gt {gt}: needs {needs}, got {'none' if gt.exists() else 'no such folder or file'}")
+        raise InputError(f"{WHO}: --gt {gt}: needs {needs}, got {'none' if folders.kind(gt) else 'no such folder or file'}")
     return layout, found
 
 
 def _result_files(results: Path) -> dict[str, Path]:
     found = _files(results)
     if not found:
-        got = "none" if results.exists() else "no such folder or file"
+        got = "none" if folders.kind(results) else "no such folder or file"
         raise InputError(f"{WHO}: --results {results}: needs a folder with *.txt, or such a file, got {got}")
     return found
 
 
 def _files(path: Path) -> dict[str, Path]:
-    return {path.stem: path} if path.is_file() else {file.stem: file for file in sorted(path.glob("*.txt"))}
+    found = [path] if folders.kind(path) == folders.FILE else folders.files(path, "*.txt")
+    return {file.stem: file for file in found}
 
 
 def _first_line(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().split()
+    return next(iter(textfile.lines(path)), "").split()
 
 
 def _chosen(
     layout: Layout, labels: Mapping[str, Path], found: Mapping[str, Path], asked: Sequence[str] | None, results: Path
 ) -> tuple[dict[str, Path], list[str]]:
     """The result files to score, and warnings. Raises InputError for a file that is missing on either side."""
-    one_file = results.is_file()
+    one_file = folders.kind(results) == folders.FILE
     if asked is not None or (layout is TRACKING and not one_file):
         wanted = list(labels if asked is None else asked)
         if missing := [name for name in wanted if name not in found]:
@@ -173,9 +175,9 @@ def _chosen(
     return {name: found[name] for name in wanted}, notes
 
 
-def _frames(gt: Path, sequence: str, truth: Boxes) -> list[int]:
-    scans = (gt / "velodyne" / sequence).glob("*.bin")
-    return sorted(int(path.stem) for path in scans if path.stem.isdecimal()) or list(range(int(truth.frames.max(initial=-1)) + 1))
+def _frames(gt: Path, sequence: str, truth: Boxes) -> Collection[int]:
+    scans = [name.removesuffix(".bin") for name in folders.names(gt / "velodyne" / sequence) if name.endswith(".bin")]
+    return {int(name) for name in scans if name.isdecimal()} or range(int(truth.frames.max(initial=-1)) + 1)
 
 
 def _add(centres: Centres, group: str, truth: Boxes, found: Boxes, frame: int, near_m: float) -> None:

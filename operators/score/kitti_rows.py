@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.score import rows
+from operators import folders, textfile
+from operators.score.rows import check_unique
 from operators.score.tables import several
 from pipeline.errors import InputError
 
@@ -75,12 +76,12 @@ def read(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> tup
 def read_truth(gt: str | Path, sequences: Sequence[str] | None = None) -> Truth:
     """The given sequences, else those of the seqmap, else all label files. Raises InputError."""
     gt = Path(gt)
-    folder = gt / "label_02" if (gt / "label_02").is_dir() else gt
-    there = sorted(p.stem for p in folder.glob("*.txt")) if folder.is_dir() else []
+    folder = gt / "label_02" if folders.is_folder(gt / "label_02") else gt
+    there = [path.stem for path in folders.files(folder, "*.txt")]
     lengths = _seqmap(gt)
     wanted = list(lengths or there) if sequences is None else list(sequences)
     if not there or not wanted:
-        got = "no such folder" if not gt.is_dir() else "none"
+        got = "none" if folders.kind(gt) else "no such folder"
         raise InputError(f"{WHO}: --gt {gt}: needs a folder with label_02/SSSS.txt or SSSS.txt, got {got}")
     missing = [name for name in wanted if name not in there]
     if missing:
@@ -95,10 +96,10 @@ def read_truth(gt: str | Path, sequences: Sequence[str] | None = None) -> Truth:
 def read_results(results: str | Path, truth: Truth) -> dict[str, Rows]:
     """A file per sequence of the truth. Raises InputError."""
     results = Path(results)
-    there = {p.stem for p in results.glob("*.txt")} if results.is_dir() else set()
+    there = {path.stem for path in folders.files(results, "*.txt")}
     missing = [name for name in truth.rows if name not in there]
     if missing:
-        got = "no such folder" if not results.is_dir() else f"none of {several(missing)}"
+        got = f"none of {several(missing)}" if folders.kind(results) else "no such folder"
         hint = "an empty file means no tracks; --sequences A,B scores fewer"
         raise InputError(f"{WHO}: --results {results}: needs SSSS.txt for every sequence of the truth, got {got}; {hint}")
     out = {name: read_rows(results / f"{name}.txt", truth=False) for name in truth.rows}
@@ -109,62 +110,62 @@ def read_results(results: str | Path, truth: Truth) -> dict[str, Rows]:
 
 def read_rows(path: Path, truth: bool) -> Rows:
     """Raises InputError for an invalid line, an invalid number, an id twice in one frame."""
-    table = rows.read_table(path, (17, 18), 18, word_column=_TYPE, words=TYPES)
-    rows.check_finite(path, table, _BOX2D, "pixels of a box")
-    rows.check_finite(path, table, _BOX3D, "numbers of a box")
+    table = textfile.read_table(path, (17, 18), 18, word_column=_TYPE, words=TYPES)
+    textfile.check_finite(table, _BOX2D, "pixels of a box")
+    textfile.check_finite(table, _BOX3D, "numbers of a box")
     has_scores = len(table.values) > 0 and not np.isnan(table.values[:, _SCORE]).all()
     if has_scores:
-        rows.check_finite(path, table, slice(_SCORE, _SCORE + 1), "scores")
-    frames = rows.frames(path, table, first=0)
-    ids = rows.whole(path, table, _ID, "track id")
+        textfile.check_finite(table, slice(_SCORE, _SCORE + 1), "scores")
+    frames = textfile.frames(table, first=0)
+    ids = textfile.whole(table, _ID, "track id")
     types = table.values[:, _TYPE].astype(np.int64)
     groups = np.where(ids < 0, -1, _GROUPS[types])
-    rows.check_unique(path, frames, ids, groups, table.lines)
+    check_unique(table, frames, ids, groups)
     if truth:
-        rows.check_finite(path, table, slice(_TRUNCATED, _OCCLUDED + 1), "truncation and occlusion")
-        state = table.values[:, _TRUNCATED : _OCCLUDED + 1].astype(np.int64)  # 0.4 becomes 0, as in the official tools
+        textfile.check_finite(table, slice(_TRUNCATED, _OCCLUDED + 1), "truncation and occlusion")
+        state = textfile.small(table.values[:, _TRUNCATED : _OCCLUDED + 1])  # 0.4 becomes 0, as in the official tools
     else:
         state = np.zeros((len(frames), 2), np.int64)
     kept = np.flatnonzero((ids >= 0) | (truth & (types == _DONT_CARE)))
     kept = kept[np.argsort(frames[kept], kind="stable")]
     scores = table.values[:, _SCORE] if has_scores else np.full(len(frames), -1.0)
-    boxes2d, boxes_cam = table.values[:, _BOX2D], table.values[:, _BOX3D]
-    return Rows(path, frames, ids, types, state[:, 0], state[:, 1], boxes2d, boxes_cam, scores, table.lines).take(kept)
+    boxes2d, boxes_cam, lines = table.values[:, _BOX2D], table.values[:, _BOX3D], np.arange(1, len(frames) + 1)
+    return Rows(path, frames, ids, types, state[:, 0], state[:, 1], boxes2d, boxes_cam, scores, lines).take(kept)
 
 
 def check_frames(of_file: Rows, frames: int | None) -> None:
     if frames is not None and len(of_file.frames) and of_file.frames[-1] >= frames:
         row = int(np.argmax(of_file.frames >= frames))
         needs = f"a frame 0..{frames - 1} (so long is the sequence)"
-        rows.refuse(of_file.path, int(of_file.lines[row]), needs, f"frame {of_file.frames[row]}")
+        textfile.refuse(of_file.path, int(of_file.lines[row]), needs, f"frame {of_file.frames[row]}")
 
 
 def _seqmap(gt: Path) -> dict[str, int]:
     """Sequence -> number of frames from the seqmap file; empty without one. A line: 0002 empty 000000 000233."""
-    found = sorted(gt.glob("evaluate_tracking.seqmap*"))
+    found = folders.files(gt, "evaluate_tracking.seqmap*")
     if len(found) > 1:
         raise InputError(f"{WHO}: --gt {gt}: needs one evaluate_tracking.seqmap.*, got {', '.join(p.name for p in found)}")
     out = {}
     for path in found:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            cells = line.split()
-            if len(cells) < 4 or not cells[3].isdecimal():
-                rows.refuse(path, number, "SSSS empty 000000 NNNNNN", repr(line))
-            out[cells[0]] = int(cells[3])
+        for line, written in enumerate(textfile.lines(path), 1):
+            cells = written.split()
+            length = float(cells[3]) if len(cells) > 3 and cells[3].isdecimal() else -1.0
+            if not 0 <= length <= textfile.MAX_FRAMES:
+                needs = f"SSSS empty 000000 NNNNNN (up to {textfile.MAX_FRAMES:,} frames)"
+                textfile.refuse(path, line, needs, textfile.shown(written))
+            out[cells[0]] = int(length)
     return out
 
 
 def _oxts(gt: Path, sequence: str) -> int | None:
     path = gt / "oxts" / f"{sequence}.txt"
-    if not path.is_file():
-        return None
-    return len(path.read_bytes().rstrip().splitlines())
+    return textfile.count_lines(path) if folders.is_file(path) else None
 
 
 def notes(gt: Path, results: Path, truth: Truth, tracks: Mapping[str, Rows]) -> list[str]:
     """Warnings: what was scored but is probably a mistake of the user."""
     out = []
-    extra = sorted({p.stem for p in results.glob("*.txt")} - set(truth.rows))
+    extra = [path.stem for path in folders.files(results, "*.txt") if path.stem not in truth.rows]
     if extra:
         out.append(f"{results}: {several(extra)}: not in the truth {gt}, not scored")
     for what, files in (("truth", truth.rows), ("results", tracks)):

@@ -20,7 +20,7 @@ from operators.kernels.overlaps import prepare
 from operators.score import ab3dmot
 from operators.score.kitti_rows import TYPES, Rows, Truth, notes, num_frames, read
 from operators.score.overlaps import Overlaps, overlaps, starts
-from operators.score.tables import numbers_of, tracking_lines
+from operators.score.tables import numbers_of, scored, tracking_lines, unscored
 
 CLASSES = ("car", "pedestrian")
 NEIGHBOURS: dict[str, tuple[str, ...]] = {"car": ("van",), "pedestrian": ("person", "person_sitting")}
@@ -31,11 +31,12 @@ MIN_HEIGHT_PX = 25.0
 def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
     """The numbers that `pipe eval` prints and writes."""
     truth, tracks = read(gt, results, sequences)
+    classes = {name: scored(numbers) for name, numbers in score_rows(truth, tracks).items()}
     return {
         "frames": {name: num_frames(truth, name, of_file) for name, of_file in tracks.items()},
-        "classes": score_rows(truth, tracks),
+        "classes": classes,
         "ab3dmot": ab3dmot.score_rows(truth, tracks),
-        "notes": notes(gt, results, truth, tracks),
+        "notes": notes(gt, results, truth, tracks) + unscored(classes, gt),
     }
 
 

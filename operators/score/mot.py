@@ -13,17 +13,18 @@ matches nothing.
 
 from __future__ import annotations
 
-import configparser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from operators import folders, textfile
 from operators.kernels.overlaps import prepare
-from operators.score import rows
 from operators.score.overlaps import Overlaps, overlaps, starts
-from operators.score.tables import numbers_of, several, tracking_lines
+from operators.score.rows import check_unique
+from operators.score.tables import numbers_of, scored, several, tracking_lines, unscored
+from operators.seqinfo import read_seqinfo
 from pipeline.errors import InputError
 
 WHO = "eval mot"
@@ -60,10 +61,11 @@ class Scene(NamedTuple):
 def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
     """The numbers that `pipe eval` prints and writes."""
     scenes = read(gt, results, sequences)
+    classes = {CLASS: scored(numbers_of({scene.name: pairs(scene) for scene in scenes}))}
     return {
         "frames": {scene.name: scene.frames for scene in scenes},
-        "classes": {CLASS: numbers_of({scene.name: pairs(scene) for scene in scenes})},
-        "notes": notes(scenes),
+        "classes": classes,
+        "notes": notes(scenes) + unscored(classes, gt),
     }
 
 
@@ -99,9 +101,9 @@ def pairs(scene: Scene) -> Overlaps:
 
 def read(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> list[Scene]:
     """The given sequences, else all sequences of the truth. Raises InputError."""
-    there = {p.name: found for p in sorted(gt.glob("*")) if (found := _file(gt, p.name, GT_FILES)) is not None}
+    there = {p.name: found for p in folders.folders(gt) if (found := _file(gt, p.name, GT_FILES)) is not None}
     if not there:
-        got = "none" if gt.is_dir() else "no such folder"
+        got = "none" if folders.kind(gt) else "no such folder"
         raise InputError(f"{WHO}: --gt {gt}: needs a folder with SEQ/gt/gt.txt or SEQ/gt.txt, got {got}")
     missing = [name for name in sequences or () if name not in there]
     if missing:
@@ -110,7 +112,7 @@ def read(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> lis
     files = {name: _file(results, name, RESULT_FILES) for name in wanted}
     missing = [name for name, path in files.items() if path is None]
     if missing:
-        got = f"none of {several(missing)}" if results.is_dir() else "no such folder"
+        got = f"none of {several(missing)}" if folders.kind(results) else "no such folder"
         hint = "an empty file means no tracks; --sequences A,B scores fewer"
         raise InputError(f"{WHO}: --results {results}: needs SEQ.txt for every sequence of the truth, got {got}; {hint}")
     return [_scene(name, there[name], path, _length(gt / name / "seqinfo.ini")) for name, path in files.items() if path]
@@ -124,61 +126,60 @@ def _scene(name: str, truth_file: Path, tracks_file: Path, length: int | None) -
 
 def read_rows(path: Path, length: int | None, truth: bool) -> Rows:
     """Raises InputError for an invalid line, an invalid number, an id twice in one frame, a frame after the end."""
-    table = rows.read_table(path, (8, 9, 10) if truth else (7, 8, 9, 10), 10, separator=",")
-    rows.check_finite(path, table, slice(0, _COUNTS + 1), "numbers")
-    frames = rows.frames(path, table, first=1) - 1
-    ids = rows.whole(path, table, _ID, "track id", least=0)
-    rows.check_unique(path, frames + 1, ids, np.zeros(len(ids), np.int64), table.lines)
+    table = textfile.read_table(path, (8, 9, 10) if truth else (7, 8, 9, 10), 10, comma=True)
+    textfile.check_finite(table, slice(0, _COUNTS + 1), "numbers")
+    frames = textfile.frames(table, first=1) - 1
+    ids = textfile.whole(table, _ID, "track id", least=0)
+    check_unique(table, frames + 1, ids, np.zeros(len(ids), np.int64))
     if length is not None and (frames >= length).any():
         row = int(np.argmax(frames >= length))
-        rows.refuse(path, row + 1, f"a frame 1..{length} (so long is the sequence)", f"frame {frames[row] + 1}")
+        table.refuse(row, f"a frame 1..{length} (so long is the sequence)", f"frame {frames[row] + 1}")
     box = table.values[:, _BOX]
     order = np.argsort(frames, kind="stable")
     columns = (
         frames,
         ids,
-        _classes(path, table, truth),
-        table.values[:, _COUNTS].astype(np.int64) != 0,
+        _classes(table, truth),
+        textfile.small(table.values[:, _COUNTS]) != 0,
         np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1),
-        table.lines,
+        np.arange(1, len(frames) + 1),
     )
     return Rows(path, *(column[order] for column in columns))
 
 
-def _classes(path: Path, table: rows.Table, truth: bool) -> np.ndarray:
+def _classes(table: textfile.Table, truth: bool) -> np.ndarray:
     """(N,) int64, 0 if the file has no classes."""
     none = np.zeros(len(table.values), np.int64)
     if not len(none) or np.isnan(table.values[0, _CLASS]):
         return none
+    textfile.check_finite(table, slice(_CLASS, _CLASS + 1), "classes")
     if truth:
         if not np.isnan(table.values[0, 9]):
             return none  # MOT15: these columns are a position
-        classes = rows.whole(path, table, _CLASS, "class", least=1)
+        classes = textfile.whole(table, _CLASS, "class", least=1)
         needs = f"a class 1..{NUM_CLASSES}"
         bad = classes > NUM_CLASSES
     else:
-        classes = np.trunc(table.values[:, _CLASS])
-        needs, bad = "class 1 (pedestrian) or -1", ~(classes <= PEDESTRIAN)
+        classes = textfile.small(table.values[:, _CLASS])
+        needs, bad = "class 1 (pedestrian) or -1", classes > PEDESTRIAN
     if bad.any():
         row = int(np.argmax(bad))
-        rows.refuse(path, row + 1, f"{needs} in column {_CLASS + 1}", f"{table.values[row, _CLASS]:g}")
-    return classes.astype(np.int64)
+        table.refuse(row, f"{needs} in column {_CLASS + 1}", f"{table.values[row, _CLASS]:g}")
+    return classes
 
 
 def _file(folder: Path, sequence: str, names: Sequence[str]) -> Path | None:
-    return next((path for name in names if (path := folder / name.format(sequence)).is_file()), None)
+    return next((path for name in names if folders.is_file(path := folder / name.format(sequence))), None)
 
 
 def _length(path: Path) -> int | None:
-    if not path.is_file():
+    """Frames of the sequence, None without the file. Raises InputError for a file that does not say."""
+    if not folders.is_file(path):
         return None
-    ini = configparser.ConfigParser()
-    try:
-        ini.read(path, encoding="utf-8")
-        return int(ini["Sequence"]["seqLength"])
-    except (configparser.Error, KeyError, ValueError, UnicodeDecodeError) as error:
-        got = " ".join(str(error).split())
-        raise InputError(f"{path}: needs [Sequence] with seqLength=NUMBER, got {type(error).__name__}: {got}") from error
+    frames = read_seqinfo(path).frames
+    if frames is None:
+        raise InputError(f"{path}: needs a line seqLength=NUMBER in [Sequence], got none")
+    return frames
 
 
 def notes(scenes: Sequence[Scene]) -> list[str]:

@@ -28,6 +28,24 @@ def flat(of_clear: dict[str, Any], of_identity: dict[str, Any], of_hota: dict[st
     return hota.summary(of_hota) | sums | of_identity | {"per_alpha": {key: of_hota[key].tolist() for key in hota.MEANS}}
 
 
+def scored(numbers: dict[str, Any]) -> dict[str, Any]:
+    """The numbers; if no truth counts, counts only: every share of nothing is None, also below "sequences"."""
+    if numbers["CLR_TP"] + numbers["CLR_FN"]:
+        return numbers
+    out = {key: None if isinstance(value, float) or key == "per_alpha" else value for key, value in numbers.items()}
+    if "sequences" in numbers:
+        out["sequences"] = {name: scored(of_sequence) for name, of_sequence in numbers["sequences"].items()}
+    return out
+
+
+def unscored(classes: Mapping[str, Mapping[str, Any]], gt: Any) -> list[str]:
+    """Warnings: classes with tracks whose truth has no row that counts; all classes, if that is true of each."""
+    without = [name for name, numbers in classes.items() if numbers["MOTA"] is None]
+    tracked = [name for name in without if classes[name]["CLR_FP"]]
+    named = without if len(without) == len(classes) else tracked
+    return [f"--gt {gt}: no row of the truth counts for {', '.join(named)}: n/a instead of scores"] if named else []
+
+
 def tracking_lines(found: Mapping[str, Any]) -> list[str]:
     """A table of the classes and their sequences, in per cent."""
     head = ["2D boxes", *COLUMNS, *(name.removeprefix("CLR_") for name in COUNTS)]
@@ -42,8 +60,9 @@ def _row(name: str, numbers: Mapping[str, Any]) -> list[str]:
     return [name, *(percent(numbers[key]) for key in COLUMNS), *(str(numbers[key]) for key in COUNTS)]
 
 
-def percent(value: float) -> str:
-    return f"{100 * value:.2f}" if np.isfinite(value) else f"{value:.0f}"
+def percent(value: float | None, decimals: int = 2) -> str:
+    """AB3DMOT's MOTA is -inf where no truth counts."""
+    return f"{100 * value:.{decimals}f}" if value is not None and np.isfinite(value) else "n/a"
 
 
 def aligned(table: Sequence[Sequence[str]]) -> list[str]:

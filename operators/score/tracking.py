@@ -31,7 +31,7 @@ from operators.geometry.project import in_picture
 from operators.kernels.overlaps import prepare
 from operators.score import clear, hota, identity
 from operators.score.overlaps import Overlaps
-from operators.score.tables import flat
+from operators.score.tables import flat, percent, scored
 from operators.streams import BOXES2D, CALIBRATION, CLASSES, DONT_CARE, TRACKS, TRUTH, Boxes2D, Calibration, Tracks, Truth
 from pipeline.errors import RunError
 from pipeline.operator import Operator
@@ -152,7 +152,7 @@ class Scores:
         num_frames = next(iter(parts.values())).num_frames
         if not tell or (num_frames > EVERY_FRAME_UP_TO and num_frames % (num_frames // EVERY_FRAME_UP_TO)):
             return None
-        return {name: flat(*_combine([self.before[name], measured(parts[name].overlaps())])) for name in self.classes}
+        return {name: scored(flat(*_combine([self.before[name], measured(parts[name].overlaps())]))) for name in self.classes}
 
     def result(self) -> dict[str, Any]:
         """Plain numbers, as in scores.json."""
@@ -160,7 +160,8 @@ class Scores:
         classes = {}
         for name in self.classes:
             of_class = {s: results[name] for s, results in sequences.items()}
-            classes[name] = flat(*_combine(list(of_class.values()))) | {"sequences": {s: flat(*r) for s, r in of_class.items()}}
+            numbers = flat(*_combine(list(of_class.values()))) | {"sequences": {s: flat(*r) for s, r in of_class.items()}}
+            classes[name] = scored(numbers)
         frames = {s: next(iter(parts.values())).num_frames for s, parts in self.sequences.items()}
         return {"frames": frames, "classes": classes}
 
@@ -259,11 +260,11 @@ def _any_frame() -> tuple[Tracks, None, Truth, Calibration]:
 def summary(classes: Mapping[str, Mapping[str, Any]]) -> str:
     """`Car HOTA 76.3 MOTA 85.2 IDF1 90.1, Pedestrian ...`"""
     shown = ("HOTA", "MOTA", "IDF1")
-    return ", ".join(f"{name} " + " ".join(f"{key} {100 * of[key]:.1f}" for key in shown) for name, of in classes.items())
+    return ", ".join(f"{name} " + " ".join(f"{key} {percent(of[key], 1)}" for key in shown) for name, of in classes.items())
 
 
-def _cell(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.6f}"
+def _cell(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6f}"
 
 
 def _complete_lines(path: Path) -> list[str]:

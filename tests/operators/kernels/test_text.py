@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ def read(data: bytes, separator=" ", word_column=-1, columns=3, function=text.re
     [
         (b"", ([], [], []), "nothing"),
         (b"1 -2.5 +3", ([[1, -2.5, 3]], [3], [0]), "no end of line"),
-        (b"  1\t2  3 \r\n", ([[1, 2, 3]], [3], [0]), "blanks of all kinds"),
+        (b"  1\t2  3 \t\n", ([[1, 2, 3]], [3], [0]), "blanks of all kinds"),
         (b"1 2 3 4\n5\n", ([[1, 2, 3], [5, -7, -7]], [4, 1], [0, 0]), "columns beyond those kept are counted"),
         (b"1 2 3\n\n4 5 6\n", ([[1, 2, 3], [-7] * 3, [4, 5, 6]], [3, 0, 3], [0, 0, 0]), "an empty line"),
         (b".5 5. 00.50", ([[0.5, 5, 0.5]], [3], [0]), "digits on one side of the point"),
@@ -34,20 +36,54 @@ def test_blanks(data, expected, why):
     ("data", "widths", "kinds", "why"),
     [
         (b"1,-2.5, 3\n", [3], [0], "commas"),
-        (b"1,2,\n", [3], [1], "an empty column at the end"),
+        (b"1,2,\n", [2], [0], "a comma at the end"),
         (b"1,,3\n", [3], [1], "an empty column"),
-        (b"1,2 3\n", [3], [1], "a comma is missing"),
+        (b",2,3\n", [3], [1], "an empty column at the beginning"),
+        (b",\n\n , ,\n", [1, 0, 2], [1, 0, 1], "nothing but commas"),
+        (b"1,2 3\n1\t2 , 3 , \n", [3, 3], [0, 0], "blanks, with a comma or without"),
     ],
 )
 def test_commas(data, widths, kinds, why):
     assert read(data, ",")[1:] == (widths, kinds), why
 
 
-@pytest.mark.parametrize(
-    "cell", [b"x", b"1e5", b"nan", b"-inf", b"-", b".", b"1.2.3", b"1_0", b"1234567890.123456", b"0x10", b"--1"]
-)
+FOR_OTHERS = b"x nan -inf - . 1.2.3 1_0 1234567890.123456 0x10 --1 1e 1e+ e5 1e5x 1e23 1e-23 1e99999999999 1\xd9\xa1 \x1a 1\0"
+
+
+@pytest.mark.parametrize("cell", FOR_OTHERS.split(b" "))
 def test_what_is_not_plain_is_for_somebody_else(cell):
     assert read(b"1 " + cell + b" 3\n1 2 3")[2] == [text.OTHER, text.PLAIN]
+
+
+@pytest.mark.parametrize("separator", [" ", ","])
+def test_every_byte_is_read_wherever_it_stands(separator):
+    """A byte that is neither blank nor part of a column must not stop the reader: it ends, and its line is somebody else's."""
+    for byte, data in itertools.product(range(256), (b"%c", b"1 2%c", b"1 2 %c\n", b"%c\n1 2 3", b"1 %c 3\n")):
+        if bytes([byte]) in b" \t\n":
+            continue
+        values, widths, kinds = read(data % byte, separator)
+        assert len(values) == len(widths) == len(kinds) == data.count(b"\n", 0, -1) + 1
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_it_stops_where_the_table_is_full(lines):
+    values, widths, kinds = np.zeros((lines, 3)), np.zeros(lines, np.int32), np.zeros(lines, np.uint8)
+    data = np.frombuffer(b"1 2 3\n4 5 6\n7 8 9\n", np.uint8)
+    assert text.read_table(data, 32, -1, WORDS, values, widths, kinds) == lines
+    assert values.tolist() == [[1, 2, 3], [4, 5, 6]][:lines]
+
+
+EXPONENTS = (
+    "1e5 -1.5E+3 1.000000000000000000e+00 0.000e-99 12300000000000000000000 1e22 0.0000000000000000000123 -0 00.50 1e-22 "
+    "9.99999999999999e22 1e+0022"
+)
+
+
+@pytest.mark.parametrize("cell", EXPONENTS.split())
+def test_exponents_and_zeros_at_either_end(cell):
+    values, _, kinds = read(cell.encode(), columns=1)
+    assert (kinds, values) == ([text.PLAIN], [[float(cell)]])
+    assert np.signbit(values[0][0]) == np.signbit(float(cell))
 
 
 def test_words_in_either_case():
@@ -62,6 +98,19 @@ def test_numbers_are_those_of_float(digits, decimals):
     cell = ("-" if digits < 0 else "") + whole[:cut] + "." + whole[cut:]
     values, _, kinds = read(cell.encode(), columns=1)
     assert kinds == [text.PLAIN] and values == [[float(cell)]]
+
+
+@given(st.from_regex(rb"[+-]?([0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_any_spelling_of_a_number_is_that_of_float_or_is_for_somebody_else(cell):
+    values, _, kinds = read(cell, columns=1)
+    assert kinds == [text.OTHER] or values == [[float(cell)]]
+
+
+@given(st.floats(-1e6, 1e6), st.sampled_from(["%.18e", "%f", "%g", "%.6e", "%.1f"]))
+def test_what_savetxt_writes(number, form):
+    cell = (form % number).encode()
+    values, _, kinds = read(cell, columns=1)
+    assert (kinds == [text.OTHER] and form in ("%.18e", "%.6e", "%g")) or values == [[float(cell)]]
 
 
 def test_plain_python_computes_the_same():

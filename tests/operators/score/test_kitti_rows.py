@@ -49,7 +49,7 @@ BAD = [
     (line(0, 1, score=1) + line(1, 1, score=float("nan")), ":2: needs finite scores, got nan in column 18"),
     (line(-1, 1), r":1: needs a frame \(number 0, 1, ..\) in column 1, got -1"),
     (line(0, 1).replace("0 ", "0.5 ", 1), r":1: needs a frame \(number 0, 1, ..\) in column 1, got 0.5"),
-    (line(10_000_000, 1), ":1: needs a frame below 10,000,000 in column 1, got 10000000"),
+    (line(10_000_000, 1), r":1: needs a frame below 1,000,000 in column 1, got 10000000; is it a time\?"),
     (line(0, 1).replace("0 1", "0 1.5", 1), r":1: needs a track id \(whole number\) in column 2, got 1.5"),
     (
         line(3, 1) + line(0, 1) + line(3, 2) + line(3, 1, OTHER),
@@ -123,10 +123,14 @@ def test_the_last_row_tells_the_length_where_nothing_else_does(tmp_path):
     assert [kitti_rows.num_frames(truth, name, results[name]) for name in results] == [7, 0]
 
 
+MAP = "evaluate_tracking.seqmap.a:1: needs SSSS empty 000000 NNNNNN (up to 1,000,000 frames)"
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"a": "0001 empty 0\n"}, "evaluate_tracking.seqmap.a:1: needs SSSS empty 000000 NNNNNN, got '0001 empty 0'"),
+        ({"a": "0001 empty 0\n"}, f"{MAP}, got '0001 empty 0'"),
+        ({"a": f"0001 empty 0 {'9' * 5000}\n"}, f"{MAP}, got '0001 empty 0 {'9' * 27}'"),
         ({"a": "", "b": ""}, "needs one evaluate_tracking.seqmap.*, got evaluate_tracking.seqmap.a, evaluate_tracking.seqmap.b"),
     ],
 )

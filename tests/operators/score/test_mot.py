@@ -120,12 +120,39 @@ def test_missing_folders_and_sequences(tmp_path):
     assert list(mot.score(gt, results, ["S"])["sequences"]) == ["S"]
 
 
-@pytest.mark.parametrize("text", ["", "[Sequence]\n", "[Sequence]\nseqLength=many\n", "nothing\n"])
-def test_a_bad_seqinfo(tmp_path, text):
+@pytest.mark.parametrize("text", ["", "[Sequence]\n", "[Other]\nseqLength=3\n", "nothing\n"])
+def test_a_seqinfo_that_does_not_say(tmp_path, text):
     gt, results = folders(tmp_path, "", "")
     (gt / "S/seqinfo.ini").write_text(text)
-    with pytest.raises(InputError, match=r"seqinfo.ini: needs \[Sequence\] with seqLength=NUMBER, got "):
+    with pytest.raises(InputError, match=r"seqinfo.ini: needs a line seqLength=NUMBER in \[Sequence\], got none$"):
         mot.score(gt, results)
+
+
+UNCOUNTED = [
+    ("", "no truth"),
+    (row(1, 1, BOX, 0, 1, 1.0) + row(2, 1, BOX, 0, 1, 1.0), "counts is 0"),
+    (row(1, 1, BOX, 1, 3, 1.0), "a car"),
+    (row(1, 1, BOX, 1, 8, 1.0), "a distractor"),
+]
+
+
+@pytest.mark.parametrize(("truth", "why"), UNCOUNTED)
+def test_truth_in_which_no_row_counts_has_no_score(tmp_path, truth, why):
+    gt, results = folders(tmp_path, truth, "".join(row(f, 5) for f in range(1, 7)))
+    found = mot.evaluate(gt, results)
+    numbers = found["classes"]["pedestrian"]
+    assert numbers["MOTA"] is numbers["HOTA"] is numbers["IDF1"] is numbers["sequences"]["S"]["MOTA"] is None, why
+    assert numbers["CLR_FP"] + (1 if "distractor" in why else 0) == 6
+    assert found["notes"] == [f"--gt {gt}: no row of the truth counts for pedestrian: n/a instead of scores"]
+    shown = mot.lines(found)
+    assert [line.split()[1:10] for line in shown[1:]] == [["n/a"] * 9] * 2
+
+
+def test_one_sequence_without_truth_does_not_make_the_others_unscored(tmp_path):
+    folders(tmp_path, row(1, 1), row(1, 5), name="A")
+    gt, results = folders(tmp_path, "", row(1, 5), name="B")
+    found = mot.evaluate(gt, results)
+    assert found["classes"]["pedestrian"]["MOTA"] == 0 and found["notes"] == []
 
 
 @pytest.mark.data

@@ -86,8 +86,8 @@ def test_no_truth_no_scores(score, tmp_path):
 def test_empty_frames(score):
     got = score([frame(tracks(), truth())] * 3)
     assert got["frames"] == {"": 3}
-    for of_class in got["classes"].values():
-        assert (of_class["MOTA"], of_class["HOTA"], of_class["CLR_FN"], of_class["CLR_FP"]) == (0, 0, 0, 0)
+    for of_class in got["classes"].values():  # no truth: no scores
+        assert (of_class["MOTA"], of_class["HOTA"], of_class["CLR_FN"], of_class["CLR_FP"]) == (None, None, 0, 0)
 
 
 def test_perfect(score, tmp_path):
@@ -115,7 +115,7 @@ def test_a_line_after_each_frame_says_what_is_so_far(make, straight):
     assert (got[2][at["frames"]], got[2][at["item"]]) == ("3", "0003/000002")
     # two pairs of 1 frame each: AssA is the mean of 1 / (3 + 1 - 1) and the same
     assert float(got[2][at["HOTA"]]) == pytest.approx((2 / 3 / 3) ** 0.5, abs=1e-6)
-    assert said[0] == "Car HOTA 100.0 MOTA 100.0 IDF1 100.0, Pedestrian HOTA 0.0 MOTA 0.0 IDF1 0.0" and len(said) == 3
+    assert said[0] == "Car HOTA 100.0 MOTA 100.0 IDF1 100.0, Pedestrian HOTA n/a MOTA n/a IDF1 n/a" and len(said) == 3
     op.close()
     assert said[-1] == said[2]
 
