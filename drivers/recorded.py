@@ -1,7 +1,7 @@
 """The skeleton of a driver whose items are all on disk before the run starts.
 
 A driver derives from `Recorded` and `Source`. It implements `list_items` (all items, from names only), `load` (the values
-of an item), and if needed `check`, `check_served`, `enter`, `statics`, `close`.
+of an item), and if needed `check`, `check_served`, `check_wanted`, `enter`, `statics`, `close`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class Listing:
 
 
 class Recorded:
+    name: str
     config: Any
+    wanted: frozenset[str]
+    needed: frozenset[str]
     listing: Listing
 
     @classmethod
@@ -50,7 +53,10 @@ class Recorded:
         """Reads the files that must be right before the run starts. Raises InputError."""
 
     def check_served(self) -> None:
-        """Raises InputError if a needed port has no file."""
+        """Raises InputError if a needed port has no file. Called before the run and at `open`."""
+
+    def check_wanted(self) -> None:
+        """Raises InputError if files of a wanted port are wrong. Called before the run."""
 
     def enter(self, part: Any) -> None:
         """Loads the data shared by the items of a part, before the first of them."""
@@ -65,6 +71,14 @@ class Recorded:
         cls.check(config, listing)
         stamps_ns = np.array([item.stamp_ns for item in listing.items], np.int64)
         return Found(len(stamps_ns), listing.rate_hz, stamps_ns)
+
+    @classmethod
+    def check_ports(cls, name: str, config: Any, wanted: frozenset[str], needed: frozenset[str]) -> None:
+        source = cls()
+        source.name, source.config, source.wanted, source.needed = name, config, wanted, needed
+        source.listing = cls.list_items(config)
+        source.check_served()
+        source.check_wanted()
 
     def open(self, start: int = 0) -> None:
         self.listing = self.list_items(self.config)

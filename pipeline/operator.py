@@ -135,8 +135,8 @@ class Node:
             self._emit_meta(port, meta)
 
     def status(self, text: str) -> None:
-        """Show one short line below the table while the graph runs, and at its end. It is part of no result. Each line replaces
-        the one before; it is cut at 255 bytes."""
+        """Show one short line below the table while the graph runs, in the summary at its end and in the report (`status` of the
+        node). It is part of no result. Each line replaces the one before; it is cut at 255 bytes."""
         if self._show is not None:
             self._show(text)
 
@@ -235,6 +235,10 @@ class Source(Node):
     def find(cls, config: Any) -> Found:
         """Look without loading: is everything there, how much is it? Raises InputError naming file, line or key (exit 2)."""
         return Found()
+
+    @classmethod
+    def check_ports(cls, name: str, config: Any, wanted: frozenset[str], needed: frozenset[str]) -> None:
+        """The graph is known: has each needed port data, are the files of the wanted ones right? Raises InputError (exit 2)."""
 
     def open(self, start: int = 0) -> None:
         """Prepare: the next `read()` returns reading number `start` (0 at first, more after a restart)."""

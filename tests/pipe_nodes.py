@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from operators.streams import BOXES3D, IMAGE, Boxes3D
+from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
 from pipeline.nodes.blob import Blob
 from pipeline.nodes.counts import BLOB, COUNT, fill, stamp_ns
@@ -74,6 +75,28 @@ class Says(Operator):
 
     def close(self) -> None:
         self.status(f"{self.count} [frames] in all")
+
+
+class Opens(Operator):
+    """Closes what its open() has made; open() can fail before that."""
+
+    @dataclass(frozen=True)
+    class Config:
+        fail: bool = False
+
+    inputs = {"data": ANY}
+
+    def open(self) -> None:
+        if self.config.fail:
+            raise InputError(f"{self.name}: needs to open, got no")
+        self.out_dir.mkdir(parents=True)
+        self.file = (self.out_dir / "opened").open("w")
+
+    def process(self, data: np.ndarray) -> None:
+        pass
+
+    def close(self) -> None:
+        self.file.close()
 
 
 class Where(Notes):

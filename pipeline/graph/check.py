@@ -38,9 +38,10 @@ def check(spec: GraphSpec) -> Checked:
         if node.is_source:
             try:
                 checked.found[name] = spec.find(name)
+                node.cls.check_ports(name, node.config, *sizing.wanted(spec, name))
             except Exception as error:
                 kind = "" if isinstance(error, (PipeError, OSError, ValueError)) else f"{type(error).__name__}: "
-                problems.append(f"{node.where}: {kind}{' '.join(str(error).split())}")
+                problems.append(f"{node.where}: {kind}{' '.join(str(error).split()).removeprefix(f'{name}: ')}")
     if len(checked.found) == sum(node.is_source for node in spec.nodes.values()):  # rates are known
         for node in spec.nodes.values():
             errors, warnings = _sync(spec, node)

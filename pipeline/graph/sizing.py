@@ -41,6 +41,13 @@ def is_spare(spec: GraphSpec, edge: Edge) -> bool:
     return node.sync is not None and edge.dst_port in node.sync.optional
 
 
+def wanted(spec: GraphSpec, node: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The connected ports of a source, and those of them that an operator requires: `wanted` and `needed` of `Source`."""
+    edges = [edge for port in spec.nodes[node].outputs for edge in spec.edges_from(node, port)]
+    required = [edge for edge in edges if not (spec.nodes[edge.dst_node].is_tap or is_spare(spec, edge))]
+    return frozenset(edge.src_port for edge in edges), frozenset(edge.src_port for edge in required)
+
+
 def holds(spec: GraphSpec, edge: Edge) -> int:
     """How many processed frames' views the reader may keep, as its class declares."""
     return int(spec.nodes[edge.dst_node].cls.holds.get(edge.dst_port, 0))

@@ -42,6 +42,7 @@ class Inline:
         self.built: Built = build(process, on_full=self._drain, inline=True)
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
+        self._opened: list[OperatorRunner | SourceRunner] = []
         self._drain_at = 0.0
 
     def _drain(self) -> None:
@@ -76,6 +77,7 @@ class Inline:
         self.display.start()
         for runner in built.all:
             runner.open()
+            self._opened.append(runner)
         start = session.start()
         built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live)
         for source in built.sources:
@@ -163,7 +165,7 @@ class Inline:
 
     def finish(self, exit_: str, code: int) -> Outcome:
         session = self.session
-        for runner in self.built.all:
+        for runner in self._opened:
             if not runner.finished:
                 try:
                     runner.node.close()

@@ -61,3 +61,34 @@ def test_after_an_unreadable_item_comes_the_next_one():
     with pytest.raises(InputError, match="bad"):
         node.read()
     assert read_all(node) == [("0/c", 20, "c")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "needed", "message"),
+    [
+        ("", "", None),
+        ("ab", "", "wanted a b"),
+        ("ab", "a", "x: a has no file"),
+    ],
+)
+def test_ports_are_checked_before_the_run(wanted, needed, message):
+    """As in the run: `needed` first, then the files of the wanted ones."""
+
+    class Ports(Recorded):
+        @classmethod
+        def list_items(cls, config):
+            return Listing([config], [], 10.0)
+
+        def check_served(self):
+            if self.needed & set(self.listing.parts[0]):
+                raise InputError(f"{self.name}: a has no file")
+
+        def check_wanted(self):
+            if self.wanted:
+                raise InputError("wanted " + " ".join(sorted(self.wanted)))
+
+    if message is None:
+        Ports.check_ports("x", "a", frozenset(wanted), frozenset(needed))
+        return
+    with pytest.raises(InputError, match=f"^{message}$"):
+        Ports.check_ports("x", "a", frozenset(wanted), frozenset(needed))

@@ -48,6 +48,12 @@ class Anything(Source):
         return Found(None if stamps is None else len(stamps), config.rate_hz, stamps)
 
 
+class Served(Anything):
+    @classmethod
+    def check_ports(cls, name, config, wanted, needed):
+        raise InputError(f"{name}: wants {' '.join(sorted(wanted))}, needs {' '.join(sorted(needed))}")
+
+
 class LiveSensor(Anything):
     live = True
 
@@ -394,3 +400,11 @@ def test_a_declared_rate_on_the_way_hides_the_stamps():
         "g.yaml:6: j.sync: n.out at 5 Hz has a frame at the same stamp for at most 1 of 2 frames of b.number at 10 Hz; "
         "use policy: nearest with tolerance_ms"
     ]
+
+
+def test_a_source_checks_its_ports_when_the_graph_is_known():
+    """Wanted: connected. Needed: not only by an optional static input."""
+    spec = parse("s: {driver: '@Served'}\nt: {op: '@Take', inputs: {points: s.points, number: s.number, calib: s.calib}}")
+    with pytest.raises(GraphError) as e:
+        check(spec)
+    assert str(e.value) == "g.yaml:3: s: wants calib number points, needs number points"

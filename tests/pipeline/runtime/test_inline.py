@@ -26,3 +26,19 @@ def test_what_waits_at_a_sender_when_all_sources_have_ended(tmp_path):
     for port in "bc":
         row = edges[f"b.out->join.{port}"]
         assert (row["delivered"], row["dropped"]) == (1, {"sync_no_match": 67})
+
+
+OPENS = """
+version: 1
+nodes:
+  src: {driver: test.counter, config: {frames: 3}}
+  a:   {op: 'pipe_nodes:Opens', inputs: {data: src.out}}
+  bad: {op: 'pipe_nodes:Opens', inputs: {data: src.out}, config: {fail: true}}
+  c:   {op: 'pipe_nodes:Opens', inputs: {data: src.out}}
+"""
+
+
+def test_only_nodes_that_were_opened_are_closed(tmp_path):
+    (tmp_path / "g.yaml").write_text(OPENS)
+    outcome = pipeline.run(tmp_path / "g.yaml", out=tmp_path / "out", place="inline")
+    assert (outcome.exit, outcome.code, outcome.errors) == ("failed", 1, ["bad: needs to open, got no"])
