@@ -30,6 +30,7 @@ def make(
     wall_s: float,
     lives: Mapping[str, Life],
     digests: Mapping[str, str | None],
+    statuses: Mapping[str, str],
 ) -> dict[str, Any]:
     graph = plan.graph
     nodes: dict[str, Any] = {}
@@ -46,7 +47,7 @@ def make(
             "compute_ms": book.compute.percentiles(1e6, ("p50", "p95", "p99")),
             "cpu_s": lives[name].cpu_s,
             "rss_mb": lives[name].rss_mb,
-        }
+        } | ({"status": statuses[name]} if statuses[name] else {})
     restarted = any(n["restarts"] for n in nodes.values())
     lossy = any(e.policy != "block" for e in plan.edge_specs if not e.static)  # drops of such a queue depend on timing
     streams = [e for e in plan.edges if not e.static]

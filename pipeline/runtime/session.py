@@ -123,7 +123,8 @@ class Session:
         """After the last process has ended: close the books and make the report. A run whose books do not balance fails."""
         self.settle_rest("shutdown")
         wall_s = (time.monotonic_ns() - self.started_ns) * 1e-9
-        made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests)
+        statuses = {name: self.board.status(index) for name, index in self.plan.node_index.items()}
+        made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses)
         wrong, lacking = report.unbalanced(made), self.accountant.unwritten()
         if wrong:
             errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))

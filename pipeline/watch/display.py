@@ -90,8 +90,6 @@ class Display(Observer):
 
     def stop(self) -> None:
         self._stop_waiting()
-        if not self.quiet and not self._terminal:
-            self._print_statuses()
         if self._live is not None:
             self._measure(time.monotonic())
             self._live.update(self._table(), refresh=True)

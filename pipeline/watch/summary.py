@@ -23,6 +23,7 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
         latency = "" if p50 is None else f", latency p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         digest = report["digest"].get(name)
         lines.append(f"  {name}: {sink['frames']} frames{latency}" + (f", digest {digest[:16]}" if digest else ""))
+    lines += [f"  {n}: {v['status']}" for n, v in report["nodes"].items() if "status" in v]
     restarts = {n: v["restarts"] for n, v in report["nodes"].items() if v["restarts"]}
     if restarts:
         lines.append("  restarted: " + ", ".join(f"{n} {k}×" for n, k in restarts.items()))

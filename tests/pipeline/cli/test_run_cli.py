@@ -204,14 +204,16 @@ def test_on_a_terminal_there_is_one_table(pipe):
 
 @pytest.mark.parametrize("place", [(), ("--place", "inline")])
 def test_what_a_node_says_of_itself(pipe, place):
-    """New statuses are printed with the plain lines, the last one at the end; none with --quiet."""
+    """New statuses are printed with the plain lines, the last one in the summary, with --quiet too, and it is in the report."""
     graph = pipe.graph(SAYS)
     ended = pipe.run(graph, "--rate", "0.06", "--frames", "20", *place)  # 3.3 s: one plain line on the way
     said = [line for line in ended.stdout.splitlines() if "[frames]" in line]
     assert len(said) >= 2
     assert said[0].startswith("  snk: ") and said[0].endswith(" [frames] so far")
     assert said[-1] == "  snk: 20 [frames] in all"
-    assert "[frames]" not in pipe.run(graph, "--quiet", "--frames", "5", *place).stdout
+    assert ended.report["nodes"]["snk"]["status"] == "20 [frames] in all" and "status" not in ended.report["nodes"]["src"]
+    quiet = pipe.run(graph, "--quiet", "--frames", "5", *place).stdout
+    assert [line for line in quiet.splitlines() if "[frames]" in line] == ["  snk: 5 [frames] in all"]
 
 
 # -- the frame that failed ------------------------------------------------------------------------------------------------
