@@ -17,12 +17,12 @@ import configparser
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from drivers import boxes2d
 from drivers.kitti.detection_files import last_frame
 from drivers.kitti.files import check_rate, not_served, numbered, read_lines, root_folder, wrong_root
+from drivers.pictures import check_pictures, read_rgb
 from drivers.recorded import Item, Listing, Recorded
 from operators.streams import BOXES2D, CLASSES, IMAGE, Boxes2D
 from pipeline.errors import InputError
@@ -87,6 +87,11 @@ class Mot(Recorded, Source):
                 if not s.pictures:
                     raise not_served(self.name, "image", f"there is no {Path(self.config.root) / s.name / 'img1'}/*.jpg")
 
+    def check_wanted(self) -> None:
+        if "image" in self.wanted:
+            for s in self.listing.parts:
+                check_pictures(s.pictures.values())
+
     def enter(self, sequence: Sequence) -> None:
         self._boxes = load(sequence, self.config.class_name)
 
@@ -97,11 +102,7 @@ class Mot(Recorded, Source):
             reading.values["boxes2d"] = sent
         if "image" in self.wanted and frame in sequence.pictures:
             path = sequence.pictures[frame]
-            bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if bgr is None:
-                raise InputError(f"{path}: needs a whole picture, got {path.stat().st_size} bytes that do not decode")
-            rgb = self.alloc("image", "image", bgr.shape, np.uint8)
-            reading.values["image"] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
+            reading.values["image"] = read_rgb(path, lambda shape: self.alloc("image", "image", shape, "uint8"))
 
 
 def survey(config: MotConfig) -> list[Sequence]:
@@ -120,7 +121,7 @@ def survey(config: MotConfig) -> list[Sequence]:
         raise InputError(f"{_WHO}: config.sequences: needs sequences of {root} ({', '.join(files)}), got {got}")
     out, now = [], 0
     for name in names:
-        pictures = numbered(root / name / "img1", ".jpg") or numbered(root / name / "img1", ".png")
+        pictures = numbered(root / name / "img1", ".jpg", ".jpeg", ".png")
         length, rate_hz = _info(root / name / "seqinfo.ini")
         length = length or max(pictures, default=0) or max(last_frame(files[name]), 0)
         out.append(Sequence(name, files[name], range(1, length + 1), config.rate_hz or rate_hz, now, pictures))

@@ -43,7 +43,7 @@ class Kitti:
 
     def picture(self, where: str, rgb=(10, 20, 30), size=(8, 6)) -> Path:
         image = np.full((size[1], size[0], 3), rgb[::-1], np.uint8)
-        return write(self.root / where, cv2.imencode(".png", image)[1].tobytes())
+        return write(self.root / where, cv2.imencode(Path(where).suffix.lower(), image)[1].tobytes())
 
     def oxts(self, num_lines: int, where: str = "oxts/0000.txt") -> Path:
         return write(self.root / where, "".join(f"0 {k * 1e-5:.6f} 0 0 0 0 {OXTS_TAIL}\n" for k in range(num_lines)))

@@ -14,6 +14,7 @@ from typing import Any
 from drivers.kitti.detection_files import last_frame
 from drivers.kitti.files import check_rate, numbered
 from drivers.kitti.oxts import count_lines
+from drivers.pictures import SUFFIXES
 from pipeline.errors import InputError
 
 _GAP_NS = 1_000_000_000
@@ -68,7 +69,7 @@ def num_frames(root: Path, sequence: str) -> int:
     frames = [count_lines(oxts) - 1] if oxts.exists() else []
     frames += numbered(root / "velodyne" / sequence, ".bin")
     for camera in range(4):
-        frames += numbered(root / f"image_{camera:02d}" / sequence, ".png")
+        frames += numbered(root / f"image_{camera:02d}" / sequence, *SUFFIXES)
     for path in (*(root / "detections").glob(f"*/{sequence}.txt"), *root.glob(f"detections_2d_*/*/{sequence}.txt")):
         frames.append(last_frame(path))
     return max(frames, default=-1) + 1

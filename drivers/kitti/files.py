@@ -1,20 +1,18 @@
-"""Folders of numbered files, and readers of scans (.bin) and images (.png)."""
+"""Folders of numbered files, and the reader of scans (.bin)."""
 
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from drivers.pictures import read_grey, read_rgb
 from pipeline.errors import InputError
 from pipeline.operator import Source
 
 POINT_BYTES = 16
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def root_folder(who: str, root: str, needs: str) -> Path:
@@ -50,14 +48,25 @@ def check_rate(who: str, rate_hz: float) -> None:
         raise InputError(f"{who}: config.rate_hz: needs a number above 0, got {rate_hz}")
 
 
-def numbered(folder: Path, suffix: str) -> dict[int, Path]:
-    """Frame number -> file, ascending; numbers may start anywhere and have gaps. A missing folder holds nothing."""
+def numbered(folder: Path, *suffixes: str) -> dict[int, Path]:
+    """Frame number -> file, ascending; numbers may start anywhere and have gaps. A missing folder holds nothing.
+
+    Suffixes are compared in lower case; of two files with the number of one frame, that of the first suffix counts.
+    """
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = {int(n[: -len(suffix)]): folder / n for n in names if n.endswith(suffix) and n[: -len(suffix)].isdecimal()}
-    return dict(sorted(found.items()))
+    found: dict[int, tuple[int, str]] = {}
+    for name in names:
+        stem, dot, suffix = name.rpartition(".")
+        if (kind := dot + suffix.lower()) in suffixes and stem.isdecimal():
+            number, ranked = int(stem), (suffixes.index(kind), name)
+            other = found.setdefault(number, ranked)
+            if other[0] == ranked[0] and other[1] != name:
+                raise InputError(f"{folder / name}: needs one file for frame {number}, got {other[1]} too")
+            found[number] = min(other, ranked)
+    return {number: folder / name for number, (_, name) in sorted(found.items())}
 
 
 def check_scans(files: Iterable[Path]) -> None:
@@ -96,22 +105,6 @@ def read_points(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> n
     return points
 
 
-def read_rgb(path: Path, alloc: Callable[[tuple[int, int, int]], np.ndarray]) -> np.ndarray:
-    """An image as (H, W, 3) uint8 RGB. Decoded in private memory, then converted from BGR into the array from `alloc`."""
-    bgr = _decode(path, cv2.IMREAD_COLOR)
-    rgb = alloc(bgr.shape)
-    cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
-    return rgb
-
-
-def read_grey(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.ndarray:
-    """An image as (H, W) uint8 luminance."""
-    decoded = _decode(path, cv2.IMREAD_GRAYSCALE)
-    grey = alloc(decoded.shape)
-    np.copyto(grey, decoded)
-    return grey
-
-
 def read_sensors(source: Source, files: Mapping[str, Path]) -> dict[str, np.ndarray]:
     """Port -> value, for those ports of points, image and grey that are wanted and have a file."""
     values: dict[str, np.ndarray] = {}
@@ -123,27 +116,6 @@ def read_sensors(source: Source, files: Mapping[str, Path]) -> dict[str, np.ndar
     if "grey" in there:
         values["grey"] = read_grey(there["grey"], lambda shape: source.alloc("grey", "image", shape, "uint8"))
     return values
-
-
-def _decode(path: Path, flags: int) -> np.ndarray:
-    size = _size(path)
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise InputError(f"{path}: needs a whole PNG picture, got {size} bytes that do not decode; copied incompletely?")
-    return image
-
-
-def png_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the file's first 24 bytes."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(24)
-    except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
-    if len(head) < 24 or not head.startswith(_PNG):
-        raise InputError(f"{path}: needs a PNG picture, got a file that starts with {head[:8]!r}")
-    width, height = struct.unpack(">II", head[16:24])
-    return width, height
 
 
 def read_lines(path: Path) -> list[str]:

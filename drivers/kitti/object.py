@@ -24,12 +24,12 @@ from drivers.kitti.files import (
     check_scans,
     not_served,
     numbered,
-    png_size,
     read_sensors,
     root_folder,
     wrong_root,
 )
 from drivers.kitti.labels import read_object_labels
+from drivers.pictures import SUFFIXES, check_pictures, picture_size
 from drivers.recorded import Item, Listing, Recorded
 from operators.streams import CALIBRATION, IMAGE, POINTS, TRUTH, Calibration
 from pipeline.errors import InputError
@@ -101,6 +101,10 @@ class KittiObject(Recorded, Source):
             if port in self.needed and not there:
                 raise not_served(self.name, port, f"{folder / kind} holds no files")
 
+    def check_wanted(self) -> None:
+        if self.wanted & {"image", "calibration"}:  # the calibration has the size of the pictures
+            check_pictures(self.listing.parts[0].image.values())
+
     def open(self, start: int = 0) -> None:
         super().open(start)
         self._read_calibration = _Calibrations(self.listing.parts[0])
@@ -113,7 +117,7 @@ class KittiObject(Recorded, Source):
             if calibration is None:
                 return
             picture = files.image.get(frame)
-            value = calibration.stream(_CAMERA, png_size(picture) if picture else None)
+            value = calibration.stream(_CAMERA, picture_size(picture) if picture else None)
             if before is None or not all(np.array_equal(a, b) for a, b in zip(value, before, strict=True)):
                 yield Static("calibration", value, _stamp_ns(self.config, index))
                 before = value
@@ -134,7 +138,7 @@ def survey(config: ObjectConfig) -> _Files:
     folder = root / config.split
     full, reduced = (numbered(folder / kind, ".bin") for kind in _SCANS)
     points = {"auto": reduced | full, "velodyne": full, "velodyne_reduced": reduced}[config.scan]
-    image = numbered(folder / "image_2", ".png")
+    image = numbered(folder / "image_2", *SUFFIXES)
     frames = sorted(points or image)
     if not frames:
         raise wrong_root(_WHO, root, _NEEDS)

@@ -25,12 +25,12 @@ from drivers.kitti.files import (
     check_scans,
     not_served,
     numbered,
-    png_size,
     read_sensors,
     root_folder,
 )
 from drivers.kitti.oxts import read_oxts_folder
 from drivers.kitti.timestamps import read_stamps
+from drivers.pictures import SUFFIXES, check_pictures, picture_size
 from drivers.recorded import Item, Listing, Recorded
 from operators.geometry.gps import poses
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE
@@ -118,6 +118,13 @@ class KittiRaw(Recorded, Source):
             if port in self.needed and drive.calibration() is None:
                 raise not_served(self.name, port, f"{drive.folder.parent} holds no calib*.txt")
 
+    def check_wanted(self) -> None:
+        files = self.listing.parts[0].files
+        if self.wanted & {"image", "calibration"}:  # the calibration has the size of the pictures
+            check_pictures(files["image"].values())
+        if "grey" in self.wanted:
+            check_pictures(files["grey"].values())
+
     def open(self, start: int = 0) -> None:
         super().open(start)
         drive = self.listing.parts[0]
@@ -131,7 +138,7 @@ class KittiRaw(Recorded, Source):
         calibration = drive.calibration()
         if calibration is not None:
             pictures = list(drive.files["image"].values())
-            yield Static("calibration", calibration.stream(self.config.camera, png_size(pictures[0]) if pictures else None))
+            yield Static("calibration", calibration.stream(self.config.camera, picture_size(pictures[0]) if pictures else None))
 
     def load(self, drive: _Drive, frame: int, reading: Reading) -> None:
         there = {port: files[frame] for port, files in drive.files.items() if frame in files}
@@ -154,8 +161,8 @@ def survey(config: RawConfig) -> _Drive:
         "grey": folder / f"image_{config.grey_camera:02d}",
         "pose": folder / "oxts",
     }
-    suffix = {"points": ".bin", "image": ".png", "grey": ".png", "pose": ".txt"}
-    files = {port: numbered(sensor / "data", suffix[port]) for port, sensor in sensors.items()}
+    suffixes = {"points": [".bin"], "image": SUFFIXES, "grey": SUFFIXES, "pose": [".txt"]}
+    files = {port: numbered(sensor / "data", *suffixes[port]) for port, sensor in sensors.items()}
     port = _PORT_OF_CLOCK[config.clock]
     frames = list(files[port])
     if not frames:

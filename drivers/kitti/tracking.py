@@ -24,13 +24,13 @@ from drivers.kitti.files import (
     check_scans,
     not_served,
     numbered,
-    png_size,
     read_sensors,
     root_folder,
     wrong_root,
 )
 from drivers.kitti.labels import empty_truth
 from drivers.kitti.sequence import Sequence, check_served, listing
+from drivers.pictures import SUFFIXES, check_pictures, picture_size
 from drivers.recorded import Listing, Recorded
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE, TRUTH, Truth
 from pipeline.errors import InputError
@@ -100,12 +100,20 @@ class KittiTracking(Recorded, Source):
                 if port in self.needed and not getattr(files, port):
                     raise not_served(self.name, port, f"{sequence.root / kind / sequence.name} holds no files")
 
+    def check_wanted(self) -> None:
+        for sequence in self.listing.parts:
+            files = _list(self.config, sequence.root, sequence.name)
+            if self.wanted & {"image", "calibration"}:  # the calibration has the size of the pictures
+                check_pictures(files.image.values())
+            if "grey" in self.wanted:
+                check_pictures(files.grey.values())
+
     def statics(self) -> Iterable[Static]:
         for sequence in self.listing.parts:
             calibration = sequence.calibration()
             if calibration is not None:
                 images = _list(self.config, sequence.root, sequence.name).image
-                on_disk = png_size(next(iter(images.values()))) if images else None
+                on_disk = picture_size(next(iter(images.values()))) if images else None
                 value = calibration.stream(self.config.camera, on_disk)
                 yield Static("calibration", value, sequence.stamp_ns(0))
 
@@ -147,5 +155,5 @@ def _image_kinds(config: TrackingConfig) -> tuple[tuple[str, str], ...]:
 
 
 def _list(config: TrackingConfig, root: Path, name: str) -> _Files:
-    pictures = {port: numbered(root / kind / name, ".png") for port, kind in _image_kinds(config)}
+    pictures = {port: numbered(root / kind / name, *SUFFIXES) for port, kind in _image_kinds(config)}
     return _Files(numbered(root / "velodyne" / name, ".bin"), **pictures)

@@ -66,7 +66,7 @@ def test_pictures(tmp_path, play):
     assert [len(r.values["boxes2d"].labels) for r in readings] == [1, 0]
     assert all((r.values["image"] == (30, 20, 10)).all() and r.values["image"].shape == (6, 8, 3) for r in readings)
     write(tmp_path / "A/img1/000002.png", b"no picture")
-    message = f"{tmp_path}/A/img1/000002.png: needs a whole picture, got 10 bytes that do not decode"
+    message = f"{tmp_path}/A/img1/000002.png: needs a PNG or JPEG picture, got a file that starts with b'no pictu'"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         play(Mot, config(tmp_path))
 

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from drivers.kitti.files import check_scans, numbered, png_size, read_grey, read_points, read_rgb
+from drivers.kitti.files import check_scans, numbered, read_points
 from pipeline.errors import InputError
 
 
@@ -20,6 +20,20 @@ def test_numbers_start_anywhere_have_gaps_and_are_sorted_by_value(tmp_path):
         (tmp_path / name).touch()
     assert {n: p.name for n, p in numbered(tmp_path, ".bin").items()} == {7: "000007.bin", 99: "99.bin", 120: "000120.bin"}
     assert list(numbered(tmp_path, ".bin")) == [7, 99, 120]
+
+
+def test_suffixes_in_any_case_and_the_first_one_counts(tmp_path):
+    for name in ("1.png", "1.jpg", "2.JPG", "3.jpeg", "4.PNG", "5.gif", "6.png.txt"):
+        (tmp_path / name).touch()
+    found = {n: p.name for n, p in numbered(tmp_path, ".png", ".jpg", ".jpeg").items()}
+    assert found == {1: "1.png", 2: "2.JPG", 3: "3.jpeg", 4: "4.PNG"}
+
+
+def test_two_files_of_one_frame(tmp_path):
+    for name in ("000007.bin", "7.bin"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"7\.bin: needs one file for frame 7, got 0*7\.bin too"):
+        numbered(tmp_path, ".bin")
 
 
 @pytest.mark.parametrize("num", [0, 1, 1000])
@@ -54,33 +68,3 @@ def test_a_scan_that_went_away(tmp_path):
     with pytest.raises(InputError) as e:
         read_points(tmp_path / "a.bin", np.empty)
     assert message(e) == f"{tmp_path / 'a.bin'}: needs to be readable, got {os.strerror(2)}"
-
-
-def test_pictures_are_rgb_in_the_given_memory(kitti):
-    path = kitti.picture("a.png", rgb=(250, 100, 1), size=(8, 6))
-    slot = np.zeros((6, 8, 3), np.uint8)
-    got = read_rgb(path, lambda shape: slot)
-    assert got is slot and (slot == (250, 100, 1)).all()
-    assert png_size(path) == (8, 6)
-
-
-def test_grey_is_luminance(kitti):
-    slot = np.zeros((6, 8), np.uint8)
-    got = read_grey(kitti.picture("a.png", rgb=(77, 77, 77)), lambda shape: slot)
-    assert got is slot and (slot == 77).all()
-
-
-@pytest.mark.parametrize("read", [read_rgb, read_grey])
-def test_a_truncated_picture_is_refused(kitti, read):
-    path = kitti.picture("a.png", size=(80, 60))
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError) as e:
-        read(path, lambda shape: np.empty(shape, np.uint8))
-    assert message(e) == f"{path}: needs a whole PNG picture, got 100 bytes that do not decode; copied incompletely?"
-
-
-def test_size_of_something_else(kitti):
-    path = kitti.write(kitti.root / "a.png", b"GIF89a")
-    with pytest.raises(InputError) as e:
-        png_size(path)
-    assert message(e) == f"{path}: needs a PNG picture, got a file that starts with b'GIF89a'"

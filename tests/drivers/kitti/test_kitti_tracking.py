@@ -3,7 +3,9 @@ import pytest
 
 from drivers.kitti.tracking import KittiTracking, TrackingConfig
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE, TRUTH
-from pipeline.errors import InputError
+from pipeline.errors import GraphError, InputError
+from pipeline.graph.check import check
+from pipeline.graph.load import load
 
 SECOND = 1_000_000_000
 CAR = "Car 0 0 -1.5 10 20 110 120 1.5 1.8 4.2 1 1.7 10 0.5"
@@ -221,3 +223,39 @@ def test_the_real_sequence(shared_data, play):
     assert statics[0].value.image_size.tolist() == [1242, 375]
     for reading in readings:
         assert reading.values["points"][:, 3].min() >= 0 and reading.values["points"][:, 3].max() <= 1
+
+
+def test_pictures_of_any_kind(kitti, play):
+    names = ("000000.jpg", "000001.JPG", "000002.jpeg", "000003.PNG", "000004.png", "000004.jpg")
+    for number, name in enumerate(names):
+        kitti.picture(f"image_02/0000/{name}", rgb=(40 * number,) * 3)
+    _, readings = play(KittiTracking, TrackingConfig(root=str(kitti.root)), {"image"})
+    assert [r.item for r in readings] == [f"0000/{k:06d}" for k in range(5)]
+    assert [int(r.values["image"].mean()) for r in readings] == pytest.approx([0, 40, 80, 120, 160], abs=2)
+
+
+GRAPH = """
+  scans: {{driver: kitti.tracking, config: {{root: "{root}"}}}}
+  snk:   {{op: test.null, inputs: {{in: scans.image}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "scans: image is connected, but {folder} holds no files; add what is missing or disconnect scans.image"),
+        ({"000000.gif": b"GIF89a"}, "scans: image is connected, but {folder} holds no files"),
+        ({"000000.png": b"GIF89a"}, "scans: {folder}/000000.png: needs a PNG or JPEG picture, got a file that starts with b'GIF"),
+        ({"000000.jpg": b""}, "scans: {folder}/000000.jpg: needs a PNG or JPEG picture, got an empty file"),
+    ],
+)
+def test_check_finds_what_is_wrong_with_pictures(kitti, tmp_path, files, message):
+    """And so does a run, before it starts."""
+    kitti.scan("velodyne/0000/000000.bin", points(1))
+    for name, content in files.items():
+        kitti.write(kitti.root / "image_02/0000" / name, content)
+    graph = kitti.write(tmp_path / "g.yaml", "version: 1\nnodes:" + GRAPH.format(root=kitti.root))
+    with pytest.raises(GraphError) as e:
+        check(load(str(graph)))
+    assert str(e.value).startswith(f"{graph}:3: " + message.format(folder=kitti.root / "image_02/0000"))
+    load(str(graph)).find("scans")  # the files of the other ports are fine
