@@ -21,7 +21,55 @@ def pcd(path, columns, rows, data="binary", num=None):
     header = f"# .PCD v0.7\nVERSION 0.7\nFIELDS {' '.join(names)}\nSIZE {' '.join(map(str, sizes))}\nTYPE {' '.join(kinds)}\n"
     header += f"COUNT {' '.join(map(str, counts))}\nWIDTH {num}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {num}\nDATA {data}\n"
     codes = [PCD_CODES[kind, size] for _, kind, size, count in columns for _ in range(count)]
+    if data == "binary_compressed" and rows:
+        return _compressed(Path(path), header, rows, codes, [count for *_, count in columns])
     return _written(path, header, rows, codes, data, "<")
+
+
+def _compressed(path, header, rows, codes, counts):
+    """Column after column, each with all its numbers of all points, then compressed."""
+    data, at = b"", 0
+    for count in counts:
+        data += b"".join(struct.pack("<" + "".join(codes[at : at + count]), *row[at : at + count]) for row in rows)
+        at += count
+    packed = lzf(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(header.encode() + struct.pack("<II", len(packed), len(data)) + packed)
+    return path
+
+
+def lzf(data):
+    """Compressed as LibLZF does: runs of up to 32 bytes, and references to up to 8 KiB before, of 3 to 264 bytes."""
+    out, run, at, seen = bytearray(), bytearray(), 0, {}
+
+    def end_run():
+        if run:
+            out.append(len(run) - 1)
+            out.extend(run)
+            run.clear()
+
+    while at < len(data):
+        key = data[at : at + 3]
+        before = seen.get(key) if len(key) == 3 else None
+        seen[key] = at
+        if before is None or at - before > 8192:
+            run.append(data[at])
+            at += 1
+            if len(run) == 32:
+                end_run()
+            continue
+        end_run()
+        length = 3
+        while length < 264 and at + length < len(data) and data[before + length] == data[at + length]:
+            length += 1
+        distance, short = at - before - 1, min(length - 2, 7)
+        out.append(short << 5 | distance >> 8)
+        if short == 7:
+            out.append(length - 9)
+        out.append(distance & 255)
+        at += length
+    end_run()
+    return bytes(out)
 
 
 def _written(path, header, rows, codes, data, order):

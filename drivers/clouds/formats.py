@@ -1,25 +1,25 @@
 """Point clouds from single files: PLY, PCD, NumPy's npy, and float32 rows without a header (bin).
 
-The header says where the columns lie; the columns are views of the file's bytes. Only `binary_compressed` PCD is read by Open3D.
-Open3D could read the other kinds, but open3d 0.20 returns uninitialised memory for a truncated text file, omits columns of some
-types, and crashes on PCL's padding (`FIELDS x y z _ intensity _`).
+The header gives the layout, the layout is checked against the size of the file, then the columns are read: no count of a header
+takes memory that the file does not have. Open3D is not used: 0.20 returns uninitialised memory for a truncated text file,
+omits columns of some types, and crashes on PCL's padding (`FIELDS x y z _ intensity _`).
 """
 
 from __future__ import annotations
 
 import io
+import stat
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from drivers.clouds import pcd, ply
-from drivers.clouds.layout import Layout, columns
-from drivers.extra import load_open3d, need_open3d
+from drivers.clouds import pcd, ply, table
+from drivers.clouds.layout import MAX_HEADER, Layout, columns, short
 from pipeline.errors import InputError
 
 SUFFIXES = (".ply", ".pcd", ".npy", ".bin")
-_MAX_HEADER = 1 << 16
 
 
 class Cloud(NamedTuple):
@@ -30,75 +30,62 @@ class Cloud(NamedTuple):
 
 
 def survey(path: Path, bin_columns: int) -> Layout:
-    """The layout, from the first bytes and the file size. Raises InputError if columns, bytes or the package are missing."""
+    """The layout, from the first bytes and the file size. Raises InputError if columns or bytes are missing or too many."""
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: needs a file, got a folder, a pipe or a device of this name")
         with path.open("rb") as file:
-            head = file.read(_MAX_HEADER)
+            head = file.read(MAX_HEADER)
     except OSError as error:
         raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
-    kind = path.suffix.lower()
+    size, kind = status.st_size, path.suffix.lower()
     if kind == ".bin":
         found = _bin(path, size, bin_columns)
     elif kind == ".npy":
         found = _npy(path, head)
     else:
-        found = (ply if kind == ".ply" else pcd).layout(path, head)
+        found = ply.layout(path, head) if kind == ".ply" else pcd.layout(path, head, size)
     if not {"x", "y", "z"} <= set(found.columns):
-        raise InputError(f"{path}: needs columns x y z, got {' '.join(found.columns) or 'none'}")
-    needed = found.start + found.data_bytes
-    if size < needed:
-        raise InputError(f"{path}: needs {needed} bytes for {found.num} points, got {size}; copied incompletely?")
-    if found.data == "compressed":
-        need_open3d(f"{path}: binary_compressed")
+        raise InputError(f"{path}: needs columns x y z, got {short(' '.join(found.columns)) or 'none'}")
+    _check_size(path, found, size)
     return found
+
+
+def check(path: Path, bin_columns: int) -> None:
+    """`survey`, and the rows of a text file are counted."""
+    found = survey(path, bin_columns)
+    if found.data == "ascii":
+        table.count_rows(path, found)
 
 
 def read(path: Path, bin_columns: int) -> Cloud:
     """The points of one file. Raises InputError naming the file."""
     found = survey(path, bin_columns)
     names = [*"xyz", *([found.intensity] if found.intensity else [])]
-    if not found.num:
-        taken = [np.empty(0, np.float32)] * len(names)
-    else:
-        taken = {"binary": _binary, "ascii": _text, "compressed": _compressed, "npy": _array}[found.data](path, found, names)
+    try:
+        taken = table.read(path, found, names)
+    except OSError as error:
+        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
     return Cloud(np.stack(taken[:3], 1), taken[3] if found.intensity else None)
 
 
-def _binary(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
-    wanted = [found.columns[name] for name in names]
-    offsets, formats = [column.byte for column in wanted], [column.dtype for column in wanted]
-    row = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": found.row_bytes})
-    rows = np.fromfile(path, row, found.num, offset=found.start)
-    if len(rows) != found.num:
-        raise InputError(f"{path}: needs {found.num} points as at the start, got {len(rows)}; written to while being read?")
-    return [rows[name] for name in names]
-
-
-def _text(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
-    with path.open("rb") as file:
-        file.seek(found.start)
-        kinds = np.dtype([(name, found.columns[name].dtype) for name in names])
-        words = [found.columns[name].word for name in names]
-        try:
-            rows = np.loadtxt(file, kinds, usecols=words, skiprows=found.skipped, max_rows=found.num, ndmin=1, comments=None)
-        except ValueError as error:
-            raise InputError(f"{path}: needs {found.num} rows of numbers, got: {' '.join(str(error).split())}") from error
-    if len(rows) != found.num:
-        raise InputError(f"{path}: needs {found.num} points, got {len(rows)}; copied incompletely?")
-    return [rows[name] for name in names]
-
-
-def _compressed(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
-    cloud = load_open3d(f"{path}: binary_compressed").t.io.read_point_cloud(str(path)).point
-    got = {name: cloud[name].numpy() for name in ("positions", *names[3:]) if name in cloud}
-    if len(got) != len(names) - 2 or any(len(column) != found.num for column in got.values()):
-        raise InputError(f"{path}: needs {found.num} points, got data that Open3D does not decompress; damaged?")
-    return [*got["positions"].T, *(got[name].reshape(-1) for name in names[3:])]
-
-
-def _array(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
-    return list(np.load(path, allow_pickle=False)[:, : len(names)].T)
+def _check_size(path: Path, found: Layout, size: int) -> None:
+    have = size - found.start
+    if found.data == "ascii":  # a row has at least a digit and a blank per number
+        if 2 * found.row_words * found.num > have + 1:
+            most = (have + 1) // (2 * found.row_words)
+            raise InputError(f"{path}: needs {found.num} points as its header says, got {have} bytes, which hold {most} at most")
+        return
+    if have == found.data_bytes or (found.open_end and have > found.data_bytes):
+        return
+    got = f"{size} bytes"
+    if found.data != "compressed" and not found.open_end:
+        points = (have - found.data_bytes) / found.row_bytes + found.num
+        got += f", those of {max(points, 0):.10g} points"
+    hint = "copied incompletely?" if have < found.data_bytes else "another count in the header?"
+    needed = found.start + found.data_bytes
+    raise InputError(f"{path}: needs {needed} bytes for {found.num} points as its header says, got {got}; {hint}")
 
 
 def _named(num: int) -> list[str]:
@@ -110,11 +97,11 @@ def _bin(path: Path, size: int, num_columns: int) -> Layout:
     row_bytes = 4 * num_columns
     if size % row_bytes:
         raise InputError(
-            f"{path}: needs a multiple of {row_bytes} bytes ({num_columns} columns of float32), got {size}; "
-            "copied incompletely, or another config.bin_columns?"
+            f"{path}: needs a multiple of {row_bytes} bytes ({num_columns} columns of float32), got {size}, those of "
+            f"{size / row_bytes:.10g} points; copied incompletely, or another config.bin_columns?"
         )
-    fields, _ = columns((name, "<f4", 1) for name in _named(num_columns))
-    return Layout(size // row_bytes, fields, "binary", 0, row_bytes, size)
+    fields, *_ = columns((name, "<f4", 1) for name in _named(num_columns))
+    return Layout(size // row_bytes, fields, "binary", 0, row_bytes, num_columns, size)
 
 
 def _npy(path: Path, head: bytes) -> Layout:
@@ -122,10 +109,12 @@ def _npy(path: Path, head: bytes) -> Layout:
     try:
         version = np.lib.format.read_magic(file)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(file)
-    except ValueError as error:
-        raise InputError(f"{path}: needs an array of NumPy, got: {' '.join(str(error).split())}") from error
-    if len(shape) != 2 or shape[1] < 3 or dtype.kind not in "fiu":
-        raise InputError(f"{path}: needs numbers in rows of 3, or of 4 or more with intensity, got {shape} {dtype}")
-    fields, row_bytes = columns((name, dtype.str, 1) for name in _named(shape[1]))
-    return Layout(shape[0], fields, "npy", file.tell(), row_bytes, shape[0] * row_bytes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Python's parser, on damaged headers
+            shape, _, dtype = read_header(file)
+    except Exception as error:  # NumPy evaluates the header as Python: any error may come
+        raise InputError(f"{path}: needs an array of NumPy, got: {short(' '.join(str(error).split()))}") from error
+    if len(shape) != 2 or not 3 <= shape[1] <= 4096 or shape[0] < 0 or dtype.kind not in "fiu":
+        raise InputError(f"{path}: needs numbers in rows of 3, or of 4 or more with intensity, got {short(f'{shape} {dtype}')}")
+    fields, row_bytes, row_words = columns((name, dtype.str, 1) for name in _named(shape[1]))
+    return Layout(shape[0], fields, "npy", file.tell(), row_bytes, row_words, shape[0] * row_bytes)

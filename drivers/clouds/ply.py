@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
-from drivers.clouds.layout import Layout, columns, split, whole
+import numpy as np
+
+from drivers.clouds.layout import Layout, columns, short, split, whole
 from pipeline.errors import InputError
 
 _TYPES = {
@@ -12,39 +15,75 @@ _TYPES = {
     "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8",
 }  # fmt: skip
 _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-_LIST = ""
+
+
+class Element(NamedTuple):
+    """properties: (name, type; of a list the type of its length). lists: has it some?"""
+
+    name: str
+    num: int
+    properties: list[tuple[str, str]]
+    lists: list[str]
+
+    @property
+    def row_bytes(self) -> int:
+        """Of a binary row, the least."""
+        return sum(np.dtype(kind).itemsize for _, kind in self.properties)
 
 
 def layout(path: Path, head: bytes) -> Layout:
     """The layout, from the first bytes of the file. Raises InputError naming file and line."""
-    header = split(head, b"end_header")
-    if header is None or header[0][0] != "ply":
-        raise InputError(f"{path}: needs a PLY file, got one that begins with {head[:12]!r} and has no end_header")
-    lines, start = header
+    order, elements, start, num_lines = read_header(path, head)
+    names = [element.name for element in elements]
+    if order is None or names.count("vertex") != 1:
+        got = ", ".join(map(short, names)) or "neither"
+        raise InputError(f"{path}: needs a format and one element vertex in its header, got {got}")
+    at = names.index("vertex")
+    before, points, after = elements[:at], elements[at], elements[at + 1 :]
+    for element in (*before, points):
+        if element.lists:
+            needs = "points without lists, before elements that have some"
+            raise InputError(f"{path}: needs {needs}, got lists in {short(element.name)}")
+    try:
+        fields, row_bytes, row_words = columns((name, order + kind, 1) for name, kind in points.properties)
+    except ValueError as error:
+        raise InputError(f"{path}: needs each property of vertex once, got two of {short(str(error))}") from None
+    if not order:
+        lines_before, lines_after = (sum(element.num for element in some) for some in (before, after))
+        found = Layout(points.num, fields, "ascii", start, row_bytes, row_words, header_lines=num_lines)
+        return found._replace(first=lines_before, after=lines_after)
+    data_bytes = sum(element.num * element.row_bytes for element in elements)
+    return Layout(
+        points.num,
+        fields,
+        "binary",
+        start,
+        row_bytes,
+        row_words,
+        data_bytes,
+        open_end=any(element.lists and element.num > 0 for element in after),
+        first=sum(element.num * element.row_bytes for element in before),
+    )
+
+
+def read_header(path: Path, head: bytes) -> tuple[str | None, list[Element], int, int]:
+    """Byte order ("" for text, None: not said), the elements, the byte after the header, its lines. Raises InputError."""
+    header = split(path, head, "PLY", "end_header")
+    if header.lines[0] != "ply":
+        raise InputError(f"{path}: needs a PLY file, got one that begins with {head[:12]!r}")
     order: str | None = None
-    elements: list[tuple[str, int, list[tuple[str, str]]]] = []  # name, rows, its (column, type)
-    for number, line in enumerate(lines[1:-1], 2):
+    elements: list[Element] = []
+    for number, line in enumerate(header.lines[1:-1], 2):
         words = line.split()
         try:
             if words[:1] == ["format"]:
                 order = _ORDERS[words[1]]
             elif words[:1] == ["element"]:
-                elements.append((words[1], whole(words[2]), []))
+                elements.append(Element(words[1], whole(words[2]), [], []))
             elif words[:1] == ["property"]:
-                elements[-1][2].append((words[-1], _LIST if words[1] == "list" else _TYPES[words[1]]))
+                if words[1] == "list":
+                    elements[-1].lists.append(words[-1])
+                elements[-1].properties.append((words[-1], _TYPES[words[2 if words[1] == "list" else 1]]))
         except (IndexError, KeyError, ValueError):
-            raise InputError(f"{path}:{number}: needs a line of a PLY header, got {line!r}") from None
-    names = [name for name, *_ in elements]
-    if order is None or "vertex" not in names:
-        raise InputError(f"{path}: needs a format and an element vertex in its header, got {', '.join(names) or 'neither'}")
-    for name, num, properties in elements:
-        if _LIST in (kind for _, kind in properties):
-            raise InputError(f"{path}: needs points without lists and before elements that have some, got lists in {name}")
-        fields, row_bytes = columns((column, order + kind, 1) for column, kind in properties)
-        if name == "vertex":
-            break
-        start += num * row_bytes if order else 0
-    skipped = sum(num for _, num, _ in elements[: names.index("vertex")])
-    if order:
-        return Layout(num, fields, "binary", start, row_bytes, num * row_bytes)
-    return Layout(num, fields, "ascii", start, skipped=skipped)
+            raise InputError(f"{path}:{number}: needs a line of a PLY header, got {short(line)!r}") from None
+    return order, elements, header.start, len(header.lines)

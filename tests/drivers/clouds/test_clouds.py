@@ -3,10 +3,17 @@ import pytest
 from cloud_files import pcd, ply
 
 from drivers.clouds.reader import Clouds, CloudsConfig, intensity
-from operators.streams import POINTS
+from operators.streams import POINTS, POSE
 from pipeline.errors import GraphError, InputError
+from pipeline.operator import attach
 from pipeline.settings import Where, build
 
+GRAPH = """
+version: 1
+nodes:
+  scans: {{driver: clouds, config: {{files: "{files}"}}}}
+  near:  {{op: test.null, inputs: {{in: scans.points}}}}
+"""
 XYZI = {"x": "float", "y": "float", "z": "float", "intensity": "uchar"}
 
 
@@ -28,15 +35,58 @@ def test_a_folder_in_the_order_of_its_names(folder, play):
     assert [(r.item, r.stamp_ns) for r in readings] == [("2", 0), ("3", 250_000_000), ("10", 500_000_000), ("11", 750_000_000)]
     for reading in readings:
         POINTS.check({"points": reading.values["points"]}, "points")
-    expected = [[[1, 2, 3, 1], [4, 5, 6, 0.2]], [], [[7, 8, 9, 0.5]], [[1, 1, 1, 1], [3, 3, 3, 0]]]
+    expected = [[[1, 2, 3, 1], [4, 5, 6, 0.2]], [], [[7, 8, 9, 0.5]], [[1, 1, 1, 1], [2, 2, 2, 0], [3, 3, 3, 0]]]
     for reading, points in zip(readings, expected, strict=True):
         assert reading.values["points"] == pytest.approx(np.array(points, np.float32).reshape(-1, 4))
-    assert [r.meta for r in readings] == [{}, {}, {}, {"points": {"dropped": 3}}]
+    assert [r.meta for r in readings] == [{}, {}, {}, {"points": {"dropped": 2, "without_intensity": 1}}]
 
 
-def test_what_was_dropped_is_said_at_the_end(folder, play, caplog):
-    play(Clouds, CloudsConfig(files=str(folder)))
-    assert [record.getMessage() for record in caplog.records] == ["3 of 8 points were not finite and left out"]
+def test_what_was_not_finite_is_said(folder, play, caplog):
+    """In the status, which is in the summary and the report, and in the log."""
+    source = play.opened(Clouds, CloudsConfig(files=str(folder)))
+    said = []
+    attach(source, show=said.append)
+    while source.read():
+        pass
+    assert said == ["2 of 8 points were not finite and left out; 1 points had no finite intensity and got 0"]
+    source.close()
+    assert [record.getMessage() for record in caplog.records] == said
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected", "meta", "said"),
+    [
+        ([(1, 2, 3, NAN)] * 3, [[1, 2, 3, 0]] * 3, {"without_intensity": 3}, "3 points had no finite intensity and got 0"),
+        ([(1, 2, 3, 0.5), (4, 5, 6, -INF)], [[1, 2, 3, 0.5], [4, 5, 6, 0]], {"without_intensity": 1}, "1 points had no"),
+        ([(NAN, 2, 3, NAN), (4, 5, 6, 1)], [[4, 5, 6, 1]], {"dropped": 1}, "1 of 2 points were not finite and left out"),
+        (
+            [(NAN, NAN, NAN, 1)] * 2,
+            [],
+            {"dropped": 2},
+            "2 of 2 points were not finite and left out; 1 clouds without any finite point, the first 'a.ply'",
+        ),
+    ],
+)
+def test_numbers_that_are_not_finite(tmp_path, play, rows, expected, meta, said):
+    ply(tmp_path / "a.ply", dict.fromkeys(("x", "y", "z", "intensity"), "float"), rows)
+    source = play.opened(Clouds, CloudsConfig(files=str(tmp_path)))
+    shown = []
+    attach(source, show=shown.append)
+    reading = source.read()
+    assert reading.values["points"].tolist() == expected
+    assert reading.meta == {"points": meta}
+    assert len(shown) == 1 and shown[0].startswith(said)
+
+
+def test_a_run_says_it_in_summary_and_report(tmp_path, pipe):
+    ply(tmp_path / "c" / "a.ply", dict.fromkeys("xyz", "float"), [(1, 2, 3), (NAN, 0, 0)])
+    ended = pipe.run(pipe.graph(GRAPH.format(files=tmp_path / "c")), "--quiet")
+    assert ended.code == 0, ended.stderr
+    assert ended.report["nodes"]["scans"]["status"] == "1 of 2 points were not finite and left out"
+    assert "  scans: 1 of 2 points were not finite and left out" in ended.stdout.splitlines()
 
 
 def test_going_on_in_the_middle(folder, play):
@@ -61,11 +111,89 @@ def test_units_and_axes(tmp_path, play):
     assert reading.values["points"] == pytest.approx(np.array([[3, -0.1, -0.2, 0]]))
 
 
+GRID = np.array([[497336.5401, 5429871.2512, 117.788], [497322.0023, 5429865.6471, -3.25], [497325.437, 5429899.0001, 116.622]])
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.ply", "b.ply", "c.ply", "a.pcd", "b.pcd", "c.pcd"])
+def test_a_national_grid_keeps_its_millimetres(tmp_path, play, name):
+    """pose takes the points back to the files' coordinates. c.ply says float, but text has the digits."""
+    double = dict.fromkeys("xyz", "double")
+    np.save(tmp_path / "a.npy", GRID)
+    ply(tmp_path / "a.ply", double, GRID.tolist())
+    ply(tmp_path / "b.ply", double, GRID.tolist(), "ascii")
+    ply(tmp_path / "c.ply", dict.fromkeys("xyz", "float"), GRID.tolist(), "ascii")
+    for file, data in (("a.pcd", "ascii"), ("b.pcd", "binary"), ("c.pcd", "binary_compressed")):
+        pcd(tmp_path / file, [(axis, "F", 8, 1) for axis in "xyz"], GRID.tolist(), data)
+    source = play.opened(Clouds, CloudsConfig(files=str(tmp_path / name)))
+    assert source.said() == "points are relative to [497337, 5429871, 0]"
+    values = source.read().values
+    POSE.check({"T_world_velo": values["pose"]}, "pose")
+    assert np.abs(values["points"]).max() < 200
+    world = values["points"][:, :3].astype(np.float64) @ values["pose"][:3, :3].T + values["pose"][:3, 3]
+    assert np.abs(world - GRID).max() < 5e-6
+
+
+def test_every_file_of_a_grid_has_the_same_offset(tmp_path, play):
+    """Also after a restart in the middle, and where the first files have no finite point."""
+    for number, rows in enumerate(([], [[NAN] * 3], GRID + 3, GRID)):
+        np.save(tmp_path / f"{number}.npy", np.array(rows, np.float64).reshape(-1, 3))
+    for start in (0, 3):
+        readings = play(Clouds, CloudsConfig(files=str(tmp_path)), start=start)[1]
+        assert {tuple(r.values["pose"][:3, 3]) for r in readings} == {(497340.0, 5429874.0, 0.0)}
+    assert play(Clouds, CloudsConfig(files=str(tmp_path)), wanted={"pose"})[1][0].values.keys() == {"pose"}
+
+
+def test_the_offset_that_was_asked_for(tmp_path, play):
+    """In the files' unit and axes."""
+    np.save(tmp_path / "a.npy", np.array([[100.0, 200.0, 3000.0]]))
+    config = CloudsConfig(files=str(tmp_path), unit_m=0.001, axes=("z", "-x", "-y"), offset=(100.0, 0.0, 1000.0))
+    (reading,) = play(Clouds, config)[1]
+    assert reading.values["points"] == pytest.approx(np.array([[2, 0, -0.2, 0]]))
+    assert reading.values["pose"][:3, 3] == pytest.approx([1, -0.1, 0])
+
+
+@pytest.mark.parametrize("kind", ["int32", "float64", "int64"])
+def test_coordinates_that_lose_too_much(tmp_path, play, kind):
+    """No offset serves both ends; the cure in the message works."""
+    points = np.array([[0, 0, 0], [2147478294, 1, 2]], kind)
+    np.save(tmp_path / "a.npy", points)
+    message = r"a\.npy: needs points that float32 changes by at most 0\.0005 m, got \d+ m; set config.offset, e\.g\. .*max_roundi"
+    with pytest.raises(InputError, match=message):
+        play(Clouds, CloudsConfig(files=str(tmp_path)))
+    (reading,) = play(Clouds, CloudsConfig(files=str(tmp_path), max_rounding_m=64))[1]
+    assert reading.values["points"][:, :3] == pytest.approx(points)
+
+
+@pytest.mark.parametrize("points", [[[1e300, 0, 0]], [[0, 0, 0], [1e39, 0, 0]]])
+def test_coordinates_beyond_float32(tmp_path, play, points):
+    np.save(tmp_path / "a.npy", np.array(points, np.float64))
+    if len(points) == 1:
+        assert play(Clouds, CloudsConfig(files=str(tmp_path)))[1][0].values["points"].tolist() == [[0, 0, 0, 0]]
+    else:
+        with pytest.raises(InputError, match="needs points that float32 changes by at most"):
+            play(Clouds, CloudsConfig(files=str(tmp_path)))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int16"])
+def test_types_that_float32_holds_need_no_offset(tmp_path, play, kind):
+    points = np.array([[30000, 20000, 1]], kind)
+    np.save(tmp_path / "a.npy", points)
+    (reading,) = play(Clouds, CloudsConfig(files=str(tmp_path)))[1]
+    assert np.array_equal(reading.values["pose"], np.eye(4)) and (reading.values["points"][:, :3] == points).all()
+
+
 def test_names_are_stamps(tmp_path, play):
     for name in ("1673400472138016708", "99", "1673400471837873222"):
         np.save(tmp_path / f"{name}.npy", np.zeros((1, 3)))
     _, readings = play(Clouds, CloudsConfig(files=str(tmp_path), stamps="names"))
     assert [r.stamp_ns for r in readings] == [99, 1673400471837873222, 1673400472138016708]
+
+
+def test_a_folder_is_in_the_order_of_its_times(tmp_path, play):
+    for name in ("10.5", "10.25", "9.75"):
+        np.save(tmp_path / f"{name}.npy", np.zeros((1, 3)))
+    _, readings = play(Clouds, CloudsConfig(files=str(tmp_path), stamps="names"))
+    assert [(r.item, r.stamp_ns / 1e9) for r in readings] == [("9.75", 9.75), ("10.25", 10.25), ("10.5", 10.5)]
 
 
 def test_slots_are_as_large_as_the_largest_cloud(folder):
@@ -86,16 +214,32 @@ def test_slots_are_as_large_as_the_largest_cloud(folder):
     ],
 )
 def test_intensity(tmp_path, values, most, expected):
-    assert intensity(tmp_path, values, most) == pytest.approx(np.array(expected))
+    assert intensity(tmp_path, values, None, most) == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize(
-    "values, most, text", [([0, 187], None, r"0\.\.187"), ([-2, 0.5], None, r"-2\.\.0\.5"), ([-1, 0], 255.0, r"-1\.\.0")]
+    ("values", "least", "most", "text", "cures"),
+    [
+        ([0, 187], None, None, r"0\.\.187", {"max": 187}),
+        ([-2, 0.5], None, None, r"-2\.\.0\.5", {"min": -2}),
+        ([-1, 0], None, 255.0, r"-1\.\.0", {"min": -1}),
+        ([-9, 15.5, 191], None, None, r"-9\.\.191", {"min": -9, "max": 191}),
+        ([-128, 127], None, None, r"-128\.\.127", {"min": -128, "max": 127}),
+        ([-40, 2], -30.0, None, r"-40\.\.2", {"max": 2}),
+    ],
 )
-def test_intensity_that_nobody_explained(tmp_path, values, most, text):
-    message = rf"a\.ply: needs intensity 0\.\.1, got {text}; set config.intensity_max to what counts as 1\?"
-    with pytest.raises(InputError, match=message):
-        intensity(tmp_path / "a.ply", np.array(values), most)
+def test_intensity_that_nobody_explained(tmp_path, values, least, most, text, cures):
+    """What the message says to set is what helps."""
+    array = np.array(values, np.int8 if values[-1] == 127 else np.float32)
+    set_ = " and ".join(f"config.intensity_{key} to what counts as {int(key == 'max')}" for key in cures)
+    with pytest.raises(InputError, match=rf"a\.ply: needs intensity 0\.\.1, got {text}; set {set_}$"):
+        intensity(tmp_path / "a.ply", array, least, most)
+    mended = intensity(tmp_path / "a.ply", array, float(cures.get("min", least or 0)), float(cures.get("max", most or 1)))
+    assert mended.min() == 0 and mended.max() <= 1 and mended[-1] == (pytest.approx(1) if "max" in cures else mended[-1])
+
+
+def test_values_beyond_the_given_range(tmp_path):
+    assert intensity(tmp_path, np.array([-50, -40, 0, 10, 20]), -40.0, 10.0) == pytest.approx(np.array([0, 0, 0.8, 1, 1]))
 
 
 def test_no_files(tmp_path):
@@ -121,11 +265,11 @@ def test_two_files_of_one_name(folder):
 
 def test_names_that_are_no_stamps(folder, tmp_path):
     np.save(folder / "a.npy", np.zeros((1, 3)))
-    with pytest.raises(InputError, match=r"a\.npy: config.stamps: names needs a file called by its time \[ns\]; config"):
+    with pytest.raises(InputError, match=r"a\.npy: config.stamps: names needs a file called by its time; config"):
         Clouds.find(CloudsConfig(files=str(folder), stamps="names"))
     files = [str(folder / name) for name in ("10.bin", "2.ply")]
     with pytest.raises(InputError, match=r"2\.ply: config.stamps: names needs later times .*, got .*10\.bin before it"):
-        Clouds.find(CloudsConfig(files=files, stamps="names"))
+        Clouds.find(CloudsConfig(files=files, stamps="names", stamp_unit="ns"))
 
 
 def test_a_cloud_that_is_cut_off_is_found_before_the_start(folder):
@@ -140,6 +284,12 @@ def test_a_cloud_that_is_cut_off_is_found_before_the_start(folder):
         ("rate_hz", 0, "rate_hz: needs a number above 0, got 0"),
         ("unit_m", -1, "unit_m: needs a number above 0, got -1"),
         ("intensity_max", float("inf"), "intensity_max: needs a number above 0, got inf"),
+        ("intensity_min", float("-inf"), "intensity_min: needs finite numbers"),
+        ("intensity_min", 20, "intensity_max: needs a number above intensity_min, which is 20.0, got none"),
+        ("max_rounding_m", 0, "max_rounding_m: needs a number above 0, got 0"),
+        ("offset", [0, 0], r"offset: needs auto or \[float, float, float\], got"),
+        ("offset", [0, 0, float("inf")], "offset: needs finite numbers, got"),
+        ("stamp_unit", "min", "stamp_unit: needs auto | s | ms | us | ns | s.ns, got 'min'"),
         ("bin_columns", 2, r"bin_columns: needs 3\.\.64, got 2"),
         ("axes", ["x", "y", "-z"], r"axes: needs x y z in any order, each with - or without, and right-handed, got x y -z"),
         ("stamps", "name", r"stamps.*did you mean names\?"),
