@@ -124,7 +124,7 @@ class SyntheticMeshes(Source):
         self.lidar = SpinningLidar(config.lidar, config.rate_hz, self.threads)
         self.way = way(config)
         self.start = self.way.positions(np.zeros(1))[0]
-        meshes = mesh_files.load(open3d, files, poses, turn_of_axes(config.axes) * config.unit_m)
+        meshes = mesh_files.load(files, poses, turn_of_axes(config.axes) * config.unit_m)
         # around the start, so that single precision suffices for country-wide coordinates (UTM)
         self.corners = (meshes.corners - self.start).astype(np.float32)
         self.triangles, self.owners = meshes.triangles, meshes.owners

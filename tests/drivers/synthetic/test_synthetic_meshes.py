@@ -1,10 +1,13 @@
 """Tests without Open3D: config, files, frames, and the error if the package is absent."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from drivers.extra import load_open3d
-from drivers.synthetic import meshes
+from drivers.synthetic import mesh_files, meshes
 from drivers.synthetic.meshes import MeshesConfig, PlaceConfig, SyntheticMeshes, num_frames
 from pipeline.errors import GraphError, InputError
 from pipeline.settings import Where, build
@@ -99,3 +102,67 @@ def test_files_and_what_belongs_to_each(box, config, message):
 def test_config_that_is_wrong(config, message):
     with pytest.raises(GraphError, match=message):
         build(MeshesConfig, config, Where("g.yaml"))
+
+
+# -- reading a mesh in a process of its own -------------------------------------------------------------------------------
+FAKE = """
+import numpy as np, os, time
+class Tensor:
+    def __init__(self, values): self.values = values
+    def numpy(self): return np.array(self.values)
+    def __len__(self): return len(self.values)
+class Mesh:
+    vertex, triangle = {{"positions": Tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])}}, {{"indices": Tensor([[0, 1, 2]])}}
+class io:
+    @staticmethod
+    def read_triangle_mesh(path):
+        print("a library prints this")
+        {does}
+        return Mesh
+class t: io = io
+class utility:
+    class VerbosityLevel: Error = 0
+    set_verbosity_level = staticmethod(lambda level: None)
+"""
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch, box):
+    """The mesh of `box`, read by an Open3D that does something else."""
+    monkeypatch.syspath_prepend(str(tmp_path / "fake"))
+    monkeypatch.delitem(sys.modules, "open3d", raising=False)
+    (tmp_path / "fake").mkdir()
+
+    def run(does):
+        (tmp_path / "fake" / "open3d.py").write_text(FAKE.format(does=does))
+        return mesh_files.load([Path(box)], [mesh_files.Pose()], np.eye(3))
+
+    return run
+
+
+def test_a_mesh_from_the_other_process(read):
+    found = read("pass")
+    assert found.corners.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]] and found.triangles.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [
+        ("os.abort()", r"box\.obj: needs a mesh that Open3D can read, got one that it breaks on; damaged\?"),
+        ("os._exit(1)", r"box\.obj: needs a mesh that Open3D can read, got one that it breaks on; damaged\?"),
+        ("raise RuntimeError('_Map_base::at')", r"box\.obj: needs a mesh that Open3D can read, got one it cannot; damaged\?"),
+        ("bytearray(20 * 10**9)", r"box\.obj: needs a mesh that Open3D can read, got one it cannot; damaged\?"),
+        ("Mesh.triangle = {}", r"box\.obj: needs triangles, got none; damaged, or a point cloud"),
+        ("Mesh.triangle = {'indices': Tensor([[0, 1, 3]])}", r"box\.obj: needs triangles of its 3 corners, got one of corner 3"),
+        ("Mesh.vertex = {'positions': Tensor([[np.nan] * 3] * 3)}", r"box\.obj: needs finite corners, got 3 with NaN or inf"),
+    ],
+)
+def test_what_a_damaged_mesh_makes_of_it(read, does, message):
+    with pytest.raises(InputError, match=message):
+        read(does)
+
+
+def test_a_mesh_that_is_never_read(read, monkeypatch):
+    monkeypatch.setattr(mesh_files, "TIMEOUT_S", 2.0)
+    with pytest.raises(InputError, match=r"box\.obj: needs a mesh that Open3D reads within 2 s, got none; damaged\?"):
+        read("time.sleep(100)")
