@@ -7,7 +7,6 @@ calibrations count its pixels as they are stored.
 
 from __future__ import annotations
 
-import stat
 import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from operators import folders
 from pipeline.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -65,13 +65,8 @@ def read_grey(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.
 
 
 def _read(path: Path, most: int = -1) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise InputError(f"{path}: needs a picture, got a folder, a pipe or a device of this name")
-        with path.open("rb") as file:
-            return file.read(most)
-    except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
+    with folders.reading(path) as file:
+        return file.read(most)
 
 
 def _whole(path: Path) -> tuple[bytes, tuple[int, int]]:

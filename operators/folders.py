@@ -5,10 +5,13 @@ A link to nothing counts as a name: the error of whoever opens it names the link
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import InputError
 
@@ -79,6 +82,16 @@ def open_file(path: Path) -> int:
         os.close(fd)
         raise InputError(f"{path}: needs a file, got {kind(path)}")
     return fd
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading. Raises InputError also where reading fails."""
+    with os.fdopen(open_file(path), "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            raise unreadable(path, error) from None
 
 
 def names(folder: Path) -> list[str]:

@@ -8,7 +8,6 @@ omits columns of some types, and crashes on PCL's padding (`FIELDS x y z _ inten
 from __future__ import annotations
 
 import io
-import stat
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 
 from drivers.clouds import pcd, ply, table
 from drivers.clouds.layout import MAX_HEADER, Layout, columns, short
+from operators import folders
 from pipeline.errors import InputError
 
 SUFFIXES = (".ply", ".pcd", ".npy", ".bin")
@@ -31,15 +31,9 @@ class Cloud(NamedTuple):
 
 def survey(path: Path, bin_columns: int) -> Layout:
     """The layout, from the first bytes and the file size. Raises InputError if columns or bytes are missing or too many."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: needs a file, got a folder, a pipe or a device of this name")
-        with path.open("rb") as file:
-            head = file.read(MAX_HEADER)
-    except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
-    size, kind = status.st_size, path.suffix.lower()
+    with folders.reading(path) as file:
+        size, head = folders.size(path), file.read(MAX_HEADER)
+    kind = path.suffix.lower()
     if kind == ".bin":
         found = _bin(path, size, bin_columns)
     elif kind == ".npy":
@@ -66,7 +60,7 @@ def read(path: Path, bin_columns: int) -> Cloud:
     try:
         taken = table.read(path, found, names)
     except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
+        raise folders.unreadable(path, error) from error
     return Cloud(np.stack(taken[:3], 1), taken[3] if found.intensity else None)
 
 

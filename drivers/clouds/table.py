@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from drivers.clouds.layout import Column, Layout, short
+from operators import folders
 from pipeline.errors import InputError
 
 
@@ -52,8 +53,10 @@ def _column(data: np.ndarray, found: Layout, column: Column) -> np.ndarray:
 
 # -- text -----------------------------------------------------------------------------------------------------------------
 def count_rows(path: Path, found: Layout) -> None:
-    """Raises InputError if a text file has more or fewer rows than its header says. Parses no number."""
-    _rows(path, found, _lines(path, found))
+    """Raises InputError if a text file has more or fewer rows, or words in a row, than its header says. Parses no number."""
+    lines = _lines(path, found)
+    if any(len(row.split()) != found.row_words for row in _rows(path, found, lines)):
+        raise _wrong_line(path, found, lines)
 
 
 def _text(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
@@ -71,7 +74,7 @@ def _text(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
 
 
 def _lines(path: Path, found: Layout) -> list[bytes]:
-    with path.open("rb") as file:
+    with folders.reading(path) as file:
         file.seek(found.start)
         return file.read().replace(b"\n\r", b"\n").splitlines()
 
@@ -83,7 +86,8 @@ def _rows(path: Path, found: Layout, lines: list[bytes]) -> list[bytes]:
     if len(rows) != found.num + others:
         also = f" and {others} rows of other elements" if others else ""
         got = f"{len(rows) - others} of {len(rows)}" if others else f"{len(rows)}"
-        raise InputError(f"{path}: needs {found.num} points{also} as its header says, got {got} rows; copied incompletely?")
+        hint = "copied incompletely?" if len(rows) < found.num + others else "another count in the header?"
+        raise InputError(f"{path}: needs {found.num} points{also} as its header says, got {got} rows; {hint}")
     return rows[found.first : found.first + found.num]
 
 

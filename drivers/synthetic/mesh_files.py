@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from operators import folders
 from operators.geometry.transforms import rotation_z
 from pipeline.errors import InputError
 
@@ -57,12 +58,12 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """corners (V, 3) float64, triangles (T, 3) int64, T > 0."""
     program = f"import sys; sys.path[:] = {sys.path!r}; from drivers.synthetic.mesh_reader import main; main({str(path)!r})"
     try:
-        timeout_s = TIMEOUT_S + S_PER_MB * path.stat().st_size / 1e6
+        timeout_s = TIMEOUT_S + S_PER_MB * folders.size(path) / 1e6
         done = subprocess.run(
             [sys.executable, "-I", "-c", program], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
         )
     except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
+        raise InputError(f"{path}: needs a process to read it, got {error.strerror}") from error
     except subprocess.TimeoutExpired:
         raise InputError(f"{path}: needs a mesh that Open3D reads within {timeout_s:.0f} s, got none; damaged?") from None
     if done.returncode:

@@ -129,8 +129,13 @@ def test_something_else(tmp_path, content, got):
 def test_no_file(tmp_path):
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "folder.png").mkdir()
-    for name in ("fifo.png", "folder.png"):
-        with pytest.raises(InputError, match="needs a picture, got a folder, a pipe or a device of this name"):
-            picture_size(tmp_path / name)
+    (tmp_path / "link.png").symlink_to("nothing")
+    for name, text in (
+        ("fifo", "needs a file, got a named pipe"),
+        ("folder", "needs a file, got a folder"),
+        ("link", "is a link to"),
+    ):
+        with pytest.raises(InputError, match=rf"{name}\.png: {text}"):
+            picture_size(tmp_path / f"{name}.png")
     with pytest.raises(InputError, match=r"gone\.png: needs to be readable, got No such file"):
         whole(tmp_path / "gone.png")

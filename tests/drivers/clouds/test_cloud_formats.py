@@ -268,7 +268,15 @@ def test_the_last_page_that_old_pcl_wrote(tmp_path, data):
 def test_rows_of_a_text_file_are_counted_before_the_run(tmp_path):
     path = pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS * 20, "ascii", num=10)
     assert formats.survey(path, 4).num == 10
-    with pytest.raises(InputError, match="needs 10 points as its header says, got 40 rows"):
+    with pytest.raises(InputError, match="needs 10 points as its header says, got 40 rows; another count in the header"):
+        formats.check(path, 4)
+
+
+@pytest.mark.parametrize(("row", "got"), [("1 2 3", 3), ("1 2 3 4 5", 5), ("1\t2 3\t4 x", 5)])
+def test_words_of_a_text_file_are_counted_before_the_run(tmp_path, row, got):
+    path = pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS, "ascii")
+    path.write_text(path.read_text().replace("-4.5 0.0 1000.0 0.25", row))
+    with pytest.raises(InputError, match=rf"a\.pcd:13: needs 4 numbers as its header says, got {got}: '1"):
         formats.check(path, 4)
 
 
@@ -348,9 +356,27 @@ def test_compressed_data_that_are_damaged(tmp_path, body):
 def test_a_folder_or_a_pipe_of_this_name(tmp_path, name):
     (tmp_path / name).mkdir()
     os.mkfifo(tmp_path / f"f{name}")
-    for path in (tmp_path / name, tmp_path / f"f{name}"):
-        with pytest.raises(InputError, match=f"{name}: needs a file, got a folder, a pipe or a device of this name"):
+    for path, got in ((tmp_path / name, "a folder"), (tmp_path / f"f{name}", "a named pipe")):
+        with pytest.raises(InputError, match=f"{name}: needs a file, got {got}$"):
             formats.survey(path, 4)
+
+
+@pytest.mark.parametrize("name", ["a.ply", "a.pcd", "a.npy", "a.bin"])
+def test_a_link_to_nothing(tmp_path, name):
+    (tmp_path / name).symlink_to("gone")
+    with pytest.raises(InputError, match=f"{name}: is a link to gone, which is not there"):
+        formats.read(tmp_path / name, 4)
+
+
+@pytest.mark.parametrize("name", ["a.ply", "a.pcd", "a.npy", "a.bin"])
+def test_a_file_that_may_not_be_read(tmp_path, name, monkeypatch):
+    def denied(*args):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr("os.open", denied)
+    with pytest.raises(InputError, match=rf"{name}: may not be read \(Permission denied\)"):
+        formats.read(tmp_path / name, 4)
 
 
 def test_a_file_that_is_gone(tmp_path):
