@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.errors import GraphError
+
+MOST_FRAMES, MOST_S, MOST_RATE = 2**53, 1e9, 1e6
 Images = Literal["raw", "png", "jpeg"]
 
 
@@ -42,6 +45,17 @@ class RunOptions:
     quiet: bool = False
     digests: bool = False
     record: Record | None = None
+
+    def __post_init__(self) -> None:
+        """Raises GraphError for a number that no clock and no message holds."""
+        numbers: list[tuple[str, float | None, float, float]] = [
+            ("frames", self.frames, 0, MOST_FRAMES),
+            ("duration", self.duration_s, 0, MOST_S),
+            ("rate", self.rate if isinstance(self.rate, (int, float)) else None, 1 / MOST_RATE, MOST_RATE),
+        ]
+        for name, value, least, most in numbers:
+            if value is not None and not least <= value <= most:
+                raise GraphError(f"--{name}: needs {least:g} .. {most:g}, got {str(value)[:40]}")
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,9 @@ def test_what_is_odd_is_a_warning_at_the_line_of_the_call(graph, tmp_path):
         (("nowhere.yaml",), {}, "nowhere.yaml: no such graph file; shipped graphs: "),
         (("G", {"cout.config.frames": 3}), {}, "--set cout.config.frames=3: no node cout; did you mean count?"),
         (("G", "count.config.frames"), {}, "--set count.config.frames: needs NODE.config.KEY=VALUE, got no ="),
+        (("G",), {"frames": -1}, "--frames: needs 0 .. 9.0072e+15, got -1"),
+        (("G",), {"duration_s": float("nan")}, "--duration: needs 0 .. 1e+09, got nan"),
+        (("G",), {"rate": 0.0}, "--rate: needs 1e-06 .. 1e+06, got 0.0"),
         (("G",), {"place": "outline"}, "place: needs None or 'inline', got 'outline'"),
     ],
 )

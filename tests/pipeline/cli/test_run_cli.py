@@ -76,6 +76,8 @@ def test_rate_step_without_a_terminal_runs_through(pipe):
         (["--rate", "fast"], "argument --rate: needs a number above 0, max or step, got fast"),
         (["--rate", "0"], "argument --rate: needs a number above 0, max or step, got 0"),
         (["--frames", "-1"], "argument --frames: needs 0 or more, got -1"),
+        (["--frames", "9" * 5000], "argument --frames: invalid count value: '" + "9" * 5000 + "'"),
+        (["--duration", "nan"], "argument --duration: needs more than 0 seconds, got nan"),
         (["--duration", "0"], "argument --duration: needs more than 0 seconds, got 0"),
     ],
 )
@@ -103,6 +105,9 @@ def test_wrong_options(pipe, args, message):
             "--only and --frame: need each other; e.g. --only tracker --frame out/demo/poison/tracker-world-17.npz",
         ),
         (["--only", "src", "--frame", "x.npz"], "--only src: needs an operator of the graph (op, snk)"),
+        (["--frames", str(10**30)], f"--frames: needs 0 .. 9.0072e+15, got {10**30}"),
+        (["--duration", "inf"], "--duration: needs 0 .. 1e+09, got inf"),
+        (["--rate", "1e-300"], "--rate: needs 1e-06 .. 1e+06, got 1e-300"),
         (["--set", "op.config.knd=raise"], "--set op.config.knd=raise: op.config.knd: unknown key; did you mean kind?"),
         (["--set", "oo.config.kind=raise"], "--set oo.config.kind=raise: no node oo; known: op, snk, src"),
     ],
