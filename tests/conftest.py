@@ -7,10 +7,26 @@ import os
 import shutil
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from pipe_runs import Runs, pools_mapped, workers
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    """Of a test with the mark quick(n), n cases spread over all run in `make test`; the others are slow."""
+    families = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("quick"):
+            families[item.nodeid.partition("[")[0]].append(item)
+    for cases in families.values():
+        (most,) = cases[0].get_closest_marker("quick").args
+        kept = {round(i * (len(cases) - 1) / max(most - 1, 1)) for i in range(most)}
+        for i, item in enumerate(cases):
+            if i not in kept:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from pipeline.__main__ import main
 
 ROOT = Path(__file__).resolve().parent.parent
 GONE_S = 2.0
@@ -148,6 +152,16 @@ class Runs:
             env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         )  # fmt: skip
         return Ended(done.returncode, done.stdout, done.stderr, self.folder)
+
+    def refused(self, *args: str) -> Ended:
+        """A verb that ends before a process starts, in this process: most of the time of a process is its imports."""
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            try:
+                code = main(list(args))
+            except SystemExit as left:  # argparse
+                code = left.code
+        return Ended(code, stdout.getvalue(), stderr.getvalue(), self.folder)
 
     def stop(self) -> None:
         for running in self.running:

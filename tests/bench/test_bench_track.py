@@ -13,6 +13,7 @@ def small(monkeypatch, tmp_path):
     return generated
 
 
+@pytest.mark.slow
 def test_a_small_run(monkeypatch, capsys):
     monkeypatch.setattr(bench, "_end_to_end", lambda recording: 123.0)
     monkeypatch.setattr(bench, "_thousand", lambda is_known: 4.5)

@@ -221,6 +221,7 @@ def test_what_is_put_wrong_in_a_running_graph_is_found(tmp_path, monkeypatch):
         fire.abandon()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_short_run_finds_nothing(tmp_path, capfd):
     code = main(["--quick", "--jobs", "2", "--out", str(tmp_path / "chaos")])

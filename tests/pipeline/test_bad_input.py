@@ -81,7 +81,7 @@ def test_before_the_start(pipe, case):
     graph = pipe.graph(text)
     message = message.replace("{g}", str(graph))
     for verb in (["check", str(graph)], ["run", str(graph), "--out", str(pipe.folder / "out")]):
-        ended = pipe.pipe(*verb)
+        ended = pipe.refused(*verb)
         assert (ended.code, ended.stderr) == (2, f"error: {message}\n"), verb
     assert not (pipe.folder / "out").exists()
 

@@ -26,6 +26,7 @@ def test_scans_to_tracks(pipe, shared_data):
     assert vehicles["precision"] >= 0.85, vehicles
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_scans_that_start_later_and_have_no_labels(pipe, shared_data, tmp_path):
     root, cut = shared_data / "kitti_tracking_0000", tmp_path / "cut"

@@ -210,6 +210,7 @@ def test_continued_after_a_kill(make, score, tmp_path, last):
     assert sorted(p.name for p in again.out_dir.iterdir()) == ["scores.csv", "scores.json"]
 
 
+@pytest.mark.slow
 def test_killed_for_real(pipe):
     """kill -9 within a frame: the scores are of all frames that were not lost with the process."""
     graph = pipe.graph("""

@@ -296,6 +296,7 @@ def test_wrong_settings(config, message):
         build(TrackingConfig, config, Where("g.yaml", {}, ("nodes", "score", "config")))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_on_kitti_it_says_what_pipe_eval_says_of_the_files(pipe, shared_data, tmp_path):
     """Two sequences through the shipped graph; then the same without labels."""

@@ -82,7 +82,7 @@ def test_rate_step_without_a_terminal_runs_through(pipe):
     ],
 )
 def test_wrong_options(pipe, args, message):
-    ended = pipe.run(pipe.graph(CHAIN), *args)
+    ended = pipe.refused("run", str(pipe.graph(CHAIN)), *args)
     assert ended.code == 2
     assert ended.stderr.splitlines()[-1] == f"pipe run: error: {message}"
 
@@ -113,9 +113,10 @@ def test_wrong_options(pipe, args, message):
     ],
 )
 def test_wrong_values(pipe, args, message):
-    ended = pipe.run(pipe.graph(CHAIN), *args)
+    out = pipe.folder / "out"
+    ended = pipe.refused("run", str(pipe.graph(CHAIN)), "--out", str(out), *args)
     assert (ended.code, ended.stderr) == (2, f"error: {message}\n")
-    assert not ended.out.exists()
+    assert not out.exists()
 
 
 # -- the folder of results ------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def test_chosen_ports(pipe):
     assert set(seek(file)) == {"/src/out", "/two/out", "/sum/out"}
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("step", ["received", "processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 40, 55])
 def test_killed_at_each_step(pipe, step, count):
@@ -79,6 +80,7 @@ def test_killed_at_each_step(pipe, step, count):
     assert f"lost {len(lost)}: " in ended.stdout
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("node", ["src", "sum"])
 def test_killed_beside_the_recorder(pipe, node):
     graph, file = pipe.graph(CHAIN), pipe.folder / "r.mcap"

@@ -65,6 +65,7 @@ def test_no_frame_at_all(pipe):
     assert again.report["digest"] == {"snk": run.report["digest"]["snk"]}
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("args", [[], ["--place", "inline"], ["--rate", "50"], ["--set", "src.place=g", "--set", "sum.place=g"]])
 @pytest.mark.parametrize("text", [CHAIN, CLOCKS], ids=["chain", "clocks"])
 def test_the_same_bytes(pipe, text, args):
@@ -122,6 +123,7 @@ PICTURES = """
 """
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("images", ["raw", "png", "jpeg"])
 def test_pictures(pipe, images):
     graph = pipe.graph(PICTURES)
@@ -195,6 +197,7 @@ def test_from_python(tmp_path):
     assert again.report["digest"] == run.report["digest"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.data
 @pytest.mark.parametrize("images", ["raw", "png"])
 def test_two_sensors_of_kitti(pipe, shared_data, images):

@@ -233,6 +233,7 @@ STALLS = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("rest", STALLS.values(), ids=STALLS)
 def test_a_stall_is_over_within_a_frame(pipe, rest):
     """A node of a live graph stops for a second: one old frame arrives, the one in work; the next is as young as before."""
@@ -271,6 +272,7 @@ KEEPER = """
 """
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("place", ["", ", place: g"], ids=["processes", "one process"])
 @pytest.mark.parametrize("live", ["}", ", rate_hz: 40}, live: true"], ids=["offline", "live"])
 def test_who_keeps_what_it_declared_costs_nobody_anything(pipe, place, live):
@@ -334,6 +336,7 @@ def test_empty_stream(pipe, policy):
     assert ended.report["frames"] == 0
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("config", "least"),
     [("duplicates: 0.3", 8), ("disorder_ms: 250, max_disorder_ms: 0", 8)],

@@ -28,6 +28,7 @@ OP_STEPS = ["received", "processing", "allocated", "written", "processed", "comm
 SINK_STEPS = ["received", "processing", "processed", "committed", "released"]
 
 
+@pytest.mark.quick(9)
 @pytest.mark.parametrize(
     ("node", "step"), [("src", s) for s in SRC_STEPS] + [("op", s) for s in OP_STEPS] + [("snk", s) for s in SINK_STEPS]
 )
@@ -44,6 +45,7 @@ def test_killed_at_each_step(pipe, node, step):
     assert f"{node}: killed by SIGKILL; restart 1 of 5 in 0.2 s" in ended.stderr
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("node", ["src", "op", "snk"])
 def test_killed_at_the_very_first_frame(pipe, node):
     graph = pipe.graph(CHAIN)
@@ -89,6 +91,7 @@ def test_the_dead_leave_no_sockets(pipe, runtime):
     assert running.end().code == 143
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("step", ["reading", "processing", "written", "committed", "sent"])
 def test_a_group_dies_as_one(pipe, step):
     graph = pipe.graph("""
@@ -103,6 +106,7 @@ def test_a_group_dies_as_one(pipe, step):
     check_account(ended, graph, range(60))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("node", ["src", "left", "join", "snk", "tap"])
 def test_kill_9_mid_run(pipe, node):
     """A join and a fan-out, paced; an external kill without warning."""
@@ -117,6 +121,7 @@ def test_kill_9_mid_run(pipe, node):
     assert ended.ids("snk")[-1] == ended.ids("tap")[-1] == 149
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("node", ["src", "left", "snk"])
 def test_back_within_a_second(pipe, node):
     """The engine's share of a restart, without the node's imports and open(). Best of up to five, as the machine is shared."""
@@ -281,6 +286,7 @@ def test_more_restarts_than_allowed(pipe):
     assert set(ids) | {int(d["frame"].split(":")[1]) for d in ended.drops if d["edge"] == "op.out->snk.in"} == set(range(10))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("node", ["src", "op", "snk"])
 def test_skip_goes_on_without_a_node(pipe, node):
     """A node given up under `on_error: skip`: its readers get the end of stream, its writers stop waiting, the rest finishes."""

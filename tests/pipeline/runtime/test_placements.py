@@ -4,12 +4,12 @@ import hashlib
 
 import pytest
 
-DEMO_FRAMES = 30
+DEMO_FRAMES = 12
 WAYS = {
     "max": [],
     "group": ["GROUP"],
-    "inline": ["--place", "inline"],
     "rate": ["--rate", "20"],
+    "inline": ["--place", "inline"],
 }
 
 
@@ -46,6 +46,7 @@ def first():
     return {}
 
 
+@pytest.mark.quick(2)
 @pytest.mark.xdist_group("placements-demo")
 @pytest.mark.parametrize("way", WAYS)
 def test_demo(pipe, first, way):
@@ -62,6 +63,7 @@ def test_demo(pipe, first, way):
 KITTI = ["scans", "dets", "voxelize", "tracker", "render", "results"]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.data
 @pytest.mark.xdist_group("placements-kitti")
 @pytest.mark.parametrize("way", WAYS)
@@ -76,6 +78,7 @@ def test_kitti_scans(pipe, first, shared_data, way):
     assert report["edges"]["scans.points->voxelize.points"]["copied_bytes"] == 0
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("way", [[], ["--place", "inline"], ["--rate", "5"], ["--rate", "5", "--place", "inline"]])
 def test_a_reading_that_fails_costs_its_own_number(pipe, way):
     """Read ahead or not, it is reported once, and later readings keep their numbers."""

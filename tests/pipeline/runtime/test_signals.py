@@ -39,6 +39,7 @@ def started(running) -> list[int]:
     return wait_for(running.children, 10, "the first child")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(4))
 def test_ctrl_c_mid_run(pipe, seed):
     graph = pipe.graph(GRAPH)
@@ -52,6 +53,7 @@ def test_ctrl_c_mid_run(pipe, seed):
     assert 5 <= len(ended.ids("snk")) < 100
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.15, 0.3])
 def test_ctrl_c_while_it_starts(pipe, after_s):
     """Children exist, most of them still import."""
@@ -65,6 +67,7 @@ def test_ctrl_c_while_it_starts(pipe, after_s):
     check_account(ended, graph, produced(ended))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("after_s", [0.1, 0.2, 0.3])
 def test_ctrl_c_before_it_starts(pipe, after_s):
     """While Python starts there is no summary; the run still ends, and leaves nothing."""

@@ -70,6 +70,7 @@ def test_frames_that_are_too_old_are_not_given(pipe):
     check_balance(ended)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("step", ["processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 33])
 def test_killed_in_the_middle_of_a_batch(pipe, step, count):

@@ -19,6 +19,7 @@ def notes(ended, node):
     return [json.loads(line) for line in (ended.out / node / "notes.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize("kind", ["array", "slice", "reshape", "item_view", "memoryview", "exception", "cycle"])
 @pytest.mark.parametrize("placement", ["process", "inline"])
 def test_kept_views_stay_right_and_come_back(pipe, kind, placement):
@@ -32,6 +33,7 @@ def test_kept_views_stay_right_and_come_back(pipe, kind, placement):
     assert ended.report["edges"]["src.out->keep.data"]["dropped"] == {}
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("placement", PLACES)
 def test_a_hoarder_is_named(pipe, placement):
     place, args = PLACES[placement]
@@ -51,6 +53,7 @@ LIVE_HOARD = """
 """
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("placement", PLACES)
 def test_a_live_hoarder_starves_itself_only(pipe, placement):
     """Live, frames without room are dropped by name and the other readers get theirs; the summary names the hoarder."""

@@ -37,6 +37,7 @@ def sums():
     return out
 
 
+@pytest.mark.quick(2)
 @placements
 def test_the_array_lies_in_the_producers_memfd_read_only(pipe, placement):
     ended = run(pipe, WHERE, placement)
@@ -48,6 +49,7 @@ def test_the_array_lies_in_the_producers_memfd_read_only(pipe, placement):
         assert [r["sum"] for r in rows] == sums()
 
 
+@pytest.mark.quick(2)
 @placements
 def test_views_cannot_be_written(pipe, placement):
     text = """
@@ -78,6 +80,7 @@ LOANS = """
 """
 
 
+@pytest.mark.quick(8)
 @placements
 @pytest.mark.parametrize(
     ("kind", "size", "copied"),
@@ -97,6 +100,7 @@ def test_copied_bytes(pipe, placement, kind, size, copied):
     assert [(r["size"], r["first"]) for r in notes(ended, "snk")] == [(size, i if size else None) for i in range(20)]
 
 
+@pytest.mark.quick(2)
 @placements
 def test_an_input_returned_as_output_is_one_copy(pipe, placement):
     ended = run(pipe, WHERE, placement)
@@ -119,6 +123,7 @@ def test_a_fan_out_copy_counts_once(pipe):
     assert [e["copied_bytes"] for e in ended.report["edges"].values()] == [20_000, 0, 0]
 
 
+@pytest.mark.quick(2)
 @placements
 def test_a_published_loan_is_no_longer_writeable(pipe, placement):
     ended = run(pipe, LOANS.replace("KIND", "regret"), placement)
