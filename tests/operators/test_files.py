@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -8,13 +9,15 @@ import pytest
 from operators.files import append, exact_decimals, extend, failed, frame_number, replace
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
     """No file may exceed 1000 bytes. As on a full disk, a short write comes first and then an error."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))  # before pytest writes into its own output
 
 
 @pytest.mark.parametrize("data", [b"", b"one\n", b"many\n" * 500])
@@ -32,17 +35,18 @@ def test_append_adds_to_the_end_and_makes_the_file(tmp_path):
     assert path.read_bytes() == b"one\ntwo\n"
 
 
-def test_a_full_disk_leaves_what_was_there(tmp_path, small_files):
-    path = tmp_path / "a.txt"
-    append(path, b"x" * 900)
-    with pytest.raises(OSError, match="File too large"):
-        append(path, b"y" * 200)
-    assert path.read_bytes() == b"x" * 900
-    with pytest.raises(OSError, match="File too large"):
-        replace(path, b"z" * 2000)
-    assert path.read_bytes() == b"x" * 900 and os.listdir(tmp_path) == ["a.txt"]
-    append(path, b"y" * 100)
-    assert path.stat().st_size == 1000
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    with small_files():
+        path = tmp_path / "a.txt"
+        append(path, b"x" * 900)
+        with pytest.raises(OSError, match="File too large"):
+            append(path, b"y" * 200)
+        assert path.read_bytes() == b"x" * 900
+        with pytest.raises(OSError, match="File too large"):
+            replace(path, b"z" * 2000)
+        assert path.read_bytes() == b"x" * 900 and os.listdir(tmp_path) == ["a.txt"]
+        append(path, b"y" * 100)
+        assert path.stat().st_size == 1000
 
 
 def test_short_writes_are_continued(tmp_path, monkeypatch):

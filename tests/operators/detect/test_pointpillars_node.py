@@ -201,6 +201,7 @@ def test_checking_a_graph_loads_no_torch(path):
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.slow
 def test_placements_agree(pipe, path):
     graph = pipe.graph(GRAPH.replace("WEIGHTS", path))
     runs = [pipe.run(graph), pipe.run(graph, "--place", "inline")]

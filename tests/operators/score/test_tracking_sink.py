@@ -252,6 +252,7 @@ TRAFFIC = """
 """
 
 
+@pytest.mark.slow
 def test_killed_for_real(pipe):
     """kill -9 within a frame: the run succeeds, the scores are of all frames that were not lost with the process."""
     ended = pipe.run(pipe.graph(TRAFFIC), "--inject", "score:processed@25")
