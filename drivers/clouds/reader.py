@@ -25,6 +25,7 @@ from drivers.clouds.stamps import stamps_ns as stamps_of
 from drivers.listing import listed
 from drivers.recorded import Item, Listing, Recorded
 from operators.geometry.transforms import rigid, turn_of_axes
+from operators.seqinfo import MAX_HZ, MIN_HZ
 from operators.streams import POINTS, POSE
 from pipeline.errors import InputError
 from pipeline.frame import Reading
@@ -49,11 +50,13 @@ class CloudsConfig:
     bin_columns: int = 4  # columns of a .bin, float32 each: x y z and intensity first
 
     def __post_init__(self) -> None:
-        for key in ("rate_hz", "unit_m", "max_rounding_m", "intensity_max"):
+        for key in ("unit_m", "max_rounding_m", "intensity_max"):
             value = getattr(self, key)
             above = self.intensity_min if key == "intensity_max" and self.intensity_min is not None else 0
             if value is not None and not (value > above and math.isfinite(value)):
                 raise ValueError(f"{key}: needs a number above {above:g}, got {value}")
+        if not MIN_HZ <= self.rate_hz <= MAX_HZ:
+            raise ValueError(f"rate_hz: needs {MIN_HZ:g} to {MAX_HZ:,.0f}, got {self.rate_hz:g}")
         for key, values in (("intensity_min", [self.intensity_min or 0]), ("offset", self.offset)):
             if values != "auto" and not all(map(math.isfinite, values)):
                 raise ValueError(f"{key}: needs finite numbers, got {list(values)}")

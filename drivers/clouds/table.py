@@ -31,7 +31,10 @@ def _binary(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
 
 
 def _array(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
-    return list(np.load(path, allow_pickle=False)[:, : len(names)].T)
+    try:
+        return list(np.load(path, allow_pickle=False)[:, : len(names)].T)
+    except (ValueError, EOFError, IndexError):
+        raise _changed(path, found, "another array") from None
 
 
 def _compressed(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
@@ -125,5 +128,5 @@ def _typed(path: Path, found: Layout, name: str, values: np.ndarray) -> np.ndarr
     return typed
 
 
-def _changed(path: Path, found: Layout, num: int) -> InputError:
-    return InputError(f"{path}: needs {found.num} points as at the start, got {num}; written to while being read?")
+def _changed(path: Path, found: Layout, got: int | str) -> InputError:
+    return InputError(f"{path}: needs {found.num} points as at the start, got {got}; written to while being read?")

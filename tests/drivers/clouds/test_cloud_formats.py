@@ -226,6 +226,23 @@ def test_cut_off(tmp_path, name):
         formats.survey(path, 4)
 
 
+@pytest.mark.parametrize("data", [*PLY_DATA, *PCD_DATA, "npy"])
+def test_cut_off_anywhere(tmp_path, data):
+    """Of text the last digits may be lost without a sign."""
+    if data == "npy":
+        path = tmp_path / "a.npy"
+        np.save(path, np.array(ROWS))
+    elif data in PCD_DATA[1:]:
+        path = pcd(tmp_path / "a.pcd", PCD_XYZI, ROWS, data)
+    else:
+        path = ply(tmp_path / "a.ply", XYZI, ROWS, data)
+    whole = path.read_bytes()
+    for size in range(len(whole) - (6 if data == "ascii" else 0)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match=rf"^{path}(:\d+)?: needs "):
+            formats.read(path, 4)
+
+
 @pytest.mark.parametrize("name", ["a.ply", "b.ply", "a.pcd", "a.npy"])
 def test_more_than_the_header_says(tmp_path, name):
     ply(tmp_path / "a.ply", XYZI, ROWS, num=1)

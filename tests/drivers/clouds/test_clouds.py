@@ -281,7 +281,8 @@ def test_a_cloud_that_is_cut_off_is_found_before_the_start(folder):
 @pytest.mark.parametrize(
     "key, value, message",
     [
-        ("rate_hz", 0, "rate_hz: needs a number above 0, got 0"),
+        ("rate_hz", 0, r"rate_hz: needs 0\.001 to 1,000,000, got 0"),
+        ("rate_hz", 1e-300, r"rate_hz: needs 0\.001 to 1,000,000, got 1e-300"),
         ("unit_m", -1, "unit_m: needs a number above 0, got -1"),
         ("intensity_max", float("inf"), "intensity_max: needs a number above 0, got inf"),
         ("intensity_min", float("-inf"), "intensity_min: needs finite numbers"),
