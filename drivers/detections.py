@@ -15,20 +15,33 @@ and sequences.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from drivers.kitti.calibration import KittiCalibration
 from drivers.kitti.clock import make_clock
-from drivers.kitti.detection_files import BOX2D, BOX3D, FRAME, LABEL_OF_TYPE, SCORE, TYPE, WIDTH, last_frame, read_detections
+from drivers.kitti.detection_files import (
+    BOX2D,
+    BOX3D,
+    FRAME,
+    LABEL_OF_TYPE,
+    SCORE,
+    TYPE,
+    WIDTH,
+    Detected,
+    last_frame,
+    left_out,
+    read_detections,
+)
 from drivers.kitti.files import numbered, root_folder, wrong_root
 from drivers.kitti.labels import empty_truth
-from drivers.kitti.oxts import count_lines
-from drivers.kitti.sequence import Sequence, check_served, listing
+from drivers.kitti.sequence import Sequence, lacking, listing
 from drivers.recorded import Listing, Recorded
+from operators import folders, textfile
 from operators.geometry.boxes3d import camera_to_velo
 from operators.streams import BOXES2D_LOGIT, BOXES3D_LOGIT, CALIBRATION, IMU, POSE, TRUTH, Boxes2D, Boxes3D, Truth
 from pipeline.errors import InputError
@@ -77,19 +90,19 @@ class Detections(Recorded, Source):
     @classmethod
     def check(cls, config: DetectionsConfig, listing: Listing) -> None:
         for sequence in listing.parts:
-            if sequence.calibration() is None:
-                raise InputError(
-                    f"{sequence.file('calib')}: needs to be there (detections are in the camera frame), got no such file"
-                )
-            sequence.check()
-            load(config, sequence)
+            read(config, sequence)
 
-    def check_served(self) -> None:
-        check_served(self.name, self.needed, list(self.listing.parts))
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
+        return lacking(self.listing.parts, ports)
+
+    def check_wanted(self) -> None:
+        for sequence in self.listing.parts:
+            sequence.check(self.wanted)
+        list(self.statics())
 
     def statics(self) -> Iterable[Static]:
         for sequence in self.listing.parts:
-            calibration = sequence.calibration()
+            calibration = sequence.calibration() if "calibration" in self.wanted else None
             if calibration is not None:
                 yield Static("calibration", calibration.stream(_CAMERA), sequence.stamp_ns(0))
             imu = sequence.imu() if "imu" in self.wanted else None
@@ -98,27 +111,30 @@ class Detections(Recorded, Source):
 
     def load(self, sequence: Sequence, frame: int, reading: Reading) -> None:
         boxes = self._boxes.get(frame, _EMPTY)
-        reading.values["boxes3d"] = self._write("boxes3d", Boxes3D(boxes.boxes3d, boxes.scores, boxes.labels))
+        if self._in_velodyne:
+            reading.values["boxes3d"] = self._write("boxes3d", Boxes3D(boxes.boxes3d, boxes.scores, boxes.labels))
+            reading.meta["boxes3d"] = {"last": frame == sequence.frames[-1]}
         if "boxes2d" in self.wanted:
             reading.values["boxes2d"] = self._write("boxes2d", Boxes2D(boxes.boxes2d, boxes.scores, boxes.labels))
         if self._poses is not None:
             reading.values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
         if self._truth is not None:
             reading.values["truth"] = self._truth.get(frame, empty_truth())
-        reading.meta["boxes3d"] = {"last": frame == sequence.frames[-1]}
 
     def _write(self, port: str, value: Any) -> Any:
         return type(value)(*(self.put(port, name, array) for name, array in value._asdict().items()))
 
     def enter(self, sequence: Sequence) -> None:
-        self._boxes, outside, unsorted = load(self.config, sequence)
-        if outside:
-            self.log.info("%s: %d detections are of frames without a scan, not played", sequence.name, outside)
-        for line in unsorted:
+        found = read(self.config, sequence)
+        calibration = sequence.calibration() if "boxes3d" in self.wanted else None
+        self._in_velodyne = calibration is not None
+        self._boxes = by_frame(found.rows, calibration)
+        self.say(left_out(found.files))
+        if found.num_outside:
+            self.log.info("%s: %d detections are of frames without a scan, not played", sequence.name, found.num_outside)
+        for line in found.unsorted:
             self.log.warning("%s: not in the order of frames; sorted", line)
         self._poses = sequence.poses() if "pose" in self.wanted else None
-        if "pose" in self.wanted and self._poses is None:
-            self.log.warning("%s is not there: no poses", sequence.lacks("pose"))
         self._truth = sequence.truth() if "truth" in self.wanted else None
 
 
@@ -143,7 +159,7 @@ def survey(config: DetectionsConfig) -> list[Sequence]:
 
 def _folders(config: DetectionsConfig, root: Path) -> list[Path]:
     """The detector's folders in the order in which their boxes are sent."""
-    found = [p for p in sorted((root / "detections").glob("*_*")) if p.is_dir()]
+    found = folders.folders(root / "detections", "*_*")
     detectors = sorted({p.name.rpartition("_")[0] for p in found})
     if config.detector and config.detector not in detectors:
         raise InputError(f"{_WHO}: config.detector: needs one of {', '.join(detectors) or 'none'}, got {config.detector}")
@@ -161,20 +177,24 @@ def _order(class_name: str) -> int:
 
 
 def _by_scans(config: DetectionsConfig, root: Path) -> bool:
-    return config.frames == "scans" and (root / "velodyne").is_dir()
+    return config.frames == "scans" and folders.is_folder(root / "velodyne")
 
 
-def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | None:
+def _frames(config: DetectionsConfig, root: Path, name: str) -> list[int] | range | None:
     """The frames to send; None if the sequence is not played."""
     if _by_scans(config, root):
         return list(numbered(root / "velodyne" / name, ".bin")) or None
     oxts = root / "oxts" / f"{name}.txt"
-    if oxts.exists():
-        return list(range(count_lines(oxts)))
+    if folders.is_file(oxts):
+        return range(textfile.count_lines(oxts))
     if config.frames == "oxts":
         raise InputError(f"{oxts}: needs to be there for config.frames: oxts, got no such file; config.frames: auto goes without")
-    files = [p for folder in _folders(config, root) if (p := folder / f"{name}.txt").exists()]
-    return list(range(max(0, *map(last_frame, files)) + 1)) if files else None  # an empty file is one frame without detections
+    files = [p for folder in _folders(config, root) if folders.is_file(p := folder / f"{name}.txt")]
+    if not files:
+        return None
+    for path in files:
+        textfile.check_last(path, last_frame(path))
+    return range(max(0, *map(last_frame, files)) + 1)  # an empty file is one frame without detections
 
 
 class Boxes(NamedTuple):
@@ -186,43 +206,52 @@ class Boxes(NamedTuple):
     boxes2d: np.ndarray
 
 
-def load(config: DetectionsConfig, sequence: Sequence) -> tuple[dict[int, Boxes], int, list[str]]:
-    """Returns three things: frame number -> boxes in the velodyne frame; the number of detections outside the played frames;
-    FILE:LINE of the first line of each file that is out of order."""
-    calibration = sequence.calibration()
-    assert calibration is not None  # checked in find()
+class Found(NamedTuple):
+    """The detections of a sequence: rows (D, 15) of the played frames, by frame; how many are of other frames; FILE:LINE of the
+    first line of each file that is out of order."""
+
+    rows: np.ndarray
+    num_outside: int
+    unsorted: list[str]
+    files: list[Detected]
+
+
+def read(config: DetectionsConfig, sequence: Sequence) -> Found:
+    """Raises InputError naming file and line."""
     played = np.array(sequence.frames)
-    tables, num_outside, unsorted = [np.empty((0, WIDTH))], 0, []
+    tables, num_outside, unsorted, files = [np.empty((0, WIDTH))], 0, [], []
     for folder in _folders(config, sequence.root):
         path = folder / f"{sequence.name}.txt"
-        if not path.exists():
+        if not folders.is_file(path):
             continue
-        rows = read_detections(path)
+        files.append(read_detections(path))
+        rows, lines = files[-1].values, files[-1].lines
         outside = ~np.isin(rows[:, FRAME], played)
         if outside.any() and not _by_scans(config, sequence.root):
-            line = int(np.argmax(outside))
-            raise InputError(
-                f"{path}:{line + 1}: needs a frame 0..{len(played) - 1} ({sequence.file('oxts')} has {len(played)} lines), "
-                f"got frame {int(rows[line, FRAME])}"
-            )
+            row = int(np.argmax(outside))
+            textfile.refuse(path, int(lines[row]), sequence.needs_frame(), f"frame {rows[row, FRAME]:.0f}")
         back = np.flatnonzero(np.diff(rows[:, FRAME]) < 0)
-        unsorted += [f"{path}:{line + 2}" for line in back[:1]]
+        unsorted += [f"{path}:{lines[row + 1]}" for row in back[:1]]
         num_outside += int(outside.sum())
         tables.append(rows[~outside])
     rows = np.concatenate(tables)
     if config.min_score is not None:
         rows = rows[rows[:, SCORE] >= config.min_score]
     rows = rows[np.argsort(rows[:, FRAME], kind="stable")]  # stable: keeps the order of classes and lines within a frame
-    boxes3d = camera_to_velo(rows[:, BOX3D], calibration.T_cam_velo)
+    return Found(rows, num_outside, unsorted, files)
+
+
+def by_frame(rows: np.ndarray, calibration: KittiCalibration | None) -> dict[int, Boxes]:
+    """Frame number -> boxes in the velodyne frame; without a calibration their 3D boxes stay in the camera frame."""
+    boxes3d = camera_to_velo(rows[:, BOX3D], np.eye(4) if calibration is None else calibration.T_cam_velo)
     scores = rows[:, SCORE].astype(np.float32)
     labels = np.array([LABEL_OF_TYPE[kind] for kind in rows[:, TYPE]], np.int32)
     boxes2d = rows[:, BOX2D].astype(np.float32)
     frames, starts, counts = np.unique(rows[:, FRAME].astype(int), return_index=True, return_counts=True)
-    of_frame = {
+    return {
         int(frame): Boxes(boxes3d[a : a + n], scores[a : a + n], labels[a : a + n], boxes2d[a : a + n])
         for frame, a, n in zip(frames, starts, counts, strict=True)
     }
-    return of_frame, num_outside, unsorted
 
 
 _EMPTY = Boxes(np.empty((0, 7), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), np.empty((0, 4), np.float32))

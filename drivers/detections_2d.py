@@ -11,7 +11,7 @@ Stamps equal those of `kitti.tracking` and `detections` for the same root and se
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,13 @@ import numpy as np
 
 from drivers import boxes2d
 from drivers.kitti.clock import make_clock
-from drivers.kitti.detection_files import last_frame
+from drivers.kitti.detection_files import Detected, last_frame, left_out
 from drivers.kitti.detection_files_2d import BOX2D, FRAME, SCORE, WIDTH, read_detections_2d
 from drivers.kitti.files import root_folder, wrong_root
 from drivers.kitti.labels import empty_truth
-from drivers.kitti.oxts import count_lines
-from drivers.kitti.sequence import Sequence, check_served, listing
+from drivers.kitti.sequence import Sequence, lacking, listing
 from drivers.recorded import Listing, Recorded
+from operators import folders, textfile
 from operators.streams import BOXES2D, CALIBRATION, CLASSES, TRUTH, Boxes2D, Truth
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
@@ -61,20 +61,25 @@ class Detections2d(Recorded, Source):
     @classmethod
     def check(cls, config: Detections2dConfig, listing: Listing) -> None:
         for sequence in listing.parts:
-            sequence.truth()
-            load(config, sequence)
+            read(config, sequence)
 
-    def check_served(self) -> None:
-        check_served(self.name, self.needed, list(self.listing.parts))
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
+        return lacking(self.listing.parts, ports)
+
+    def check_wanted(self) -> None:
+        for sequence in self.listing.parts:
+            sequence.check(self.wanted)
+        list(self.statics())
 
     def statics(self) -> Iterable[Static]:
-        for sequence in self.listing.parts:
+        for sequence in self.listing.parts if "calibration" in self.wanted else ():
             calibration = sequence.calibration()
             if calibration is not None:
                 yield Static("calibration", calibration.stream(_CAMERA), sequence.stamp_ns(0))
 
     def enter(self, sequence: Sequence) -> None:
-        self._boxes = load(self.config, sequence)
+        self._boxes, files = read(self.config, sequence)
+        self.say(left_out(files))
         self._truth = sequence.truth() if "truth" in self.wanted else None
 
     def load(self, sequence: Sequence, frame: int, reading: Reading) -> None:
@@ -87,7 +92,7 @@ class Detections2d(Recorded, Source):
 def survey(config: Detections2dConfig) -> list[Sequence]:
     """The sequences and frames, found from file names and line counts only."""
     root = root_folder(_WHO, config.root, _NEEDS)
-    detectors = sorted(p.name.removeprefix(_START) for p in root.glob(f"{_START}*") if p.is_dir())
+    detectors = [p.name.removeprefix(_START) for p in folders.folders(root, f"{_START}*")]
     if not detectors:
         raise wrong_root(_WHO, root, _NEEDS)
     if (config.detector and config.detector not in detectors) or (not config.detector and len(detectors) > 1):
@@ -95,11 +100,9 @@ def survey(config: Detections2dConfig) -> list[Sequence]:
     clock = make_clock(_WHO, root, config.sequences, config.rate_hz)
     sequences = []
     for name in clock.start_ns:
-        oxts = root / "oxts" / f"{name}.txt"
-        files = [path for folder in _folders(config, root) if (path := folder / f"{name}.txt").exists()]
-        if oxts.exists() or files:
-            count = count_lines(oxts) if oxts.exists() else max(map(last_frame, files)) + 1
-            sequences.append(Sequence(root, name, list(range(count)), clock.start_ns[name], clock.rate_hz))
+        frames = _num_frames(config, root, name)
+        if frames is not None:
+            sequences.append(Sequence(root, name, range(frames), clock.start_ns[name], clock.rate_hz))
         elif config.sequences != "all":
             raise InputError(f"{_WHO}: config.sequences: {name} needs a detections or oxts file, got none")
     if not sequences:
@@ -107,35 +110,44 @@ def survey(config: Detections2dConfig) -> list[Sequence]:
     return sequences
 
 
+def _num_frames(config: Detections2dConfig, root: Path, name: str) -> int | None:
+    """None if the sequence is not played."""
+    oxts = root / "oxts" / f"{name}.txt"
+    if folders.is_file(oxts):
+        return textfile.count_lines(oxts)
+    files = [path for folder in _folders(config, root) if folders.is_file(path := folder / f"{name}.txt")]
+    for path in files:
+        textfile.check_last(path, last_frame(path))
+    return max(map(last_frame, files)) + 1 if files else None
+
+
 def _folders(config: Detections2dConfig, root: Path) -> list[Path]:
     """The detector's folders by class, in the order of CLASSES. Raises InputError for a folder that is not named for a class."""
-    chosen = root / f"{_START}{config.detector}" if config.detector else next(iter(sorted(root.glob(f"{_START}*"))))
-    found = [p for p in chosen.iterdir() if p.is_dir()]
+    chosen = root / f"{_START}{config.detector}" if config.detector else folders.folders(root, f"{_START}*")[0]
+    found = folders.folders(chosen)
     for path in found:
         if path.name not in CLASSES:
             raise InputError(f"{path}: needs the name of a class ({', '.join(CLASSES)}), got {path.name}")
     return sorted(found, key=lambda p: CLASSES.index(p.name))
 
 
-def load(config: Detections2dConfig, sequence: Sequence) -> dict[int, Boxes2D]:
-    """Frame number -> boxes of that frame."""
-    tables, labels = [np.empty((0, WIDTH))], [np.empty(0, np.int32)]
+def read(config: Detections2dConfig, sequence: Sequence) -> tuple[dict[int, Boxes2D], list[Detected]]:
+    """Frame number -> boxes of that frame; and the files. Raises InputError naming file and line."""
+    tables, labels, files = [np.empty((0, WIDTH))], [np.empty(0, np.int32)], []
     for folder in _folders(config, sequence.root):
         path = folder / f"{sequence.name}.txt"
-        if not path.exists():
+        if not folders.is_file(path):
             continue
-        rows = read_detections_2d(path)
+        files.append(read_detections_2d(path))
+        rows, lines = files[-1].values, files[-1].lines
         late = rows[:, FRAME] >= len(sequence.frames)
         if late.any():
-            line = int(np.argmax(late))
-            raise InputError(
-                f"{path}:{line + 1}: needs a frame 0..{len(sequence.frames) - 1} ({sequence.file('oxts')} has "
-                f"{len(sequence.frames)} lines), got frame {int(rows[line, FRAME])}"
-            )
+            row = int(np.argmax(late))
+            textfile.refuse(path, int(lines[row]), sequence.needs_frame(), f"frame {rows[row, FRAME]:.0f}")
         tables.append(rows)
         labels.append(np.full(len(rows), CLASSES.index(folder.name), np.int32))
     table, label = np.concatenate(tables), np.concatenate(labels)
     if config.min_score is not None:
         kept = table[:, SCORE] >= config.min_score
         table, label = table[kept], label[kept]
-    return boxes2d.by_frame(table[:, FRAME], table[:, BOX2D], table[:, SCORE], label)
+    return boxes2d.by_frame(table[:, FRAME], table[:, BOX2D], table[:, SCORE], label), files

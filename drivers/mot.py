@@ -5,25 +5,27 @@ out  boxes2d  detections of the frame, pixels as in the file, x2 = x + w, y2 = y
      image    (H, W, 3) uint8 RGB; needs img1/
 
 ROOT/SEQ/det/det.txt or ROOT/SEQ/det.txt (or `file` in ROOT/SEQ/), one line per box: frame, id, x, y, w, h, score, ...; comma or
-blank between, frames from 1, the id is ignored. Lines may have any order of frames. The number of frames comes from
-SEQ/seqinfo.ini, else from the images in img1/, else from the last line; a frame without detections is sent as M = 0. Items are
-SEQ/000001 and on. Sequences follow each other by name, one second apart, each at the rate of its seqinfo.ini unless the config
-sets a rate.
+blank between, frames from 1, the id is ignored. Lines may have any order of frames; boxes without extent are left out. The number
+of frames comes from SEQ/seqinfo.ini, else from the images in img1/, else from the last line; a frame without detections is sent
+as M = 0. Items are SEQ/000001 and on. Sequences follow each other by name, one second apart, each at the rate of its seqinfo.ini
+unless the config sets a rate.
 """
 
 from __future__ import annotations
 
-import configparser
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from drivers import boxes2d
-from drivers.kitti.detection_files import last_frame
-from drivers.kitti.files import check_rate, not_served, numbered, read_lines, root_folder, wrong_root
+from drivers.kitti.detection_files import Detected, last_frame, left_out, with_extent
+from drivers.kitti.files import check_rate, check_stamp, numbered, root_folder, wrong_root
 from drivers.pictures import check_pictures, read_rgb
-from drivers.recorded import Item, Listing, Recorded
+from drivers.recorded import Listing, Numbered, Recorded
+from operators import folders, textfile
+from operators.seqinfo import read_seqinfo
 from operators.streams import BOXES2D, CLASSES, IMAGE, Boxes2D
 from pipeline.errors import InputError
 from pipeline.frame import Reading
@@ -73,19 +75,18 @@ class Mot(Recorded, Source):
     @classmethod
     def list_items(cls, config: MotConfig) -> Listing:
         sequences = survey(config)
-        items = [Item(i, k, f"{s.name}/{k:06d}", s.stamp_ns(k)) for i, s in enumerate(sequences) for k in s.frames]
-        return Listing(sequences, items, sequences[0].rate_hz)
+        return Listing(sequences, Numbered(sequences), sequences[0].rate_hz)
 
     @classmethod
     def check(cls, config: MotConfig, listing: Listing) -> None:
         for sequence in listing.parts:
-            load(sequence, config.class_name)
+            read(sequence)
 
-    def check_served(self) -> None:
-        if "image" in self.needed:
-            for s in self.listing.parts:
-                if not s.pictures:
-                    raise not_served(self.name, "image", f"there is no {Path(self.config.root) / s.name / 'img1'}/*.jpg")
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
+        without = next((s for s in self.listing.parts if not s.pictures), None)
+        if "image" not in ports or without is None:
+            return {}
+        return {"image": f"there is no {folders.at(self.config.root) / without.name / 'img1'}/*.jpg"}
 
     def check_wanted(self) -> None:
         if "image" in self.wanted:
@@ -93,7 +94,9 @@ class Mot(Recorded, Source):
                 check_pictures(s.pictures.values())
 
     def enter(self, sequence: Sequence) -> None:
-        self._boxes = load(sequence, self.config.class_name)
+        found = read(sequence)
+        self._boxes = by_frame(found.values, self.config.class_name)
+        self.say(left_out([found]))
 
     def load(self, sequence: Sequence, frame: int, reading: Reading) -> None:
         boxes = self._boxes.get(frame, boxes2d.NONE)
@@ -110,7 +113,7 @@ def survey(config: MotConfig) -> list[Sequence]:
     root = root_folder(_WHO, config.root, _NEEDS)
     if config.rate_hz is not None:
         check_rate(_WHO, config.rate_hz)
-    files = {p.name: path for p in sorted(root.iterdir()) if p.is_dir() and (path := _file(p, config.file)) is not None}
+    files = {p.name: path for p in folders.folders(root) if (path := _file(p, config.file)) is not None}
     if not files:
         raise wrong_root(_WHO, root, f"SEQ/{config.file}" if config.file else _NEEDS)
     asked = [config.sequences] if isinstance(config.sequences, str) else config.sequences
@@ -122,59 +125,35 @@ def survey(config: MotConfig) -> list[Sequence]:
     out, now = [], 0
     for name in names:
         pictures = numbered(root / name / "img1", ".jpg", ".jpeg", ".png")
-        length, rate_hz = _info(root / name / "seqinfo.ini")
-        length = length or max(pictures, default=0) or max(last_frame(files[name]), 0)
-        out.append(Sequence(name, files[name], range(1, length + 1), config.rate_hz or rate_hz, now, pictures))
+        length, rate_hz = read_seqinfo(root / name / "seqinfo.ini")
+        if not length:
+            length = max(pictures, default=0) or max(last_frame(files[name]), 0)
+            textfile.check_last(pictures.get(length, files[name]), length)
+        rate_hz = config.rate_hz or rate_hz or _DEFAULT_HZ
+        check_stamp(files[name], length, rate_hz, now)
+        out.append(Sequence(name, files[name], range(1, length + 1), rate_hz, now, pictures))
         now = out[-1].stamp_ns(length + 1) + _GAP_NS
     return out
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    return next((path for file in ([name] if name else _FILES) if (path := folder / file).is_file()), None)
+    return next((path for file in ([name] if name else _FILES) if folders.is_file(path := folder / file)), None)
 
 
-def _info(path: Path) -> tuple[int, float]:
-    """(frames, rate): 0 and 30 without the file or the line. Raises InputError if a value is not a number."""
-    if not path.is_file():
-        return 0, _DEFAULT_HZ
-    ini = configparser.ConfigParser()
-    try:
-        ini.read(path, encoding="utf-8")
-        section = ini["Sequence"]
-        length, rate_hz = int(section.get("seqLength", "0")), float(section.get("frameRate", str(_DEFAULT_HZ)))
-    except (configparser.Error, KeyError, ValueError, UnicodeDecodeError) as error:
-        got = " ".join(str(error).split())
-        raise InputError(f"{path}: needs [Sequence] with seqLength and frameRate as numbers, got: {got}") from None
-    if length < 0 or not rate_hz > 0:
-        raise InputError(f"{path}: needs seqLength and frameRate above 0, got {length} and {rate_hz:g}")
-    return length, rate_hz
-
-
-def load(sequence: Sequence, class_name: str) -> dict[int, Boxes2D]:
-    """Frame number -> boxes of that frame. Raises InputError naming file and line."""
-    path = sequence.path
-    rows = np.array([_parse(path, n, line) for n, line in enumerate(read_lines(path), 1)], np.float64).reshape(-1, 7)
-    last = len(sequence.frames)
-    late = rows[:, 0] > last
+def read(sequence: Sequence) -> Detected:
+    """(D, 7): the columns of _COLUMNS. Raises InputError naming file and line."""
+    table = textfile.read_table(sequence.path, 7, 7, comma=True, names=_COLUMNS)
+    textfile.check_finite(table, slice(0, 7), "numbers")
+    late = textfile.frames(table, first=1) > len(sequence.frames)
     if late.any():
-        line = int(np.argmax(late))
-        raise InputError(f"{path}:{line + 1}: needs a frame 1..{last} (so long is the sequence), got frame {int(rows[line, 0])}")
+        row = int(np.argmax(late))
+        needs = f"a frame 1..{len(sequence.frames)} (so long is the sequence)"
+        table.refuse(row, needs, f"frame {table.values[row, 0]:.0f}")
+    return with_extent(table, table.values[:, 4:6])
+
+
+def by_frame(rows: np.ndarray, class_name: str) -> dict[int, Boxes2D]:
     scores = rows[:, 6] if (rows[:, 6] != -1).any() else np.ones(len(rows))
     boxes = np.concatenate([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]], 1)
     labels = np.full(len(rows), CLASSES.index(class_name))
     return boxes2d.by_frame(rows[:, 0], boxes, scores, labels)
-
-
-def _parse(path: Path, number: int, line: str) -> list[float]:
-    words = line.replace(",", " ").split()
-    try:
-        row = [float(word) for word in words[:7]]
-    except ValueError:
-        row = []
-    if len(row) < 7 or not np.isfinite(row).all():
-        raise InputError(f"{path}:{number}: needs 7 numbers or more ({_COLUMNS} ..), got {line.strip()[:60]!r}")
-    if row[0] < 1 or row[0] % 1:
-        raise InputError(f"{path}:{number}: needs a frame number 1, 2, .. in column 1, got {words[0]}")
-    if row[4] <= 0 or row[5] <= 0:
-        raise InputError(f"{path}:{number}: needs w and h above 0 in columns 5 and 6, got {words[4]} {words[5]}")
-    return row

@@ -1,17 +1,21 @@
 """The skeleton of a driver whose items are all on disk before the run starts.
 
 A driver derives from `Recorded` and `Source`. It implements `list_items` (all items, from names only), `load` (the values
-of an item), and if needed `check`, `check_served`, `check_wanted`, `enter`, `statics`, `close`.
+of an item), and if needed `check`, `lacks`, `check_wanted`, `enter`, `statics`, `close`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+import itertools
+import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from pipeline.errors import InputError
 from pipeline.frame import Reading
 from pipeline.operator import Found
 
@@ -36,12 +40,42 @@ class Listing:
     rate_hz: float
 
 
+class Numbered(Sequence[Item]):
+    """The frames of parts, one part after another, as PART/000007. An item is made when it is asked for: a long sequence with few
+    files takes no memory. A part has name, frames (numbers) and stamp_ns(number)."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self._parts = parts
+        self._ends = list(itertools.accumulate(len(part.frames) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        at = bisect.bisect_right(self._ends, index)
+        part = self._parts[at]
+        number = part.frames[index - self._ends[at]]  # from the end of the part
+        return Item(at, number, f"{part.name}/{number:06d}", part.stamp_ns(number))
+
+
 class Recorded:
     name: str
     config: Any
     wanted: frozenset[str]
     needed: frozenset[str]
+    log: logging.Logger
+    status: Callable[[str], None]
     listing: Listing
+    _said: tuple[str, ...] = ()
 
     @classmethod
     def list_items(cls, config: Any) -> Listing:
@@ -52,8 +86,17 @@ class Recorded:
     def check(cls, config: Any, listing: Listing) -> None:
         """Reads the files that must be right before the run starts. Raises InputError."""
 
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
+        """Those of the ports that have nothing to send -> what is missing."""
+        return {}
+
     def check_served(self) -> None:
-        """Raises InputError if a needed port has no file. Called before the run and at `open`."""
+        """Raises InputError if a needed port has nothing to send: its readers would wait for ever without a message. Called
+        before the run and at `open`."""
+        for port, missing in self.lacks(self.needed).items():
+            raise InputError(
+                f"{self.name}: {port} is connected, but {missing}; add what is missing or disconnect {self.name}.{port}"
+            )
 
     def check_wanted(self) -> None:
         """Raises InputError if files of a wanted port are wrong. Called before the run."""
@@ -69,7 +112,7 @@ class Recorded:
     def find(cls, config: Any) -> Found:
         listing = cls.list_items(config)
         cls.check(config, listing)
-        stamps_ns = np.array([item.stamp_ns for item in listing.items], np.int64)
+        stamps_ns = np.fromiter((item.stamp_ns for item in listing.items), np.int64, len(listing.items))
         return Found(len(stamps_ns), listing.rate_hz, stamps_ns)
 
     @classmethod
@@ -83,7 +126,16 @@ class Recorded:
     def open(self, start: int = 0) -> None:
         self.listing = self.list_items(self.config)
         self.check_served()
+        for port, missing in self.lacks(self.wanted - self.needed).items():
+            self.say(f"no {port}: {missing}")
         self._next, self._entered = start, -1
+
+    def say(self, text: str) -> None:
+        """Tells the user once what is left out: in the log, the display and the report."""
+        if text and text not in self._said:
+            self._said = (*self._said, text)
+            self.log.warning("%s", text)
+            self.status("; ".join(self._said))
 
     def read(self) -> Reading | None:
         if self._next >= len(self.listing.items):

@@ -106,6 +106,7 @@ def run_source(
     readings: list[Reading] = []
     with _prepared(node, name, config, out_ports, wanted=wanted):
         cls.find(node.config)
+        cls.check_ports(name, node.config, node.wanted, node.needed)
         node.open(start)
         list(node.statics())
         while frames is None or len(readings) < frames:

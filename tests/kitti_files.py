@@ -4,6 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+
+from pipeline.errors import InputError
 
 # x_cam = -y_velo, y_cam = -z_velo, z_cam = x_velo, then shifted; numbers that are easy to check by hand
 CALIB = {
@@ -22,6 +25,20 @@ def write(path: Path, content: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def refused(cls, config, wanted=None) -> str:
+    """What `pipe check` says of a source with these ports connected; None: all."""
+    with pytest.raises(InputError) as e:
+        checked(cls, config, wanted)
+    return str(e.value)
+
+
+def checked(cls, config, wanted=None):
+    """What it will read, after all checks before a run, with these ports connected; None: all."""
+    found = cls.find(config)
+    cls.check_ports("src", config, frozenset(cls.outputs if wanted is None else wanted), frozenset())
+    return found
 
 
 class Kitti:

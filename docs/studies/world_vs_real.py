@@ -170,7 +170,7 @@ def opened(root: Path) -> KittiObject | KittiTracking:
     is_object = (root / "training").is_dir()
     source: KittiObject | KittiTracking = KittiObject() if is_object else KittiTracking()
     config = (ObjectConfig if is_object else TrackingConfig)(root=str(root))
-    prepare(source, "scans", config, wanted=("points", "truth"), needed=())
+    prepare(source, "scans", config, wanted=("points", "truth", "calibration"), needed=())
     source.open()
     return source
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from drivers.kitti.detection_files import last_frame
-from drivers.kitti.files import check_rate, numbered
-from drivers.kitti.oxts import count_lines
+from drivers.kitti.files import check_rate, check_stamp, numbered
 from drivers.pictures import SUFFIXES
+from operators import folders, textfile
 from pipeline.errors import InputError
 
 _GAP_NS = 1_000_000_000
+_PICTURES = tuple(f"image_{camera:02d}" for camera in range(4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ def make_clock(who: str, root: Path, sequences: Any, rate_hz: float) -> Clock:
     start_ns, now = {}, 0
     for name in _chosen(who, root, sequences):
         start_ns[name] = now
-        now += round(num_frames(root, name) * 1e9 / rate_hz) + _GAP_NS
+        num, path = length(root, name)
+        check_stamp(path, num - 1, rate_hz, now)
+        now += round(num * 1e9 / rate_hz) + _GAP_NS
     return Clock(rate_hz, start_ns)
 
 
@@ -58,18 +61,28 @@ def _chosen(who: str, root: Path, sequences: Any) -> list[str]:
 
 def recorded(root: Path) -> list[str]:
     """Names of all sequences that have scans, images, oxts or detections, sorted."""
-    folders = [p for kind in ("velodyne", *(f"image_{c:02d}" for c in range(4))) for p in (root / kind).glob("*") if p.is_dir()]
-    files = [*(root / "oxts").glob("*.txt"), *(root / "detections").glob("*/*.txt"), *root.glob("detections_2d_*/*/*.txt")]
-    return sorted({p.name for p in folders} | {p.stem for p in files})
+    found = {p.name for kind in ("velodyne", *_PICTURES) for p in folders.folders(root / kind)}
+    places = (root / "oxts", *_detections(root))
+    return sorted(found | {p.stem for place in places for p in folders.files(place, "*.txt")})
 
 
-def num_frames(root: Path, sequence: str) -> int:
-    """Length of a sequence: the lines of its oxts file, or the last frame with any data plus 1, whichever is greater."""
+def length(root: Path, sequence: str) -> tuple[int, Path]:
+    """Length of a sequence, and the file that says it: the lines of its oxts file, or the last frame with any data plus 1,
+    whichever is greater."""
     oxts = root / "oxts" / f"{sequence}.txt"
-    frames = [count_lines(oxts) - 1] if oxts.exists() else []
-    frames += numbered(root / "velodyne" / sequence, ".bin")
-    for camera in range(4):
-        frames += numbered(root / f"image_{camera:02d}" / sequence, *SUFFIXES)
-    for path in (*(root / "detections").glob(f"*/{sequence}.txt"), *root.glob(f"detections_2d_*/*/{sequence}.txt")):
-        frames.append(last_frame(path))
-    return max(frames, default=-1) + 1
+    found = [(textfile.count_lines(oxts), oxts)] if folders.is_file(oxts) else []
+    for files in (
+        numbered(root / "velodyne" / sequence, ".bin"),
+        *(numbered(root / kind / sequence, *SUFFIXES) for kind in _PICTURES),
+    ):
+        found += [(frame + 1, path) for frame, path in list(files.items())[-1:]]
+    for path in (place / f"{sequence}.txt" for place in _detections(root)):
+        if folders.is_file(path):
+            found.append((last_frame(path) + 1, path))
+    return max(found, default=(0, root))
+
+
+def _detections(root: Path) -> list[Path]:
+    """The folders of all detectors, 3D and 2D."""
+    of_2d = [inner for outer in folders.folders(root, "detections_2d_*") for inner in folders.folders(outer)]
+    return [*folders.folders(root / "detections"), *of_2d]

@@ -9,56 +9,56 @@ from pathlib import Path
 import numpy as np
 
 from drivers.pictures import read_grey, read_rgb
+from operators import folders
+from operators.seqinfo import MAX_HZ, MIN_HZ
 from pipeline.errors import InputError
 from pipeline.operator import Source
 
+MAX_STAMP_NS = 2**62
 POINT_BYTES = 16
+_YEAR_S = 365.25 * 86400
 
 
 def root_folder(who: str, root: str, needs: str) -> Path:
     """`config.root` as an existing folder; `needs` names the required contents in the error."""
-    path = Path(root).expanduser()
-    if not root:
-        got = "nothing"
-    elif not path.exists():
-        got = f"{root} (not there)"
-    elif not path.is_dir():
-        got = f"{root} (a file)"
-    else:
+    path = folders.at(root)
+    there = folders.kind(path) if root else ""
+    if there == folders.FOLDER:
         return path
+    got = f"{root} ({there or 'not there'})" if root else "nothing"
     raise InputError(f"{who}: config.root: needs a folder with {needs}, got {got}; set --set NODE.config.root=DIR")
 
 
 def wrong_root(who: str, root: Path, needs: str) -> InputError:
     """The error for a folder that exists but does not have this layout."""
-    holds = sorted(p.name for p in root.iterdir())
+    holds = folders.names(root)
     text = ", ".join(holds[:6]) + (", ..." if len(holds) > 6 else "") if holds else "nothing"
     return InputError(
         f"{who}: config.root: needs a folder with {needs}, got {root} (holds {text}); set --set NODE.config.root=DIR"
     )
 
 
-def not_served(node: str, port: str, why: str) -> InputError:
-    """The error for a connected port that has nothing to send: its readers would wait for ever without a message."""
-    return InputError(f"{node}: {port} is connected, but {why}; add what is missing or disconnect {node}.{port}")
-
-
 def check_rate(who: str, rate_hz: float) -> None:
-    if not rate_hz > 0 or not np.isfinite(rate_hz):
-        raise InputError(f"{who}: config.rate_hz: needs a number above 0, got {rate_hz}")
+    if not MIN_HZ <= rate_hz <= MAX_HZ:
+        raise InputError(f"{who}: config.rate_hz: needs {MIN_HZ:g} to {MAX_HZ:,.0f}, got {rate_hz:g}")
+
+
+def check_stamp(path: Path, frame: int, rate_hz: float, start_ns: int = 0) -> None:
+    """Raises InputError if the stamp of a numbered frame is out of range: the number is a time."""
+    if not start_ns + frame / rate_hz * 1e9 <= MAX_STAMP_NS:
+        years, got = frame / rate_hz / _YEAR_S, frame if frame < 1e19 else f"{frame:.3g}"
+        hint = " The driver clouds plays scans named by times (config.stamps: names)" if path.suffix == ".bin" else ""
+        raise InputError(f"{path}: needs a frame number, got {got}, {years:.3g} years at {rate_hz:g} Hz; is it a time?{hint}")
 
 
 def numbered(folder: Path, *suffixes: str) -> dict[int, Path]:
     """Frame number -> file, ascending; numbers may start anywhere and have gaps. A missing folder holds nothing.
 
-    Suffixes are compared in lower case; of two files with the number of one frame, that of the first suffix counts.
+    Suffixes are compared in lower case; of two files with the number of one frame, that of the first suffix counts. Only names
+    are read: a link to nothing is among them, and whoever opens it names it.
     """
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
     found: dict[int, tuple[int, str]] = {}
-    for name in names:
+    for name in folders.names(folder):
         stem, dot, suffix = name.rpartition(".")
         if (kind := dot + suffix.lower()) in suffixes and stem.isdecimal():
             number, ranked = int(stem), (suffixes.index(kind), name)
@@ -76,7 +76,7 @@ def check_scans(files: Iterable[Path]) -> None:
 
 
 def _num_points(path: Path) -> int:
-    size = _size(path)
+    size = folders.size(path)
     if size % POINT_BYTES:
         raise InputError(
             f"{path}: needs a multiple of 16 bytes (x y z intensity, float32), got {size} bytes; copied incompletely?"
@@ -89,11 +89,11 @@ def read_points(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> n
     points = alloc((_num_points(path), 4))
     if not len(points):
         return points
-    try:
-        with open(path, "rb", buffering=0) as file:
+    with os.fdopen(folders.open_file(path), "rb", buffering=0) as file:
+        try:
             got = file.readinto(points.data.cast("B"))
-    except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
+        except OSError as error:
+            raise folders.unreadable(path, error) from error
     if got != points.nbytes:
         raise InputError(f"{path}: needs {points.nbytes} bytes as at the start, got {got}; written to while being read?")
     finite = np.isfinite(points)
@@ -116,19 +116,3 @@ def read_sensors(source: Source, files: Mapping[str, Path]) -> dict[str, np.ndar
     if "grey" in there:
         values["grey"] = read_grey(there["grey"], lambda shape: source.alloc("grey", "image", shape, "uint8"))
     return values
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file without trailing blank lines."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error
-    return text.rstrip().splitlines()
-
-
-def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError as error:
-        raise InputError(f"{path}: needs to be readable, got {error.strerror}") from error

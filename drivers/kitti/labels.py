@@ -6,18 +6,17 @@ object    label_2/NNNNNN.txt   15 columns: type truncated occluded alpha x1 y1 x
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from drivers.kitti.files import read_lines
+from operators import textfile
 from operators.geometry.boxes3d import camera_to_velo
 from operators.streams import CLASSES, DONT_CARE, Truth
-from pipeline.errors import InputError
 
 _LABELS = {name: index for index, name in enumerate(CLASSES)} | {"Person": CLASSES.index("Person_sitting"), "DontCare": DONT_CARE}
 """Names in the files -> labels; the tracking files call a sitting person `Person`."""
+_LABEL_OF_WORD = np.array(list(_LABELS.values()))
 
 # what a line becomes: label, track id, occluded, truncated, x1 y1 x2 y2, h w l x y z ry
 _LABEL, _ID, _OCCLUDED, _TRUNCATED, _BOX2D, _BOX3D, _WIDTH = 0, 1, 2, 3, slice(4, 8), slice(8, 15), 15
@@ -33,49 +32,37 @@ def read_tracking_labels(path: Path, T_cam_velo: np.ndarray) -> dict[int, Truth]
 
     `truncated` 0, 1, 2 becomes 0, 0.5, 1; -1 (DontCare) stays.
     """
-    rows: dict[int, list[list[float]]] = defaultdict(list)
-    for number, line in enumerate(read_lines(path), 1):
-        words = _words(path, number, line, 17)
-        frame, track_id, truncated, occluded, *rest = _numbers(path, number, words[:2] + words[3:], line)
-        if frame < 0 or frame % 1:
-            raise InputError(f"{path}:{number}: needs a frame number 0, 1, .. in column 1, got {words[0]}")
-        if truncated > 0:
-            truncated /= 2
-        rows[int(frame)].append([_label(path, number, words[2]), track_id, occluded, truncated, *rest[1:]])
-    return {frame: _truth(np.array(of_frame), T_cam_velo) for frame, of_frame in rows.items()}
+    table = _table(path, before_type=2)
+    frames = textfile.frames(table, first=0)
+    ids = textfile.whole(table, 1, "track id")
+    rows = _rows(table.values[:, 2:], ids)
+    rows[:, _TRUNCATED] = np.where(rows[:, _TRUNCATED] > 0, rows[:, _TRUNCATED] / 2, rows[:, _TRUNCATED])
+    order = np.argsort(frames, kind="stable")
+    found, begins = np.unique(frames[order], return_index=True)
+    return {
+        frame: _truth(of_frame, T_cam_velo)
+        for frame, of_frame in zip(found.tolist(), np.split(rows[order], begins[1:]), strict=False)
+    }
 
 
 def read_object_labels(path: Path, T_cam_velo: np.ndarray) -> Truth:
     """The truth of one frame; an empty file is a frame without objects. Track ids are -1."""
-    rows = []
-    for number, line in enumerate(read_lines(path), 1):
-        words = _words(path, number, line, 15)
-        truncated, occluded, *rest = _numbers(path, number, words[1:], line)
-        rows.append([_label(path, number, words[0]), -1, occluded, truncated, *rest[1:]])
-    return _truth(np.array(rows, np.float64).reshape(-1, _WIDTH), T_cam_velo)
+    table = _table(path, before_type=0)
+    return _truth(_rows(table.values, np.full(len(table.values), -1)), T_cam_velo)
 
 
-def _words(path: Path, number: int, line: str, columns: int) -> list[str]:
-    words = line.split()
-    if len(words) != columns:
-        raise InputError(f"{path}:{number}: needs {columns} columns, got {len(words)}")
-    return words
+def _table(path: Path, before_type: int) -> textfile.Table:
+    """The file; `before_type`: columns before the type. Numbers are finite."""
+    width = before_type + 15
+    table = textfile.read_table(path, (width,), width, word_column=before_type, words=tuple(_LABELS))
+    textfile.check_finite(table, slice(0, width), "numbers")
+    return table
 
 
-def _numbers(path: Path, number: int, words: list[str], line: str) -> list[float]:
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        raise InputError(f"{path}:{number}: needs numbers in every column but the type, got {line.strip()[:60]!r}") from None
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}:{number}: needs finite numbers, got {line.strip()[:60]!r}")
-    return values
-
-
-def _label(path: Path, number: int, name: str) -> int:
-    if name not in _LABELS:
-        raise InputError(f"{path}:{number}: needs a type of {', '.join(_LABELS)}, got {name}")
-    return _LABELS[name]
+def _rows(columns: np.ndarray, track_ids: np.ndarray) -> np.ndarray:
+    """(N, 15) of the columns from the type on."""
+    types = columns[:, 0].astype(np.int64)
+    return np.column_stack([_LABEL_OF_WORD[types], track_ids, columns[:, [2, 1]], columns[:, 4:]])
 
 
 def _truth(rows: np.ndarray, T_cam_velo: np.ndarray) -> Truth:
@@ -87,6 +74,6 @@ def _truth(rows: np.ndarray, T_cam_velo: np.ndarray) -> Truth:
         boxes2d=rows[:, _BOX2D].astype(np.float32),
         labels=labels,
         track_ids=rows[:, _ID].astype(np.int64),
-        occluded=rows[:, _OCCLUDED].astype(np.int32),
+        occluded=textfile.small(rows[:, _OCCLUDED]).astype(np.int32),
         truncated=rows[:, _TRUNCATED].astype(np.float32),
     )

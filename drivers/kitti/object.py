@@ -11,18 +11,17 @@ names. Empty scan: N = 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from drivers.kitti.calibration import KittiCalibration, read_calibration
+from drivers.kitti.calibration import KittiCalibration
 from drivers.kitti.files import (
     check_rate,
     check_scans,
-    not_served,
     numbered,
     read_sensors,
     root_folder,
@@ -31,6 +30,7 @@ from drivers.kitti.files import (
 from drivers.kitti.labels import read_object_labels
 from drivers.pictures import SUFFIXES, check_pictures, picture_size
 from drivers.recorded import Item, Listing, Recorded
+from operators import folders, textfile
 from operators.streams import CALIBRATION, IMAGE, POINTS, TRUTH, Calibration
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
@@ -81,29 +81,34 @@ class KittiObject(Recorded, Source):
         items = [Item(0, frame, f"{frame:06d}", _stamp_ns(config, index)) for index, frame in enumerate(files.frames)]
         return Listing([files], items, config.rate_hz)
 
-    @classmethod
-    def check(cls, config: ObjectConfig, listing: Listing) -> None:
-        files = listing.parts[0]
-        check_scans(files.points.values())
-        read = _Calibrations(files)
-        for frame in files.frames:
-            calibration = read(frame)
-            if calibration is not None and frame in files.truth:
-                read_object_labels(files.truth[frame], calibration.T_cam_velo)
-
-    def check_served(self) -> None:
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
         files = self.listing.parts[0]
-        folder = Path(self.config.root).expanduser() / self.config.split
+        folder = folders.at(self.config.root) / self.config.split
         needs = {"points": ("velodyne", files.points), "image": ("image_2", files.image), "calibration": ("calib", files.calib)}
         if files.truth:  # a folder without any labels is valid
             needs["truth"] = ("calib", files.calib)
-        for port, (kind, there) in needs.items():
-            if port in self.needed and not there:
-                raise not_served(self.name, port, f"{folder / kind} holds no files")
+        return {port: f"{folder / kind} holds no files" for port, (kind, there) in needs.items() if port in ports and not there}
 
     def check_wanted(self) -> None:
+        files = self.listing.parts[0]
+        if "points" in self.wanted:
+            check_scans(files.points.values())
         if self.wanted & {"image", "calibration"}:  # the calibration has the size of the pictures
-            check_pictures(self.listing.parts[0].image.values())
+            check_pictures(files.image.values())
+        if self.wanted & {"truth", "calibration"}:
+            self._check_texts(files)
+
+    def _check_texts(self, files: _Files) -> None:
+        without = next((frame for frame in files.frames if frame not in files.calib), None)
+        if files.calib and without is not None:
+            path = next(iter(files.calib.values())).parent / f"{without:06d}.txt"
+            raise InputError(f"{path}: needs to be there, other frames have one; got no such file")
+        self._read_calibration = _Calibrations(files)
+        list(self.statics())
+        for frame in files.frames:
+            calibration = self._read_calibration(frame)
+            if "truth" in self.wanted and calibration is not None and frame in files.truth:
+                read_object_labels(files.truth[frame], calibration.T_cam_velo)
 
     def open(self, start: int = 0) -> None:
         super().open(start)
@@ -112,7 +117,7 @@ class KittiObject(Recorded, Source):
     def statics(self) -> Iterable[Static]:
         before: Calibration | None = None
         files = self.listing.parts[0]
-        for index, frame in enumerate(files.frames):
+        for index, frame in enumerate(files.frames if "calibration" in self.wanted else ()):
             calibration = self._read_calibration(frame)
             if calibration is None:
                 return
@@ -142,11 +147,7 @@ def survey(config: ObjectConfig) -> _Files:
     frames = sorted(points or image)
     if not frames:
         raise wrong_root(_WHO, root, _NEEDS)
-    calib = numbered(folder / "calib", ".txt")
-    without = next((frame for frame in frames if frame not in calib), None)
-    if calib and without is not None:
-        raise InputError(f"{folder / 'calib' / f'{without:06d}.txt'}: needs to be there, other frames have one; got no such file")
-    return _Files(frames, points, image, calib, numbered(folder / "label_2", ".txt"))
+    return _Files(frames, points, image, numbered(folder / "calib", ".txt"), numbered(folder / "label_2", ".txt"))
 
 
 def _stamp_ns(config: ObjectConfig, index: int) -> int:
@@ -164,7 +165,7 @@ class _Calibrations:
         path = self._files.calib.get(frame)
         if path is None:
             return None
-        text = path.read_bytes()
+        text = textfile.read(path)
         if text not in self._parsed:
-            self._parsed[text] = read_calibration(path)
+            self._parsed[text] = KittiCalibration(path)
         return self._parsed[text]

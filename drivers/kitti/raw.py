@@ -12,7 +12,7 @@ in a graph are two nodes of this driver with different clocks. A port without a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from drivers.kitti.calibration import KittiCalibration, find_calibration
 from drivers.kitti.files import (
     check_rate,
     check_scans,
-    not_served,
+    check_stamp,
     numbered,
     read_sensors,
     root_folder,
@@ -32,6 +32,7 @@ from drivers.kitti.oxts import read_oxts_folder
 from drivers.kitti.timestamps import read_stamps
 from drivers.pictures import SUFFIXES, check_pictures, picture_size
 from drivers.recorded import Item, Listing, Recorded
+from operators import folders
 from operators.geometry.gps import poses
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE
 from pipeline.errors import InputError
@@ -68,15 +69,17 @@ class _Drive:
     def calibration(self) -> KittiCalibration | None:
         return find_calibration([self.folder.parent, self.folder, self.folder.parent.parent])
 
-    def poses(self, calibration: KittiCalibration) -> dict[int, np.ndarray]:
-        """Frame number -> (4, 4) T_world_velo. Raises InputError if a played frame has none."""
-        rows = read_oxts_folder(self.sensors["pose"] / "data")
+    def poses(self, wanted: Collection[str]) -> dict[int, np.ndarray]:
+        """Frame number -> (4, 4) T_world_velo; none if they are not wanted or cannot be known. Raises InputError if a played
+        frame has none."""
+        calibration = self.calibration() if "pose" in wanted and self.files["pose"] else None
+        if calibration is None or calibration.lacks_imu:
+            return {}
+        folder = self.sensors["pose"] / "data"
+        rows = read_oxts_folder(folder)
         without = next((frame for frame in self.frames if frame not in rows), None)
         if without is not None:
-            folder = self.sensors["pose"] / "data"
             raise InputError(f"{folder}: needs {without:010d}.txt for the frame of that number, got {len(rows)} other files")
-        if calibration.T_velo_imu is None:
-            raise InputError(f"{calibration.path.parent / 'calib_imu_to_velo.txt'}: needs to be there, oxts is in the imu frame")
         return dict(zip(rows, poses(np.stack(list(rows.values())), calibration.T_velo_imu), strict=True))
 
 
@@ -101,41 +104,37 @@ class KittiRaw(Recorded, Source):
         items = [Item(0, *item) for item in zip(drive.frames, names, drive.stamps_ns, strict=True)]
         return Listing([drive], items, _rate_hz(config, drive))
 
-    @classmethod
-    def check(cls, config: RawConfig, listing: Listing) -> None:
-        drive = listing.parts[0]
-        check_scans(drive.files["points"].values())
-        calibration = drive.calibration()
-        if calibration is not None and drive.files["pose"]:
-            drive.poses(calibration)
-
-    def check_served(self) -> None:
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
         drive = self.listing.parts[0]
-        for port, files in drive.files.items():
-            if port in self.needed and not files:
-                raise not_served(self.name, port, f"{drive.sensors[port] / 'data'} holds no files")
-        for port in ("calibration", "pose"):
-            if port in self.needed and drive.calibration() is None:
-                raise not_served(self.name, port, f"{drive.folder.parent} holds no calib*.txt")
+        out = {p: f"{drive.sensors[p] / 'data'} holds no files" for p, files in drive.files.items() if p in ports and not files}
+        of_calibration = sorted({"calibration", "pose"}.intersection(ports))
+        calibration = drive.calibration() if of_calibration else None
+        for port in of_calibration:
+            if calibration is None:
+                out.setdefault(port, f"{drive.folder.parent} holds no calib*.txt")
+            elif port == "pose" and calibration.lacks_imu:
+                out.setdefault(port, calibration.lacks_imu)
+        return out
 
     def check_wanted(self) -> None:
-        files = self.listing.parts[0].files
-        if self.wanted & {"image", "calibration"}:  # the calibration has the size of the pictures
+        drive = self.listing.parts[0]
+        files = drive.files
+        if "points" in self.wanted:
+            check_scans(files["points"].values())
+        if "image" in self.wanted:
             check_pictures(files["image"].values())
         if "grey" in self.wanted:
             check_pictures(files["grey"].values())
+        drive.poses(self.wanted)
+        list(self.statics())
 
     def open(self, start: int = 0) -> None:
         super().open(start)
-        drive = self.listing.parts[0]
-        calibration = drive.calibration()
-        self._poses = {}
-        if "pose" in self.wanted and drive.files["pose"] and calibration is not None:
-            self._poses = drive.poses(calibration)
+        self._poses = self.listing.parts[0].poses(self.wanted)
 
     def statics(self) -> Iterable[Static]:
         drive = self.listing.parts[0]
-        calibration = drive.calibration()
+        calibration = drive.calibration() if "calibration" in self.wanted else None
         if calibration is not None:
             pictures = list(drive.files["image"].values())
             yield Static("calibration", calibration.stream(self.config.camera, picture_size(pictures[0]) if pictures else None))
@@ -143,7 +142,7 @@ class KittiRaw(Recorded, Source):
     def load(self, drive: _Drive, frame: int, reading: Reading) -> None:
         there = {port: files[frame] for port, files in drive.files.items() if frame in files}
         reading.values |= read_sensors(self, there)
-        if "pose" in there and "pose" in self.wanted:
+        if frame in self._poses:
             reading.values["pose"] = self.put("pose", "T_world_velo", self._poses[frame])
 
 
@@ -151,9 +150,9 @@ def survey(config: RawConfig) -> _Drive:
     """The frames and their stamps."""
     root = root_folder(_WHO, config.root, _NEEDS)
     check_rate(_WHO, config.rate_hz)
-    days = {p.name: p for p in _folders(root, "*") if _folders(p, f"{p.name}_drive_*")}
+    days = {p.name: p for p in folders.folders(root) if folders.folders(p, f"{p.name}_drive_*")}
     date = _only("date", root, days, config.date)
-    folder = _only("drive", date, {p.name: p for p in _folders(date, f"{date.name}_drive_*")}, config.drive)
+    folder = _only("drive", date, {p.name: p for p in folders.folders(date, f"{date.name}_drive_*")}, config.drive)
 
     sensors = {
         "points": folder / "velodyne_points",
@@ -172,12 +171,12 @@ def survey(config: RawConfig) -> _Drive:
             f"there are frames of {', '.join(others) or 'no sensor'}"
         )
     times = sensors[port] / "timestamps.txt"
-    stamps_ns = read_stamps(times, frames) if times.exists() else [round(frame * 1e9 / config.rate_hz) for frame in frames]
+    if folders.is_file(times):
+        stamps_ns = read_stamps(times, frames)
+    else:
+        check_stamp(files[port][frames[-1]], frames[-1], config.rate_hz)
+        stamps_ns = [round(frame * 1e9 / config.rate_hz) for frame in frames]
     return _Drive(folder, sensors, files, frames, stamps_ns)
-
-
-def _folders(inside: Path, pattern: str) -> list[Path]:
-    return [path for path in sorted(inside.glob(pattern)) if path.is_dir()]
 
 
 def _only(key: str, folder: Path, there: dict[str, Path], asked: str) -> Path:

@@ -7,15 +7,17 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from drivers.kitti.files import read_lines
+from operators import textfile
 from pipeline.errors import InputError
 
 _FORM = "a time like 2011-09-26 13:02:25.964389445"
+_YEARS = 1970, 2199
+"""Stamps of these are positive and fit into 63 bits."""
 
 
 def read_stamps(path: Path, frames: Iterable[int]) -> list[int]:
     """Nanoseconds of each of `frames` (ascending); the local time in the file is read as UTC."""
-    lines = read_lines(path)
+    lines = textfile.lines(path)
     stamps: list[int] = []
     before = 0
     for frame in frames:
@@ -23,7 +25,7 @@ def read_stamps(path: Path, frames: Iterable[int]) -> list[int]:
             raise InputError(f"{path}: needs a line for frame {frame} (line = frame number), got {len(lines)} lines")
         stamp = _parse(path, frame + 1, lines[frame])
         if stamps and stamp <= stamps[-1]:
-            raise InputError(f"{path}:{frame + 1}: needs a time after line {before}, got {lines[frame].strip()}")
+            textfile.refuse(path, frame + 1, f"a time after line {before}", lines[frame].strip())
         stamps.append(stamp)
         before = frame + 1
     return stamps
@@ -33,8 +35,10 @@ def _parse(path: Path, number: int, line: str) -> int:
     whole, _, fraction = line.strip().partition(".")
     try:
         seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%d %H:%M:%S"))
+        if not line.isascii() or not _YEARS[0] <= int(whole[:4]) <= _YEARS[1] or (fraction and not fraction.isdecimal()):
+            raise ValueError(line)
         # not float(line): a double resolves today's time only to 200 ns
         nanos = int((fraction + "000000000")[:9])
     except ValueError:
-        raise InputError(f"{path}:{number}: needs {_FORM}, got {line.strip()[:40]!r}") from None
+        textfile.refuse(path, number, _FORM, textfile.shown(line))
     return seconds * 1_000_000_000 + nanos

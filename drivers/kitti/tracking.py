@@ -12,7 +12,7 @@ A port without a file sends nothing. A frame is played if it has a scan (without
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,14 +22,13 @@ import numpy as np
 from drivers.kitti.clock import make_clock
 from drivers.kitti.files import (
     check_scans,
-    not_served,
     numbered,
     read_sensors,
     root_folder,
     wrong_root,
 )
 from drivers.kitti.labels import empty_truth
-from drivers.kitti.sequence import Sequence, check_served, listing
+from drivers.kitti.sequence import Sequence, lacking, listing
 from drivers.pictures import SUFFIXES, check_pictures, picture_size
 from drivers.recorded import Listing, Recorded
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE, TRUTH, Truth
@@ -86,30 +85,29 @@ class KittiTracking(Recorded, Source):
     def list_items(cls, config: TrackingConfig) -> Listing:
         return listing(survey(config))
 
-    @classmethod
-    def check(cls, config: TrackingConfig, listing: Listing) -> None:
-        for sequence in listing.parts:
-            check_scans(_list(config, sequence.root, sequence.name).points.values())
-            sequence.check()
-
-    def check_served(self) -> None:
-        check_served(self.name, self.needed, list(self.listing.parts))
+    def lacks(self, ports: Collection[str]) -> dict[str, str]:
+        out = lacking(self.listing.parts, ports)
         for sequence in self.listing.parts:
             files = _list(self.config, sequence.root, sequence.name)
             for port, kind in (("points", "velodyne"), *_image_kinds(self.config)):
-                if port in self.needed and not getattr(files, port):
-                    raise not_served(self.name, port, f"{sequence.root / kind / sequence.name} holds no files")
+                if port in ports and not getattr(files, port):
+                    out.setdefault(port, f"{sequence.root / kind / sequence.name} holds no files")
+        return out
 
     def check_wanted(self) -> None:
         for sequence in self.listing.parts:
             files = _list(self.config, sequence.root, sequence.name)
-            if self.wanted & {"image", "calibration"}:  # the calibration has the size of the pictures
+            if "points" in self.wanted:
+                check_scans(files.points.values())
+            if "image" in self.wanted:
                 check_pictures(files.image.values())
             if "grey" in self.wanted:
                 check_pictures(files.grey.values())
+            sequence.check(self.wanted)
+        list(self.statics())
 
     def statics(self) -> Iterable[Static]:
-        for sequence in self.listing.parts:
+        for sequence in self.listing.parts if "calibration" in self.wanted else ():
             calibration = sequence.calibration()
             if calibration is not None:
                 images = _list(self.config, sequence.root, sequence.name).image

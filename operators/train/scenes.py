@@ -84,7 +84,9 @@ class Scenes:
         self._source, self._config, self._who = source, config, data.driver
         self._table = table
         self._seed = seed
+        self._wanted = frozenset({"points", "truth", "calibration"} & set(source.outputs))
         self._frames = source.find(config).frames
+        source.check_ports(self._who, config, self._wanted, frozenset())
         if self._frames == 0:
             raise InputError(f"{data.driver}: needs at least one frame to train on, got none")
         labelled_in_view = bool(getattr(source, "truth_in_view", False))
@@ -146,8 +148,7 @@ class Scenes:
     def _open(self, start: int) -> None:
         first = self._reader is None
         if self._reader is None:
-            wanted = {"points", "truth"} | ({"calibration"} & set(self._source.outputs))
-            self._reader = prepare(self._source(), self._who, self._config, wanted=wanted, needed=())
+            self._reader = prepare(self._source(), self._who, self._config, wanted=self._wanted, needed=())
         self._reader.open(start)
         if first:
             statics = [s for s in self._reader.statics() if s.port == "calibration"]

@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from kitti_files import Kitti
+from kitti_files import Kitti, checked
 
 from pipeline.operator import prepare
 
@@ -15,10 +15,10 @@ def kitti(tmp_path):
 
 @pytest.fixture
 def play(tmp_path):
-    """play(Source, config, wanted=all ports, start=0) -> statics, readings; `find` first, as the engine does."""
+    """play(Source, config, wanted=all ports, start=0) -> statics, readings; the checks first, as in the engine."""
 
     def run(cls, config, wanted=None, start=0):
-        found = cls.find(config)
+        found = checked(cls, config, wanted)
         source = opened(cls, config, wanted, start)
         statics, readings = list(source.statics()), []
         while (reading := source.read()) is not None:

@@ -1,14 +1,15 @@
 import logging
-import re
 
 import numpy as np
 import pytest
+from kitti_files import refused
 
 from drivers.detections import Detections, DetectionsConfig
 from drivers.kitti.oxts import read_oxts
 from drivers.kitti.tracking import KittiTracking, TrackingConfig
 from operators.streams import BOXES2D_LOGIT, BOXES3D_LOGIT, CALIBRATION, IMU, POSE, TRUTH
 from pipeline.errors import InputError
+from pipeline.operator import attach, prepare
 
 
 def line(frame, kind, score=1.0, z=10.0):
@@ -102,13 +103,66 @@ def test_lines_out_of_order_are_sorted_and_the_log_says_so(recorded, play, caplo
     ]
 
 
-@pytest.mark.parametrize("sizes", ["0 1.8 4.2", "1.5 -1 4.2", "1.5 1.8 0.0"])
-def test_a_box_without_extent_is_refused(recorded, sizes):
+@pytest.mark.parametrize("sizes", ["0,1.8,4.2", "1.5,-1,4.2", "1.5,1.8,0.0"])
+def test_a_box_without_extent_is_left_out_counted_and_named(recorded, play, caplog, sizes):
     path = recorded.root / "detections/rcnn_Car/0003.txt"
-    recorded.write(path, line(1, 2) + line(2, 2).replace("1.5,1.8,4.2", sizes.replace(" ", ",")))
-    message = f"{path}:2: needs h w l above 0 in columns 8 to 10, got {sizes}"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        Detections.find(config(recorded))
+    recorded.write(path, line(1, 2) + line(2, 2).replace("1.5,1.8,4.2", sizes) + line(3, 2))
+    _, readings = play(Detections, config(recorded))
+    assert [len(r.values["boxes3d"].labels) for r in readings] == [0, 1, 0, 1, 3, 0]
+    assert caplog.messages == [f"1 boxes without extent left out, the first in {path}:2"]
+
+
+def test_only_what_is_wanted_is_needed(recorded, play):
+    """2D boxes need no calibration, 3D boxes no camera, calibrations no IMU; poses need all of it."""
+    path = recorded.calib("calib/0003.txt", P2=None, Tr_imu_to_velo=None)
+    play(Detections, config(recorded), {"boxes3d", "boxes2d", "truth"})
+    recorded.calib("calib/0003.txt", Tr_imu_to_velo=None)
+    statics, _ = play(Detections, config(recorded), {"boxes3d", "calibration"})
+    assert [s.port for s in statics] == ["calibration"]
+    with pytest.raises(InputError, match=f"pose is connected, but {path} has no line Tr_imu_velo or Tr_imu_to_velo; add"):
+        play.opened(Detections, config(recorded), {"pose"})
+    path.unlink()
+    _, readings = play(Detections, config(recorded), {"boxes2d"})
+    assert [set(r.values) for r in readings] == [{"boxes2d"}] * 6
+    with pytest.raises(InputError, match=f"boxes3d is connected, but {path} is not there; add"):
+        play.opened(Detections, config(recorded), {"boxes3d"})
+
+
+def test_what_is_missing_but_not_required_is_said(recorded, tmp_path, caplog):
+    """A recorder is connected to all ports: it records what there is, and the display and the report say what is not."""
+    path = recorded.calib("calib/0003.txt", Tr_imu_to_velo=None)
+    said = []
+    source = prepare(Detections(), "src", config(recorded), needed={"boxes3d"})
+    attach(source, show=said.append)
+    source.open()
+    missing = f"{path} has no line Tr_imu_velo or Tr_imu_to_velo"
+    assert caplog.messages == [f"no imu: {missing}", f"no pose: {missing}"]
+    assert said[-1] == f"no imu: {missing}; no pose: {missing}"
+    assert set(source.read().values) == {"boxes3d", "boxes2d"}
+
+
+def test_float_frame_numbers_are_those_of_whole_ones(recorded, play):
+    """np.savetxt writes them; with oxts and without, where the last detection tells the length."""
+    path = recorded.root / "detections/rcnn_Car/0003.txt"
+    for remove in (False, True):
+        if remove:
+            (recorded.root / "oxts/0003.txt").unlink()
+        recorded.write(path, line(1, 2) + line(5, 2))
+        before = play(Detections, config(recorded), {"boxes3d"})[1]
+        for form in ("%.1f", "%f", "%.18e"):
+            recorded.write(path, line(form % 1, 2) + line(form % 5, 2))
+            after = play(Detections, config(recorded), {"boxes3d"})[1]
+            assert [(r.item, r.stamp_ns, len(r.values["boxes3d"].labels)) for r in after] == [
+                (r.item, r.stamp_ns, len(r.values["boxes3d"].labels)) for r in before
+            ]
+            assert len(after) == 6
+
+
+def test_times_as_frame_numbers_are_refused_in_a_line(recorded):
+    path = recorded.write(recorded.root / "detections/rcnn_Car/0003.txt", line(17123456, 2))
+    assert find_error(config(recorded)) == f"{path}:1: needs a frame below 1,000,000 in column 1, got 17123456; is it a time?"
+    (recorded.root / "oxts/0003.txt").unlink()
+    assert find_error(config(recorded)) == f"{path}: needs frames below 1,000,000, got 17123456; is it a time?"
 
 
 def test_truth_beside_them(recorded, play):
@@ -199,30 +253,25 @@ def test_one_of_two_detectors(recorded, play):
 
 
 def find_error(asked):
-    with pytest.raises(InputError) as e:
-        Detections.find(asked)
-    return str(e.value)
+    return refused(Detections, asked)
 
 
 def test_found_before_the_start(recorded):
     root = recorded.root
     path = root / "detections/rcnn_Car/0003.txt"
     for bad, text in (
-        ("4,2,10,20\n", "needs 15 numbers (frame type x1 y1 x2 y2 score h w l x y z ry alpha), got 4"),
-        (line(4, 2, score="nan"), "needs 15 numbers (frame type x1 y1 x2 y2 score h w l x y z ry alpha), got nan in column 7"),
+        ("4,2,10,20\n", "needs 15 columns (frame type x1 y1 x2 y2 score h w l x y z ry alpha), got 4"),
+        (line(4, 2, score="nan"), "needs finite numbers, got nan in column 7"),
         (line(6, 2), f"needs a frame 0..5 ({root / 'oxts/0003.txt'} has 6 lines), got frame 6"),
     ):
         recorded.write(path, line(1, 2) + bad + line(2, 2))
         assert find_error(config(recorded)) == f"{path}:2: {text}"
     recorded.write(path, line(1, 2))
 
-    (root / "calib/0003.txt").unlink()
-    assert (
-        find_error(config(recorded))
-        == f"{root / 'calib/0003.txt'}: needs to be there (detections are in the camera frame), got no such file"
-    )
-    recorded.calib("calib/0003.txt", P1=None)
-    assert find_error(config(recorded)) == f"{root / 'calib/0003.txt'}: needs a line P1 with 12 numbers, got none"
+    recorded.calib("calib/0003.txt", P2=None)
+    assert find_error(config(recorded)) == f"{root / 'calib/0003.txt'}: needs a line P2 with 12 numbers, got none"
+    recorded.calib("calib/0003.txt", R0_rect="1 2 3")
+    assert find_error(config(recorded)) == f"{root / 'calib/0003.txt'}:5: needs 9 numbers after R0_rect, got 3"
     recorded.calib("calib/0003.txt")
 
     recorded.scan("velodyne/0003/000009.bin", [])

@@ -69,19 +69,37 @@ def test_truth_beside_them(recorded, play):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1,2,3,4,5\n", ":1: needs 6 numbers (frame x1 y1 x2 y2 score), got 5"),
-        (line(0) + "a,b\n", ":2: needs 6 numbers (frame x1 y1 x2 y2 score), got 'a,b'"),
-        (line(0, "nan"), ":1: needs 6 numbers (frame x1 y1 x2 y2 score), got nan in column 2"),
-        (line(0.5), ":1: needs a frame number 0, 1, .. in column 1, got 0.5"),
-        (line(0, 110), ":1: needs x2 > x1 and y2 > y1 in columns 2 to 5, got 110 20 110 120"),
+        ("1,2,3,4,5\n", ":1: needs 6 columns (frame x1 y1 x2 y2 score), got 5"),
+        (line(0) + "a,b\n", ":2: needs 6 columns (frame x1 y1 x2 y2 score), got 2"),
+        (line(0) + line("a"), ":2: needs a number in column 1, got 'a'"),
+        (line(0, "nan"), ":1: needs finite numbers, got nan in column 2"),
+        (line(0.5), ":1: needs a frame (number 0, 1, ..) in column 1, got 0.5"),
+        (line(-1), ":1: needs a frame (number 0, 1, ..) in column 1, got -1"),
         (line(6), ":1: needs a frame 0..5 ({oxts} has 6 lines), got frame 6"),
+        (line("1712345678000"), ":1: needs a frame below 1,000,000 in column 1, got 1712345678000; is it a time?"),
     ],
 )
 def test_wrong_lines(recorded, text, message):
     path = recorded.write(recorded.root / "detections_2d_rrc/Car/0003.txt", text)
     message = message.format(oxts=recorded.root / "oxts/0003.txt")
+    if "1712" in text:
+        message = ": needs a frame number, got 1712345678000, 5.43e+03 years at 10 Hz; is it a time?"
     with pytest.raises(InputError, match=f"^{re.escape(str(path) + message)}$"):
         Detections2d.find(config(recorded))
+
+
+def test_a_box_without_extent_is_left_out_counted_and_named(recorded, play, caplog):
+    path = recorded.write(recorded.root / "detections_2d_rrc/Car/0003.txt", line(0) + line(1, 110) + line(1, 120) + line(1, 3))
+    _, readings = play(Detections2d, config(recorded))
+    assert [len(r.values["boxes2d"].labels) for r in readings] == [1, 1, 0, 0, 1, 0]
+    assert caplog.messages == [f"2 boxes without extent left out, the first in {path}:2"]
+
+
+def test_only_what_is_wanted_is_needed(recorded, play):
+    recorded.calib("calib/0003.txt", P0=None, P1=None, P3=None, Tr_imu_to_velo=None)
+    assert len(play(Detections2d, config(recorded), {"boxes2d", "calibration"})[0]) == 1
+    recorded.write(recorded.root / "calib/0003.txt", "no calibration")
+    play(Detections2d, config(recorded), {"boxes2d"})
 
 
 def test_wrong_folders(recorded):

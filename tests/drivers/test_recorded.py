@@ -1,6 +1,9 @@
+import tracemalloc
+from typing import NamedTuple
+
 import pytest
 
-from drivers.recorded import Item, Listing, Recorded
+from drivers.recorded import Item, Listing, Numbered, Recorded
 from pipeline.errors import InputError
 
 
@@ -24,7 +27,7 @@ def driver(parts, start=0):
             reading.values["letter"] = key
 
     node = Letters()
-    node.config = None
+    node.config, node.wanted, node.needed = None, frozenset(), frozenset()
     node.open(start)
     return node
 
@@ -68,7 +71,7 @@ def test_after_an_unreadable_item_comes_the_next_one():
     [
         ("", "", None),
         ("ab", "", "wanted a b"),
-        ("ab", "a", "x: a has no file"),
+        ("ab", "a", "x: a is connected, but it has no file; add what is missing or disconnect x.a"),
     ],
 )
 def test_ports_are_checked_before_the_run(wanted, needed, message):
@@ -79,9 +82,8 @@ def test_ports_are_checked_before_the_run(wanted, needed, message):
         def list_items(cls, config):
             return Listing([config], [], 10.0)
 
-        def check_served(self):
-            if self.needed & set(self.listing.parts[0]):
-                raise InputError(f"{self.name}: a has no file")
+        def lacks(self, ports):
+            return {port: "it has no file" for port in ports if port in self.listing.parts[0]}
 
         def check_wanted(self):
             if self.wanted:
@@ -92,3 +94,33 @@ def test_ports_are_checked_before_the_run(wanted, needed, message):
         return
     with pytest.raises(InputError, match=f"^{message}$"):
         Ports.check_ports("x", "a", frozenset(wanted), frozenset(needed))
+
+
+class Part(NamedTuple):
+    name: str
+    frames: list[int] | range
+
+    def stamp_ns(self, frame):
+        return 10 * frame
+
+
+MANY = [Part("a", [3, 9]), Part("b", []), Part("c", range(4))]
+
+
+@pytest.mark.parametrize("parts", [[], [Part("a", [])], [Part("a", [7])], MANY])
+def test_numbered_items_are_those_of_a_list(parts):
+    items = Numbered(parts)
+    every = [Item(i, k, f"{p.name}/{k:06d}", 10 * k) for i, p in enumerate(parts) for k in p.frames]
+    assert list(items) == every == items[:] == [items[i - len(every)] for i in range(len(every))]
+    assert len(items) == len(every) and items[1:3] == every[1:3]
+    for index in (len(every), -len(every) - 1):
+        with pytest.raises(IndexError):
+            items[index]
+
+
+def test_a_long_sequence_takes_no_memory():
+    tracemalloc.start()
+    items = Numbered([Part("a", range(10**9))])
+    assert items[10**9 - 1].name == "a/999999999"
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()

@@ -62,7 +62,9 @@ class Clips:
         return len(self._numbers)
 
     def _read(self, source: type[Source], source_config: Any) -> None:
-        reader = prepare(source(), self._who, source_config, wanted=("image", "truth"))
+        wanted = frozenset({"image", "truth"})
+        source.check_ports(self._who, source_config, wanted, wanted)
+        reader = prepare(source(), self._who, source_config, wanted=wanted)
         reader.open(0)
         try:
             while (reading := reader.read()) is not None:

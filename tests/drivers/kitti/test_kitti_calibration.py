@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from drivers.kitti.calibration import find_calibration, read_calibration, read_raw_calibration
+from drivers.kitti.calibration import KittiCalibration, RawCalibration, find_calibration
 from operators.geometry.project import project_points
 from pipeline.errors import InputError
 
@@ -26,15 +26,15 @@ def write_raw(kitti, cameras=RAW_CAMERAS, imu=True):
 
 
 def test_numbers_and_frames(kitti):
-    calibration = read_calibration(kitti.calib("c.txt"))
-    assert sorted(calibration.P) == [0, 1, 2, 3]
-    assert calibration.P[2].tolist() == [[700, 0, 600, 35], [0, 700, 180, 0], [0, 0, 1, 0]]
+    calibration = KittiCalibration(kitti.calib("c.txt"))
+    assert [calibration.P(camera)[0, 3] for camera in range(4)] == [0, -350, 35, -315]
+    assert calibration.P(2).tolist() == [[700, 0, 600, 35], [0, 700, 180, 0], [0, 0, 1, 0]]
     assert calibration.T_cam_velo @ [10, 1, 2, 1] == pytest.approx([-1, -2, 10, 1])  # ahead, left, up -> x left, y up, z ahead
     assert calibration.T_velo_imu @ [0, 0, 0, 1] == pytest.approx([-1, 0, 0, 1])
 
 
 def test_rectification_comes_after_the_velodyne_transform(kitti):
-    calibration = read_calibration(kitti.calib("c.txt", R0_rect="0 -1 0 1 0 0 0 0 1"))  # a quarter turn about z
+    calibration = KittiCalibration(kitti.calib("c.txt", R0_rect="0 -1 0 1 0 0 0 0 1"))  # a quarter turn about z
     assert calibration.T_cam0_velo @ [10, 1, 2, 1] == pytest.approx([-1, -2, 10, 1])
     assert calibration.T_cam_velo @ [10, 1, 2, 1] == pytest.approx([2, -1, 10, 1])
 
@@ -54,75 +54,103 @@ def test_rectification_comes_after_the_velodyne_transform(kitti):
 )
 def test_spellings_of_the_same_calibration(kitti, rename):
     path = kitti.calib("c.txt")
-    expected = read_calibration(path)
+    expected = KittiCalibration(path)
     path.write_text(rename(path.read_text()))
-    got = read_calibration(path)
+    got = KittiCalibration(path)
     for a, b in (
         (got.T_cam_velo, expected.T_cam_velo),
         (got.T_velo_imu, expected.T_velo_imu),
-        *((got.P[i], expected.P[i]) for i in range(4)),
+        *((got.P(i), expected.P(i)) for i in range(4)),
     ):
         assert np.array_equal(a, b)
 
 
 def test_the_raw_layout_gives_the_same(kitti):
     write_raw(kitti)
-    got, expected = read_raw_calibration(kitti.root), read_calibration(kitti.calib("c.txt"))
+    got, expected = RawCalibration(kitti.root), KittiCalibration(kitti.calib("c.txt"))
     for a, b in (
         (got.T_cam_velo, expected.T_cam_velo),
         (got.T_velo_imu, expected.T_velo_imu),
-        *((got.P[i], expected.P[i]) for i in range(4)),
+        *((got.P(i), expected.P(i)) for i in range(4)),
     ):
         assert np.array_equal(a, b)
     assert got.image_size(2) == (1240, 370)
 
 
+EVERY = {"R_rect", "T_cam0_velo", "T_cam_velo", "T_velo_imu"}
+
+
 @pytest.mark.parametrize(
-    "key, text",
+    "key, text, spoilt",
     [
-        ("P0", "P0 with 12 numbers"),
-        ("P1", "P1 with 12 numbers"),
-        ("P2", "P2 with 12 numbers"),
-        ("P3", "P3 with 12 numbers"),
-        ("R0_rect", "R_rect or R0_rect with 9 numbers"),
-        ("Tr_velo_to_cam", "Tr_velo_cam or Tr_velo_to_cam with 12 numbers"),
-        ("Tr_imu_to_velo", "Tr_imu_velo or Tr_imu_to_velo with 12 numbers"),
+        ("R0_rect", "R_rect or R0_rect with 9 numbers", {"R_rect", "T_cam_velo"}),
+        ("Tr_velo_to_cam", "Tr_velo_cam or Tr_velo_to_cam or Tr with 12 numbers", {"T_cam0_velo", "T_cam_velo"}),
+        ("Tr_imu_to_velo", "Tr_imu_velo or Tr_imu_to_velo with 12 numbers", {"T_velo_imu"}),
     ],
 )
-def test_a_missing_line(kitti, key, text):
+def test_a_missing_line_is_missed_by_those_who_need_it(kitti, key, text, spoilt):
     path = kitti.calib("c.txt", **{key: None})
-    with pytest.raises(InputError) as e:
-        read_calibration(path)
-    assert str(e.value) == f"{path}: needs a line {text}, got none"
+    for name in EVERY - spoilt:
+        assert getattr(KittiCalibration(path), name).shape == (4, 4)
+    for name in spoilt:
+        with pytest.raises(InputError) as e:
+            getattr(KittiCalibration(path), name)
+        assert str(e.value) == f"{path}: needs a line {text}, got none"
+
+
+@pytest.mark.parametrize("camera", range(4))
+def test_a_camera_needs_its_own_line_only(kitti, camera):
+    others = {f"P{other}": None for other in range(4) if other != camera}
+    assert KittiCalibration(kitti.calib("c.txt", **others, Tr_imu_to_velo=None)).stream(camera).P_cam.shape == (3, 4)
+    path = kitti.calib("c.txt", **{f"P{camera}": None})
+    with pytest.raises(InputError, match=f"^{path}: needs a line P{camera} with 12 numbers, got none$"):
+        KittiCalibration(path).stream(camera)
+
+
+def test_the_odometry_layout_has_one_transform(kitti):
+    path = kitti.calib("c.txt", R0_rect=None, Tr_velo_to_cam=None, Tr_imu_to_velo=None, Tr="0 -1 0 1 0 0 -1 2 1 0 0 3")
+    assert KittiCalibration(path).T_cam_velo[:3].tolist() == [[0, -1, 0, 1], [0, 0, -1, 2], [1, 0, 0, 3]]
 
 
 @pytest.mark.parametrize(
     "numbers, got",
     [
-        ("", "0"),
-        ("1 0 0 0 1 0 0 0", "8"),
-        ("1 0 0 0 1 0 0 0 one", "'1 0 0 0 1 0 0 0 one'"),
-        ("1 0 0 0 nan 0 0 0 1", "NaN or infinity"),
+        ("", "9 numbers after R0_rect, got 0"),
+        ("1 0 0 0 1 0 0 0", "9 numbers after R0_rect, got 8"),
+        ("1 0 0 0 1 0 0 0 one", "9 numbers after R0_rect, got '1 0 0 0 1 0 0 0 one'"),
+        ("1 0 0 0 1 0 0 0 1_0", "9 numbers after R0_rect, got '1 0 0 0 1 0 0 0 1_0'"),
+        ("1 0 0 0 nan 0 0 0 1", "9 numbers after R0_rect, finite, got '1 0 0 0 nan 0 0 0 1'"),
+        ("1 0 0 0 1e300 0 0 0 1", "9 numbers after R0_rect, finite, got '1 0 0 0 1e300 0 0 0 1'"),
+        ("1 0 0 0 1 0 0 0 0", "a rotation in R0_rect, got '1 0 0 0 1 0 0 0 0'"),
     ],
 )
 def test_a_wrong_line(kitti, numbers, got):
     path = kitti.calib("c.txt", R0_rect=numbers)
     with pytest.raises(InputError) as e:
-        read_calibration(path)
-    assert str(e.value) == f"{path}:5: R0_rect needs 9 numbers, got {got}"
+        KittiCalibration(path).stream(2)
+    assert str(e.value) == f"{path}:5: needs {got}"
 
 
 def test_raw_without_its_second_file(kitti):
     write_raw(kitti)
     (kitti.root / "calib_velo_to_cam.txt").unlink()
     with pytest.raises(InputError) as e:
-        read_raw_calibration(kitti.root)
+        RawCalibration(kitti.root).stream(2)
     assert str(e.value) == f"{kitti.root / 'calib_velo_to_cam.txt'}: needs to be readable, got No such file or directory"
 
 
 def test_raw_without_imu_is_a_calibration_without_imu(kitti):
     write_raw(kitti, imu=False)
-    assert read_raw_calibration(kitti.root).T_velo_imu is None
+    calibration = RawCalibration(kitti.root)
+    assert calibration.lacks_imu == f"{kitti.root / 'calib_imu_to_velo.txt'} is not there"
+    assert calibration.stream(2).P_cam.shape == (3, 4)
+
+
+@pytest.mark.parametrize("size", ["0 370", "1240 1e9", "-3 4"])
+def test_raw_with_a_size_that_no_picture_has(kitti, size):
+    write_raw(kitti, {**RAW_CAMERAS, "S_rect_02": size})
+    with pytest.raises(InputError, match=r"calib_cam_to_cam.txt: needs S_rect_02 of 1 to 65535 pixels, got "):
+        RawCalibration(kitti.root).stream(2)
 
 
 def test_find_takes_the_first_folder_that_has_one(kitti):
@@ -138,13 +166,13 @@ def test_find_takes_the_first_folder_that_has_one(kitti):
     [(721.5377, (1242, 375)), (707.0493, (1224, 370)), (718.3351, (1238, 374)), (718.8560, (1241, 376)), (700.0, (1242, 375))],
 )
 def test_size_of_the_picture_by_focal_length(kitti, fx, size):
-    calibration = read_calibration(kitti.calib("c.txt", P2=f"{fx} 0 600 35 0 {fx} 180 0 0 0 1 0"))
+    calibration = KittiCalibration(kitti.calib("c.txt", P2=f"{fx} 0 600 35 0 {fx} 180 0 0 0 1 0"))
     assert calibration.image_size(2) == size
     assert calibration.image_size(2, on_disk=(640, 480)) == (640, 480)
 
 
 def test_the_stream_value_has_the_ports_types(kitti):
-    value = read_calibration(kitti.calib("c.txt")).stream(3)
+    value = KittiCalibration(kitti.calib("c.txt")).stream(3)
     assert value.P_cam[0, 3] == -315
     assert [(a.dtype.name, a.shape) for a in value] == [("float64", (3, 4)), ("float64", (4, 4)), ("int32", (2,))]
 
@@ -153,7 +181,7 @@ def test_the_stream_value_has_the_ports_types(kitti):
 @pytest.mark.parametrize("frame, inside", [(0, 20285), (1, 18630), (2, 20210)])
 def test_cropping_real_scans_to_the_picture(shared_data, frame, inside):
     folder = shared_data / "kitti_object" / "training"
-    calibration = read_calibration(folder / "calib" / f"{frame:06d}.txt").stream(2)
+    calibration = KittiCalibration(folder / "calib" / f"{frame:06d}.txt").stream(2)
     points = np.fromfile(folder / "velodyne" / f"{frame:06d}.bin", np.float32).reshape(-1, 4)
     uv, depth = project_points(points[:, :3], calibration.P_cam, calibration.T_cam_velo)
     width, height = calibration.image_size

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from drivers.kitti.calibration import read_calibration
+from drivers.kitti.calibration import KittiCalibration
 from drivers.kitti.files import numbered
 from drivers.kitti.labels import empty_truth, read_object_labels, read_tracking_labels
 from operators.streams import CLASSES, TRUTH
@@ -15,7 +15,7 @@ DONT_CARE = "DontCare -1 -1 -10 5 6 7 8 -1 -1 -1 -1000 -1000 -1000 -10"
 
 @pytest.fixture
 def T_cam_velo(kitti):
-    return read_calibration(kitti.calib("c.txt")).T_cam_velo
+    return KittiCalibration(kitti.calib("c.txt")).T_cam_velo
 
 
 def test_no_objects(kitti, T_cam_velo):
@@ -62,21 +62,18 @@ def test_dont_care_has_a_picture_box_but_no_box(kitti, T_cam_velo):
     "line, text",
     [
         (f"0 1 {CAR} 0.9", "needs 17 columns, got 18"),
-        ("", "needs 17 columns, got 0"),
+        ("", "needs 17 columns, got an empty line"),
         (
             f"0 1 {CAR.replace('Car', 'Bus')}",
-            "needs a type of Car, Pedestrian, Cyclist, Van, Truck, Person_sitting, Tram, Misc, Person, DontCare, got Bus",
+            "needs a type of Car, Pedestrian, Cyclist, Van, Truck, Person_sitting, Tram, Misc, Person, DontCare in column 3, "
+            "got Bus",
         ),
-        (f"0.5 1 {CAR}", "needs a frame number 0, 1, .. in column 1, got 0.5"),
-        (f"-1 1 {CAR}", "needs a frame number 0, 1, .. in column 1, got -1"),
-        (
-            f"0 one {CAR}",
-            "needs numbers in every column but the type, got '0 one Car 1 2 -1.5 10 20 110 120 1.5 1.8 4.2 1 1.7 10 0.5'",
-        ),
-        (
-            f"0 1 {CAR.replace('4.2', 'nan')}",
-            "needs finite numbers, got '0 1 Car 1 2 -1.5 10 20 110 120 1.5 1.8 nan 1 1.7 10 0.5'",
-        ),
+        (f"0.5 1 {CAR}", "needs a frame (number 0, 1, ..) in column 1, got 0.5"),
+        (f"-1 1 {CAR}", "needs a frame (number 0, 1, ..) in column 1, got -1"),
+        (f"1712345678 1 {CAR}", "needs a frame below 1,000,000 in column 1, got 1712345678; is it a time?"),
+        (f"0 one {CAR}", "needs a number in column 2, got 'one'"),
+        (f"0 1.5 {CAR}", "needs a track id (whole number) in column 2, got 1.5"),
+        (f"0 1 {CAR.replace('4.2', 'nan')}", "needs finite numbers, got nan in column 13"),
     ],
 )
 def test_a_malformed_line(kitti, T_cam_velo, line, text):
@@ -96,7 +93,7 @@ def test_a_malformed_object_line(kitti, T_cam_velo):
 @pytest.mark.data
 def test_real_boxes_hold_the_points_of_their_objects(shared_data):
     root = shared_data / "kitti_tracking_0000"
-    labels = read_tracking_labels(root / "label_02" / "0000.txt", read_calibration(root / "calib" / "0000.txt").T_cam_velo)
+    labels = read_tracking_labels(root / "label_02" / "0000.txt", KittiCalibration(root / "calib" / "0000.txt").T_cam_velo)
     held = []
     for frame, path in numbered(root / "velodyne" / "0000", ".bin").items():
         points = np.fromfile(path, np.float32).reshape(-1, 4)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from kitti_files import refused
 
 from drivers.kitti.object import KittiObject, ObjectConfig
 from operators.streams import CALIBRATION, IMAGE, POINTS, TRUTH
@@ -86,9 +87,7 @@ def test_a_connected_port_without_files(recorded, play, kind, port):
 
 
 def find_error(config):
-    with pytest.raises(InputError) as e:
-        KittiObject.find(config)
-    return str(e.value)
+    return refused(KittiObject, config)
 
 
 def test_found_before_the_start(recorded):
@@ -102,7 +101,7 @@ def test_found_before_the_start(recorded):
     recorded.scan("training/velodyne/000009.bin", [])
 
     calib = recorded.calib("training/calib/000005.txt", Tr_velo_to_cam=None)
-    assert find_error(config) == f"{calib}: needs a line Tr_velo_cam or Tr_velo_to_cam with 12 numbers, got none"
+    assert find_error(config) == f"{calib}: needs a line Tr_velo_cam or Tr_velo_to_cam or Tr with 12 numbers, got none"
     calib.unlink()
     assert find_error(config) == f"{calib}: needs to be there, other frames have one; got no such file"
     recorded.calib("training/calib/000005.txt")

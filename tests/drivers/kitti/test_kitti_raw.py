@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from kitti_files import refused
 
 from drivers.kitti.raw import KittiRaw, RawConfig
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE
 from pipeline.errors import InputError
+from pipeline.operator import attach, prepare
 
 DATE, DRIVE = "2011_09_26", "2011_09_26_drive_0009_sync"
 SECOND = 1_000_000_000
@@ -106,9 +108,7 @@ def test_choosing_one_of_two_drives(drive, play, chosen):
 
 
 def find_error(asked):
-    with pytest.raises(InputError) as e:
-        KittiRaw.find(asked)
-    return str(e.value)
+    return refused(KittiRaw, asked)
 
 
 def test_wrong_settings(drive):
@@ -173,12 +173,40 @@ def test_connected_without_files(drive, play):
     assert str(e.value) == f"src: image is connected, but {folder} holds no files; add what is missing or disconnect src.image"
 
 
-def test_poses_need_the_imu_calibration(drive):
+def test_poses_need_the_imu_calibration(drive, play):
     kitti, day = drive.kitti, drive.kitti.root / DATE
     cameras = "".join(f"P_rect_0{c}: 700 0 600 0 0 700 180 0 0 0 1 0\n" for c in range(4)) + "R_rect_00: 1 0 0 0 1 0 0 0 1\n"
     kitti.write(day / "calib_cam_to_cam.txt", cameras)
     kitti.write(day / "calib_velo_to_cam.txt", "R: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n")
-    assert find_error(config(drive)) == f"{day / 'calib_imu_to_velo.txt'}: needs to be there, oxts is in the imu frame"
+    play(KittiRaw, config(drive), {"points", "calibration"})
+    missing = day / "calib_imu_to_velo.txt"
+    with pytest.raises(InputError, match=f"^src: pose is connected, but {missing} is not there; add what is missing"):
+        play.opened(KittiRaw, config(drive), {"points", "pose"})
+
+
+def test_without_calibration_what_is_missing_is_said(drive, caplog):
+    """A picture needs none, an optional input may wait for it in vain: the display and the report say so."""
+    (drive.kitti.root / DATE / "calib_tracking_format.txt").unlink()
+    said = []
+    source = prepare(KittiRaw(), "src", config(drive), wanted={"points", "image", "calibration"}, needed={"points"})
+    attach(source, show=said.append)
+    source.open()
+    assert said == [f"no calibration: {drive.kitti.root / DATE} holds no calib*.txt"] == caplog.messages
+    assert list(source.statics()) == [] and set(source.read().values) == {"points", "image"}
+
+
+@pytest.mark.parametrize("name", ["1712345678010000000", "1712345678010"])
+def test_times_as_numbers_are_refused_in_a_line(kitti, name):
+    scan = kitti.scan(f"{DATE}/{DRIVE}/velodyne_points/data/{name}.bin", [])
+    assert find_error(RawConfig(root=str(kitti.root))).startswith(f"{scan}: needs a frame number, got {name[:12]}")
+
+
+def test_a_link_to_nothing_is_named_if_it_is_wanted(drive, play):
+    scan = drive.folder / "velodyne_points/data/0000000003.bin"
+    scan.unlink()
+    scan.symlink_to("/no/such/scan")
+    assert refused(KittiRaw, config(drive), {"points"}) == f"{scan}: is a link to /no/such/scan, which is not there"
+    assert len(play(KittiRaw, config(drive), {"image"})[1]) == 3
 
 
 @pytest.mark.data

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from kitti_files import refused
 
 from drivers.kitti.tracking import KittiTracking, TrackingConfig
 from operators.streams import CALIBRATION, GREY, IMAGE, POINTS, POSE, TRUTH
@@ -160,9 +161,7 @@ def test_after_an_unreadable_scan_comes_the_next(recorded, play):
 
 
 def find_error(config):
-    with pytest.raises(InputError) as e:
-        KittiTracking.find(config)
-    return str(e.value)
+    return refused(KittiTracking, config)
 
 
 def test_found_before_the_start(recorded):
