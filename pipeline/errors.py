@@ -33,9 +33,35 @@ class RunError(PipeError):
     """The run as a whole failed: a node was given up, a join is stuck, the machine lacks something."""
 
 
-def printable(text: str) -> str:
-    """One line that any terminal may get: control characters, line ends and lone surrogates are written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+MAX_TEXT, MAX_LINE, MAX_LINES = 2000, 4000, 20
+"""Longest text [characters] of a foreign exception; longest line of a complete message, which may quote one; its lines."""
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """One line that any terminal may get: control characters, line ends and lone surrogates are written as escapes.
+
+    limit  longest text [characters] that is not cut
+    """
+    kept = text[:limit]
+    if not kept.isprintable():
+        kept = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in kept)
+    return kept if limit is None or len(text) <= limit else f"{kept}... ({len(text)} characters)"
+
+
+def printable_lines(text: str) -> str:
+    return "\n".join(printable(line, MAX_LINE) for line in text.splitlines()[:MAX_LINES])
+
+
+def explain(error: BaseException) -> str:
+    """`ValueError: text` in one printable line. The text of a PipeError stands alone and keeps its lines."""
+    try:
+        text = str(error)
+    except BaseException as failed:  # an exception of the user's own
+        text = f"(its text raises {type(failed).__name__})"
+    if isinstance(error, PipeError):
+        return printable_lines(text)
+    name = printable(type(error).__name__, MAX_TEXT)
+    return f"{name}: {printable(text, MAX_TEXT)}" if text else name
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import printable
 from pipeline.flow.shm import Mapping
 from pipeline.graph.layout import (
     BELL_WORDS,
@@ -95,7 +96,7 @@ class Board:
         """The node's status line for the user; two places alternate here too."""
         node = self.node(index)
         count = self.words[node + NUM_STATUSES] + 1
-        self._put(node + STATUSES + (count & 1) * STATUS_WORDS, STATUS_WORDS, text)
+        self._put(node + STATUSES + (count & 1) * STATUS_WORDS, STATUS_WORDS, printable(str(text)))
         self.words[node + NUM_STATUSES] = count
 
     def status(self, index: int) -> str:
@@ -104,7 +105,7 @@ class Board:
         return self._text(node + STATUSES + (self.words[node + NUM_STATUSES] & 1) * STATUS_WORDS, STATUS_WORDS)
 
     def _put(self, word: int, words: int, text: str) -> None:
-        raw = text.encode()[: words * 8 - 1]
+        raw = text.encode(errors="backslashreplace")[: words * 8 - 1]
         self.mapping.view[word * 8 : word * 8 + len(raw) + 1] = raw + b"\0"
 
     def _text(self, word: int, words: int) -> str:

@@ -70,3 +70,17 @@ def test_the_latest_status(board):
     board.set_status(0, "y" * 500)
     assert (board.status(0), board.item(0, 1)) == ("y" * 255, "0000/000017")
     assert board.words[board.ring(0)] == 0, "the words beside it are untouched"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("red \x1b[31m", "red \\x1b[31m"), ("half \udc80", "half \\udc80"), ("two\nlines", "two\\nlines"), (7, "7")],
+)
+def test_a_status_is_printable(board, text, shown):
+    board.set_status(0, text)
+    assert board.status(0) == shown
+
+
+def test_an_item_of_any_text_is_kept(board):
+    board.set_item(0, 0, "half \udc80")
+    assert board.item(0, 0) == "half \\udc80"
