@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ import msgpack
 import numpy as np
 
 from pipeline.checksum import crc32
-from pipeline.errors import FrameError
+from pipeline.errors import FrameError, explain
 from pipeline.flow import faults
 from pipeline.flow.board import Board
 from pipeline.flow.edge import NEWER
@@ -32,6 +34,19 @@ from pipeline.graph.layout import (
     EdgeSpec,
     PortLayout,
 )
+
+_itemsizes: dict[str, int] = {}
+"""Of every dtype that has been seen: looking a dtype up costs more than all other checks of a layout."""
+
+
+def _itemsize(dtype: str) -> int:
+    if not re.fullmatch(r"[<>|=][a-zA-Z]\d{0,6}", dtype):  # np.dtype() parses other texts as Python
+        raise ValueError(f"array of dtype {dtype!r}")
+    kind = np.dtype(dtype)
+    if kind.hasobject or kind.itemsize == 0:
+        raise ValueError(f"array of dtype {dtype!r}")
+    _itemsizes[dtype] = kind.itemsize
+    return kind.itemsize
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +86,7 @@ class InEdge:
         """Tells a writer that has armed the edge to read the reader's words. Set when both ends are wired."""
         self._memory, self._words, self._sources, self._verify = memory, board.words, sources, verify
         self._headers = [layout.offset + slot * layout.stride for slot in range(layout.slots)]
+        self._capacity = layout.stride - SLOT_HEADER
         at = board.edge(spec.index)
         self._head, self._bound, self._armed, self._tail_word = at + EDGE_HEAD, at + BOUND, at + ARMED, at + EDGE_TAIL
         self._leases = board.lease(spec.index, 0)
@@ -93,7 +109,7 @@ class InEdge:
         return int(self._words[self._bound])
 
     def take(self) -> Arrived | None:
-        """The next frame, or None. Raises FrameError if its slot holds another frame."""
+        """The next frame, or None. Raises FrameError if its slot holds another frame, or a description that does not fit it."""
         words, tail = self._words, self._tail
         if words[self._head] == tail:
             return None
@@ -101,25 +117,37 @@ class InEdge:
             fence()
         at = self._ring + 2 * (tail & self._mask)
         slot, gen = words[at], words[at + 1]
-        memory, start = self._memory.view, self._headers[slot]
-        got, _, who, stamp_ns, recv_ns, bound, made_ns, used, text_at, lengths = WORDS.unpack_from(memory, start)
-        if got != gen:
-            source, frame_id = whose(who)
-            raise self._torn(f"{self._sources[source]}:{frame_id}", slot, gen, got)
-        item_bytes, facts_bytes = lengths & MAX_TEXT, lengths >> 40
-        facts_at = item_bytes + (lengths >> 20 & MAX_TEXT)
-        text = bytes(memory[start + text_at : start + text_at + facts_at + facts_bytes])
-        arrays_text = text[item_bytes:facts_at]
-        if arrays_text != self._text:  # most frames of a stream have the same layout
-            self._text = arrays_text
-            self._described = [(name, dtype, tuple(shape), at) for name, dtype, shape, at in msgpack.unpackb(arrays_text)]
-        meta = msgpack.unpackb(text[facts_at:], strict_map_key=False) if facts_bytes else {}
-        item = text[:item_bytes].decode()
-        header = new_header(Header, (self._sources[who >> ID_BITS], who & ID_MASK, item, stamp_ns, recv_ns))
+        try:
+            memory, start = self._memory.view, self._headers[slot]
+            got, _, who, stamp_ns, recv_ns, bound, made_ns, used, text_at, lengths = WORDS.unpack_from(memory, start)
+            if got != gen:
+                source, frame_id = whose(who)
+                raise self._torn(f"{self._sources[source]}:{frame_id}", slot, gen, got)
+            item_bytes, facts_bytes = lengths & MAX_TEXT, lengths >> 40
+            facts_at = item_bytes + (lengths >> 20 & MAX_TEXT)
+            text = bytes(memory[start + text_at : start + text_at + facts_at + facts_bytes])
+            arrays_text = text[item_bytes:facts_at]
+            if arrays_text != self._text:  # most frames of a stream have the same layout
+                self._described = self._layout(arrays_text)
+                self._text = arrays_text
+            meta = msgpack.unpackb(text[facts_at:], strict_map_key=False) if facts_bytes else {}
+            item = text[:item_bytes].decode()
+            header = new_header(Header, (self._sources[who >> ID_BITS], who & ID_MASK, item, stamp_ns, recv_ns))
+        except (IndexError, TypeError, ValueError, OverflowError, msgpack.UnpackException) as error:
+            raise FrameError(f"{self.spec.name}: slot {slot} needs the description of a frame, got {explain(error)}") from None
         self._tail = words[self._tail_word] = tail + 1
         if faults.armed:
             faults.point("received")
         return Arrived(self, slot, gen, who, header, bound, made_ns, used, self._described, meta)
+
+    def _layout(self, text: bytes) -> list[tuple[str, str, tuple[int, ...], int]]:
+        """The arrays of a frame. Checked once for each layout: a view must lie in its slot, and bytes are no pointers."""
+        described = [(name, dtype, tuple(shape), at) for name, dtype, shape, at in msgpack.unpackb(text)]
+        for name, dtype, shape, at in described:
+            itemsize = _itemsizes.get(dtype) or _itemsize(dtype)
+            if at < 0 or at + itemsize * math.prod(shape) > self._capacity:
+                raise ValueError(f"array {name!r}, {shape} {dtype} at {at}, in {self._capacity} bytes")
+        return described
 
     def overtaken(self) -> int:
         """Generation up to which frames of this edge are superseded: under `latest`, by a newer frame that waits at the sender.

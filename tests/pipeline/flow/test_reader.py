@@ -4,6 +4,7 @@ import gc
 import threading
 from collections import deque
 
+import msgpack
 import numpy as np
 import pytest
 from local_edges import edge_spec
@@ -103,6 +104,78 @@ def test_the_generation_of_a_frame_that_is_torn(local):
             local.readers[0].take()
         text = "src.out->r0.in: torn frame src:0: slot 0 needs generation 1, got 5; please report this"
         assert (str(error.value), local.word(EDGE_TAIL)) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    ("described", "why"),
+    [
+        ([("a", "<f8", (600,), 0)], "ValueError: array 'a', (600,) <f8 at 0, in 4096 bytes"),
+        ([("a", "<f8", (1,), 4092)], "ValueError: array 'a', (1,) <f8 at 4092, in 4096 bytes"),
+        ([("a", "<f8", (1,), -8)], "ValueError: array 'a', (1,) <f8 at -8, in 4096 bytes"),
+        ([("a", "<f8", (2**40, 2**40), 0)], "ValueError: array 'a'"),
+        ([("a", "|O", (1,), 0)], "ValueError: array of dtype '|O'"),
+        ([("a", "|V0", (1,), 0)], "ValueError: array of dtype '|V0'"),
+        ([("a", "nothing", (1,), 0)], "ValueError: array of dtype 'nothing'"),
+        ([("a", ",", (1,), 0)], "ValueError: array of dtype ','"),
+        ([("a", "<f8", (1,), "x")], "TypeError: "),
+        ([("a", "<f8", "ab", 0)], "TypeError: "),
+        ([("a", "<f8")], "ValueError: not enough values"),
+        (7, "TypeError: "),
+        (None, "TypeError: "),
+    ],
+)
+def test_a_forged_description_is_refused(local, described, why):
+    """Whatever a writer's process has put into its slot: a reader never looks beyond it."""
+    local.port._described, local.port._described_text = [("x", np.dtype("<i8"), (3,), 0)], msgpack.packb(described)
+    local.write({"x": np.arange(3)})
+    for _ in range(2):
+        with pytest.raises(FrameError) as error:
+            local.readers[0].take()
+        assert str(error.value).startswith(f"src.out->r0.in: slot 0 needs the description of a frame, got {why}")
+    assert local.word(EDGE_TAIL) == 0
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-2, -3)])
+def test_a_negative_shape_is_refused_when_it_is_looked_at(local, shape):
+    local.port._described, local.port._described_text = [("x", np.dtype("<i8"), (3,), 0)], msgpack.packb([("x", "<i8", shape, 0)])
+    local.write({"x": np.arange(3)})
+    frame = local.readers[0].take()
+    with pytest.raises(ValueError, match="negative"):
+        local.readers[0].views(frame)
+
+
+@pytest.mark.parametrize("slot", [6, 99, 2**40, -99])
+def test_a_descriptor_of_no_slot_is_refused(local, slot):
+    local.send()
+    local.board.words[local.board.ring_of(0)[0]] = slot
+    with pytest.raises(FrameError, match="needs the description of a frame, got IndexError"):
+        local.readers[0].take()
+
+
+def test_any_bytes_in_a_header_end_in_a_frame_error(local):
+    """Or in a frame that lies within its slot."""
+    rng, edge = np.random.default_rng(0), local.readers[0]
+    local.write({"a": np.arange(5, dtype=np.float32), "b": np.zeros((2, 3), np.uint8)}, meta={"k": [1, "x"]})
+    start, size = local.place.offset, 200
+    original = bytes(local.memory.view[start : start + size])
+    low, high = edge._memory.address + start, edge._memory.address + start + local.place.stride
+    refused = 0
+    for _ in range(3000):
+        damaged = bytearray(original)
+        for at in rng.integers(8, size, rng.integers(1, 5)):
+            damaged[at] = rng.integers(256)
+        local.memory.view[start : start + size] = bytes(damaged)
+        try:
+            frame = edge.take()
+            views = edge.views(frame)
+        except (FrameError, ValueError):
+            refused += 1
+        else:
+            for array in views.values():
+                first = array.__array_interface__["data"][0]
+                assert not array.size or low <= first <= first + array.nbytes <= high
+        edge._tail = edge._words[edge._tail_word] = 0
+    assert 100 < refused < 3000
 
 
 def test_a_frame_torn_after_it_was_taken(local):
