@@ -1,6 +1,6 @@
 """The only file that imports zmq: message channels between two processes of one run.
 
-A channel is a DEALER pair over a socket file with its own address, so it never has more than one peer. Any thread may send or
+A channel is a PAIR of sockets over a socket file with its own address; a socket refuses a second peer. Any thread may send or
 drain: a lock guards the socket, and threads wait on its file descriptor outside the lock.
 ZeroMQ signals the descriptor once per burst, and a send may consume the signal. Therefore every thread that has used the socket
 drains it into `inbox` before it releases the lock, and then has the inbox handled (outside the lock).
@@ -65,7 +65,10 @@ class Channel:
         self.path = path
         self._bound = bind
         self.inbox: deque[bytes] = deque()
-        socket = context.socket(zmq.DEALER)
+        try:
+            socket = context.socket(zmq.PAIR)
+        except zmq.ZMQError as error:
+            raise RunError(f"socket {path}: cannot be made: {error}; are open files limited (ulimit -n)?") from None
         # Credits already bound every queue; zmq's high-water mark would only add a second, less exact bound.
         socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.RCVHWM, 0)

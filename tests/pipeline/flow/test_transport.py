@@ -3,9 +3,11 @@
 import os
 import select
 import stat
+import time
 
 import msgpack
 import pytest
+import zmq
 from pipe_runs import wait_for
 
 from pipeline.errors import RunError
@@ -120,3 +122,29 @@ def test_runtime_root_is_no_link(runtime, tmp_path):
 def test_without_xdg_it_lies_in_tmp(monkeypatch):
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert str(runtime_root()) == f"/tmp/pipe-{os.getuid()}"
+
+
+def test_a_second_peer_gets_nothing_and_says_nothing(sockets, runtime):
+    path = runtime / "e0"
+    bound, first = sockets.channel(path, bind=True), sockets.channel(path, bind=False)
+    assert first.send(message(0)) and received(bound, 1)
+    second = sockets.channel(path, bind=False)
+    for i in range(20):
+        second.send(message("mine"))
+        assert bound.send(message(i)) and first.send(message(i))
+    assert [body_of(m) for m in received(first, 20)] == list(range(20))
+    assert [body_of(m) for m in received(bound, 20)] == list(range(20))
+    second.drain()
+    bound.drain()
+    assert not second.inbox and not bound.inbox
+
+
+@pytest.mark.parametrize("kind", [zmq.DEALER, zmq.ROUTER, zmq.PUSH])
+def test_a_peer_of_another_kind_does_not_count(sockets, runtime, kind):
+    bound = sockets.channel(runtime / "e0", bind=True)
+    other = sockets.context.socket(kind)
+    other.connect(f"ipc://{runtime / 'e0'}")
+    time.sleep(0.05)
+    first = sockets.channel(runtime / "e0", bind=False)
+    assert first.send(message(1)) and [body_of(m) for m in received(bound, 1)] == [1]
+    other.close(linger=0)
