@@ -88,3 +88,46 @@ def test_live_the_age_counts_from_the_host_clock():
     assert clock.too_old(time_ns() - 2 * S, S) is True
     assert clock.too_old(time_ns(), 60 * S) is False
     assert monotonic_ns() != 50 * S, "the host's own clock again"
+
+
+@pytest.fixture
+def wall(monkeypatch):
+    """The machine's clock and CLOCK_MONOTONIC of this test: `wall[0]`, `wall[1]`."""
+    at = [2000 * S, 50 * S]
+    monkeypatch.setattr(module, "time_ns", lambda: at[0])
+    monkeypatch.setattr(module, "monotonic_ns", lambda: at[1])
+    return at
+
+
+def test_a_clock_that_is_set_back(wall):
+    """By an hour: the graph's clock goes on, and so do stamps that a sensor takes from the machine's clock."""
+    clock = started(None, live=True)
+    assert (clock.stamp_now(), clock.steady(2000 * S)) == (2000 * S, 2000 * S)
+    wall[:] = [2001 * S - 3600 * S, 51 * S]
+    assert (clock.stamp_now(), clock.steady(2001 * S - 3600 * S)) == (2001 * S, 2001 * S)
+    assert clock.steady(7 * S) == 7 * S, "the stamp of a device's own clock"
+    assert clock.too_old(1998 * S, 2 * S) and not clock.too_old(2000 * S, 2 * S)
+
+
+def test_a_clock_that_is_set_forward_and_back(wall):
+    clock = started(None, live=True)
+    wall[:] = [2001 * S + 3600 * S, 51 * S]
+    assert (clock.stamp_now(), clock.steady(wall[0])) == (wall[0], wall[0])
+    wall[:] = [2002 * S, 52 * S]
+    assert (clock.stamp_now(), clock.steady(2002 * S)) == (2002 * S + 3600 * S, 2002 * S + 3600 * S)
+
+
+def test_successors_share_the_clock_of_the_start(wall):
+    """A process that is started after the clock was set back."""
+    first = module.wall_offset()
+    wall[:] = [2001 * S - 3600 * S, 51 * S]
+    clock = Clock()
+    clock.start(50 * S, None, None, True, first)
+    assert clock.stamp_now() == 2001 * S
+
+
+@pytest.mark.parametrize("ms", [-40, -1, 0, 1, 40])
+def test_what_ntp_does_is_left_alone(wall, ms):
+    clock = started(None, live=True)
+    wall[0] += ms * 1_000_000
+    assert clock.steady(wall[0]) == wall[0]
