@@ -14,6 +14,9 @@ def cli() -> None:
     """The command `pipe`: `main()` in a process of its own."""
     import signal
 
+    from pipeline.runtime import streams
+
+    streams.reserve()
     # A shell starts jobs with `&` with SIGINT ignored, and Python keeps that setting.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main()

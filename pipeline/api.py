@@ -14,10 +14,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +26,10 @@ from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
 from pipeline.graph.check import check
 from pipeline.graph.load import load
-from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graph.spec import DEFAULT_CLOSE_S, DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
 from pipeline.options import Outcome, Record, RunOptions
-from pipeline.runtime import inline, report, supervisor
+from pipeline.runtime import inline, report, signals, supervisor
 from pipeline.runtime.session import Session, prepare_out
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
@@ -112,31 +111,26 @@ def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: b
     session = Session(spec, options)
     display = Display(session, options.quiet)
     outcome = None
-    with contextlib.nullcontext() if inline_ else _signals_wait():
+    # A signal after the end of the run must not lose the report.
+    with signals.caught(lambda number: None):
         try:
             outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
-        finally:
+        finally:  # also if an operator's exception passes through
             if options.record is not None:
                 recorder.finish(session, outcome)
-        path = options.out / "report.json"
-        try:
-            report.save(outcome.report, path)
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            outcome.errors.append(f"{path}: needs to be written, got: {error.strerror}")
-            outcome.code = outcome.code or 1
+            if session.outcome is not None:
+                _save_report(session.outcome, options.out / "report.json")
     return outcome
 
 
-@contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
-    """The supervisor handles signals while it runs; a signal after its end must not lose the report."""
-    old = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
+def _save_report(outcome: Outcome, path: Path) -> None:
     try:
-        yield
-    finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
+        report.save(outcome.report, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        outcome.errors.append(f"{path}: needs to be written, got: {error.strerror}")
+        outcome.code = outcome.code or 1
 
 
 def new_out(spec: GraphSpec) -> Path:
@@ -212,6 +206,7 @@ def _steps(spec: GraphSpec, port: str, options: RunOptions) -> Generator[tuple[H
                     yield header, schema.pack(arrays)
             ended = True
         finally:
+            run.close_nodes()
             outcome = run.finish("completed" if ended else "stopped", 0)
     finally:
         session.close()
@@ -241,7 +236,7 @@ def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
     tap = NodeSpec(
         name=_TAP, driver=None, op=_TAP, cls=Tap, config=NoConfig(), outputs={}, place=_TAP, threads=1, restart=Restart(),
         inputs={"frame": Input("frame", node, name, Queue(), Port(ANY))}, on_error="stop",
-        hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None, nice=None,
+        hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, close_s=DEFAULT_CLOSE_S, cpus=None, nice=None,
         rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where(spec.path, {}, ("nodes", _TAP)),
     )  # fmt: skip
     kept = {n: s for n, s in spec.nodes.items() if n in needed}

@@ -34,6 +34,7 @@ class RunOptions:
     rate     None = max (no pacing); "step" paces by hand
     digests  write the digest of every frame that a node takes or sends (see digests.py)
     record   what to record into which file
+    alone    this process exists for the run only: what nodes start in it (inline) ends with the run
     """
 
     out: Path
@@ -45,6 +46,7 @@ class RunOptions:
     quiet: bool = False
     digests: bool = False
     record: Record | None = None
+    alone: bool = False
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

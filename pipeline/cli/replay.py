@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import api, verify
     from pipeline.options import RunOptions
     from pipeline.recording import playback
-    from pipeline.runtime import report
+    from pipeline.runtime import report, streams
     from pipeline.watch import say
     from pipeline.watch.summary import summary
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         for line in playback.remarks(recording):
             say.warning(line)
         out = (args.out or api.new_out(graph)).resolve()
-        options = RunOptions(out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet)
+        options = RunOptions(out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet, alone=True)
         if args.verify is not None:
             whole = recording.digests if args.frames is None else {}
             return verify.verify(graph, options, args.verify, args.seed, args.overwrite, whole)
@@ -57,6 +57,5 @@ def run(args: argparse.Namespace) -> int:
         for line in outcome.errors:
             say.error(line)
         comparison = playback.compared(recording, outcome.report) if args.frames is None else []
-        for line in [*summary(outcome.report, out), *comparison]:
-            print(printable(line))
+        streams.show(map(printable, [*summary(outcome.report, out), *comparison]))
         return outcome.code

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
     from pipeline.options import Record, RunOptions
-    from pipeline.runtime import report
+    from pipeline.runtime import report, streams
     from pipeline.watch import say
     from pipeline.watch.summary import summary
 
@@ -96,16 +96,15 @@ def run(args: argparse.Namespace) -> int:
         tuple(args.inject),
         args.quiet,
         record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
+        alone=True,
     )
     outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
     if args.report is not None:
         report.save(outcome.report, args.report)
     for line in outcome.errors:
         say.error(line)
-    for line in summary(outcome.report, out):
-        print(printable(line))
-    if outcome.recorded is not None:
-        print(f"  {outcome.recorded}")
+    recorded = [] if outcome.recorded is None else [f"  {outcome.recorded}"]
+    streams.show(map(printable, [*summary(outcome.report, out), *recorded]))
     return outcome.code
 
 

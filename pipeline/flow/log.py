@@ -14,6 +14,7 @@ Event, 8 int64 words:
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 import time
@@ -122,10 +123,19 @@ class Log:
             fence()
         self._words[self._head] = self._next
 
+    def abandon(self) -> None:
+        """In a forked child: the board is not its own, so the first event that it would log ends it."""
+        for name in ("add", "step", "commit"):
+            setattr(self, name, _leave)
+
     def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0) -> None:
         """Records one dropped frame. The caller commits it, alone or together with its step."""
         with self.lock:
             self.add(DROPPED, edge, gen, who, stamp, reason=REASON[reason], slot=slot)
+
+
+def _leave(*_: object, **__: object) -> None:
+    os._exit(1)
 
 
 class Ring:

@@ -175,7 +175,7 @@ class OutPort:
             self._described = described
             self._described_text = self._pack([(name, dtype.str, shape, at) for name, dtype, shape, at in described])
         item, arrays_text = header.item.encode(), self._described_text
-        facts = self._pack(meta) if meta else b""
+        facts = self._facts(meta) if meta else b""
         length = len(item) + len(arrays_text) + len(facts)
         lengths = len(item) | len(arrays_text) << 20 | len(facts) << 40
         if length <= TEXT_BYTES:
@@ -196,6 +196,13 @@ class OutPort:
         self._end_loans()
         self._slot = None
         return Sent(self, slot, self._gen, who, header.stamp_ns, bound, total, copied)
+
+    def _facts(self, meta: Mapping[str, Any]) -> bytes:
+        try:
+            facts: bytes = self._pack(meta)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise FrameError(f"{self.label}: describe() needs numbers and text as facts: {error}") from None
+        return facts
 
     def _loaned(self, array: np.ndarray, payload: int) -> int:
         """Offset of an array already in the slot (a loan or a leading part of it); -1 if it must be copied."""

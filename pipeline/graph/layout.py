@@ -23,7 +23,7 @@ DESCRIPTOR_WORDS = 2
 BELL_WORDS = 8
 """Words of a bell, a cache line: the first says that its thread sleeps."""
 
-IDLE, PROCESSING, WAITING, READING, OPENING = range(5)
+IDLE, PROCESSING, WAITING, READING, OPENING, CLOSING = range(6)
 """States of a node. WAITING: it has work, but WAITING_EDGE has no room."""
 
 BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES = range(4)

@@ -13,6 +13,7 @@ from pipeline import settings
 from pipeline.errors import GraphError
 from pipeline.graph import lookup, project, yamlfile
 from pipeline.graph.spec import (
+    DEFAULT_CLOSE_S,
     DEFAULT_HANG_S,
     DEFAULT_OPEN_HANG_S,
     MOST_THREADS,
@@ -36,6 +37,9 @@ StandIn = Callable[[str], tuple[type[Any], Any]]
 """Name of a source node -> class and config of its replacement (a recording). The file's driver and its config are then ignored,
 nothing is live and all queues block. Raises GraphError if there is none for this node."""
 SHIPPED = Path(__file__).parents[2] / "graphs"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+NAME_NEEDS = "needs a name of at most 100 letters, digits, _ and -, starting with a letter"
+"""Of nodes and processes: names of folders and files."""
 RESERVED = ("logs", "poison")  # folders of the run, beside the folders of its nodes
 
 
@@ -55,6 +59,7 @@ class _Node:
     restart: Restart = field(default_factory=Restart)
     on_error: Literal["skip", "stop"] | None = None
     hang_s: float | None = None
+    close_s: float = DEFAULT_CLOSE_S
     cpus: tuple[int, ...] | None = None
     nice: int | None = None
     rate_hz: float | None = None
@@ -62,8 +67,11 @@ class _Node:
     pool: dict[str, Pool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.place is not None and not NAME.fullmatch(self.place):
+            raise ValueError(f"place: {NAME_NEEDS}, got {settings.show(self.place)}")
         at_least(self.threads, 1, "threads", most=MOST_THREADS)
         at_least(self.hang_s, 0, "hang_s", above=True)
+        at_least(self.close_s, 0, "close_s")
         at_least(self.rate_hz, 0, "rate_hz", above=True)
         if self.nice is not None and not -20 <= self.nice <= 19:
             raise ValueError(f"nice: needs -20 .. 19, got {self.nice}")
@@ -190,8 +198,8 @@ def _split_set(text: str) -> tuple[str, Any]:
 
 
 def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeSpec:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise where.error("needs a name of letters, digits, _ and -, starting with a letter")
+    if not NAME.fullmatch(name):
+        raise where.error(NAME_NEEDS)
     if name in RESERVED:
         raise where.error(f"needs another name: the run keeps its own files in DIR/{name}")
     if isinstance(keys, dict) and isinstance(keys.get("restart"), str):
@@ -252,6 +260,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
         on_error=raw.on_error,
         hang_s=DEFAULT_HANG_S if raw.hang_s is None else raw.hang_s,
         open_hang_s=DEFAULT_OPEN_HANG_S if raw.hang_s is None else raw.hang_s,
+        close_s=raw.close_s,
         cpus=raw.cpus,
         nice=raw.nice,
         rate_hz=raw.rate_hz,

@@ -15,6 +15,7 @@ from pipeline.schema import Port
 
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
 """open() may load files and, the first time on a machine, compile kernels, at the same time as the other nodes."""
+DEFAULT_CLOSE_S = 1.5
 MAX_BACKOFF_S = 30.0
 MOST = 1e9
 """Largest number of a graph file's own keys (counts, ms, s, MB): with it, no nanoseconds and no bytes leave 64 bits."""
@@ -119,6 +120,7 @@ class NodeSpec:
     on_error: str | None
     hang_s: float  # of process()
     open_hang_s: float
+    close_s: float  # of close(), after a stop
     cpus: tuple[int, ...] | None
     nice: int | None
     rate_hz: float | None

@@ -21,7 +21,16 @@ import numpy as np
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.frame import Header
 from pipeline.graph import sizing
-from pipeline.graph.spec import DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
+from pipeline.graph.spec import (
+    DEFAULT_CLOSE_S,
+    DEFAULT_HANG_S,
+    DEFAULT_OPEN_HANG_S,
+    GraphSpec,
+    Input,
+    NodeSpec,
+    Queue,
+    Restart,
+)
 from pipeline.operator import Operator, Taken
 from pipeline.options import Images, Outcome, Record, Recorded
 from pipeline.recording import mcapfile
@@ -277,8 +286,9 @@ def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
     }
     recorder = NodeSpec(
         name=RECORDER, driver=None, op=RECORDER, cls=Recorder, config=config, inputs=inputs, outputs={}, place=RECORDER,
-        threads=1, restart=Restart(), on_error=None, hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S, cpus=None,
-        nice=None, rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where("--record"),
+        threads=1, restart=Restart(), on_error=None, hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S,
+        close_s=DEFAULT_CLOSE_S, cpus=None, nice=None, rate_hz=None, live=False, sync=None, pool={}, line=0,
+        where=Where("--record"),
     )  # fmt: skip
     spec = dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: recorder})
     queues = {name: Queue(size=_queue_size(spec, *at)) for name, at in chosen.items() if not inputs[name].port_spec.static}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic_ns
 
 from pipeline.errors import RunError
@@ -16,11 +17,12 @@ from pipeline.flow.transport import Channel, Sockets
 from pipeline.graph import project
 from pipeline.graph.plan import Plan
 from pipeline.graph.spec import Edge
-from pipeline.runtime import memory, threads
-from pipeline.runtime.messages import FromWorker, ToWorker, from_worker, pack
+from pipeline.runtime import guard, logs, memory, threads
+from pipeline.runtime.messages import AtHorizon, FromWorker, Ready, ToWorker, from_worker, pack
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.process_plan import needed_bells
 from pipeline.runtime.session import Session
+from pipeline.settings import show
 
 _PYTHON = {"PYTHONUNBUFFERED": "1"}
 
@@ -32,6 +34,7 @@ class Child:
     epoch      number of deaths
     has_plan   this life has received its ProcessPlan: it may hold frames, and knows its edges
     gone       given up: no further restart
+    ends_late  killed in a read() that did not return after the end of the sources: no further restart
     times      of this life [ns, CLOCK_MONOTONIC]: detect (a duration), spawn, hello, imported, ready
     """
 
@@ -46,6 +49,7 @@ class Child:
     has_plan: bool = False
     ready: bool = False
     gone: bool = False
+    ends_late: bool = False
     respawn_at_ns: int = 0
     deaths_ns: list[int] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
@@ -112,6 +116,8 @@ class Children:
         self.session, self.plan, self.graph = session, session.plan, session.graph
         self.by_place = children_of(session.plan)
         self.sockets = Sockets()
+        self.run = guard.new_run()
+        self._guard: guard.Guard | None = None
         self._poll, self._heard, self._died, self._failed = poll, heard, died, failed
 
     def __iter__(self) -> Iterator[Child]:
@@ -129,20 +135,34 @@ class Children:
         return {e.id: (self.of(e.src_node).epoch, self.of(e.dst_node).epoch) for e in self.plan.edges}
 
     # -- starting -------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """All processes for the first time, then the guard, which they do not need yet."""
+        for child in self:
+            self.spawn(child)
+        with _started("the guard of the run"):
+            self._guard = guard.Guard(self.run)
+
     def spawn(self, child: Child) -> None:
+        """Start a process. Raises RunError if that is not possible."""
+        with _started(child.place):
+            self._spawn(child)
+
+    def _spawn(self, child: Child) -> None:
+        self.session.ensure_folders()
         control = self.session.folder / f"c{child.index}.{child.epoch}"
         child.channel = self.sockets.channel(control, bind=True)
         self._poll.watch(child.channel.fd, lambda: self.listen(child))
         child.has_plan = child.ready = child.said_hello = False
         most = max(self.graph.nodes[n].threads for n in child.nodes)
-        log = os.open(self.session.logs / f"{child.place}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        log = os.open(self.log_of(child), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         child.times["spawn"] = monotonic_ns()
         try:
             child.proc = subprocess.Popen(
                 [
                     *project.worker_command([n.cls for n in self.graph.nodes.values()], self.graph.project),
                     "--folder", str(self.session.folder),
-                    "--control", str(control), "--parent", str(os.getpid()), "--node", child.place,
+                    "--control", str(control), "--parent", str(os.getpid()),
+                    "--mark", str(guard.mark_of(self.run, child.index)), "--node", child.place,
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self._fds_of(child), start_new_session=True,
                 env={**os.environ, **threads.environment(most), **_PYTHON},
@@ -151,6 +171,9 @@ class Children:
             os.close(log)
         child.pidfd = os.pidfd_open(child.proc.pid)
         self._poll.watch(child.pidfd, lambda: self._died(child))
+
+    def log_of(self, child: Child) -> Path:
+        return self.session.logs / f"{child.place}.log"
 
     def _fds_of(self, child: Child) -> list[int]:
         """The board, the bells, its own pools (writeable), the pools that it reads (read-only)."""
@@ -170,10 +193,20 @@ class Children:
         while channel.inbox:
             try:
                 message = from_worker(channel.inbox.popleft())
+                self._check(child, message)
             except RunError as error:
                 self._failed(f"{child.place}: {error}")
             else:
                 self._heard(child, message)
+
+    @staticmethod
+    def _check(child: Child, message: FromWorker) -> None:
+        """A process speaks for its own nodes, and in the order of `messages.py`."""
+        name = getattr(message, "source" if isinstance(message, AtHorizon) else "node", None)
+        if name is not None and name not in child.nodes:
+            raise RunError(f"control message: needs a node of this process, got {show(name)}")
+        if isinstance(message, Ready) and not child.has_plan:
+            raise RunError("control message: Ready came before the plan was sent")
 
     def tell(self, child: Child, message: ToWorker) -> None:
         if child.channel is not None:
@@ -193,15 +226,21 @@ class Children:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         code = child.proc.wait()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        guard.end(self.run, child.index)
         child.cpu_s += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        self._poll.unwatch(child.pidfd)
-        os.close(child.pidfd)
+        if child.pidfd >= 0:
+            self._poll.unwatch(child.pidfd)
+            os.close(child.pidfd)
+        self._hang_up(child)
+        child.proc, child.pidfd = None, -1
+        child.has_plan = child.ready = child.said_hello = False
+        return code
+
+    def _hang_up(self, child: Child) -> None:
         if child.channel is not None:
             self._poll.unwatch(child.channel.fd)
             child.channel.close()
-        child.proc, child.pidfd, child.channel = None, -1, None
-        child.has_plan = child.ready = child.said_hello = False
-        return code
+            child.channel = None
 
     def unlink_addresses(self, child: Child) -> None:
         """Remove the socket files that a killed process leaves: those of the edges it wrote to."""
@@ -222,15 +261,41 @@ class Children:
                 os.killpg(child.proc.pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
+        """Kill and reap every process."""
         for child in self:
             child.respawn_at_ns = 0
             self.kill(child)
+        for child in self:
+            if child.proc is not None:
+                self.reap(child)
+
+    def settle_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.settle()
 
     def measure(self) -> None:
-        """Update the largest resident memory seen of each process."""
+        """Update the largest resident memory seen of each process, and cap its log."""
         for child in self:
             if child.proc is not None:
                 child.rss_mb = max(child.rss_mb, memory.rss_mb(child.proc.pid))
+                logs.cap(self.log_of(child))
 
     def close(self) -> None:
+        """After the last process has ended."""
+        for child in self:
+            self._hang_up(child)  # of a process that could not be started
+        guard.end(self.run)
+        if self._guard is not None:
+            self._guard.close()
         self.sockets.close()
+
+
+@contextlib.contextmanager
+def _started(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise RunError(
+            f"{name}: its process cannot be started: {why}; are processes, memory or open files limited (ulimit -a)?"
+        ) from None

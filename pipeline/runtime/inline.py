@@ -2,11 +2,12 @@
 
 The nodes, pools, edges and books are those of a run in processes; only the loop differs: it steps operators in graph order
 until no operator has work, then the source with the earliest reading emits it. An exception in an operator passes through
-with its own traceback. No restart, no hang watch.
+with its own traceback, after the books are closed. No restart, no hang watch.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -14,26 +15,30 @@ import time
 from collections.abc import Iterator
 from time import monotonic_ns
 
-from pipeline.errors import PipeError, RunError
+from pipeline.errors import PipeError, RunError, explain
 from pipeline.frame import NEVER
 from pipeline.graph import project
 from pipeline.options import Outcome
-from pipeline.runtime import memory, threads
+from pipeline.runtime import guard, memory, threads
 from pipeline.runtime.build import Built, build
+from pipeline.runtime.ending import DRAIN_S, STEP_S, close_text
 from pipeline.runtime.interrupt import Interrupt
-from pipeline.runtime.observer import Observer
+from pipeline.runtime.observer import Guarded, Observer
 from pipeline.runtime.operator_runner import OperatorRunner
 from pipeline.runtime.report import Life
 from pipeline.runtime.session import Session
 from pipeline.runtime.source_runner import SourceRunner
 from pipeline.runtime.stuck import keeps_all, stuck_text
 
-DRAIN_S = 0.1
+BOOKS_S, LEAST_CLOSE_S = 0.1, 0.05
+"""Between two readings of the event logs; for a close() after others have used up the time."""
 
 
 class Inline:
     def __init__(self, session: Session, display: Observer | None = None) -> None:
-        self.session, self.display = session, display or Observer()
+        self.session, self.display = session, Guarded(display or Observer())
+        self.interrupt = Interrupt()
+        self._ends: float | None = None  # when --duration is over
         memory.keep_freed()
         threads.set_environment(max(n.threads for n in session.graph.nodes.values()))
         project.use(session.graph.project)
@@ -42,34 +47,37 @@ class Inline:
         self.built: Built = build(process, on_full=self._drain, inline=True)
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
-        self._opened: list[OperatorRunner | SourceRunner] = []
         self._drain_at = 0.0
 
     def _drain(self) -> None:
-        # A Ctrl-C in the middle would book the same events twice.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with self.interrupt.held():  # else the same events could be booked twice
             self.session.accountant.drain()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run(self) -> Outcome:
-        exit_, code = "completed", 0
-        interrupt = Interrupt()
+        exit_, code = "failed", 1
         try:
-            with interrupt.caught():
-                for _ in self.steps():
-                    if interrupt.requested:
-                        raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            exit_, code = "stopped", 130
-        except PipeError as error:
-            exit_, code = "failed", 1
-            self.errors.append(str(error))
-        except BaseException:
-            self.finish("failed", 1)  # close the files and the books; the operator's exception passes through
-            raise
-        return self.finish(exit_, code)
+            with self.interrupt.caught():
+                try:
+                    for _ in self.steps():
+                        if self.interrupt.number or self._over(DRAIN_S):
+                            raise KeyboardInterrupt
+                    exit_, code = "completed", 0
+                except KeyboardInterrupt:
+                    if self.interrupt.number or not self._over():
+                        exit_, code = "stopped", 128 + (self.interrupt.number or signal.SIGINT)
+                    else:
+                        exit_, code = "completed", 0
+                except PipeError as error:
+                    self.errors.append(explain(error))
+                finally:
+                    code = self.close_nodes() or code
+        finally:  # also if an operator's exception passes through
+            outcome = self.finish("failed" if code == 1 else exit_, code)
+        return outcome
+
+    def _over(self, by_s: float = 0.0) -> bool:
+        """Is --duration over, by so much?"""
+        return self._ends is not None and time.monotonic() > self._ends + by_s
 
     def steps(self) -> Iterator[OperatorRunner | SourceRunner]:
         """Run to the end, yielding every node after each of its steps."""
@@ -77,15 +85,16 @@ class Inline:
         self.display.start()
         for runner in built.all:
             runner.open()
-            self._opened.append(runner)
         start = session.start()
-        built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live)
+        built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live, start.wall_ns)
         for source in built.sources:
             source.limit, source.last_stamp_ns = start.limits.get(source.node.name), start.last_stamp_ns
         self.display.started({})
         first = built.sources[0].node.name if built.sources else ""
         order = sorted(built.runners, key=lambda r: session.graph.order().index(r.node.name))
-        ends = None if session.options.duration_s is None else time.monotonic() + session.options.duration_s
+        if session.options.duration_s is not None:
+            self._ends = time.monotonic() + session.options.duration_s
+            self.interrupt.arm(session.options.duration_s + DRAIN_S + STEP_S)
         while True:
             moved = False
             for runner in order:
@@ -94,7 +103,7 @@ class Inline:
                     yield runner
                 if runner.finished and runner.node.name not in self.digests:
                     self.digests[runner.node.name] = runner.digest
-            if ends is not None and time.monotonic() > ends:
+            if self._over():
                 for source in built.sources:
                     source.last_stamp_ns = NEVER
             source_runner = self._next_source(built)
@@ -111,7 +120,7 @@ class Inline:
                 return
             now = time.monotonic()
             if now > self._drain_at:
-                self._drain_at = now + DRAIN_S
+                self._drain_at = now + BOOKS_S
                 self._drain()
                 self.display.update({})
             if not moved:
@@ -125,7 +134,9 @@ class Inline:
                 continue
             try:
                 reading = source.peek()
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
                 return source  # step() raises it again and reports it
             if reading is None:
                 return source
@@ -163,14 +174,31 @@ class Inline:
         blocked |= {e.id for e in self.session.plan.edges if keeps_all(self.session, e.id)}
         raise RunError(stuck_text(self.session, blocked) or "the graph is stuck")
 
+    def close_nodes(self) -> int:
+        """Close the nodes that have not reached the end of their streams. Returns 1 if --duration ends and one takes too long."""
+        nodes = self.session.graph.nodes
+        until = time.monotonic() + max(n.close_s for n in nodes.values())
+        code = 0
+        for runner in self.built.all:
+            name = runner.node.name
+            if runner.closed or not runner.opened:
+                continue
+            self.interrupt.arm(max(LEAST_CLOSE_S, until - time.monotonic()))
+            try:
+                runner.close()
+            except KeyboardInterrupt:
+                self.errors.append(close_text(name, nodes[name].close_s))
+                code = int(not self.interrupt.number)
+            except BaseException as error:
+                text = explain(error)
+                self.errors.append(text if isinstance(error, PipeError) else f"{name}: close: {text}")
+            finally:
+                self.interrupt.disarm()
+        return code
+
     def finish(self, exit_: str, code: int) -> Outcome:
+        """After `close_nodes`: the books and the report."""
         session = self.session
-        for runner in self._opened:
-            if not runner.finished:
-                try:
-                    runner.node.close()
-                except Exception as error:
-                    self.errors.append(f"{runner.node.name}: close: {type(error).__name__}: {error}")
         usage = resource.getrusage(resource.RUSAGE_SELF)
         share = 1.0 / max(1, len(session.node_books))
         cpu_s, rss_mb = round((usage.ru_utime + usage.ru_stime) * share, 3), round(memory.rss_mb(os.getpid()), 1)
@@ -183,7 +211,8 @@ class Inline:
 def run(session: Session, display: Observer) -> Outcome:
     """Run a session here. Exceptions of operators pass through after the books are closed."""
     try:
-        return Inline(session, display).run()
+        with guard.this_process() if session.options.alone else contextlib.nullcontext():
+            return Inline(session, display).run()
     finally:
         display.stop()
         session.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.flow.fence import LOOK_S, SURE
 from pipeline.flow.latched import StaticIn, StaticOut
 from pipeline.flow.transport import Channel, Sockets
+from pipeline.runtime import forked
 from pipeline.runtime.build import Built
 from pipeline.runtime.messages import EdgeEnd, EdgeGone, EdgeUp, Exit, ProcessPlan, ToWorker, to_worker
 
@@ -35,12 +36,14 @@ class IoThread:
         self._backlog: list[ToWorker] = []
         self._kick = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._watch(self._kick, lambda: _clear(self._kick))
-        term_read, term_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.terminated = False
+        came, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # The C-level handler writes here at once, even while the main thread runs library code.
-        signal.set_wakeup_fd(term_write)
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._watch(term_read, lambda: self._terminated(term_read))
+        signal.set_wakeup_fd(wakeup)
+        for number in (signal.SIGTERM, signal.SIGINT):  # Ctrl-C is the supervisor's. SIG_IGN would pass to programs of a node
+            signal.signal(number, lambda *_: None)
+        forked.in_child(_leave_signals)
+        self._watch(came, lambda: self._take_signals(came))
         self._control = self._sockets.channel(control, bind=False)
         self._watch(self._control.fd, self._control.drain)
 
@@ -139,9 +142,10 @@ class IoThread:
         else:
             self._obey(message)
 
-    def _terminated(self, pipe: int) -> None:
-        os.read(pipe, 64)
-        self._stop()
+    def _take_signals(self, pipe: int) -> None:
+        if signal.SIGTERM in os.read(pipe, 64):  # a node may handle other signals
+            self.terminated = True
+            self._stop()
 
     def _watch(self, fd: int, handler: Callable[[], None]) -> None:
         self._handlers[fd] = handler
@@ -150,6 +154,13 @@ class IoThread:
     def _unwatch(self, channel: Channel) -> None:
         """The channel is closed, which has removed its descriptor from the epoll."""
         self._handlers.pop(channel.fd, None)
+
+
+def _leave_signals() -> None:
+    """In a forked child: SIGTERM and Ctrl-C end it, and do not reach this thread of its parent."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _clear(fd: int) -> None:

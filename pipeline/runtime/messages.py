@@ -129,7 +129,8 @@ class ProcessPlan:
 # -- from the supervisor ------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The graph clock, and the end of the sources. limits: source -> number of readings; horizon_ns: of `--rate step`."""
+    """The graph clock, and the end of the sources. limits: source -> number of readings; horizon_ns: of `--rate step`;
+    wall_ns: see `Clock.start`."""
 
     anchor_mono_ns: int
     anchor_stamp_ns: int | None
@@ -138,6 +139,7 @@ class Start:
     limits: dict[str, int]
     last_stamp_ns: int | None
     horizon_ns: int | None
+    wall_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +203,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A node failed and the run must stop. text: for the user, one line; details: a traceback."""
+    """A node failed and the run must stop. text: for the user, one line; the traceback is in the log of the process."""
 
     node: str
     text: str
-    details: str
 
 
 @dataclass(frozen=True, slots=True)

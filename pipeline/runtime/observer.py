@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 
 Pids = Mapping[str, int]
 """Process -> its pid, for living processes; empty with `--place inline`."""
@@ -23,3 +24,37 @@ class Observer:
 
     def stop(self) -> None:
         """The run has ended."""
+
+
+class Guarded(Observer):
+    """A display whose exceptions end the showing, not the run: a full disk or a closed pipe under standard output."""
+
+    def __init__(self, display: Observer) -> None:
+        self._display = display
+        self._shows = True
+
+    def start(self) -> None:
+        self._show(self._display.start)
+
+    def started(self, pids: Pids) -> None:
+        self._show(self._display.started, pids)
+
+    def update(self, pids: Pids) -> None:
+        self._show(self._display.update, pids)
+
+    def event(self, text: str) -> None:
+        """Also when the table is gone: events go to standard error."""
+        with contextlib.suppress(Exception):
+            self._display.event(text)
+
+    def stop(self) -> None:
+        """Called in any case: it ends the display's thread."""
+        with contextlib.suppress(Exception):
+            self._display.stop()
+
+    def _show(self, show: Callable[..., None], *pids: Pids) -> None:
+        if self._shows:
+            try:
+                show(*pids)
+            except Exception:
+                self._shows = False

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import FrameError, PipeError
+from pipeline.errors import FrameError, explain
 from pipeline.flow import faults
 from pipeline.flow.edge import Sent
 from pipeline.flow.latched import StaticIn
@@ -69,12 +69,9 @@ class OperatorRunner(Runner):
         self._value_missing = False
 
     def open(self) -> None:
-        self.state(OPENING, monotonic_ns())
-        try:
-            with threads.limit(self.node.threads):
-                self.operator.open()
-        finally:
-            self.state(IDLE)
+        with self.calling("open", OPENING), threads.limit(self.node.threads):
+            self.operator.open()
+        self.opened = True
 
     # -- one step -------------------------------------------------------------------------------------------------
     def step(self) -> bool:
@@ -194,13 +191,12 @@ class OperatorRunner(Runner):
                 self.abort()
             if self._digest is not None or self.trace is not None:
                 self._digest_set(header, frames)
-        except Exception as raised:
+        except BaseException as raised:  # sys.exit(), too, is an error of this frame
+            self.abort()
+            if self.inline and isinstance(raised, KeyboardInterrupt):
+                raise
             error = raised
             finished = monotonic_ns()
-            self.abort()
-        except BaseException:
-            self.abort()
-            raise
         finally:
             words[at + BUSY_SINCE] = 0
             words[at + STATE] = IDLE
@@ -260,21 +256,18 @@ class OperatorRunner(Runner):
                     self.log.drop(frame.edge.index, frame.gen, frame.who, frame.header.stamp_ns, "error", frame.slot)
             self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns)
             self.log.commit()
-        if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
+        if self.on_error == "stop" and self.passes(error):
             raise error
         traceback.clear_frames(error.__traceback__)
         error.__traceback__ = error.__context__ = error.__cause__ = None
-        self.node.log.error("%s\n%s", message, details)
         if self.on_error == "stop":
             raise Failure(message, details) from None
-        self.errors.append(message)
+        self.report(message, details)
 
     def _text(self, error: BaseException) -> str:
-        if isinstance(error, PipeError):
-            return str(error)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return f"needs room to write {error.filename or self.node.out_dir}, got a full disk; free some or use another --out"
-        return f"{type(error).__name__}: {error}"
+        return explain(error)
 
     def _save_poison(self, frames: Mapping[str, Arrived | None], trigger: Arrived, text: str) -> None:
         if self._poison_dir is None or self._poisoned >= MAX_POISON:

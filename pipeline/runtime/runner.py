@@ -7,14 +7,16 @@ and every output has room. The output does not depend on the caller (a thread of
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic_ns
 from typing import Any
 
 import numpy as np
 
-from pipeline.errors import FrameError, PipeError
+from pipeline.errors import FrameError, PipeError, explain, printable_lines
 from pipeline.flow import faults
 from pipeline.flow.board import Board
 from pipeline.flow.clock import Clock
@@ -23,7 +25,7 @@ from pipeline.flow.log import Log, Step
 from pipeline.flow.reader import Arrived
 from pipeline.flow.writer import OutPort
 from pipeline.frame import FOREVER, Header
-from pipeline.graph.layout import BUSY_SINCE, IDLE, PROCESSING, STATE, WAITING, WAITING_EDGE
+from pipeline.graph.layout import BUSY_SINCE, CLOSING, IDLE, STATE, WAITING, WAITING_EDGE
 from pipeline.operator import Node, attach
 from pipeline.runtime.digests import Trace
 
@@ -53,8 +55,7 @@ class Runner:
         self.node, self.index, self.outputs = node, index, outputs
         self.board, self.log, self.clock, self.inline = shared.board, shared.log, shared.clock, shared.inline
         self.on_error = on_error
-        self.errors: list[str] = []
-        self.finished = False
+        self.finished = self.opened = self.closed = False
         self.trace: Trace | None = None
         self._words, self._at = self.board.words, self.board.node(index)
         self._meta: dict[str, dict[str, Any]] = {}
@@ -152,14 +153,40 @@ class Runner:
             for port in self.outputs.values():
                 port.advance(bound)
 
-    # -- the end --------------------------------------------------------------------------------------------------
-    def end(self) -> None:
-        """Close the node and tell every reader that no frame follows."""
-        self.state(PROCESSING, monotonic_ns())
+    # -- errors ---------------------------------------------------------------------------------------------------
+    def passes(self, error: BaseException) -> bool:
+        """Inline, an exception of a node leaves the run as it is, for a debugger. Not `sys.exit()`: it would end the program."""
+        return self.inline and isinstance(error, (Exception, KeyboardInterrupt)) and not isinstance(error, PipeError)
+
+    @contextmanager
+    def calling(self, call: str, state: int) -> Iterator[None]:
+        """For open() and close(): an exception of any kind stops the run, by the name of node and call."""
+        self.state(state, monotonic_ns())
         try:
-            self.node.close()
+            yield
+        except PipeError:
+            raise
+        except BaseException as error:
+            if self.passes(error):
+                raise
+            raise Failure(f"{self.node.name}: {call}: {explain(error)}", traceback.format_exc()) from None
         finally:
             self.state(IDLE)
+
+    def report(self, message: str, details: str) -> None:
+        """Log an error that does not stop the run. Inline the log is the user's terminal: no traceback there."""
+        self.node.log.error("%s", printable_lines(message) if self.inline else f"{message}\n{details}")
+
+    # -- the end --------------------------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Finish the node's files. Called once."""
+        self.closed = True
+        with self.calling("close", CLOSING):
+            self.node.close()
+
+    def end(self) -> None:
+        """Close the node and tell every reader that no frame follows."""
+        self.close()
         if self.trace is not None:
             self.trace.close()
         self.finished = True

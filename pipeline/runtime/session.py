@@ -10,9 +10,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import GraphError, RunError
+from pipeline.errors import GraphError, RunError, explain
 from pipeline.flow import bell, shm
 from pipeline.flow.board import Board
+from pipeline.flow.clock import wall_offset
 from pipeline.flow.transport import runtime_root
 from pipeline.frame import NEVER
 from pipeline.graph.layout import BOUND
@@ -20,13 +21,14 @@ from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Resume
 from pipeline.options import Outcome, RunOptions
-from pipeline.runtime import open_files, report
+from pipeline.runtime import open_files, report, streams
 from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 from pipeline.runtime.report import Life
 
 RESULTS = ("logs", "poison", "report.json", "_record")
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Session:
@@ -38,9 +40,12 @@ class Session:
         self.plan = Plan(graph, options, self.run_id)
         open_files.allow(1 + self.plan.board_shape.bells + 2 * len(self.plan.pool_size), len(self.plan.places))
         self.started_ns = time.monotonic_ns()
+        streams.reserve()
+        self.outcome: Outcome | None = None
         options.out.mkdir(parents=True, exist_ok=True)
         self.logs = options.out / "logs"
         self.logs.mkdir(exist_ok=True)
+        self._logs_id = _identity(self.logs)
         self.folder, self._lock = _make_folder(self.run_id)
         self.board_fd = -1
         self.bell_fds: list[int] = []
@@ -58,6 +63,11 @@ class Session:
                     self.pool_fds[name] = (fd, shm.readonly(fd))
                 else:
                     self.pool_fds[name] = (-1, -1)
+        except OSError as error:
+            self.close()
+            raise RunError(
+                f"{graph.name}: needs memory and descriptors for its frames, got: {error.strerror}; see ulimit -a"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -104,12 +114,20 @@ class Session:
             limits=limits,
             last_stamp_ns=last_stamp,
             horizon_ns=NEVER if options.rate == "step" else None,
+            wall_ns=wall_offset(),
         )
 
     def ring_all(self) -> None:
         """Every thread of the run checks its rings and credit again: a process may have died between a store and its bell."""
         for fd in self.bell_fds:
             os.eventfd_write(fd, 1)
+
+    def ensure_folders(self) -> None:
+        """Before a process starts: somebody may have cleaned up the run's folder or the logs."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        if not self.folder.exists():
+            os.close(self._lock)
+            self.folder, self._lock = _make_folder(self.run_id)
 
     def settle_rest(self, reason: str) -> None:
         """After the last process has ended: settle every open frame with this reason."""
@@ -121,17 +139,23 @@ class Session:
         self, exit_: str, code: int, lives: Mapping[str, Life], digests: Mapping[str, str | None], errors: list[str]
     ) -> Outcome:
         """After the last process has ended: close the books and make the report. A run whose books do not balance fails."""
-        self.settle_rest("shutdown")
+        try:
+            self.settle_rest("shutdown")
+        except Exception as error:  # a process may have written anything on the board
+            errors.append(f"{self.graph.name}: the ledger cannot be read (please report this): {explain(error)}")
         wall_s = (time.monotonic_ns() - self.started_ns) * 1e-9
         statuses = {name: self.board.status(index) for name, index in self.plan.node_index.items()}
         made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses)
         wrong, lacking = report.unbalanced(made), self.accountant.unwritten()
         if wrong:
             errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
+        if _identity(self.logs) != self._logs_id:
+            lacking.append(f"{self.options.out}: was removed or replaced while the run wrote to it; its results are not complete")
         errors += lacking
         if wrong or lacking:
             made["exit"], code = "failed", 1
-        return Outcome(made["exit"], code, wall_s, errors, made)
+        self.outcome = Outcome(made["exit"], code, wall_s, errors, made)
+        return self.outcome
 
     def close(self) -> None:
         if hasattr(self, "accountant"):
@@ -162,18 +186,27 @@ def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
         ) from None
 
 
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is, whatever its name: None if there is none."""
+    try:
+        info = folder.stat()
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
 def _make_folder(run_id: str) -> tuple[Path, int]:
     """A locked folder for the run's sockets; folders without a living owner are removed first."""
     root = runtime_root()
-    gate = os.open(root / ".gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    gate = os.open(root / ".gate", _LOCK_FLAGS, 0o600)
     try:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        for other in root.iterdir():
-            if other.is_dir():
-                _sweep(other)
+        for other in os.scandir(root):
+            if other.is_dir(follow_symlinks=False):
+                _sweep(Path(other))
         folder = root / run_id
         folder.mkdir(mode=0o700)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / "lock", _LOCK_FLAGS, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return folder, lock
     except OSError as error:
@@ -184,7 +217,7 @@ def _make_folder(run_id: str) -> tuple[Path, int]:
 
 def _sweep(folder: Path) -> None:
     with contextlib.suppress(OSError):
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / "lock", _LOCK_FLAGS, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

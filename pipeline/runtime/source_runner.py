@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Mapping
 from time import monotonic_ns, time_ns
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import PipeError
+from pipeline.errors import explain
 from pipeline.flow import faults
 from pipeline.flow.latched import StaticPort
 from pipeline.flow.log import ERROR
@@ -18,8 +19,11 @@ from pipeline.flow.writer import OutPort
 from pipeline.frame import NEVER, Header, Reading, new_header
 from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, READING, STATE
 from pipeline.operator import Source
-from pipeline.runtime import threads
+from pipeline.runtime import readings, threads
 from pipeline.runtime.runner import Failure, Runner, Shared
+
+FAST_ERRORS, PAUSE_S = 8, 0.02
+"""After so many failed readings in a row, a pause follows each further one: a sensor that is gone fails at once, for ever."""
 
 
 class SourceRunner(Runner):
@@ -43,7 +47,8 @@ class SourceRunner(Runner):
         self.next_id = 0 if source.resume is None else source.resume.frame_id + 1
         self.last_emitted_ns = NEVER
         self.held: Reading | None = None
-        self._failed: Exception | None = None
+        self._failed: BaseException | None = None
+        self._failed_in_a_row = 0
         self._statics = statics
         self._max_stamp = NEVER
         self._read_ns = self._made_ns = 0
@@ -54,8 +59,7 @@ class SourceRunner(Runner):
         source.needed = frozenset(name for name, to in edges.items() if any(not (e.spec.tap or e.spec.spare) for e in to))
 
     def open(self) -> None:
-        self.state(OPENING, monotonic_ns())
-        try:
+        with self.calling("open", OPENING):
             with threads.limit(self.node.threads):
                 self.source.open(self.next_id)
             self._disorder_ns = round(self.source.max_disorder_ms * 1e6)
@@ -65,8 +69,7 @@ class SourceRunner(Runner):
                 latched[value.port].append((value.from_ns, port.schema.accept(value.value, port.label)))
             for name, values in latched.items():
                 self._statics[name].latch(values)
-        finally:
-            self.state(IDLE)
+        self.opened = True
 
     def peek(self) -> Reading | None:
         """The next reading, kept until `step` emits it; None at the end. The exception of a failed reading is kept too."""
@@ -79,14 +82,20 @@ class SourceRunner(Runner):
             self.state(READING, started)
             try:
                 threads.apply(self.node.threads)
-                self.held = self.source.read()
+                reading = self.source.read()
                 self._made_ns = monotonic_ns()
                 self._read_ns = self._made_ns - started
                 if faults.armed:
                     faults.point("reading")
-            except Exception as error:
-                self._failed = error
+                if reading is not None:
+                    self.held = readings.checked(reading, self.next_id)
+                    if self.source.live:
+                        self.held.stamp_ns = self.clock.steady(self.held.stamp_ns)
+            except BaseException as error:  # sys.exit(), too, is an error of this reading
                 self.abort()
+                if self.inline and isinstance(error, KeyboardInterrupt):
+                    raise
+                self._failed = error
                 raise
             finally:
                 self._words[self._at + BUSY_SINCE] = 0
@@ -101,17 +110,16 @@ class SourceRunner(Runner):
         """Read and publish one reading; False when the stream has ended (the caller has checked `room()`)."""
         try:
             reading = self.peek()
-        except PipeError as error:
-            return self._raised(error, str(error))
-        except Exception as error:
-            return self._raised(error, f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            if error is not self._failed:
+                raise
+            return self._raised(error)
         if reading is None:
             return False
         self.held = None
         if self.clock.rate is not None:
             self._made_ns = monotonic_ns()  # the reading was read ahead and has waited for its time
         frame_id = self.next_id if reading.frame_id is None else reading.frame_id
-        self.next_id = frame_id + 1
         stamp_ns = reading.stamp_ns
         header = new_header(Header, (self.node.name, frame_id, reading.item, stamp_ns, reading.recv_ns or time_ns()))
         if stamp_ns > self._max_stamp:
@@ -122,29 +130,34 @@ class SourceRunner(Runner):
         number = who(self.source_index, frame_id)
         try:
             written = self.write(reading.values, header, number, bound, self._made_ns)
-        except PipeError as error:
-            return self._raised(error, str(error))
+        except Exception as error:
+            return self._raised(error)
         reading = None
+        self.next_id, self._failed_in_a_row = frame_id + 1, 0
         self.board.set_item(self.index, self._steps, header.item)
         step = (self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, monotonic_ns())
         self.last_emitted_ns = header.stamp_ns
         self.publish(step, (), written, bound)
         return True
 
-    def _raised(self, error: Exception, text: str) -> bool:
+    def _raised(self, error: BaseException) -> bool:
         """A reading failed: its number is skipped, or the run stops."""
         details = traceback.format_exc()
         self.held = self._failed = None
         self.abort()
         frame_id, self.next_id = self.next_id, self.next_id + 1
-        message = f"{self.node.name}: reading {frame_id}: {text}"
+        self._failed_in_a_row += 1
+        message = f"{self.node.name}: reading {frame_id}: {explain(error)}"
         with self.log.lock:
             self.log.add(ERROR, self.index, 0, who(self.source_index, frame_id), 0)
             self.log.commit()
-        if self.inline and self.on_error == "stop" and not isinstance(error, PipeError):
-            raise error
         if self.on_error == "stop":
+            if self.passes(error):
+                raise error
             raise Failure(message, details) from None
-        self.node.log.error("%s", message)
-        self.errors.append(message)
+        count = self._failed_in_a_row
+        if count & (count - 1) == 0:  # 1, 2, 4, ...: the log of a sensor that is gone must not grow for ever
+            self.report(message if count == 1 else f"{message} ({count} in a row)", details)
+        if count > FAST_ERRORS:
+            time.sleep(PAUSE_S)
         return True

@@ -18,7 +18,7 @@ class SourceThread:
         bell: Bell,
         started: Callable[[], bool],
         stopped: Callable[[], bool],
-        raised: Callable[[str, Exception], None],
+        raised: Callable[[str, BaseException], None],
         done: Callable[[SourceRunner], None],
         at_horizon: Callable[[str, int], None],
     ) -> None:
@@ -35,7 +35,7 @@ class SourceThread:
             if not self._stopped():
                 self._source.end()
                 self._done(self._source)
-        except Exception as error:
+        except BaseException as error:  # a thread that dies unheard would leave the run waiting for its frames
             self._raised(name, error)
 
     def _read(self) -> None:
@@ -53,7 +53,7 @@ class SourceThread:
             return True
         try:
             reading = source.peek()
-        except Exception:
+        except BaseException:
             return True  # step() raises it again and reports it
         if reading is None:
             return True

@@ -9,6 +9,7 @@ from time import monotonic_ns
 
 from pipeline.graph.layout import (
     BUSY_SINCE,
+    CLOSING,
     IDLE,
     OPENING,
     PROCESSING,
@@ -20,6 +21,8 @@ from pipeline.graph.layout import (
 from pipeline.runtime.children import Child
 from pipeline.runtime.session import Session
 
+CALLS = {PROCESSING: "process()", READING: "read()", OPENING: "open()", CLOSING: "close()"}
+"""States of a node that is inside one of its own methods."""
 STUCK_S = 3.0
 """A graph without any event for this time, while nodes wait for room, is stuck for good."""
 
@@ -33,18 +36,27 @@ class Stuck:
         self.moved_at_ns = monotonic_ns()
         self._events = -1
 
-    def hanging(self, now: int) -> Iterator[tuple[Child, str]]:
-        """Each process with a node in one call for more than `hang_s`, and the message. Each call is reported once."""
+    def hanging(self, now: int, ended_ns: int = 0) -> Iterator[tuple[Child, str]]:
+        """Each process with a node in one call for more than `hang_s`, and the message. Each call is reported once.
+
+        ended_ns  when the sources were told to end, 0 = not yet. Until then read() may wait for a sensor as long as it likes
+        """
         words = self.board.words
+        for child in self.children.values():
+            limit_s = max(self.graph.nodes[n].open_hang_s for n in child.nodes)
+            if child.alive and not child.said_hello and now - child.times.get("spawn", now) > limit_s * 1e9:
+                yield child, f"{child.place}: did not start within hang_s = {limit_s:g} s; killed"
         for name, index in self.plan.node_index.items():
             at = self.board.node(index)
             since, state = words[at + BUSY_SINCE], words[at + STATE]
             child, spec = self.children[self.plan.place_of(name)], self.graph.nodes[name]
             hang_s = spec.open_hang_s if state == OPENING else spec.hang_s
-            if since and state in (PROCESSING, OPENING) and child.alive and now - since > hang_s * 1e9:
+            if state == READING:
+                since = max(since, ended_ns) if ended_ns else 0
+            if since and state in CALLS and child.alive and now - since > hang_s * 1e9:
                 words[at + BUSY_SINCE], words[at + STATE] = 0, IDLE
-                call = "open()" if state == OPENING else "process()"
-                yield child, f"{name}: in {call} for more than hang_s = {hang_s:g} s; killed"
+                child.ends_late |= state == READING
+                yield child, f"{name}: in {CALLS[state]} for more than hang_s = {hang_s:g} s; killed"
 
     def forever(self, now: int, running: bool, done: Collection[str]) -> str | None:
         """No events, no node computes, a node waits for room: the message that names the join or the reader at fault. Else None.
@@ -73,7 +85,7 @@ class Stuck:
         waiting: list[int] = []
         for index in self.plan.node_index.values():
             at = self.board.node(index)
-            if words[at + STATE] in (PROCESSING, READING, OPENING):
+            if words[at + STATE] in CALLS:
                 return None
             if words[at + STATE] == WAITING:
                 waiting.append(words[at + WAITING_EDGE] - 1)

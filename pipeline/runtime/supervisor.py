@@ -14,19 +14,20 @@ import sys
 from dataclasses import replace
 from time import monotonic_ns
 
+from pipeline.errors import PipeError, explain, printable_lines
 from pipeline.frame import NEVER
 from pipeline.graph.spec import Edge
 from pipeline.operator import Resume
 from pipeline.options import Outcome
-from pipeline.runtime import settling
+from pipeline.runtime import settling, signals
 from pipeline.runtime.children import Child, Children, other_end
+from pipeline.runtime.ending import DRAIN_S, Ending
 from pipeline.runtime.messages import (
     AtHorizon,
     EdgeEnd,
     EdgeGone,
     EdgeUp,
     End,
-    Exit,
     Failed,
     FromWorker,
     Hello,
@@ -35,29 +36,26 @@ from pipeline.runtime.messages import (
     Ready,
     Start,
 )
-from pipeline.runtime.observer import Observer
+from pipeline.runtime.observer import Guarded, Observer
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.report import Life
 from pipeline.runtime.session import Session
 from pipeline.runtime.stuck import Stuck
 
-GRACE_S = 1.5
-"""From SIGTERM to SIGKILL."""
-EXIT_S = 5.0
-"""Time for all processes to exit once all nodes are done."""
-TICK_S, USAGE_S = 0.1, 1.0
+TICK_S, CLOSE_TICK_S, USAGE_S = 0.1, 0.02, 1.0
 
 
 class Supervisor:
     """Decides when processes start and restart, when sources end, how the run ends."""
 
     def __init__(self, session: Session, display: Observer) -> None:
-        self.session, self.display = session, display
+        self.session, self.display = session, Guarded(display)
         self.plan, self.graph, self.options = session.plan, session.graph, session.options
         self.accountant = session.accountant
         self.poll = Poll()
         self.children = Children(session, self.poll, self._heard, self._died, self._fail)
         self.stuck = Stuck(session, self.children.by_place)
+        self.ending = Ending(session, self.children)
         self._gone: set[int] = set()  # edges whose reader has been given up
         self.done: set[str] = set()
         self.digests: dict[str, str | None] = {}
@@ -65,72 +63,87 @@ class Supervisor:
         self.start: Start | None = None
         self.stop_signal = 0
         self.failed = False
-        self.stopping_since_ns = 0
-        self.exiting_since_ns = 0
-        self._duration_over = False
+        self._ended_ns = 0  # when the sources were told to end
         self._usage_at_ns = 0
         self._at_horizon: dict[str, int] = {}
         self._signals_read, self._signals_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # -- the run --------------------------------------------------------------------------------------------------
     def run(self) -> Outcome:
-        old_wakeup = signal.set_wakeup_fd(self._signals_write)
-        # A shell starts jobs with `&` with SIGINT ignored.
-        old = {s: signal.signal(s, lambda *_: None) for s in (signal.SIGINT, signal.SIGTERM)}
-        self.poll.watch(self._signals_read, self._take_signals)
-        if self.options.rate == "step" and sys.stdin is not None and sys.stdin.isatty():
-            self.poll.watch(sys.stdin.fileno(), self._step)
+        """Whatever happens, the run is finished: no process is left, losses are named, the books are closed."""
         try:
-            self.display.start()
-            for child in self.children:
-                self.children.spawn(child)
-            while any(child.alive or child.respawn_at_ns for child in self.children):
-                self.poll.wait(TICK_S)
-                self._tick()
+            with signals.caught(self._signalled):
+                try:
+                    self._run()
+                except BaseException as error:
+                    self._fail(f"{self.graph.name}: the run was broken off: {explain(error)}")
+                    raise
+                finally:
+                    self._close_processes()
         finally:
-            self._kill_all()
-            for s, was in old.items():
-                signal.signal(s, was)
-            signal.set_wakeup_fd(old_wakeup)
-        outcome = self._finish()
-        self.display.stop()
-        self.close()
+            outcome = self._finish()
+            self.display.stop()
+            self.close()
         return outcome
+
+    def _run(self) -> None:
+        self.poll.watch(self._signals_read, self._take_signals)
+        if self.options.rate == "step" and _terminal():
+            self.poll.watch(sys.stdin.fileno(), self._step)
+        self.display.start()
+        try:
+            self.children.start()
+        except PipeError as error:
+            self._fail(str(error))
+        while any(child.alive or child.respawn_at_ns for child in self.children):
+            self.poll.wait(self._wait_s())
+            self._tick()
+
+    def _wait_s(self) -> float:
+        if self.ending.begun or self._ended_ns:
+            return CLOSE_TICK_S
+        if self.start is None or self.options.duration_s is None:
+            return TICK_S
+        return max(0.0, min(TICK_S, self.options.duration_s - (monotonic_ns() - self.start.anchor_mono_ns) * 1e-9))
 
     def _tick(self) -> None:
         now = monotonic_ns()
+        self.children.settle_guard()
         self.accountant.drain()
         for edge in self._gone:
             settling.settle_sent(self.session.board, self.accountant, edge)
         for child in self.children:
-            if child.respawn_at_ns and now >= child.respawn_at_ns and not self._ending:
+            if child.respawn_at_ns and now >= child.respawn_at_ns and not self.ending.begun:
                 child.respawn_at_ns = 0
-                self.children.spawn(child)
+                try:
+                    self.children.spawn(child)
+                except PipeError as error:
+                    self._fail(str(error))
             elif child.waits_for_first_frame:
                 child.note_first_frame(self.session.node_books[n].first_after_ns for n in child.nodes)
-        if self.stopping_since_ns:
-            if now - self.stopping_since_ns > GRACE_S * 1e9:
-                self._kill_all()
-        elif not self.exiting_since_ns:
+        if self.ending.begun:
+            self._kill_overdue(now)
+        else:
             self._look_for_hangs(now)
             self._look_for_deadlock(now)
             self._duration(now)
             if len(self.done) == len(self.plan.node_index):
-                self._let_go()
-        elif now - self.exiting_since_ns > EXIT_S * 1e9:
-            self._kill_all()
+                self.ending.release()
         if now - self._usage_at_ns > USAGE_S * 1e9:
             self._usage_at_ns = now
             self.children.measure()
-        if not self.exiting_since_ns:
+        if not self.ending.released_ns:
             self.display.update(self.children.pids())
 
-    @property
-    def _ending(self) -> bool:
-        return bool(self.stopping_since_ns or self.exiting_since_ns)
+    def _kill_overdue(self, now: int) -> None:
+        for child, text in self.ending.overdue(now):
+            if text and text not in self.errors:
+                self.errors.append(text)
+                self.failed |= self.ending.in_time
+            self.children.kill(child)
 
     def _look_for_hangs(self, now: int) -> None:
-        for child, text in self.stuck.hanging(now):
+        for child, text in self.stuck.hanging(now, self._ended_ns):
             self.display.event(text)
             self.children.kill(child)
             child.ready = False  # until its successor is ready
@@ -142,10 +155,13 @@ class Supervisor:
 
     def _duration(self, now: int) -> None:
         limit = self.options.duration_s
-        if limit is None or self.start is None or self._duration_over:
+        if limit is None or self.start is None:
             return
-        if now - self.start.anchor_mono_ns > limit * 1e9:
-            self._duration_over = True
+        over_s = (now - self.start.anchor_mono_ns) * 1e-9 - limit
+        if over_s > DRAIN_S:
+            self.ending.in_time = True
+            self.ending.stop()
+        elif over_s > 0 and self.start.last_stamp_ns != NEVER:
             self._end_sources(NEVER)
 
     # -- starting -------------------------------------------------------------------------------------------------
@@ -165,12 +181,12 @@ class Supervisor:
             self._node_done(message.node, message.digest)
         elif isinstance(message, AtHorizon):
             self._at_horizon[message.source] = message.stamp_ns
-            if not sys.stdin.isatty():
+            if not _terminal():
                 self._step()
 
     def _tell_plan(self, child: Child) -> None:
         """Send the plan, once after the child's Hello."""
-        if not child.said_hello or child.has_plan or self._ending:
+        if not child.said_hello or child.has_plan or self.ending.begun:
             return
         epochs = self.children.epochs()
         resume = {name: self._resume(child, name) for name in child.nodes} if child.epoch else {}
@@ -225,7 +241,7 @@ class Supervisor:
         """A pidfd became readable: reap, settle, decide."""
         woke_ns = monotonic_ns()
         code = self.children.reap(child)
-        if self._ending:
+        if self.ending.begun:
             return
         self.accountant.drain()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
@@ -236,18 +252,18 @@ class Supervisor:
         self.session.ring_all()
         now = monotonic_ns()
         child.times["detect"] = now - woke_ns
-        self._restart_or_give_up(child, code, how, now)
+        self._restart_or_give_up(child, how, now)
 
-    def _restart_or_give_up(self, child: Child, code: int, how: str, now: int) -> None:
+    def _restart_or_give_up(self, child: Child, how: str, now: int) -> None:
         spec = self.graph.nodes[child.nodes[0]].restart
         policies = {self.graph.nodes[n].restart.policy for n in child.nodes}
         child.deaths_ns = [t for t in child.deaths_ns if now - t < spec.window_s * 1e9] + [now]
-        never = "never" in policies or (code == 0 and "always" not in policies)
+        never = "never" in policies or child.ends_late
         if never or len(child.deaths_ns) > spec.max:
             self._give_up(child, how)
             return
         if self.start is None and len(child.deaths_ns) > 1:
-            self._fail(f"{child.place}: needs to start, but {how} twice while starting; see {self._log_of(child)}")
+            self._fail(f"{child.place}: needs to start, but {how} twice while starting; see {self.children.log_of(child)}")
             return
         delay_ns = int(spec.delay_s(len(child.deaths_ns)) * 1e9)
         child.respawn_at_ns = max(1, now + delay_ns)
@@ -257,8 +273,8 @@ class Supervisor:
         child.gone = True
         spec = self.graph.nodes[child.nodes[0]].restart
         restarts = f"{len(child.deaths_ns) - 1} restarts within {spec.window_s:g} s"
-        reason = "restart: never" if spec.policy == "never" else restarts
-        text = f"{child.place}: {how}; given up ({reason}); see {self._log_of(child)}"
+        reason = "restart: never" if spec.policy == "never" else "the sources have ended" if child.ends_late else restarts
+        text = f"{child.place}: {how}; given up ({reason}); see {self.children.log_of(child)}"
         if any(self.graph.on_error(n) == "stop" for n in child.nodes):
             self._fail(text)
             return
@@ -275,9 +291,6 @@ class Supervisor:
         if self.start is None:
             self._start_if_ready()  # the run may have waited for this process only
 
-    def _log_of(self, child: Child) -> str:
-        return str(self.session.logs / f"{child.place}.log")
-
     def _cut(self, living: Child, edge: Edge) -> None:
         """Tell a living process that the other end of this edge is gone for good."""
         writes = self.plan.place_of(edge.src_node) == living.place
@@ -287,7 +300,7 @@ class Supervisor:
     def _step(self) -> None:
         """`--rate step`: lets the earliest waiting reading through, at Enter (without a terminal at once)."""
         with contextlib.suppress(OSError, ValueError):
-            if sys.stdin.isatty():
+            if _terminal():
                 sys.stdin.readline()
         live_sources = [s for s in self.plan.sources if s not in self.done]
         if self._at_horizon and set(self._at_horizon) >= set(live_sources):
@@ -308,46 +321,39 @@ class Supervisor:
     def _end_sources(self, last_stamp_ns: int) -> None:
         """No source, restarted or not, emits a reading later than this."""
         assert self.start is not None
+        self._ended_ns = self._ended_ns or monotonic_ns()
         self.start = replace(self.start, last_stamp_ns=last_stamp_ns)
         self.children.tell_all(End(last_stamp_ns))
 
-    def _let_go(self) -> None:
-        self.exiting_since_ns = monotonic_ns()
-        self.children.measure()
-        self.children.tell_all(Exit())
-
     def _fail(self, text: str) -> None:
+        text = printable_lines(text)
         self.failed = True
         if text not in self.errors:
             self.errors.append(text)
         self.stop()
 
     def stop(self) -> None:
-        """End all processes now: SIGTERM, and SIGKILL after the grace time."""
-        if self._ending:
-            return
-        self.stopping_since_ns = monotonic_ns()
-        self.children.measure()
-        for child in self.children:
-            child.respawn_at_ns = 0
-            self.children.signal(child, signal.SIGTERM)
-            self.children.signal(child, signal.SIGCONT)
+        """End all processes now."""
+        if not self.ending.begun:
+            self.ending.stop()
+
+    def _signalled(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._signals_write, bytes([number]))
 
     def _take_signals(self) -> None:
         for number in os.read(self._signals_read, 64):
-            if self.stopping_since_ns:
-                self._kill_all()
+            if self.ending.stopped_ns and not self.ending.in_time:
+                self.children.kill_all()
             else:
-                self.stop_signal = number
-                self.exiting_since_ns = 0
-                self.stop()
+                self.stop_signal, self.ending.in_time = number, False
+                self.ending.stop()
 
-    def _kill_all(self) -> None:
+    def _close_processes(self) -> None:
+        """Kill those that are left (none, unless this process has failed), and all that any of them have started."""
+        for child in self.children:
+            child.respawn_at_ns = 0
         self.children.kill_all()
-        if not self._ending:  # the supervisor itself raised: wait for the processes here
-            for child in self.children:
-                if child.proc is not None:
-                    child.proc.wait()
 
     def _finish(self) -> Outcome:
         if self.failed:
@@ -382,3 +388,8 @@ def run(session: Session, display: Observer) -> Outcome:
         return Supervisor(session, display).run()
     finally:
         session.close()
+
+
+def _terminal() -> bool:
+    """Can the user press Enter? (A program without standard input has no `sys.stdin`.)"""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()

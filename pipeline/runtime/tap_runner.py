@@ -42,7 +42,7 @@ class TapRunner(OperatorRunner):
         if not frames:
             return
         given: list[Taken] = []
-        error: Exception | None = None
+        error: BaseException | None = None
         started = monotonic_ns()
         try:
             for f in frames:
@@ -55,7 +55,9 @@ class TapRunner(OperatorRunner):
             operator.process_all(given)
             for f in frames:
                 f.edge.verify(f)
-        except Exception as raised:
+        except BaseException as raised:
+            if self.inline and isinstance(raised, KeyboardInterrupt):
+                raise
             error = raised
         finally:
             self.state(IDLE)

@@ -8,6 +8,7 @@ No thread polls: main and sources sleep on their bells, the I/O thread in epoll.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import gc
 import logging
@@ -20,11 +21,11 @@ import traceback
 from pathlib import Path
 from time import monotonic_ns
 
-from pipeline.errors import PipeError
+from pipeline.errors import PipeError, explain
 from pipeline.flow import faults
 from pipeline.flow.bell import Bell
 from pipeline.flow.log import wait_for_supervisor
-from pipeline.runtime import memory
+from pipeline.runtime import forked, guard, memory
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.io_thread import IoThread
 from pipeline.runtime.logs import configure_logging
@@ -49,12 +50,15 @@ from pipeline.runtime.runner import Failure
 from pipeline.runtime.source_thread import SourceThread
 
 _PR_SET_PDEATHSIG = 1
+READ_S = 0.1
+"""How long the end of a process waits for sources that are inside read()."""
 _VIEWS_S = 0.05
 """Kept views end without ringing a bell: while there are some, the main thread checks at this interval."""
 
 
 class Worker:
     def __init__(self, folder: Path, control: Path, started_ns: int) -> None:
+        self._pid = os.getpid()
         self._stopping = self._started = self._failed = False
         self._exiting = threading.Event()
         self._have_plan = threading.Event()
@@ -67,6 +71,8 @@ class Worker:
         self._tell(Hello(os.getpid(), started_ns))
 
     def _tell(self, message: FromWorker) -> None:
+        if os.getpid() != self._pid:
+            os._exit(1)  # a child that a node forked and that came back out of the node's call
         self._io.say(pack(message))
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -83,6 +89,7 @@ class Worker:
         current = plan.nodes[0].name
         try:
             built = build(plan, on_full=wait_for_supervisor(lambda: self._tell(Nudge())))
+            forked.in_child(built.log.abandon)
             imported_ns = monotonic_ns()
             main_bell = self._own_bell(built, plan.main_bell)
             source_bells = [self._own_bell(built, node.bell) for node in plan.nodes if node.bell != plan.main_bell]
@@ -91,10 +98,12 @@ class Worker:
             for runner in built.all:
                 current = runner.node.name
                 runner.open()
-        except PipeError as error:
-            return self._fail(current, str(error))
-        except Exception as error:
-            return self._fail(current, f"{current}: open: {type(error).__name__}: {error}", traceback.format_exc())
+        except BaseException as error:
+            self._raised(current, error)
+            self._exiting.wait(10.0)  # the supervisor stops the run
+            if self._built is not None:
+                self._close(self._built)
+            return 1
         gc.freeze()  # objects that exist now stay: the collector need not scan all modules each time
         self._tell(Ready(imported_ns, monotonic_ns()))
         for source, bell in zip(built.sources, source_bells, strict=True):
@@ -119,35 +128,25 @@ class Worker:
         self._bells.append(bell)
         return bell
 
-    def _fail(self, node: str, text: str, details: str = "") -> int:
-        """Report the error, then wait for Exit (the supervisor stops the run)."""
-        self._report(node, text, details)
-        self._exiting.wait(10.0)
-        return 1
-
-    def _report(self, node: str, text: str, details: str) -> None:
-        self._failed = True
-        logging.error("%s\n%s", text, details)
-        self._tell(Failed(node, text, details))
-
-    def _raised(self, node: str, error: Exception) -> None:
+    def _raised(self, node: str, error: BaseException) -> None:
         """A node cannot continue."""
-        if isinstance(error, Failure):
-            self._report(node, str(error), error.details)
-        else:
-            text = str(error) if isinstance(error, PipeError) else f"{node}: {type(error).__name__}: {error}"
-            self._report(node, text, traceback.format_exc())
+        self._failed = True
+        text = explain(error) if isinstance(error, PipeError) else f"{node}: {explain(error)}"
+        logging.error("%s\n%s", text, error.details if isinstance(error, Failure) else traceback.format_exc())
+        self._tell(Failed(node, text))
 
     def _close(self, built: Built) -> None:
         """Finish the files. Sources first: they may feed an operator's resources."""
+        until = time.monotonic() + READ_S
         for thread in self._threads:
-            thread.join(0.3)
+            thread.join(max(0.0, until - time.monotonic()))
         for runner in built.all:
-            if not runner.finished:
+            if runner.opened and not runner.closed:
                 try:
-                    runner.node.close()
-                except Exception:
-                    logging.exception("close of %s", runner.node.name)
+                    runner.close()
+                except BaseException as error:
+                    details = error.details if isinstance(error, Failure) else traceback.format_exc()
+                    logging.error("%s\n%s", explain(error), details)
 
     # -- operators ------------------------------------------------------------------------------------------------
     def _run_operators(self, runners: list[OperatorRunner], bell: Bell) -> None:
@@ -158,7 +157,7 @@ class Worker:
                 for runner in runners:
                     try:
                         progress |= not self._failed and runner.step()
-                    except Exception as error:
+                    except BaseException as error:
                         self._raised(runner.node.name, error)
                     if runner.finished and runner.node.name not in reported:
                         reported.add(runner.node.name)
@@ -190,7 +189,6 @@ class Worker:
             self._plan = message
             self._have_plan.set()
         elif isinstance(message, Exit):
-            self._exiting.set()
             self._stop()
         elif self._built is not None:
             if isinstance(message, Start):
@@ -204,7 +202,7 @@ class Worker:
             self._wake()
 
     def _start(self, built: Built, start: Start) -> None:
-        built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live)
+        built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live, start.wall_ns)
         for source in built.sources:
             source.limit = start.limits.get(source.node.name)
             source.last_stamp_ns = start.last_stamp_ns
@@ -213,7 +211,13 @@ class Worker:
 
     def _stop(self) -> None:
         self._stopping = True
+        self._exiting.set()
         self._wake()
+
+    @property
+    def terminated(self) -> bool:
+        """Has SIGTERM come? Then the process ends by this signal, once its nodes are closed."""
+        return self._io.terminated
 
     def _wake(self) -> None:
         """Make all threads that run nodes check for work."""
@@ -241,21 +245,41 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)  # the supervisor died before the line above
 
 
+def keep_descriptors() -> None:
+    """The memory of the frames is for this process: a program that a node starts must not inherit it."""
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd > 2:
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
+                os.set_inheritable(fd, False)
+
+
 def main(argv: list[str] | None = None) -> int:
     started_ns = monotonic_ns()
     parser = argparse.ArgumentParser(prog="pipeline.runtime.worker", description="One process of a run; started by `pipe run`.")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--control", type=Path, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--mark", type=int, required=True)
     parser.add_argument("--node", required=True)
     args = parser.parse_args(argv)
     die_with_parent(args.parent)
+    guard.bear(args.mark)
+    keep_descriptors()
     memory.keep_freed()
     configure_logging(args.node)
-    worker = Worker(args.folder, args.control, started_ns)
-    code = worker.run()
-    logging.shutdown()
-    sys.stdout.flush()
+    code, terminated = 1, False
+    try:
+        worker = Worker(args.folder, args.control, started_ns)
+        code = worker.run()
+        terminated = worker.terminated
+    except BaseException:
+        logging.exception("the process failed")
+    with contextlib.suppress(OSError, ValueError):  # a full disk under the log
+        logging.shutdown()
+        sys.stdout.flush()
+    if terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
     # Not sys.exit: threads may be inside a driver's read(), and finalizers of an exiting interpreter may fail.
     time.sleep(0.02 if code else 0)
     os._exit(code)

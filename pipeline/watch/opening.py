@@ -23,7 +23,10 @@ class Opening(threading.Thread):
     def run(self) -> None:
         wait_s = FIRST_S
         while not self._ended.wait(wait_s):
-            self._say(waiting_text(self._opening()))
+            try:
+                self._say(waiting_text(self._opening()))
+            except (OSError, ValueError):  # a full disk or a closed pipe under standard output
+                return
             wait_s = NEXT_S
 
     def stop(self) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from pipeline.errors import printable
+from pipeline.runtime import streams
 
 
 def warning(text: str) -> None:
@@ -17,5 +16,4 @@ def error(text: str) -> None:
 
 
 def _say(kind: str, text: str) -> None:
-    for line in text.split("\n"):
-        print(f"{kind}: {printable(line)}", file=sys.stderr)
+    streams.show((f"{kind}: {printable(line)}" for line in text.split("\n")), error=True)

@@ -7,7 +7,7 @@ import pytest
 from pipeline.errors import GraphError
 from pipeline.graph import load as graph
 from pipeline.graph import sizing
-from pipeline.graph.load import Queue, Restart, Sync
+from pipeline.graph.load import NAME_NEEDS, Queue, Restart, Sync
 from pipeline.nodes.counter import CounterConfig
 from pipeline.operator import Operator
 from pipeline.schema import Array, Schema, optional, static
@@ -58,10 +58,11 @@ def test_defaults():
     assert (spec.path, spec.name, spec.live) == ("g.yaml", "g", False)
     a, b, s = spec.nodes.values()
     assert (a.name, a.driver, a.op, a.config, a.place, a.threads) == ("a", "test.counter", None, CounterConfig(), "a", 1)
-    assert (a.restart, a.hang_s, a.open_hang_s, a.cpus, a.nice, a.live, a.line) == (
+    assert (a.restart, a.hang_s, a.open_hang_s, a.close_s, a.cpus, a.nice, a.live, a.line) == (
         Restart("on-failure", 5, 0.2, 60.0),
         30.0,
         180.0,
+        1.5,
         None,
         None,
         False,
@@ -102,19 +103,20 @@ def test_every_key():
         "live: true}\n"
         f"j: {{op: '{JOIN}', inputs: {{a: a.out, b: a.out}}, queue: {{b: {{policy: latest, size: 2, max_age_ms: 50}}}}, "
         "sync: {policy: nearest, trigger: b, tolerance_ms: 5, offset_ms: {a: -8}, timeout_ms: 60, optional: [a]}, place: p, "
-        "threads: 2, restart: {policy: never, max: 1}, on_error: skip, hang_s: 3, cpus: [0, 1], nice: 5}"
+        "threads: 2, restart: {policy: never, max: 1}, on_error: skip, hang_s: 3, close_s: 9, cpus: [0, 1], nice: 5}"
     )
     a, j = spec.nodes["a"], spec.nodes["j"]
     assert (a.config, a.rate_hz, a.live, a.pool["out"].slots) == (CounterConfig(3, 10.0), 20.0, True, 9)
     assert j.sync == Sync("nearest", "b", 5.0, {"a": -8.0}, 60.0, ("a",))
     assert sizing.queue(spec, "j", "b") == Queue("latest", 2, 50.0)
-    assert (j.place, j.threads, j.restart, j.on_error, j.hang_s, j.open_hang_s, j.cpus, j.nice) == (
+    assert (j.place, j.threads, j.restart, j.on_error, j.hang_s, j.open_hang_s, j.close_s, j.cpus, j.nice) == (
         "p",
         2,
         Restart("never", 1),
         "skip",
         3.0,
         3.0,
+        9.0,
         (0, 1),
         5,
     )
@@ -199,7 +201,12 @@ def test_load_path_name_and_missing(tmp_path, monkeypatch):
         (HEAD + "  a: {}", "g.yaml:3: a: needs driver: or op:, got neither"),
         (HEAD + "  a: {driver: test.counter, op: test.null}", "g.yaml:3: a: needs driver: or op:, got both"),
         (HEAD + "  a: 3", "g.yaml:3: a: needs a mapping, got 3"),
-        (HEAD + "  1a: {driver: test.counter}", "g.yaml:3: 1a: needs a name of letters, digits, _ and -, starting with a letter"),
+        (HEAD + "  1a: {driver: test.counter}", f"g.yaml:3: 1a: {NAME_NEEDS}"),
+        (HEAD + "  a: {driver: test.counter, close_s: -1}", "g.yaml:3: a.close_s: needs at least 0, got -1"),
+        (HEAD + "  a: {driver: test.counter, place: ../../x}", f"g.yaml:3: a.place: {NAME_NEEDS}, got '../../x'"),
+        (HEAD + '  a: {driver: test.counter, place: "x\\0y"}', f"g.yaml:3: a.place: {NAME_NEEDS}, got 'x\\x00y'"),
+        (HEAD + "  a: {driver: test.counter, place: ''}", f"g.yaml:3: a.place: {NAME_NEEDS}, got ''"),
+        (HEAD + f"  a: {{driver: test.counter, place: {'x' * 101}}}", f"g.yaml:3: a.place: {NAME_NEEDS}, got '{'x' * 56}..."),
         (HEAD + "  logs: {driver: test.counter}", "g.yaml:3: logs: needs another name: the run keeps its own files in DIR/logs"),
         (HEAD + "  a: {driver: test.conter}", "g.yaml:3: a.driver: unknown driver test.conter; did you mean test.counter?"),
         (HEAD + "  a: {driver: test.null}", "g.yaml:3: a.driver: test.null is an operator; write op: test.null"),

@@ -1,4 +1,4 @@
-"""Ctrl-C of an inline run: the current step finishes, unless it takes too long."""
+"""The end of an inline run: the current step finishes, unless it takes too long."""
 
 import os
 import signal
@@ -21,12 +21,13 @@ def step(*calls):
             call()
 
 
-def test_the_step_ends():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_step_ends(number):
     asked = Interrupt()
     with asked.caught():
-        ctrl_c()
+        os.kill(os.getpid(), number)
         time.sleep(0.01)
-        assert asked.requested
+        assert asked.number == number
 
 
 def test_the_second_one_breaks_it_off():
@@ -36,8 +37,10 @@ def test_the_second_one_breaks_it_off():
 
 def test_a_long_step_is_broken_off(monkeypatch):
     monkeypatch.setattr(interrupt, "PATIENCE_S", 0.05)
+    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        step(ctrl_c, *[lambda: time.sleep(0.05)] * 100)
+        step(ctrl_c, lambda: time.sleep(5))
+    assert time.monotonic() - began < 1, "a system call ends, too"
 
 
 def test_afterwards_all_is_as_before(monkeypatch):
@@ -50,11 +53,66 @@ def test_afterwards_all_is_as_before(monkeypatch):
     time.sleep(0.1)  # no late KeyboardInterrupt
 
 
+def test_an_alarm():
+    began = time.monotonic()
+    asked = Interrupt()
+    with asked.caught():
+        asked.arm(0.05)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+        assert asked.number == 0, "nobody has asked"
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)  # who goes on is broken off again
+        asked.disarm()
+        time.sleep(0.3)
+        asked.arm(60)
+        asked.arm(0.05)  # instead
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+    assert time.monotonic() - began < 3
+
+
+def hold(asked, done):
+    with asked.held():
+        time.sleep(0.2)
+        done.append(True)
+
+
+def test_what_is_held_is_not_broken_off():
+    asked = Interrupt()
+    done = []
+    with asked.caught():
+        asked.arm(0.05)
+        with pytest.raises(KeyboardInterrupt):
+            hold(asked, done)
+        asked.disarm()
+        with asked.held():
+            ctrl_c()
+    assert done == [True] and asked.number == signal.SIGINT
+
+
+def test_many_alarms_that_just_come_too_late():
+    """None breaks off what follows."""
+    asked = Interrupt()
+    with asked.caught():
+        for _ in range(200):
+            asked.arm(0.001)
+            try:
+                time.sleep(0.001)
+                asked.disarm()
+            except KeyboardInterrupt:
+                asked.disarm()
+            sum(range(2000))
+
+
 def test_in_another_thread():
     seen = []
 
     def run():
-        with Interrupt().caught():
+        asked = Interrupt()
+        with asked.caught():
+            asked.arm(0.01)
+            time.sleep(0.05)
             seen.append(True)
 
     thread = threading.Thread(target=run)

@@ -68,7 +68,7 @@ TO_WORKER = [
     EdgeGone(4), EdgeEnd(0), Horizon(-5), End(-(2**62)), Exit(),
 ]  # fmt: skip
 FROM_WORKER = [
-    Hello(7, 8), Ready(1, 2), Failed("n", "n: text", "trace\nback"), AtHorizon("src", 5), NodeDone("n", None),
+    Hello(7, 8), Ready(1, 2), Failed("n", "n: text"), AtHorizon("src", 5), NodeDone("n", None),
     NodeDone("n", "ab"), Nudge(),
 ]  # fmt: skip
 

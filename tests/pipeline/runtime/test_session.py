@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -62,6 +63,37 @@ def test_folders_of_the_dead_are_swept_those_of_the_living_stay(make, runtime):
     os.close(held)
     second = make()
     assert folders(runtime) == sorted([session.run_id, second.run_id])
+    session.close()
+    second.close()
+
+
+def test_the_sweep_follows_no_link(make, runtime, tmp_path):
+    """And makes nothing behind it: links to a folder, to nothing, and in place of a lock."""
+    mine = tmp_path / "mine"
+    (mine / "photos").mkdir(parents=True)
+    root = runtime / "pipe"
+    (root / "dead").mkdir(parents=True)
+    (root / "folder").symlink_to(mine)
+    (root / "nothing").symlink_to(tmp_path / "nowhere")
+    (root / "dead" / "lock").symlink_to(tmp_path / "target")
+    os.mkfifo(root / "fifo")
+    make()
+    assert sorted(p.name for p in mine.iterdir()) == ["photos"] and not (tmp_path / "target").exists()
+    assert {"folder", "nothing", "fifo", "dead"} <= {p.name for p in root.iterdir()}, "left for their owner"
+    for name in ("folder", "nothing", "fifo"):
+        (root / name).unlink()
+    (root / "dead" / "lock").unlink()
+    (root / "dead").rmdir()
+
+
+def test_a_folder_that_was_cleaned_up_comes_back(make, runtime):
+    session = make()
+    shutil.rmtree(session.folder)
+    shutil.rmtree(session.logs)
+    session.ensure_folders()
+    assert folders(runtime) == [session.run_id] and (session.folder / "lock").exists() and session.logs.is_dir()
+    second = make()
+    assert folders(runtime) == sorted([session.run_id, second.run_id]), "it is locked"
     session.close()
     second.close()
 

@@ -28,7 +28,10 @@ class Line:
     """A control channel that keeps what is sent."""
 
     def __init__(self):
-        self.sent, self.inbox = [], ()
+        self.sent, self.inbox, self.fd = [], (), -1
+
+    def close(self):
+        pass
 
     def send(self, data):
         self.sent.append(to_worker(data))
