@@ -34,7 +34,7 @@ class Child:
     epoch      number of deaths
     has_plan   this life has received its ProcessPlan: it may hold frames, and knows its edges
     gone       given up: no further restart
-    ends_late  killed in a read() that did not return after the end of the sources: no further restart
+    ends_late  killed in a close(), or in a read() that did not return after the end of the sources: no further restart
     times      of this life [ns, CLOCK_MONOTONIC]: detect (a duration), spawn, hello, imported, ready
     """
 

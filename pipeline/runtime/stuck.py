@@ -55,7 +55,7 @@ class Stuck:
                 since = max(since, ended_ns) if ended_ns else 0
             if since and state in CALLS and child.alive and now - since > hang_s * 1e9:
                 words[at + BUSY_SINCE], words[at + STATE] = 0, IDLE
-                child.ends_late |= state == READING
+                child.ends_late |= state in (READING, CLOSING)
                 yield child, f"{name}: in {CALLS[state]} for more than hang_s = {hang_s:g} s; killed"
 
     def forever(self, now: int, running: bool, done: Collection[str]) -> str | None:
