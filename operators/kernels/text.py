@@ -43,11 +43,18 @@ def read_table(
     while at < n and line < values.shape[0]:
         column, kind = 0, PLAIN
         while True:
-            at = _skip_blanks(data, at)
+            while at < n and (data[at] == 32 or data[at] == 9):
+                at += 1
             if at >= n or data[at] == 10:
                 break
             begin = at
-            while at < n and data[at] != 32 and data[at] != 9 and data[at] != 10 and data[at] != separator:
+            while at < n:
+                c = data[at]
+                if c > 32:
+                    if c == separator:
+                        break
+                elif c == 32 or c == 9 or c == 10:
+                    break
                 at += 1
             if column < keep:
                 if column == word_column:
@@ -55,11 +62,12 @@ def read_table(
                     values[line, column] = found
                     if found < 0:
                         kind = OTHER
-                elif not _number(data, begin, at, values, line, column):
+                elif not (_number(data, begin, at, values, line, column) or _long_number(data, begin, at, values, line, column)):
                     kind = OTHER
             column += 1
             if separator != 32:
-                at = _skip_blanks(data, at)
+                while at < n and (data[at] == 32 or data[at] == 9):
+                    at += 1
                 if at < n and data[at] == separator:
                     at += 1
         widths[line] = column
@@ -67,13 +75,6 @@ def read_table(
         line += 1
         at += 1
     return line
-
-
-@njit(nogil=True, cache=True)
-def _skip_blanks(data: np.ndarray, at: int) -> int:
-    while at < data.shape[0] and (data[at] == 32 or data[at] == 9):
-        at += 1
-    return at
 
 
 @njit(nogil=True, cache=True)
@@ -96,6 +97,36 @@ def _word(data: np.ndarray, begin: int, end: int, words: np.ndarray) -> int:
 
 @njit(nogil=True, cache=True)
 def _number(data: np.ndarray, begin: int, end: int, values: np.ndarray, line: int, column: int) -> bool:
+    """A number of up to MAX_DIGITS digits without an exponent. Small, so that it is compiled into the loop over the columns."""
+    at = begin
+    negative = at < end and data[at] == 45
+    if at < end and (data[at] == 45 or data[at] == 43):
+        at += 1
+    whole, digits, decimals, point = 0, 0, 0, False
+    while at < end:
+        c = data[at]
+        if 48 <= c <= 57:
+            whole = whole * 10 + (np.int64(c) - 48)
+            digits += 1
+            if point:
+                decimals += 1
+            if digits > MAX_DIGITS:
+                return False
+        elif c == 46 and not point:
+            point = True
+        else:
+            return False
+        at += 1
+    if digits == 0:
+        return False
+    value = np.float64(whole) / _POWERS[decimals]
+    values[line, column] = -value if negative else value
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _long_number(data: np.ndarray, begin: int, end: int, values: np.ndarray, line: int, column: int) -> bool:
+    """With an exponent, or with zeros before the first and after the last other digit, as np.savetxt writes numbers."""
     at = begin
     negative = at < end and data[at] == 45
     if at < end and (data[at] == 45 or data[at] == 43):
