@@ -47,10 +47,12 @@ def survey(path: Path, bin_columns: int) -> Layout:
 
 
 def check(path: Path, bin_columns: int) -> None:
-    """`survey`, and the rows of a text file are counted."""
+    """`survey`, and what it takes to know where the points end: rows of text are counted, lists after the points are followed."""
     found = survey(path, bin_columns)
     if found.data == "ascii":
         table.count_rows(path, found)
+    elif found.lists:
+        table.follow_lists(path, found)
 
 
 def read(path: Path, bin_columns: int) -> Cloud:
@@ -71,10 +73,10 @@ def _check_size(path: Path, found: Layout, size: int) -> None:
             most = (have + 1) // (2 * found.row_words)
             raise InputError(f"{path}: needs {found.num} points as its header says, got {have} bytes, which hold {most} at most")
         return
-    if have == found.data_bytes or (found.open_end and have > found.data_bytes):
+    if have == found.data_bytes or (found.lists and have > found.data_bytes):
         return
     got = f"{size} bytes"
-    if found.data != "compressed" and not found.open_end:
+    if found.data != "compressed" and not found.lists:
         points = (have - found.data_bytes) / found.row_bytes + found.num
         got += f", those of {max(points, 0):.10g} points"
     hint = "copied incompletely?" if have < found.data_bytes else "another count in the header?"

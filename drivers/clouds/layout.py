@@ -40,8 +40,9 @@ class Layout(NamedTuple):
     row_words: int = 0
     data_bytes: int = 0
     """From `start` to the end of the file."""
-    open_end: bool = False
-    """`data_bytes` is the least: the data end with lists."""
+    lists: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = ()
+    """Elements of a binary PLY after the points, if some have lists (then `data_bytes` is the least): rows, and bytes of each
+    property: of its number, or of its length and of each number in it."""
     first: int = 0
     """Bytes of binary data, or lines of text, before the first point."""
     after: int = 0

@@ -18,17 +18,25 @@ _ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
 class Element(NamedTuple):
-    """properties: (name, type; of a list the type of its length). lists: has it some?"""
+    """properties: (name, type, "") or for a list (name, type of its length, type of its numbers)."""
 
     name: str
     num: int
-    properties: list[tuple[str, str]]
-    lists: list[str]
+    properties: list[tuple[str, str, str]]
+
+    @property
+    def has_lists(self) -> bool:
+        return any(numbers for *_, numbers in self.properties)
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Bytes of each property: of the number or the length, of each number in the list or 0."""
+        return tuple((np.dtype(kind).itemsize, np.dtype(item).itemsize if item else 0) for _, kind, item in self.properties)
 
     @property
     def row_bytes(self) -> int:
         """Of a binary row, the least."""
-        return sum(np.dtype(kind).itemsize for _, kind in self.properties)
+        return sum(size for size, _ in self.sizes)
 
 
 def layout(path: Path, head: bytes) -> Layout:
@@ -41,11 +49,11 @@ def layout(path: Path, head: bytes) -> Layout:
     at = names.index("vertex")
     before, points, after = elements[:at], elements[at], elements[at + 1 :]
     for element in (*before, points):
-        if element.lists:
+        if element.has_lists:
             needs = "points without lists, before elements that have some"
             raise InputError(f"{path}: needs {needs}, got lists in {short(element.name)}")
     try:
-        fields, row_bytes, row_words = columns((name, order + kind, 1) for name, kind in points.properties)
+        fields, row_bytes, row_words = columns((name, order + kind, 1) for name, kind, _ in points.properties)
     except ValueError as error:
         raise InputError(f"{path}: needs each property of vertex once, got two of {short(str(error))}") from None
     if not order:
@@ -53,6 +61,7 @@ def layout(path: Path, head: bytes) -> Layout:
         found = Layout(points.num, fields, "ascii", start, row_bytes, row_words, header_lines=num_lines)
         return found._replace(first=lines_before, after=lines_after)
     data_bytes = sum(element.num * element.row_bytes for element in elements)
+    with_lists = any(element.has_lists and element.num for element in after)
     return Layout(
         points.num,
         fields,
@@ -61,7 +70,7 @@ def layout(path: Path, head: bytes) -> Layout:
         row_bytes,
         row_words,
         data_bytes,
-        open_end=any(element.lists and element.num > 0 for element in after),
+        lists=tuple((element.num, element.sizes) for element in after) if with_lists else (),
         first=sum(element.num * element.row_bytes for element in before),
     )
 
@@ -79,11 +88,10 @@ def read_header(path: Path, head: bytes) -> tuple[str | None, list[Element], int
             if words[:1] == ["format"]:
                 order = _ORDERS[words[1]]
             elif words[:1] == ["element"]:
-                elements.append(Element(words[1], whole(words[2]), [], []))
+                elements.append(Element(words[1], whole(words[2]), []))
             elif words[:1] == ["property"]:
-                if words[1] == "list":
-                    elements[-1].lists.append(words[-1])
-                elements[-1].properties.append((words[-1], _TYPES[words[2 if words[1] == "list" else 1]]))
+                kinds = words[2:4] if words[1] == "list" else [words[1]]
+                elements[-1].properties.append((words[-1], _TYPES[kinds[0]], _TYPES[kinds[1]] if words[1] == "list" else ""))
         except (IndexError, KeyError, ValueError):
             raise InputError(f"{path}:{number}: needs a line of a PLY header, got {short(line)!r}") from None
     return order, elements, header.start, len(header.lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -28,6 +29,27 @@ def _binary(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:
     if len(rows) != found.num:
         raise _changed(path, found, len(rows))
     return [rows[name] for name in names]
+
+
+def follow_lists(path: Path, found: Layout) -> None:
+    """Raises InputError if the lists after the points do not end with the file: the number of points is another one."""
+    at = found.first + found.num * found.row_bytes
+    order: Literal["big", "little"] = "big" if found.columns["x"].dtype.startswith(">") else "little"
+    with folders.reading(path) as file:
+        file.seek(found.start)
+        data = file.read()
+    for num, sizes in found.lists:
+        for _ in range(num if sizes else 0):
+            for size, item in sizes:
+                at += size + (item * int.from_bytes(data[at : at + size], order) if item else 0)
+            if at > len(data):
+                break
+    if at != len(data):
+        got = "more" if at < len(data) else "fewer"
+        raise InputError(
+            f"{path}: needs {found.num} points and after them lists that end with the file, as its header says, got {got} bytes; "
+            f"{'another count in the header?' if at < len(data) else 'copied incompletely?'}"
+        )
 
 
 def _array(path: Path, found: Layout, names: list[str]) -> list[np.ndarray]:

@@ -29,6 +29,10 @@ PARTS = [b"\0", b"\xff", b"\n", b"\r", b" ", b"\x1a", b"\xef\xbb\xbf", b"\xff\xf
 def clouds(folder):
     for data in ("ascii", "binary_little_endian", "binary_big_endian"):
         yield ply(folder / f"{data}.ply", dict.fromkeys(XYZI, "float"), ROWS, data)
+    faces = "element face 2\nproperty list uchar int vertex_indices\n"
+    mesh = ply(folder / "mesh.ply", dict.fromkeys(XYZI, "float"), ROWS, after=faces)
+    mesh.write_bytes(mesh.read_bytes() + b"\3" + bytes(12) + b"\4" + bytes(16))
+    yield mesh
     for data in ("ascii", "binary", "binary_compressed"):
         yield pcd(folder / f"{data}.pcd", [(name, "F", 4, 1) for name in XYZI], ROWS, data)
     np.array(ROWS, np.float32).tofile(folder / "a.bin")

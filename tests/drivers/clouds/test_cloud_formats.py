@@ -1,4 +1,5 @@
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -253,6 +254,23 @@ def test_more_than_the_header_says(tmp_path, name):
         file.write(b"\0" * 16)
     with pytest.raises(InputError, match=r"for 1 points as its header says, got \d+ bytes, those of 2 points; another count"):
         formats.survey(tmp_path / name, 4)
+
+
+@pytest.mark.parametrize("data", PLY_DATA)
+@pytest.mark.parametrize("change", [-1, 0, 1])
+def test_points_of_a_mesh(tmp_path, data, change):
+    """Faces of 3 and 4 corners after the points; a header that says one point more or fewer than there are is found by check."""
+    after = "element face 2\nproperty list uchar ushort vertex_indices\nproperty uchar flag\n"
+    path = ply(tmp_path / "a.ply", XYZI, ROWS * 10, data, after=after, num=20 + change)
+    order = ">" if "big" in data else "<"
+    binary = struct.pack(order + "BHHHBBHHHHB", 3, 0, 1, 2, 9, 4, 0, 1, 2, 3, 9)
+    path.write_bytes(path.read_bytes() + (b"3 0 1 2 9\n4 0 1 2 3 9\n" if data == "ascii" else binary))
+    if not change:
+        formats.check(path, 4)
+        assert len(read(path)[0]) == 20
+        return
+    with pytest.raises(InputError, match=rf"a\.ply: needs (\d+ bytes for )?{20 + change} points .*as its header says, got"):
+        formats.check(path, 4)
 
 
 @pytest.mark.parametrize("data", PCD_DATA)
