@@ -12,6 +12,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def cli() -> None:
     """The command `pipe`: `main()` in a process of its own."""
+    import os
     import signal
 
     from pipeline.runtime import streams
@@ -21,6 +22,11 @@ def cli() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is written; Ctrl-C has nothing left to stop
+    threading = sys.modules.get("threading")
+    if threading is not None and any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread()):
+        streams.show(())
+        streams.show((), error=True)
+        os._exit(code)  # a thread that an operator started inline would keep the process
     sys.exit(code)
 
 

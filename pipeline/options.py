@@ -35,6 +35,7 @@ class RunOptions:
     digests  write the digest of every frame that a node takes or sends (see digests.py)
     record   what to record into which file
     alone    this process exists for the run only: what nodes start in it (inline) ends with the run
+    raises   inline, an exception of an operator passes through, for a debugger; else it is an error of the run as in processes
     """
 
     out: Path
@@ -47,6 +48,7 @@ class RunOptions:
     digests: bool = False
     record: Record | None = None
     alone: bool = False
+    raises: bool = True
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

@@ -324,7 +324,7 @@ class Talks(Operator):
 
 
 class Thread(Operator):
-    """Its own thread never ends, and is no daemon."""
+    """A thread of its own never ends, and is no daemon."""
 
     inputs, outputs = {"data": COUNT}, {"out": COUNT}
 

@@ -47,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
         for line in playback.remarks(recording):
             say.warning(line)
         out = (args.out or api.new_out(graph)).resolve()
-        options = RunOptions(out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet, alone=True)
+        options = RunOptions(
+            out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet, alone=True, raises=args.verbose
+        )
         if args.verify is not None:
             whole = recording.digests if args.frames is None else {}
             return verify.verify(graph, options, args.verify, args.seed, args.overwrite, whole)

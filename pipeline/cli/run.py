@@ -97,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         args.quiet,
         record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
         alone=True,
+        raises=args.verbose,
     )
     outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
     if args.report is not None:

@@ -51,19 +51,19 @@ class Built:
         return [*self.sources, *self.runners]
 
 
-def build(plan: ProcessPlan, *, on_full: Callable[[], None], inline: bool = False) -> Built:
+def build(plan: ProcessPlan, *, on_full: Callable[[], None], inline: bool = False, raises: bool = False) -> Built:
     """Map the memory, import the operators, make the runners. Static edges to other processes get their channels later."""
-    return _Builder(plan, on_full, inline).build()
+    return _Builder(plan, on_full, inline, raises).build()
 
 
 class _Builder:
-    def __init__(self, plan: ProcessPlan, on_full: Callable[[], None], inline: bool) -> None:
+    def __init__(self, plan: ProcessPlan, on_full: Callable[[], None], inline: bool, raises: bool) -> None:
         self.plan = plan
         self.board = Board(plan.board_fd, plan.board)
         words, asleep = self.board.words, self.board.asleep
         bells: dict[int, Bell | Silent] = {i: Silent() if inline else Bell(fd, words, asleep(i)) for i, fd in plan.bells.items()}
         self.built = Built(Log(self.board, plan.process, on_full), Clock(), bells)
-        self.shared = Shared(self.board, self.built.log, self.built.clock, inline)
+        self.shared = Shared(self.board, self.built.log, self.built.clock, inline, raises)
         self.own = {node.name for node in plan.nodes}
         self.ports = {(port.node, port.port): port for port in plan.ports}
         self.edges = {edge.spec.index: edge for edge in plan.edges}

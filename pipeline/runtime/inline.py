@@ -44,7 +44,7 @@ class Inline:
         project.use(session.graph.project)
         plan = session.plan
         process = session.process_plan(session.graph.order(), 0, {e.id: (0, 0) for e in plan.edges}, {})
-        self.built: Built = build(process, on_full=self._drain, inline=True)
+        self.built: Built = build(process, on_full=self._drain, inline=True, raises=session.options.raises)
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
         self._drain_at = 0.0

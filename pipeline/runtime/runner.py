@@ -40,12 +40,13 @@ class Failure(PipeError):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Objects shared by the runners of one process."""
+    """Objects shared by the runners of one process. raises: see `RunOptions`."""
 
     board: Board
     log: Log
     clock: Clock
     inline: bool
+    raises: bool
 
 
 class Runner:
@@ -54,6 +55,7 @@ class Runner:
     def __init__(self, node: Node, index: int, outputs: dict[str, OutPort], shared: Shared, on_error: str) -> None:
         self.node, self.index, self.outputs = node, index, outputs
         self.board, self.log, self.clock, self.inline = shared.board, shared.log, shared.clock, shared.inline
+        self.raises = shared.raises
         self.on_error = on_error
         self.finished = self.opened = self.closed = False
         self.trace: Trace | None = None
@@ -155,8 +157,10 @@ class Runner:
 
     # -- errors ---------------------------------------------------------------------------------------------------
     def passes(self, error: BaseException) -> bool:
-        """Inline, an exception of a node leaves the run as it is, for a debugger. Not `sys.exit()`: it would end the program."""
-        return self.inline and isinstance(error, (Exception, KeyboardInterrupt)) and not isinstance(error, PipeError)
+        """Inline, an exception of a node may leave the run as it is (`RunOptions.raises`), not `sys.exit()`; Ctrl-C does."""
+        if not self.inline or isinstance(error, PipeError):
+            return False
+        return isinstance(error, KeyboardInterrupt) or (self.raises and isinstance(error, Exception))
 
     @contextmanager
     def calling(self, call: str, state: int) -> Iterator[None]:

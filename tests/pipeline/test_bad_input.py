@@ -224,11 +224,13 @@ def test_operator(pipe, config, message, placement):
 
 
 def test_operator_raises_inline(pipe):
-    """For pdb: the exception comes out at the operator's line."""
-    ended = pipe.run(pipe.graph(CHAIN.format(op="test.fault", config="kind: raise, at: 5", more="")), "--place", "inline")
-    assert ended.code == 1
-    assert ended.stderr.rstrip().splitlines()[-1] == "ValueError: op: raised on purpose"
-    assert "in misbehave" in ended.stderr
+    """The same line as in processes. With -v, for pdb, the exception comes out at the operator's line."""
+    graph = pipe.graph(CHAIN.format(op="test.fault", config="kind: raise, at: 5", more=""))
+    ended = pipe.run(graph, "--place", "inline")
+    assert (ended.code, ended.stderr) == (1, "error: op: frame src:5 (000005): ValueError: op: raised on purpose\n")
+    ended = pipe.run(graph, "--place", "inline", verb=["-v", "run"])
+    assert (ended.code, ended.report["exit"]) == (1, "failed")
+    assert "\nValueError: op: raised on purpose\n" in ended.stderr and "in misbehave" in ended.stderr
 
 
 def test_operator_raises_and_the_graph_skips(pipe):

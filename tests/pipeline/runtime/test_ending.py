@@ -86,6 +86,18 @@ def test_a_read_that_blocks_does_not_outlive_the_duration(pipe, way, gil):
         assert (ended.code, ended.stderr) == (1, f"error: {text}\n")
 
 
+@pytest.mark.quick(1)
+@pytest.mark.parametrize("way", ["inline", "processes"])
+def test_a_thread_of_a_node_does_not_keep_the_run(pipe, way):
+    graph = pipe.graph("""
+  src: {driver: test.counter, config: {frames: 5}}
+  op:  {op: "life_nodes:Thread", inputs: {data: src.out}}
+  snk: {op: test.null, inputs: {in: op.out}, config: {write: true}}
+""")
+    ended = pipe.run(graph, *WAYS[way][:2])
+    assert (ended.code, ended.stderr, ended.ids("snk")) == (0, "", list(range(5)))
+
+
 def _written(pipe, graph):
     """The graph as the account reads it: its sink writes as test.null does."""
     return pipe.graph(graph.read_text().replace('"life_nodes:Closes"', "test.null").replace("s: 0.5", "write: true"))
