@@ -18,7 +18,7 @@ from operators import folders
 from pipeline.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xae\x42\x60\x82"
 _JPEG = b"\xff\xd8\xff"
 _HEAD_BYTES = 1 << 12
 _SIZES_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -76,7 +76,7 @@ def _whole(path: Path) -> tuple[bytes, tuple[int, int]]:
     if data.startswith(_PNG):
         whole = _png_ends(data) and width * height * _png_bits(data) <= 8 * _DEFLATE_RATIO * len(data)
     else:
-        whole = data.find(_END, start) >= 0 and width * height <= _JPEG_PIXELS_PER_BYTE * len(data)
+        whole = data.rfind(_END, start) >= 0 and width * height <= _JPEG_PIXELS_PER_BYTE * len(data)
     if not width or not height or not whole:
         raise _damaged(path, len(data))
     return data, (width, height)
@@ -131,7 +131,9 @@ def _png_bits(data: bytes) -> int:
 
 
 def _png_ends(data: bytes) -> bool:
-    """Do whole chunks lead to IEND?"""
+    """Do whole chunks lead to IEND? Mostly it is the last one."""
+    if data.endswith(_PNG_END):
+        return True
     at = len(_PNG)
     while at + 12 <= len(data):
         length = struct.unpack(">I", data[at : at + 4])[0]

@@ -52,7 +52,10 @@ def test_the_content_decides_not_the_name(saved):
 
 
 def test_png_is_exact_and_progressive_jpegs_are_read(saved):
-    assert np.array_equal(whole(saved("a.png")), RGB)
+    path = saved("a.png")
+    assert np.array_equal(whole(path), RGB)
+    path.write_bytes(path.read_bytes() + b"a camera's own bytes")
+    assert np.array_equal(whole(path), RGB)
     assert whole(saved("a.jpg", RGB, None, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)).shape == RGB.shape
 
 
