@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -50,6 +50,9 @@ class Numbered(Sequence[Item]):
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
+
+    def stamps_ns(self) -> Iterator[int]:
+        return (part.stamp_ns(number) for part in self._parts for number in part.frames)
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
@@ -112,7 +115,9 @@ class Recorded:
     def find(cls, config: Any) -> Found:
         listing = cls.list_items(config)
         cls.check(config, listing)
-        stamps_ns = np.fromiter((item.stamp_ns for item in listing.items), np.int64, len(listing.items))
+        items = listing.items
+        stamps = items.stamps_ns() if isinstance(items, Numbered) else (item.stamp_ns for item in items)
+        stamps_ns = np.fromiter(stamps, np.int64, len(items))
         return Found(len(stamps_ns), listing.rate_hz, stamps_ns)
 
     @classmethod

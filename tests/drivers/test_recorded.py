@@ -113,6 +113,7 @@ def test_numbered_items_are_those_of_a_list(parts):
     every = [Item(i, k, f"{p.name}/{k:06d}", 10 * k) for i, p in enumerate(parts) for k in p.frames]
     assert list(items) == every == items[:] == [items[i - len(every)] for i in range(len(every))]
     assert len(items) == len(every) and items[1:3] == every[1:3]
+    assert list(items.stamps_ns()) == [item.stamp_ns for item in every]
     for index in (len(every), -len(every) - 1):
         with pytest.raises(IndexError):
             items[index]

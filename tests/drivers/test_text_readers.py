@@ -125,7 +125,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return data
 
 
-def attack(root, seed, rounds, each_s=2.0, each_bytes=64 << 20):
+def attack(root, seed, rounds, each_s=10.0, each_bytes=64 << 20):
     kitti = Kitti(root / "kitti")
     for frame in range(4):
         kitti.scan(f"velodyne/0000/{frame:06d}.bin", [1, 2, 3, 0.5])
