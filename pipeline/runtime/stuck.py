@@ -18,6 +18,7 @@ from pipeline.graph.layout import (
     WAITING,
     WAITING_EDGE,
 )
+from pipeline.graph.spec import DEFAULT_OPEN_HANG_S
 from pipeline.runtime.children import Child
 from pipeline.runtime.session import Session
 
@@ -43,9 +44,9 @@ class Stuck:
         """
         words = self.board.words
         for child in self.children.values():
-            limit_s = max(self.graph.nodes[n].open_hang_s for n in child.nodes)
-            if child.alive and not child.said_hello and now - child.times.get("spawn", now) > limit_s * 1e9:
-                yield child, f"{child.place}: did not start within hang_s = {limit_s:g} s; killed"
+            # No node of it has begun anything yet, so their `hang_s` do not count.
+            if child.alive and not child.said_hello and now - child.times.get("spawn", now) > DEFAULT_OPEN_HANG_S * 1e9:
+                yield child, f"{child.place}: its process did not start within {DEFAULT_OPEN_HANG_S:g} s; killed"
         for name, index in self.plan.node_index.items():
             at = self.board.node(index)
             since, state = words[at + BUSY_SINCE], words[at + STATE]
