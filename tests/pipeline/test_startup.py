@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from functools import cache
 
 import pytest
 from pipe_runs import ROOT
@@ -12,20 +11,12 @@ from pipe_runs import ROOT
 LIBRARIES = {"numpy", "numba", "scipy", "cv2", "zmq", "msgpack", "yaml", "rich", "av", "torch", "filterpy", "hypothesis"}
 
 
-@cache
-def bare() -> set[str]:
-    """Modules that an interpreter has by itself: how the package was installed adds some of its own."""
-    return loaded("")
-
-
 def imported(code: str) -> set[str]:
-    return loaded(code) - bare()
-
-
-def loaded(code: str) -> set[str]:
-    """All modules loaded at the end of a process."""
-    program = f"import sys\n{code}\nprint('modules:', *sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    """All modules loaded at the end of a process. Without site (-S): how packages were installed would add some of its own."""
+    program = f"import sys; sys.path[:] = {[str(ROOT), *sys.path]!r}\n{code}\nprint('modules:', *sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=100, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     return set(ran.stdout.rpartition("modules:")[2].split())
 
@@ -37,13 +28,13 @@ def command(*words: str) -> str:
 @pytest.mark.parametrize(
     ("code", "libraries", "most"),
     [
-        (command("--help"), set(), 45),
-        (command("run", "--help"), set(), 50),
-        (command("new", "--help"), set(), 50),
-        (command("ops"), {"numpy"}, 220),
-        (command("check", "no_such_graph"), {"numpy", "yaml"}, 215),
-        ("import pipeline.runtime.worker", {"numpy", "zmq", "msgpack"}, 250),
-        ("import pipeline.api", {"numpy", "zmq", "msgpack", "yaml"}, 310),
+        (command("--help"), set(), 100),
+        (command("run", "--help"), set(), 105),
+        (command("new", "--help"), set(), 110),
+        (command("ops"), {"numpy"}, 270),
+        (command("check", "no_such_graph"), {"numpy", "yaml"}, 265),
+        ("import pipeline.runtime.worker", {"numpy", "zmq", "msgpack"}, 310),
+        ("import pipeline.api", {"numpy", "zmq", "msgpack", "yaml"}, 365),
     ],
     ids=["--help", "run --help", "new --help", "ops", "check", "a worker", "a run"],
 )
