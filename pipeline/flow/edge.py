@@ -177,6 +177,11 @@ class OutEdge:
         if not ORDERED:
             fence()
         self._seq = words[self._head] = seq + 1
+        # The frame carries its bound; the word tells it to a successor of the reader, should the reader die with the frame.
+        if frame.bound > words[self._bound_word]:
+            if not ORDERED:
+                fence()
+            words[self._bound_word] = frame.bound
         if faults.armed:
             faults.point("sent")
         self._bell.wake()

@@ -279,12 +279,12 @@ def test_a_bound_without_a_frame(make):
 
 
 def test_a_frame_carries_its_bound(make):
-    """The bound word is not stored for it: one store and one wake fewer."""
+    """The word has it, too, for a successor of the reader; the frame's wake is the only one."""
     local = make(edge_spec())
     local.send()
-    assert (local.word(BOUND), local.taken()[0].bound, local.bells[0].wakes) == (NEVER, 1, 1)
+    assert (local.word(BOUND), local.taken()[0].bound, local.bells[0].wakes) == (1, 1, 1)
     local.port.advance(1)
-    assert (local.word(BOUND), local.bells[0].wakes) == (NEVER, 1), "the reader knows"
+    assert (local.word(BOUND), local.bells[0].wakes) == (1, 1), "the reader knows"
 
 
 def test_a_bound_never_overtakes_a_frame_that_waits(make):
@@ -297,7 +297,7 @@ def test_a_bound_never_overtakes_a_frame_that_waits(make):
     while (frame := reader.take()) is not None:
         seen.append((frame.header.frame_id, local.word(BOUND)))
         reader.done(frame)
-    assert seen == [(0, NEVER), (1, NEVER), (2, FOREVER)]
+    assert seen == [(0, 1), (1, 101), (2, FOREVER)]
     assert local.word(EDGE_HEAD) == 3
 
 

@@ -38,6 +38,24 @@ def test_a_successor_finds_what_its_predecessor_had_sent(make):
     assert kept.tolist() == [1]
 
 
+@pytest.mark.parametrize("sent", [1, 2, 5])
+def test_a_readers_successor_knows_the_bound_of_frames_that_died_with_their_reader(make, sent):
+    """No frame may follow for long; until then a join must not wait for the lost one."""
+    local = make(edge_spec())
+    local.send(sent)
+    (*_, last) = local.taken()
+    successor = local.reader(local.specs[0])
+    assert successor.take() is None
+    assert successor.bound == last.bound == 100 * (sent - 1) + 1
+
+
+def test_the_bound_of_a_frame_that_waits_at_its_sender_is_not_told(make):
+    local = make(edge_spec(policy="drop_oldest", window=2, size=4))
+    local.send(4)
+    assert len(local.port.edges[0].queue) == 2
+    assert local.readers[0].bound == 101
+
+
 def test_a_successor_goes_on_in_the_ring(make):
     local = make(edge_spec(window=3, size=1, slots=8))
     local.send(2)
