@@ -41,6 +41,8 @@ from operators.streams import (
     Pillars,
     Tracks,
 )
+from pipeline.errors import FrameError
+from pipeline.names import below
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
 
@@ -245,7 +247,12 @@ class Scene(Operator):
     def _save(self, picture: np.ndarray) -> None:
         every = self.config.png_every
         if every and self.header.frame_id % every == 0:
-            path = self.out_dir / "frames" / f"{self.header.item.replace('/', '_')}.png"
+            name = self.header.item.replace("/", "_") or f"{self.header.frame_id:06d}"
+            path = below(self.out_dir, f"frames/{name}.png", f"{self.name}: frame {self.header}")
+            if path.exists():
+                raise FrameError(
+                    f"{self.name}: {path}: needs a file of its own for frame {self.header}, got one of an earlier frame"
+                )
             data = cv2.imencode(".png", picture[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
             try:
                 replace(path, data)

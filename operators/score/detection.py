@@ -273,7 +273,9 @@ def _arrays(schema: Schema, lists: list[Any]) -> list[np.ndarray]:
 
 
 def _complete_lines(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
+    """`str.splitlines` would also split at U+2028, which a name may hold."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return [f"{line}\n" for line in text.split("\n")[:-1]]
 
 
 def _plain(score: Score) -> dict[str, Any]:

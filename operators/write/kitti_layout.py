@@ -20,8 +20,7 @@ layouts take it from a picture.
 Values that no stream contains: all four cameras equal the calibration's, rectified; the IMU is at the LiDAR's position, at
 `origin` in the first frame, level, facing east. Lines of missing frames: the first pose in oxts, blank in timestamps.
 State: none but the files.   Empty scan: an empty file. No objects: an empty label file.
-Files and lines are written whole or not at all. After a crash, data of frames later than the last delivered one is removed
-(undo.py).
+A frame is written as a whole or not at all, also at a crash (undo.py). Two frames of one number are refused.
 """
 
 from __future__ import annotations
@@ -35,12 +34,11 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from operators import files
-from operators.files import frame_number
+from operators.files import failed, frame_number
 from operators.geometry.boxes3d import alpha, velo_to_camera
 from operators.geometry.gps import readings
 from operators.streams import CALIBRATION, CLASSES, DONT_CARE, IMAGE, POINTS, POSE, TRUTH, Calibration, Truth
-from operators.write.undo import Undo
+from operators.write.folder import Folder, Write
 from pipeline.errors import RunError
 from pipeline.frame import Header
 from pipeline.operator import Operator
@@ -48,6 +46,8 @@ from pipeline.schema import optional, static
 
 _NO_BOX = "-1 -1 -10 {} -1 -1 -1 -1000 -1000 -1000 -10"  # DontCare: a region of the picture
 _UNKNOWN_OXTS = " 0" * 24  # velocities, accelerations, accuracies
+MAX_MISSING = 100_000
+"""Most lines of missing frames before one frame: the files grow with the frame numbers, and these may be anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """One change of a file. whole: replace it; once: create it if missing; lines: append; row: append as line number `row`,
+    """One change of a file. whole: a new file; once: create it if missing; lines: append; row: append as line number `row`,
     after one `filler` per missing line."""
 
     path: str
@@ -99,7 +99,7 @@ class KittiLayout(Operator):
     }
 
     def open(self) -> None:
-        self.undo = Undo(self.out_dir, self.resume)
+        self.folder = Folder(self.name, self.out_dir, self.resume)
         self.once: dict[str, bytes] = {}
         self.rows: dict[str, int] = {}  # file -> number of its lines, for files written by `row`
 
@@ -116,50 +116,57 @@ class KittiLayout(Operator):
             if value is not None and layout == of:
                 raise RunError(f"{self.name}: {port} is connected, but layout {of} has no place for it; disconnect it?")
         number = header.frame_id if layout == "object" and header.sequence else frame_number(header.item, header.frame_id)
-        sequence = header.sequence.replace("/", "_") or "0000"
+        sequence = "" if layout == "object" else self.folder.sequence(header, _drive(header, self.config))
         frame = _Frame(sequence, number, points, image, truth, pose, calibration, self.headers)
-        writes = [write for write in _LAYOUTS[layout](frame, self.config) if not self._is_there(write)]
-        path = self.out_dir
+        made = list(_LAYOUTS[layout](frame, self.config))
         try:
-            self.undo.note(header.frame_id, [self.out_dir / write.path for write in writes])
-            for write in writes:
-                path = self.out_dir / write.path
-                self._do(write, path)
+            writes = [self._write(change) for change in made]
         except OSError as error:
-            raise files.failed(self.name, path, error, f"frame {header} ({header.item})") from error
+            raise failed(self.name, self.out_dir, error, f"frame {header} ({header.item})") from error
+        self.folder.write(header, [write for write in writes if write is not None])
+        self.rows |= {change.path: change.row + 1 for change in made if change.how == "row"}
 
     def close(self) -> None:
-        self.undo.close()
+        self.folder.close()
 
-    def _is_there(self, write: _Write) -> bool:
-        if write.how != "once":
-            return False
-        before = self.once.setdefault(write.path, write.data)
-        if before != write.data:
+    def _write(self, change: _Write) -> Write | None:
+        """The change of a file; None if the file is there already."""
+        if change.how == "whole":
+            return Write(change.path, change.data, "new")
+        if change.how == "lines":
+            return Write(change.path, change.data, "append")
+        path = self.folder.at(change.path, self.header)
+        if change.how == "row":
+            return Write(change.path, self._filled(change, path), "append")
+        if change.path not in self.once:
+            self.once[change.path] = path.read_bytes() if path.exists() else change.data  # one of the life before a crash
+        if self.once[change.path] != change.data:
             raise RunError(
-                f"{self.name}: {write.path}: needs one calibration, got another one with frame {self.header} ({self.header.item})"
+                f"{self.name}: {change.path}: needs one calibration, got another one with frame {self.header} "
+                f"({self.header.item})"
             )
-        return (self.out_dir / write.path).exists()
+        return None if path.exists() else Write(change.path, change.data, "new")
 
-    def _do(self, write: _Write, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if write.how in ("whole", "once"):
-            files.replace(path, write.data)
-            return
-        data = write.data
-        if write.how == "row":
-            if write.path not in self.rows:
-                self.rows[write.path] = path.read_bytes().count(b"\n") if path.exists() else 0
-            missing = write.row - self.rows[write.path]
-            if missing < 0:
-                raise RunError(
-                    f"{self.name}: {write.path}: needs frames in the order of their numbers, got {write.row} "
-                    f"({self.header.item}) after {self.rows[write.path] - 1}"
-                )
-            data = write.filler * missing + data
-        files.append(path, data)
-        if write.how == "row":
-            self.rows[write.path] = write.row + 1
+    def _filled(self, change: _Write, path: Path) -> bytes:
+        """The line, and those of the frames missing before it."""
+        if change.path not in self.rows:
+            self.rows[change.path] = path.read_bytes().count(b"\n") if path.exists() else 0
+        rows = self.rows[change.path]
+        missing = change.row - rows
+        problem = ""
+        if missing < 0:
+            problem = "needs frames in the order of their numbers"
+        elif missing > MAX_MISSING:
+            problem = f"has a line for each frame number and needs gaps of at most {MAX_MISSING}"
+        if problem:
+            raise RunError(f"{self.name}: {change.path}: {problem}, got {change.row} ({self.header.item}) after {rows - 1}")
+        return change.filler * missing + change.data
+
+
+def _drive(header: Header, config: KittiLayoutConfig) -> str | None:
+    """In layout raw the folder of the sequence; a sequence named DATE_drive_NNNN_sync is one already."""
+    sequence = header.sequence.replace("/", "_") or "0000"
+    return f"{config.date}_drive_{sequence}_sync" if config.layout == "raw" and "_drive_" not in sequence else None
 
 
 def _tracking(frame: _Frame, config: KittiLayoutConfig) -> Iterator[_Write]:
@@ -191,9 +198,7 @@ def _object(frame: _Frame, config: KittiLayoutConfig) -> Iterator[_Write]:
 
 
 def _raw(frame: _Frame, config: KittiLayoutConfig) -> Iterator[_Write]:
-    date, drive, name = config.date, f"{config.date}_drive_{frame.sequence}_sync", f"{frame.number:010d}"
-    if "_drive_" in frame.sequence:
-        date, drive = frame.sequence.partition("_drive_")[0], frame.sequence
+    date, drive, name = frame.sequence.partition("_drive_")[0], frame.sequence, f"{frame.number:010d}"
     for file, text in _raw_calibration(frame.calibration).items():
         yield _Write(f"{date}/{file}", text, "once")
     sensors = {

@@ -5,7 +5,7 @@ Columns: frame, track id, x, y, w, h, score, -1, -1, -1; comma-separated, frames
 item ("TUD-Campus/000001"); items without a sequence go to 0000.txt, a frame whose name is no number gets its counter.
 `frame_offset` is added: 1 for sources that count from 0.
 State: none but the files.   Empty frame: no lines; the file of its sequence is created all the same.
-A frame's lines are on disk when process() returns. After a crash, lines of frames later than the last delivered one are removed.
+A frame's lines are on disk when process() returns. After a crash, the lines of a frame that does not count are removed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from operators.files import exact_decimals, frame_number
 from operators.streams import TRACKS2D, Tracks2D
-from operators.write.tracks2d import SequenceFiles
+from operators.write.folder import Folder, Write
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
 
@@ -28,7 +28,7 @@ class Mot(Operator):
     Config, inputs = MotConfig, {"tracks2d": TRACKS2D}
 
     def open(self) -> None:
-        self.files = SequenceFiles(self.name, self.out_dir, self.resume)
+        self.folder = Folder(self.name, self.out_dir, self.resume)
 
     def process(self, tracks2d: Tracks2D) -> None:
         number = frame_number(self.header.item, self.header.frame_id) + self.config.frame_offset
@@ -44,7 +44,8 @@ class Mot(Operator):
                 tracks2d.track_ids.tolist(), boxes2d.tolist(), scores.tolist(), strict=True
             )
         ]
-        self.files.add(self.header, "".join(lines))
+        name = f"{self.folder.sequence(self.header)}.txt"
+        self.folder.write(self.header, [Write(name, "".join(lines).encode(), "append")])
 
     def close(self) -> None:
-        self.files.close()
+        self.folder.close()

@@ -1,48 +1,112 @@
-"""Undo undelivered frames after a crash: for sinks that write many files, some of them line by line.
+"""Undo the frame that was in work at a crash: for sinks that write many files, some of them line by line.
 
-`.undo` in the sink's folder holds a line per file about to be changed: frame_id, its size [bytes] (-1: no file), path. The line
-is on disk before the change. A process may write a frame and die before the engine records it; its successor truncates each
-file to its size after the last delivered frame.
+`.undo` in the sink's folder holds the changes that one frame is about to make, as one line of JSON: its frame_id, and per file
+its name with its size [bytes] if lines are appended, "new" if it is created, "kept" if it is replaced (a second name keeps the
+old content). The line is written before the files are changed, and the next frame overwrites it: the engine has recorded the
+frame before it calls `process` again. So at most one frame is in doubt. A process may write a frame and die before the engine
+records it; its successor takes back this frame, if it is not the last one that counts (`Resume.frame_id`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from operators.files import append, replace
+from pipeline.errors import RunError
+from pipeline.names import below
 from pipeline.operator import Resume
+
+_NEW, _KEPT = "new", "kept"
+Change = tuple[str, int | str]
+"""A file's name below the folder; its size, "new" or "kept"."""
 
 
 class Undo:
-    """`note` before writing, `close` at the end of the run."""
+    """Wrap the changes of a frame in `with undo.frame(...)`; `close` at the end of the run."""
 
     def __init__(self, folder: Path, resume: Resume | None) -> None:
         self.folder, self.path = folder, folder / ".undo"
+        self._changes: list[Change] = []
         folder.mkdir(parents=True, exist_ok=True)
-        replace(self.path, b"" if resume is None else self._take_back(resume.frame_id))
+        if resume is not None:
+            frame_id, changes = self._read()
+            (self._settle if frame_id == resume.frame_id else self._take_back)(changes)
+        self.path.write_bytes(b"")
 
-    def note(self, frame_id: int, paths: Iterable[Path]) -> None:
-        """The files that this frame is going to change, each once."""
-        lines = [f"{frame_id} {path.stat().st_size if path.exists() else -1} {path.relative_to(self.folder)}\n" for path in paths]
-        append(self.path, "".join(lines).encode())
+    @contextlib.contextmanager
+    def frame(self, frame_id: int, append: Iterable[Path] = (), replace: Iterable[Path] = ()) -> Iterator[None]:
+        """The files to which this frame appends lines and those that it writes anew. An error inside takes all back."""
+        self._settle(self._changes)
+        self._changes = []
+        changes = [*(self._change(path, grows=True) for path in append), *(self._change(path, grows=False) for path in replace)]
+        self.path.write_bytes(json.dumps([frame_id, changes]).encode() + b"\n")
+        self._changes = changes
+        try:
+            for name, before in changes:
+                if before == _KEPT:
+                    _keep(self.folder / name)
+            yield
+        except BaseException:
+            self._changes = []
+            self._take_back(changes)
+            with contextlib.suppress(OSError):
+                self.path.write_bytes(b"")
+            raise
 
     def close(self) -> None:
+        self._settle(self._changes)
+        self._changes = []
         self.path.unlink(missing_ok=True)
 
-    def _take_back(self, last_frame_id: int) -> bytes:
-        """-> the lines of delivered frames. An incomplete line is ignored: its file was not changed yet."""
-        text = self.path.read_text() if self.path.exists() else ""
-        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        for line in reversed(lines):
-            frame_id, size, name = line.rstrip("\n").split(" ", 2)
-            if int(frame_id) <= last_frame_id:
-                continue
-            path = self.folder / name
+    def _change(self, path: Path, grows: bool) -> Change:
+        name = str(path.relative_to(self.folder))
+        if not path.exists():
+            return name, _NEW
+        return name, path.stat().st_size if grows else _KEPT
+
+    def _read(self) -> tuple[int, list[Change]]:
+        """Frame and changes of the journal; none if its line is cut short, because no file was changed yet."""
+        line = self.path.read_bytes() if self.path.exists() else b""
+        if not line.endswith(b"\n"):
+            return -1, []
+        try:
+            frame_id, changes = json.loads(line)
+            return int(frame_id), [(str(name), before if before in (_NEW, _KEPT) else int(before)) for name, before in changes]
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RunError(f"{self.path}: needs the changes of one frame, got a line that cannot be read: {error}") from None
+
+    def _take_back(self, changes: Iterable[Change]) -> None:
+        for name, before in changes:
+            path = below(self.folder, name, str(self.path))
             path.with_name(f".{path.name}.part").unlink(missing_ok=True)
-            if int(size) < 0:
+            if before == _NEW:
                 path.unlink(missing_ok=True)
-            elif path.stat().st_size > int(size):
-                os.truncate(path, int(size))
-        return "".join(line for line in lines if int(line.split(" ", 1)[0]) <= last_frame_id).encode()
+            elif before == _KEPT:
+                with contextlib.suppress(FileNotFoundError):  # not replaced yet
+                    os.replace(_kept(path), path)
+            elif path.stat().st_size > int(before):
+                os.truncate(path, int(before))
+        self._settle(changes)
+
+    def _settle(self, changes: Iterable[Change]) -> None:
+        """The frame counts: forget the old content of the files that it has replaced."""
+        for name, before in changes:
+            if before == _KEPT:
+                _kept(below(self.folder, name, str(self.path))).unlink(missing_ok=True)
+
+
+def _kept(path: Path) -> Path:
+    return path.with_name(f".{path.name}.kept")
+
+
+def _keep(path: Path) -> None:
+    kept = _kept(path)
+    kept.unlink(missing_ok=True)
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, kept)

@@ -3,8 +3,7 @@ import pytest
 
 from operators.geometry.boxes3d import velo_to_camera
 from operators.streams import CLASSES, DONT_CARE
-from operators.write.kitti import Journal, lines
-from pipeline.operator import Resume
+from operators.write.kitti import lines
 
 
 def arrays(*rows, labels=None):
@@ -54,27 +53,3 @@ def test_out_of_the_picture(straight):
 
 def test_a_region_nobody_labelled(straight):
     assert lines(*arrays((10, 0, 0, 4, 2, 1.5, 0), labels=[DONT_CARE]), straight, True)[1][0].startswith("DontCare ")
-
-
-@pytest.mark.parametrize(
-    ("begun", "resume", "kept", "undelivered"),
-    [
-        ([], None, [], []),
-        (["0000", "0001"], None, [], []),
-        ([], Resume(1, -1, ""), [], []),
-        (["0000"], Resume(1, -1, ""), [], ["0000"]),
-        (["0000"], Resume(1, 5, "0000/000005"), ["0000"], []),
-        (["0003", "0001"], Resume(1, 5, "0003/000005"), ["0003"], ["0001"]),
-        (["0003", "0001"], Resume(2, 9, "0001/000002"), ["0003", "0001"], []),
-        ([""], Resume(1, 9, "000009"), [""], []),
-    ],
-)
-def test_the_journal_knows_what_was_begun_after_the_last_frame_that_counts(tmp_path, begun, resume, kept, undelivered):
-    if begun:
-        (tmp_path / ".sequences").write_text("".join(f"{name}\n" for name in begun))
-    journal = Journal(tmp_path, resume)
-    assert (journal.begun, journal.undelivered) == (kept, undelivered)
-    assert [journal.enter(name) for name in ("0009", "0009")] == [True, False]
-    assert (tmp_path / ".sequences").read_text().splitlines() == [*kept, "0009"]
-    journal.close()
-    assert list(tmp_path.iterdir()) == []

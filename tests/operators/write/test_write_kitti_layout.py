@@ -234,9 +234,11 @@ def test_gaps(write, layout):
         assert reading.stamp_ns == head.stamp_ns
 
 
-@pytest.mark.parametrize(("layout", "last"), [(layout, last) for layout in DRIVERS for last in (-1, 0, 2, 3)])
-def test_continued_after_a_kill(make, write, calibration, tmp_path, layout, last):
-    """A process that died wrote frame 3; `last` counts. The files equal those of a run without a kill."""
+@pytest.mark.parametrize(
+    ("layout", "dies", "last"), [(x, *at) for x in DRIVERS for at in ((0, -1), (1, 0), (2, 1), (3, 2), (3, 3))]
+)
+def test_continued_after_a_kill(make, write, calibration, tmp_path, layout, dies, last):
+    """A process died in frame `dies`; `last` counts. The files equal those of a run without a kill."""
     frames = [frame(k, sequence="0003" if k < 2 else "0004") for k in range(6)]
 
     def step(op, k):
@@ -245,9 +247,9 @@ def test_continued_after_a_kill(make, write, calibration, tmp_path, layout, last
         op.process(**{p: values[p] if p in PORTS[layout] else None for p in values}, calibration=calibration)
 
     op = make(KittiLayout, layout=layout)
-    for k in range(4):
+    for k in range(dies + 1):
         step(op, k)
-    for path in op.out_dir.rglob("*000003.bin") if last < 3 else ():
+    for path in op.out_dir.rglob(f"*00000{dies}.bin") if last < dies else ():
         path.with_name(f".{path.name}.part").write_bytes(b"half")
     again = make(KittiLayout, layout=layout, resume=Resume(1, last, frames[max(last, 0)][0].item))
     for k in range(last + 1, 6):

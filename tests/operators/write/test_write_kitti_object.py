@@ -20,8 +20,8 @@ def boxes(n):
 def feed(make, straight, header):
     """feed(op, item, number of boxes)"""
 
-    def run(op, item, n):
-        op.header = header(0, item)
+    def run(op, item, n, frame_id=0):
+        op.header = header(frame_id, item)
         assert op.process(boxes3d=boxes(n), calibration=straight) is None
 
     return run
@@ -62,27 +62,34 @@ def test_many_frames_and_sequences(make, feed):
     assert written(op) == {"0000/000000.txt": 2, "0001/000000.txt": 0, "0001/000001.txt": 1, "000009.txt": 3}
 
 
-@pytest.mark.parametrize(
-    ("resume", "kept"),
-    [
-        (Resume(1, 2, "0001/000007"), ["0001/000007.txt", "0004/000000.txt"]),
-        (Resume(1, 3, "0001/000008"), ["0001/000007.txt", "0001/000008.txt", "0004/000000.txt"]),
-        (Resume(1, 4, "0000/000000"), ["0000/000000.txt", "0001/000007.txt", "0001/000008.txt", "0004/000000.txt"]),
-        (Resume(1, -1, ""), []),
-    ],
-)
-def test_continued_after_a_kill_files_that_do_not_count_go(make, feed, resume, kept):
+ITEMS = ("0004/000000", "0001/000007", "0001/000008", "0000/000000")
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_continued_after_a_kill_the_file_that_does_not_count_goes(make, feed, last):
+    """The process died in frame 3, before or after the engine recorded it."""
     op = make(KittiObject)
-    for item in ("0004/000000", "0001/000007", "0001/000008", "0000/000000"):
-        feed(op, item, 1)
-    half_done = op.out_dir / (resume.item.rpartition("/")[0] or "0001") / ".000009.txt.part"
+    for k, item in enumerate(ITEMS):
+        feed(op, item, 1, k)
+    half_done = op.out_dir / "0000" / ".000000.txt.part"
     half_done.write_text("Car -1")
-    again = make(KittiObject, resume=resume)
-    assert not half_done.exists()
-    assert [name for name in written(again) if name != ".sequences"] == kept
-    feed(again, "0009/000000", 2)
+    again = make(KittiObject, resume=Resume(1, last, ITEMS[last]))
+    assert half_done.exists() == (last == 3)
+    feed(again, "0009/000000", 2, 4)
     again.close()
-    assert list(written(again)) == [*kept, "0009/000000.txt"]
+    kept = [f"{item}.txt" for item in (*ITEMS[: last + 1], "0009/000000")]
+    assert [name for name in written(again) if ".part" not in name] == sorted(kept)
+
+
+def test_a_name_says_nothing_about_what_counts(make, feed):
+    """Items that fall, repeat in other sequences, are no numbers: the number in the stream tells which frame counts."""
+    items = ["b/000009", "a/000003", "a/left", "c/000001"]
+    op = make(KittiObject)
+    for k, item in enumerate(items):
+        feed(op, item, 1, k)
+    again = make(KittiObject, resume=Resume(1, 2, "cut sho"))
+    again.close()
+    assert list(written(again)) == ["a/000003.txt", "a/left.txt", "b/000009.txt"]
 
 
 def test_disk_full(make, feed, monkeypatch):

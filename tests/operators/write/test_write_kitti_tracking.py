@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from operators.streams import Boxes2D, History, Tracks
-from operators.write.kitti_tracking import KittiTracking, forget_after
+from operators.write.kitti_tracking import KittiTracking
 from pipeline.errors import RunError
 from pipeline.operator import Resume
 
@@ -33,7 +33,7 @@ def feed(make, straight, header):
 
 
 def written(op):
-    return {p.name: p.read_text().splitlines() for p in sorted(op.out_dir.iterdir())}
+    return {p.name: p.read_text().splitlines() for p in sorted(op.out_dir.iterdir()) if p.is_file() and p.name[0] != "."}
 
 
 def frames_and_ids(lines):
@@ -105,21 +105,22 @@ def test_every_frame_is_on_disk_when_process_returns(make, feed):
 
 
 @pytest.mark.parametrize(
-    ("resume", "kept", "why"),
+    ("frames", "last", "kept", "why"),
     [
-        (Resume(1, 1, "0000/000001"), {"0000.txt": [(0, 1), (1, 1)]}, "the frame after the last one that counts was half done"),
-        (Resume(1, 2, "0000/000002"), {"0000.txt": [(0, 1), (1, 1), (2, 1), (2, 2)]}, "all of it counts"),
-        (Resume(1, -1, ""), {}, "nothing counts"),
+        (3, 1, {"0000.txt": [(0, 1), (1, 1)]}, "the frame in work was half done"),
+        (3, 2, {"0000.txt": [(0, 1), (1, 1), (2, 1), (2, 2)]}, "all of it counts"),
+        (1, -1, {}, "nothing counts"),
     ],
 )
-def test_continued_after_a_kill(make, feed, resume, kept, why):
+def test_continued_after_a_kill(make, feed, frames, last, kept, why):
     op = make(KittiTracking)
-    for k in range(3):
+    for k in range(frames):
         feed(op, f"0000/{k:06d}", tracks(*range(1, 1 + max(1, k))))
-    with (op.out_dir / "0000.txt").open("a") as file:
-        file.write("3 1 Car -1 -")
-    again = make(KittiTracking, resume=resume)
-    got = {n: frames_and_ids(lines) for n, lines in written(again).items() if n != ".sequences"}
+    if last < frames - 1:
+        with (op.out_dir / "0000.txt").open("a") as file:
+            file.write("3 1 Car -1 -")
+    again = make(KittiTracking, resume=Resume(1, last, "no item decides"))
+    got = {n: frames_and_ids(lines) for n, lines in written(again).items()}
     assert got == kept, why
     feed(again, "0000/000004", tracks(1_000_001))
     again.close()
@@ -129,18 +130,17 @@ def test_continued_after_a_kill(make, feed, resume, kept, why):
 
 def test_killed_in_the_first_frame_of_the_next_sequence(make, feed):
     op = make(KittiTracking)
-    for item in ("0005/000000", "0001/000000", "0001/000001", "0003/000000"):
+    for item in ("0005/000000", "0001/000001", "0001/000002", "0003/000003"):
         feed(op, item, tracks(1))
-    again = make(KittiTracking, resume=Resume(1, 2, "0001/000001"))
-    feed(again, "0003/000001", tracks(2))
+    again = make(KittiTracking, resume=Resume(1, 2, "0001/000002"))
+    feed(again, "0003/000004", tracks(2))
     again.close()
     got = {n: frames_and_ids(lines) for n, lines in written(again).items()}
-    assert got == {"0001.txt": [(0, 1), (1, 1)], "0003.txt": [(1, 2)], "0005.txt": [(0, 1)]}
+    assert got == {"0001.txt": [(1, 1), (2, 1)], "0003.txt": [(4, 2)], "0005.txt": [(0, 1)]}
 
 
 def test_killed_while_writing(tmp_path):
-    """kill -9 at random moments of a process that only appends: every line but the last is complete, and the successor
-    removes a torn last line."""
+    """kill -9 at random moments of a process that only appends: every line but the last is complete."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
@@ -159,9 +159,7 @@ def test_killed_while_writing(tmp_path):
         child.send_signal(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
         *complete, last = path.read_text().split("\n")
-        assert [line.split()[2:] for line in complete] == [["end"]] * len(complete)
-        forget_after(path, 10**9)
-        assert path.read_text() == "".join(f"{line}\n" for line in complete), last
+        assert [line.split()[2:] for line in complete] == [["end"]] * len(complete), last
 
 
 def test_disk_full(make, feed):
@@ -247,3 +245,20 @@ def test_a_history_takes_the_place_of_what_was_written(make, feed, straight, hea
     assert frames_and_ids(written(op)["0003.txt"]) == expected
     assert frames_and_ids(written(op)["0009.txt"]) == [(0, 5)]
     assert frames_and_ids(written(op)["0004.txt"]) == [(0, 6)]
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_killed_with_the_history(make, feed, straight, header, last):
+    """The history replaces the whole file: if its frame does not count, the old lines are back."""
+    op = make(KittiTracking)
+    for k in range(3):
+        feed(op, f"0003/{k:06d}", tracks(1))
+    op.header, op.meta = header(3, "0003/000003"), {"history": {"first": 0}}
+    op.process(tracks=tracks(1), history=history((0, 7), (1, 7)), calibration=straight)
+    again = make(KittiTracking, resume=Resume(1, last, ""))
+    feed(again, "0003/000004", tracks(9))
+    again.close()
+    old, new = [(0, 1), (1, 1), (2, 1)], [(0, 7), (1, 7)]
+    assert {n: frames_and_ids(lines) for n, lines in written(again).items()} == {
+        "0003.txt": [*(new if last == 3 else old), (4, 9)]
+    }
