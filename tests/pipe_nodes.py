@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from drivers.synthetic.traffic import SyntheticTraffic
 from operators.streams import BOXES3D, IMAGE, Boxes3D
 from pipeline.errors import InputError
 from pipeline.frame import Reading, Static
@@ -379,6 +380,7 @@ class Described(Source):
     @dataclass(frozen=True)
     class Config:
         frames: int = 5
+        base: int = 100
 
     outputs = {"out": COUNT, "base": static(COUNT)}
 
@@ -386,7 +388,7 @@ class Described(Source):
         self.index = start
 
     def statics(self) -> list[Static]:
-        return [Static("base", np.array([100], np.int64))]
+        return [Static("base", np.array([self.config.base], np.int64))]
 
     def read(self) -> Reading | None:
         if self.index == self.config.frames:
@@ -395,6 +397,55 @@ class Described(Source):
         return Reading(
             {"out": np.array([index], np.int64)}, f"{index:06d}", stamp_ns(index, None), meta={"out": {"tens": 10 * index}}
         )
+
+
+class Named(Described):
+    """Frame `at` has another item, or another number."""
+
+    @dataclass(frozen=True)
+    class Config(Described.Config):
+        at: int = 3
+        item: str = ""  # as JSON; "" = the usual one
+        frame_id: int | None = None
+
+    def read(self) -> Reading | None:
+        reading = super().read()
+        if reading is not None and self.index == self.config.at + 1:
+            if self.config.item:
+                reading.item = json.loads(self.config.item)
+            reading.frame_id = self.config.frame_id
+        return reading
+
+
+class TwoBases(Described):
+    """The base is 200 from frame `switch` on."""
+
+    @dataclass(frozen=True)
+    class Config(Described.Config):
+        switch: int = 2
+
+    def statics(self) -> list[Static]:
+        return [*super().statics(), Static("base", np.array([200], np.int64), stamp_ns(self.config.switch, None))]
+
+
+class BasedSink(Operator):
+    """Takes numbers and, if it is connected, a base."""
+
+    inputs = {"data": COUNT, "base": static(COUNT, optional=True)}
+
+    def process(self, data: np.ndarray, base: np.ndarray | None) -> None:
+        pass
+
+
+class LongNames(SyntheticTraffic):
+    """Generated traffic of one sequence, whose name of 200 bytes holds what splits lines elsewhere."""
+
+    def read(self) -> Reading | None:
+        reading = super().read()
+        if reading is not None:
+            sequence = "".join(f"ä\u2028{i}" for i in range(30))
+            reading.item = f"{sequence}/{reading.item.rpartition('/')[2]}"
+        return reading
 
 
 class Stillborn(Described):

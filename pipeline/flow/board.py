@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import printable
+from pipeline.errors import FrameError, printable
 from pipeline.flow.shm import Mapping
 from pipeline.graph.layout import (
     BELL_WORDS,
     DESCRIPTOR_WORDS,
     EDGE_HEAD,
     EDGE_TAIL,
+    ITEM_BYTES,
     ITEM_WORDS,
     ITEMS,
     LEASE_WORDS,
@@ -86,17 +87,24 @@ class Board:
         return self.shape.node_base + index * NODE_WORDS
 
     def set_item(self, index: int, step: int, item: str) -> None:
-        """Name the frame of a step before its commit; two places alternate, so the last committed one is always whole."""
-        self._put(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, ITEM_WORDS, item)
+        """Name the frame of a step before its commit; two places alternate, so the last committed one is always whole.
+
+        Raises FrameError for an item that does not fit; sources are refused it when they read it.
+        """
+        raw = item.encode(errors="backslashreplace")
+        if len(raw) > ITEM_BYTES:
+            raise FrameError(f"item {item[:ITEM_BYTES]!a}: needs at most {ITEM_BYTES} bytes, got {len(raw)}")
+        self._put(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, raw)
 
     def item(self, index: int, step: int) -> str:
         return self._text(self.node(index) + ITEMS + (step & 1) * ITEM_WORDS, ITEM_WORDS)
 
     def set_status(self, index: int, text: str) -> None:
-        """The node's status line for the user; two places alternate here too."""
+        """The node's status line for the user, cut where it does not fit; two places alternate here too."""
         node = self.node(index)
         count = self.words[node + NUM_STATUSES] + 1
-        self._put(node + STATUSES + (count & 1) * STATUS_WORDS, STATUS_WORDS, printable(str(text)))
+        raw = printable(str(text)).encode()[: 8 * STATUS_WORDS - 1]
+        self._put(node + STATUSES + (count & 1) * STATUS_WORDS, raw)
         self.words[node + NUM_STATUSES] = count
 
     def status(self, index: int) -> str:
@@ -104,8 +112,7 @@ class Board:
         node = self.node(index)
         return self._text(node + STATUSES + (self.words[node + NUM_STATUSES] & 1) * STATUS_WORDS, STATUS_WORDS)
 
-    def _put(self, word: int, words: int, text: str) -> None:
-        raw = text.encode(errors="backslashreplace")[: words * 8 - 1]
+    def _put(self, word: int, raw: bytes) -> None:
         self.mapping.view[word * 8 : word * 8 + len(raw) + 1] = raw + b"\0"
 
     def _text(self, word: int, words: int) -> str:

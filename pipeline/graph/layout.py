@@ -28,7 +28,9 @@ IDLE, PROCESSING, WAITING, READING, OPENING, CLOSING = range(6)
 
 BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES = range(4)
 """First words of a node. WAITING_EDGE is the index of an edge + 1, 0 = none."""
-ITEM_WORDS, STATUS_WORDS = 16, 32
+ITEM_WORDS, STATUS_WORDS = 32, 32
+ITEM_BYTES = 8 * ITEM_WORDS - 1
+"""Longest item. It fits into the header of a slot, too, beside the description of the arrays."""
 ITEMS = 8
 STATUSES = ITEMS + 2 * ITEM_WORDS
 """Where a node's two item names and its two statuses begin."""

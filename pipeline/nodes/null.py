@@ -30,16 +30,16 @@ class Null(Operator):
         self.out_dir.mkdir(parents=True, exist_ok=True)
         path = self.out_dir / "frames.txt"
         if self.resume is not None and path.exists():
-            # frames after the last delivered one come again: drop their lines, and a line cut short
-            lines = path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and int(line.split()[1]) <= self.resume.frame_id]
-            path.write_text("".join(kept))
+            # one line per step: drop that of a step which does not count, and a line cut short
+            lines = path.read_bytes().split(b"\n")[:-1][: self.resume.steps]
+            path.write_bytes(b"".join(line + b"\n" for line in lines))
         self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if self.resume else os.O_TRUNC), 0o644)
 
     def process(self, **inputs: Any) -> None:
         if self.file >= 0:
             h = self.header
-            line = f"{h.source} {h.frame_id} {h.stamp_ns} {h.item}\n".encode()
+            item = h.item if h.item.isprintable() else h.item.encode("unicode_escape").decode()  # U+2028 ends a line for some
+            line = f"{h.source} {h.frame_id} {h.stamp_ns} {item}\n".encode()
             size = os.fstat(self.file).st_size
             if os.write(self.file, line) < len(line):  # the disk became full within the line
                 os.ftruncate(self.file, size)

@@ -6,9 +6,11 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline import names
 from pipeline.errors import FrameError
 from pipeline.flow.slot import ID_MASK
 from pipeline.frame import Reading
+from pipeline.graph.layout import ITEM_BYTES
 from pipeline.settings import show
 
 FIRST_NS, LAST_NS = -(2**61), 2**62
@@ -25,6 +27,9 @@ def checked(reading: Any, next_id: int) -> Reading:
         reading.item.encode()
     except UnicodeEncodeError:
         raise FrameError(f"item: needs text that UTF-8 can hold, got {reading.item!a}") from None
+    found = names.problem(reading.item, ITEM_BYTES)
+    if found:
+        raise FrameError(f"item: needs a name of at most {ITEM_BYTES} bytes, got {reading.item[:ITEM_BYTES]!a}: {found}")
     for field in ("values", "meta"):
         if not isinstance(getattr(reading, field), Mapping):
             raise FrameError(f"{field}: needs a mapping of ports, got {show(getattr(reading, field))}")

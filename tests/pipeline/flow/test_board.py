@@ -4,10 +4,11 @@ import os
 
 import pytest
 
+from pipeline.errors import FrameError
 from pipeline.flow import shm
 from pipeline.flow.board import Board
 from pipeline.frame import NEVER
-from pipeline.graph.layout import BOUND, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT, BoardShape
+from pipeline.graph.layout import BOUND, EDGE_HEAD, EDGE_TAIL, ITEM_BYTES, RELEASED, SENT, BoardShape
 
 
 @pytest.fixture
@@ -51,12 +52,22 @@ def test_item_of_the_last_committed_step_is_whole(board):
     assert board.item(0, 4) == ""
 
 
-@pytest.mark.parametrize(("item", "kept"), [("x" * 500, "x" * 127), ("é", "é")])
-def test_long_items_are_cut(board, item, kept):
+@pytest.mark.parametrize("item", ["x" * ITEM_BYTES, "é", "ä" * (ITEM_BYTES // 2), "x" * 200 + "/" + "y" * 54])
+def test_items_are_whole(board, item):
     board.set_item(0, 0, item)
-    assert board.item(0, 0) == kept
+    board.set_item(0, 1, "x" * ITEM_BYTES)
+    assert board.item(0, 0) == item
     assert board.words[board.node(0)] == 0, "the words beside it are untouched"
     assert board.words[board.ring(0)] == 0
+
+
+@pytest.mark.parametrize("item", ["x" * (ITEM_BYTES + 1), "ä" * ITEM_BYTES])
+def test_an_item_that_does_not_fit_is_refused(board, item):
+    """A name that is cut is another name."""
+    board.set_item(0, 0, "before")
+    with pytest.raises(FrameError, match=f"needs at most {ITEM_BYTES} bytes, got {len(item.encode())}$"):
+        board.set_item(0, 0, item)
+    assert board.item(0, 0) == "before"
 
 
 def test_the_latest_status(board):

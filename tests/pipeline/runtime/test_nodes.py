@@ -172,7 +172,7 @@ def test_null_notes_frames_and_continues_after_a_crash(tmp_path):
     )  # there at once, before any close
     with path.open("a") as file:
         file.write("src 3 13")  # killed in the middle of a line
-    again = op("test.null", tmp_path / "x", Resume(1, 1, "000001"), write=True)
+    again = op("test.null", tmp_path / "x", Resume(1, 1, "000001", 2), write=True)
     assert path.read_text() == "src 0 1000000000 000000\nsrc 1 1100000000 000001\n"
     again.header = header(2)
     again.process(**{"in": 1})
@@ -180,6 +180,18 @@ def test_null_notes_frames_and_continues_after_a_crash(tmp_path):
     assert [line.split()[1] for line in path.read_text().splitlines()] == ["0", "1", "2"]
     op("test.null", tmp_path / "x", write=True).close()  # a new run starts anew
     assert path.read_text() == ""
+
+
+def test_null_counts_steps_whatever_items_hold(tmp_path):
+    """Frames out of order, and a name with U+2028: what counts is the number of steps."""
+    node = op("test.null", tmp_path / "x", write=True)
+    for i in (5, 4, 7):
+        node.header = header(i)._replace(item=f"a\u2028{i} \u2029")
+        node.process(**{"in": 1})
+    node.close()
+    op("test.null", tmp_path / "x", Resume(1, 4, "cut", 2), write=True).close()
+    lines = (tmp_path / "x" / "frames.txt").read_bytes().split(b"\n")
+    assert [line.split()[1] for line in lines[:-1]] == [b"5", b"4"] and lines[-1] == b""
 
 
 def test_null_on_a_full_disk(tmp_path, monkeypatch):
