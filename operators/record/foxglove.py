@@ -20,7 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from operators.record import scene
+from operators.record import pictures, scene
 from operators.record.schemas import well_known
 from operators.streams import BOXES3D, CALIBRATION, POINTS, POSE, TRACKS, TRUTH
 from pipeline.frame import Header
@@ -55,8 +55,14 @@ class Foxglove(Format):
     def log(self, stamp_ns: int, name: str, message: str) -> bytes:
         return wire.timestamp(1, stamp_ns) + wire.number_(2, _WARNING) + wire.text(3, message) + wire.text(4, name)
 
-    def decode(self, codec: str, data: bytes) -> np.ndarray:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    def decode(self, codec: str, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        found = pictures.size(codec, data)
+        if found != shape[:2]:
+            raise ValueError(f"its {codec} needs {shape[:2]} pixels, got {found}")
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            image = None
         if image is None:
             raise ValueError(f"its {codec} cannot be read")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image

@@ -29,12 +29,17 @@ import msgpack
 import numpy as np
 
 from pipeline.checksum import crc32
-from pipeline.frame import Header
+from pipeline.frame import FOREVER, NEVER, Header
+from pipeline.outside import parse_json, unpacked_limit
 from pipeline.recording import protowire as wire
 from pipeline.recording.mcapfile import Buffer
 from pipeline.schema import Port, Schema
 
 VERSION = 1
+MAX_FRAME_ID = (1 << 48) - 1
+"""Frames are numbered from 0; the ledger has 48 bits for a number."""
+MAX_ARRAYS, MAX_DIMS = 64, 32
+"""Of a contract. numpy has no more dimensions."""
 HEAD_FIELD, ARRAY_FIELD, SUM_FIELD = 15000, 15001, 15002
 MAX_HEAD = 1 << 20
 RAW = ""
@@ -88,8 +93,9 @@ class Format:
         """A warning as a message of `log_schema`."""
         raise NotImplementedError(f"{type(self).__name__}.log")
 
-    def decode(self, codec: str, data: bytes) -> np.ndarray:
-        """The array that `encoder` stored under this codec."""
+    def decode(self, codec: str, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        """The array that `encoder` stored under this codec. Raises ValueError for other bytes, and before memory is taken for
+        an array of another shape."""
         raise NotImplementedError(f"{type(self).__name__}.decode")
 
 
@@ -216,24 +222,50 @@ def unpack(read: Any, nbytes: int) -> Stored:
             raise ValueError(f"its header is of version {version}, this engine reads {VERSION}")
         arrays, end = [], nbytes - (len(trailer([0] * len(described))) if summed and described else 0)
         for i, (name, dtype, shape, codec, offset, length) in enumerate(described):
-            sizes, sum_at = tuple(int(n) for n in shape), nbytes - 4 * (len(described) - i) if summed else 0
-            array = StoredArray(str(name), number_dtype(dtype), sizes, str(codec), at + size + offset, length, sum_at)
+            name, codec = _text("an array's name", name), _text("codec", codec)
+            sizes = tuple(_number(f"a size of {name}", n, -FOREVER, FOREVER) for n in shape)
+            sum_at = nbytes - 4 * (len(described) - i) if summed else 0
+            array = StoredArray(name, number_dtype(dtype), sizes, codec, at + size + offset, length, sum_at)
             if min(array.shape, default=0) < 0 or array.at < at + size or length < 0 or array.at + length > end:
                 raise ValueError(f"array {name} lies outside of it")
             if codec == RAW and array.size_bytes != length:
                 raise ValueError(f"array {name} needs {array.size_bytes} bytes, got {length}")
+            if array.size_bytes > unpacked_limit(length):
+                raise ValueError(f"array {name} claims {array.size_bytes} bytes in {length}")
             arrays.append(array)
-        header = Header(str(source), int(frame_id), str(item), int(stamp_ns), int(recv_ns))
-        return Stored(header, int(bound), dict(meta), arrays)
+        return Stored(
+            Header(
+                _text("source", source),
+                _number("frame_id", frame_id, 0, MAX_FRAME_ID),
+                _text("item", item),
+                _number("stamp_ns", stamp_ns, NEVER, -NEVER),
+                _number("recv_ns", recv_ns, -FOREVER, FOREVER),
+            ),
+            _number("bound", bound, NEVER, FOREVER),
+            {_text("a name in its meta", name): fact for name, fact in dict(meta).items()},
+            arrays,
+        )
     except (TypeError, KeyError, OverflowError, msgpack.UnpackException) as error:
         raise ValueError(f"its header cannot be read: {error}") from None
+
+
+def _number(name: str, value: Any, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(f"{name} needs to be a whole number of {low} to {high}, got {str(value)[:40]}")
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} needs to be text, got {type(value).__name__}")
+    return value
 
 
 def number_dtype(text: Any) -> np.dtype[Any]:
     """The dtype that a file names, if it is of plain numbers. Raises ValueError."""
     try:
         dtype = np.dtype(str(text))
-    except TypeError:
+    except Exception:  # numpy parses the text
         raise ValueError(f"dtype {text!r} is none") from None
     if dtype.kind not in _KINDS or dtype.names is not None or dtype.subdtype is not None:
         raise ValueError(f"dtype {text!r} is not of plain numbers")
@@ -246,8 +278,18 @@ def port_to_text(port: Port) -> str:
 
 
 def port_from_text(text: str) -> Port:
-    """The inverse of `port_to_text`. Raises ValueError, KeyError or TypeError if the text is no contract."""
-    plain = json.loads(text)
-    for array in plain["arrays"].values():
+    """The inverse of `port_to_text`. Raises ValueError, KeyError, TypeError or AttributeError if the text is no contract."""
+    plain = parse_json(text)
+    arrays = plain["arrays"]
+    if len(arrays) > MAX_ARRAYS:
+        raise ValueError(f"it has {len(arrays)} arrays, at most {MAX_ARRAYS} are possible")
+    for array in arrays.values():
         number_dtype(array["dtype"])
-    return Port(Schema.from_plain(plain), static=bool(plain["static"]))
+        shape = array["shape"]
+        if not isinstance(shape, list) or len(shape) > MAX_DIMS or not all(type(dim) in (int, str) for dim in shape):
+            raise ValueError(f"the shape {str(shape)[:40]} is none")
+    for text in (plain["name"], plain["frame"], plain["kind"], *(a[key] for a in arrays.values() for key in ("unit", "about"))):
+        _text("a word of it", text)
+    for dim, most in dict(plain["limits"]).items():
+        _number(f"the limit of {dim}", most, 0, FOREVER)
+    return Port(Schema.from_plain(plain), static=plain["static"] is True)

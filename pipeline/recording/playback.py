@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +12,21 @@ from typing import Any
 import numpy as np
 
 from pipeline.checksum import crc32
-from pipeline.errors import GraphError, InputError
+from pipeline.errors import GraphError, InputError, printable
 from pipeline.frame import Reading, Static
 from pipeline.graph import load as graph_file
 from pipeline.graph.load import StandIn
 from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Found, Source
-from pipeline.recording import mcapfile
-from pipeline.recording.formats import format_class
-from pipeline.recording.mcapfile import Entry
+from pipeline.outside import open_file, parse_json
+from pipeline.recording.contents import ChunkRow, Entry, library, scan
+from pipeline.recording.formats import available, format_class
 from pipeline.recording.message import RAW, Stored, StoredArray, port_from_text, unpack
 from pipeline.recording.recorder import DROPS, FORMAT_KEY, PORT_KEY, RESULT, RUN, SCHEMA_KEY, SOURCE_KEY
 from pipeline.schema import Port, Schema
+
+MAX_DISORDER_NS = 86_400 * 10**9
+"""A source may send frames late by a day: joins keep buffers for what a recording says."""
 
 
 @dataclass(slots=True)
@@ -61,19 +63,18 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        mcapfile.library()
+        library()
         try:
-            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self.fd = open_file(path)
         except OSError as error:
             raise InputError(f"{path}: needs a recording, got: {error.strerror}") from None
         try:
-            if not os.path.isfile(path):
-                raise InputError(f"{path}: needs a recording, got a folder or device")
-            self.contents = mcapfile.scan(self.fd, str(path))
+            self.contents = scan(self.fd, str(path), cut=True)
             self.sources: dict[str, RecordedSource] = {}
             self.lost = 0
             self._formats: dict[int, str] = {}
             self._index()
+            self.recorded_digests = self._read_digests()  # None: cannot be read
         except BaseException:
             self.close()
             raise
@@ -92,7 +93,7 @@ class Recording:
     def reopened(self) -> Recording:
         """The same index with a file descriptor of its own."""
         again = copy.copy(self)
-        again.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        again.fd = open_file(self.path)
         return again
 
     @property
@@ -112,7 +113,21 @@ class Recording:
     @property
     def digests(self) -> dict[str, str]:
         """Sink -> digest of the recorded run."""
-        return dict(json.loads(self.result.get("digest", "{}")))
+        return self.recorded_digests or {}
+
+    @property
+    def cut_at(self) -> int | None:
+        """Where the file ends in the middle of a chunk [byte]."""
+        last = self.contents.parts[-1] if self.contents.parts else None
+        return last.data_at + last.size if isinstance(last, ChunkRow) and last.cut else None
+
+    def _read_digests(self) -> dict[str, str] | None:
+        try:
+            digests = parse_json(self.result.get("digest", "{}"))
+        except ValueError:
+            return None
+        right = isinstance(digests, dict) and all(isinstance(digest, str) for digest in digests.values())
+        return digests if right else None
 
     def _metadata(self, name: str) -> Mapping[str, str]:
         return next((m.metadata for m, _, _ in self.contents.metadata if m.name == name), {})
@@ -134,17 +149,54 @@ class Recording:
             node, port = ports[entry.channel]
             source = self.sources[node]
             frame = _Frame(port, entry, self._head(entry, f"{node}.{port}"))
+            self._check(frame, source.ports[port], f"{node}.{port}")
             if source.ports[port].static:
                 source.statics.setdefault(port, []).append(frame)
-            else:
-                source.readings.setdefault(frame.stored.header.frame_id, []).append(frame)
+                continue
+            frames = source.readings.setdefault(frame.stored.header.frame_id, [])
+            if any(other.port == port for other in frames):
+                name = printable(f"{frame.stored.header} of {node}.{port}")
+                raise InputError(f"{self.path}: needs frame {name} once, got it again")
+            frames.append(frame)
         for number, channel in contents.channels.items():  # ports that sent nothing
             if channel.metadata.get(SOURCE_KEY) == "true" and number not in ports:
                 self._port(number, channel)
+        if not self.sources:
+            raise InputError(f"{self.path}: {printable(self._no_sources())}")
+        if not contents.finished and not any(source.readings or source.statics for source in self.sources.values()):
+            raise InputError(f"{self.path}: needs at least one whole frame, got a file that ends before its first one")
         for source in self.sources.values():
             source.readings = dict(sorted(source.readings.items()))
-            frames = (f for fs in source.readings.values() for f in fs)
+            frames = [f for fs in source.readings.values() for f in fs]
             source.disorder_ns = max([0, *(f.stored.header.stamp_ns - f.stored.bound for f in frames)])
+
+    def _no_sources(self) -> str:
+        """What the file is, if no source can be played from it."""
+        contents = self.contents
+        channels = list(contents.channels.values())
+        if any(PORT_KEY in channel.metadata for channel in channels):
+            return "needs ports of sources to play, got those of operators only; record with --record-ports sources or all"
+        if not channels and not contents.finished:
+            return "needs a recording of pipe run --record, got a file that ends before its first channel"
+        profile = f"profile {contents.header.profile}" if contents.header and contents.header.profile else "no profile"
+        writer = f", written by {contents.header.library}" if contents.header and contents.header.library else ""
+        kinds = ", ".join(sorted({channel.message_encoding or "no encoding" for channel in channels})) or "none"
+        such = f" such as {channels[0].topic}" if channels else ""
+        return (
+            f"needs a recording of pipe run --record, got MCAP of another program: {profile}{writer}, "
+            f"{len(channels)} channels{such} ({kinds}); pipe plays its own only"
+        )
+
+    def _check(self, frame: _Frame, contract: Port, who: str) -> None:
+        """Raises InputError for a frame that no run has recorded."""
+        header, bound = frame.stored.header, frame.stored.bound
+        names, needed = [array.name for array in frame.stored.arrays], list(contract.schema.arrays)
+        if needed and sorted(names) != sorted(needed):
+            got = printable(", ".join(names) or "none")
+            raise InputError(f"{self.path}: {printable(f'{who} {header}')} needs arrays {', '.join(needed)}, got {got}")
+        if not contract.static and header.stamp_ns - bound > MAX_DISORDER_NS:
+            name = printable(f"{who} {header}")
+            raise InputError(f"{self.path}: {name} needs a bound close to its stamp {header.stamp_ns}, got {bound}")
 
     def _port(self, number: int, channel: Any) -> tuple[str, str]:
         try:
@@ -153,8 +205,12 @@ class Recording:
             if not (node and dot and port):
                 raise ValueError(f"{name!r} is no NODE.PORT")
             contract = port_from_text(channel.metadata[SCHEMA_KEY])
+            name = channel.metadata.get(FORMAT_KEY, "")
+            if name and name not in available():
+                raise ValueError(f"its format {name[:40]!a} is unknown; known: {', '.join(available())}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{self.path}: channel {channel.topic} needs the contract of a port, got: {error}") from None
+            topic, text = printable(channel.topic), printable(str(error))
+            raise InputError(f"{self.path}: channel {topic} needs the contract of a port, got: {text}") from None
         self.sources.setdefault(node, RecordedSource()).ports[port] = contract
         self._formats[number] = channel.metadata.get(FORMAT_KEY, "")
         return node, port
@@ -164,7 +220,9 @@ class Recording:
         try:
             return unpack(lambda at, n: read(entry.data_at + at, n), entry.nbytes)
         except ValueError as error:
-            raise InputError(f"{self.path}: message {entry.sequence} of {who} is damaged: {error}") from None
+            raise InputError(
+                f"{self.path}: message {entry.sequence} of {printable(who)} is damaged: {printable(str(error))}"
+            ) from None
 
     def read_into(self, frame: _Frame, array: StoredArray, out: np.ndarray, who: str) -> None:
         """Read a stored array into `out` and check it. Raises InputError."""
@@ -172,7 +230,7 @@ class Recording:
         where = entry.data_at + array.at
         if array.codec != RAW:
             data = self.contents.source(self.fd, entry.chunk)(where, array.nbytes)
-            self._check(data, entry, array, who)
+            self._check_sum(data, entry, array, who)
             out[...] = self._decoded(entry.channel, data, array, who)
             return
         if not out.size:
@@ -187,9 +245,9 @@ class Recording:
                 if n == 0:
                     raise InputError(f"{self.path}: {array.name} of {who} is cut off; the file has become shorter")
                 done += n
-        self._check(flat.data, entry, array, who)
+        self._check_sum(flat.data, entry, array, who)
 
-    def _check(self, data: Any, entry: Entry, array: StoredArray, who: str) -> None:
+    def _check_sum(self, data: Any, entry: Entry, array: StoredArray, who: str) -> None:
         if not array.sum_at:
             return
         raw = self.contents.source(self.fd, entry.chunk)(entry.data_at + array.sum_at, 4)
@@ -201,7 +259,7 @@ class Recording:
 
     def _decoded(self, channel: int, data: bytes, array: StoredArray, who: str) -> np.ndarray:
         try:
-            made = format_class(self._formats[channel])().decode(array.codec, data)
+            made = format_class(self._formats[channel])().decode(array.codec, data, array.shape)
         except ValueError as error:
             raise InputError(f"{self.path}: {array.name} of {who}: {error}") from None
         if made.shape != array.shape or made.dtype != array.dtype:
@@ -312,7 +370,7 @@ def load(recording: Recording, graph: str | Path, sets: Iterable[str] | Mapping[
     spec = graph_file.load(graph, sets, stand_in(recording))
     for text in sets:
         node, _, key = text.partition("=")[0].strip().partition(".")
-        if spec.nodes[node].is_source and key.partition(".")[0] == "config":
+        if node in spec.nodes and spec.nodes[node].is_source and key.partition(".")[0] == "config":
             raise GraphError(f"--set {text}: {node} is played from {recording.path}; its config has no effect")
     return spec
 
@@ -320,10 +378,14 @@ def load(recording: Recording, graph: str | Path, sets: Iterable[str] | Mapping[
 def remarks(recording: Recording) -> list[str]:
     """Reasons why a replay is not equal to the recorded run."""
     out = []
-    if not recording.complete:
+    if recording.cut_at is not None:
+        out.append(f"{recording.path} is cut off at byte {recording.cut_at}: what is whole is played")
+    elif not recording.complete:
         out.append(f"{recording.path} has no summary: the run was killed, or still goes on; what is complete is played")
     if recording.lost:
         out.append(f"{recording.path} lacks {recording.lost} frames that its recorder lost (channel {DROPS})")
+    if recording.recorded_digests is None:
+        out.append(f"{recording.path} has digests of its run that cannot be read: nothing is compared")
     if recording.about.get("images") == "jpeg":
         out.append(f"{recording.path} holds pictures as JPEG: they are not bit for bit what the run saw")
     return out

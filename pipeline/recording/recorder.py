@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from pipeline.graph.spec import (
 from pipeline.operator import Operator, Taken
 from pipeline.options import Images, Outcome, Record, Recorded
 from pipeline.recording import mcapfile
+from pipeline.recording.contents import library
 from pipeline.recording.formats import format_class
 from pipeline.recording.mcapfile import Message, Writer
 from pipeline.recording.message import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
@@ -178,7 +180,7 @@ class Layout:
 
     def records(self) -> Iterator[Any]:
         """The records at the beginning of the file."""
-        lib = mcapfile.library()
+        lib = library()
         yield lib.Header(profile="", library="perception-pipe")
         yield lib.Metadata(RUN, {"images": self.config.images, **self.config.about})
         for number, schema in self._schemas.values():
@@ -250,35 +252,13 @@ class Drops:
 # ---- in the process of `pipe run`
 
 
-def prepare(record: Record) -> None:
-    """Before the start: refuse a file that cannot be written, or that must not be overwritten."""
-    mcapfile.library()
-    path = record.path
-    try:
-        if path.is_dir():
-            raise GraphError(f"{path}: needs a file to record to, got a folder; --record {path / 'run.mcap'}?")
-        if path.exists():
-            with path.open("rb") as file:
-                start = file.read(len(mcapfile.MAGIC))
-            if not record.overwrite:
-                raise GraphError(f"{path}: needs a file that is not there yet, got one; use --overwrite or another --record")
-            if start and start != mcapfile.MAGIC:
-                raise GraphError(f"{path}: needs an MCAP file to overwrite, got one that begins with {start!r}")
-            path.unlink()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        path.unlink()
-    except OSError as error:
-        raise GraphError(f"{path}: needs a file that can be written, got: {error.strerror}; use another --record") from None
-
-
 def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
     """The graph with the recorder as an additional node."""
     chosen = _chosen(spec, record.ports)
     ports = {name: port_to_text(spec.nodes[node].outputs[port]) for name, (node, port) in chosen.items()}
     about = {"graph": spec.name, "file": spec.path, "text": spec.text, "live": str(spec.live).lower()}
     operators = tuple(name for name, (node, _) in chosen.items() if not spec.nodes[node].is_source)
-    config = RecorderConfig(record.path.resolve(), ports, operators, about, record.images)
+    config = RecorderConfig(Path(os.path.realpath(record.path)), ports, operators, about, record.images)
     format_class(config.format)
     inputs = {
         name: Input(name, node, port, Queue(), Port(ANY, static=spec.nodes[node].outputs[port].static))
@@ -336,7 +316,7 @@ def finish(session: Session, outcome: Outcome | None) -> None:
         writer = Writer.resume(path, layout.streams, steps, crc=config.crc)
         frames = sum(writer.counts.get(c, 0) for c in layout.streams)
         drops.skip(writer.counts.get(layout.drops, 0))
-        mcapfile.finish(writer, drops.rest(), [mcapfile.library().Metadata(RESULT, result)])
+        mcapfile.finish(writer, drops.rest(), [library().Metadata(RESULT, result)])
     except OSError as error:
         if outcome is not None:
             outcome.errors.append(f"{path}: cannot write its summary: {error.strerror}; it is complete without, readers scan it")

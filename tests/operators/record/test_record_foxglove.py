@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from google.protobuf import message_factory
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from operators.record import scene
+from operators.record import pictures, scene
 from operators.record.foxglove import Foxglove
 from operators.streams import (
     BOXES3D,
@@ -91,7 +92,7 @@ def test_png_is_lossless(schema):
     picture = np.random.default_rng(0).integers(0, 2**16, (5, 7, 3)[: len(array.shape)]).astype(array.dtype)
     image, _, _ = encoded(schema, {"image": picture}, "png")
     assert image.format == "png" and image.data.startswith(b"\x89PNG")
-    assert np.array_equal(Foxglove().decode("png", image.data), picture)
+    assert np.array_equal(Foxglove().decode("png", image.data, picture.shape), picture)
 
 
 def test_jpeg_is_close_and_small():
@@ -99,7 +100,7 @@ def test_jpeg_is_close_and_small():
     picture = np.stack([np.tile(rows, (64, 1)), np.tile(rows[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], axis=2)
     image, _, _ = encoded(IMAGE, {"image": picture}, "jpeg")
     assert image.format == "jpeg" and len(image.data) < picture.nbytes / 4
-    again = Foxglove().decode("jpeg", image.data)
+    again = Foxglove().decode("jpeg", image.data, picture.shape)
     assert again.shape == picture.shape and np.abs(again.astype(int) - picture).mean() < 3, "and red stays red"
 
 
@@ -112,9 +113,37 @@ def test_depth_is_never_squeezed():
     assert Foxglove().encoder("a.b", Port(DEPTH), "jpeg").schema.name == "foxglove.RawImage"
 
 
-def test_a_picture_that_cannot_be_unpacked():
-    with pytest.raises(ValueError, match="its png cannot be read"):
-        Foxglove().decode("png", b"no picture")
+@pytest.mark.parametrize("codec", ["png", "jpeg"])
+@pytest.mark.parametrize("shape", [(7, 5), (5, 7), (1, 1), (300, 200)])
+def test_the_size_of_a_picture_is_in_its_first_bytes(codec, shape):
+    for channels in ((), (3,)):
+        for args in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
+            packed = cv2.imencode(f".{codec}", np.zeros((*shape, *channels), np.uint8), args)[1].tobytes()
+            assert pictures.size(codec, packed) == shape
+
+
+PNG = cv2.imencode(".png", np.zeros((5, 7, 3), np.uint8))[1].tobytes()
+JPEG = cv2.imencode(".jpg", np.zeros((5, 7, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "text"),
+    [
+        ("png", b"no picture", "it is no png picture"),
+        ("png", b"", "it is no png picture"),
+        ("png", JPEG, "it is no png picture"),
+        ("jpeg", PNG, "it is no jpeg picture"),
+        ("jpeg", JPEG[:20], "it is no jpeg picture"),
+        ("jpeg", JPEG[:2] + b"\xff" * 50, "it is no jpeg picture"),
+        ("tiff", b"II*\0" + bytes(100), "it is no tiff picture"),
+        ("png", PNG[:16] + (60_000).to_bytes(4, "big") * 2 + PNG[24:], r"its png needs \(5, 7\) pixels, got \(60000, 60000\)"),
+        ("png", PNG[:40], "its png cannot be read"),
+    ],
+)
+def test_a_picture_that_cannot_be_unpacked(codec, data, text):
+    """Found before a library takes memory for the picture."""
+    with pytest.raises(ValueError, match=text):
+        Foxglove().decode(codec, data, (5, 7, 3))
 
 
 BOX = [1.0, 2.0, 3.0, 4.0, 2.0, 1.5, np.pi / 2]

@@ -12,6 +12,7 @@ from mcap_files import check_recorded, drops, seek, stream
 from pipe_runs import check_account, check_balance, wait_for
 
 import pipeline
+from pipeline.errors import InputError
 from pipeline.graph import sizing
 from pipeline.graph.load import parse
 from pipeline.operator import Resume, prepare
@@ -255,7 +256,8 @@ def test_a_predecessor_that_died_at_the_very_beginning(tmp_path, left):
     recorder.open()
     recorder.close()
     assert stream(tmp_path / "r.mcap") == {}
-    Recording(tmp_path / "r.mcap").close()
+    with pytest.raises(InputError, match="needs at least one whole frame, got a file that ends before its first one"):
+        Recording(tmp_path / "r.mcap")
 
 
 # ---- refused before anything starts
@@ -287,6 +289,69 @@ def test_refused(pipe, args, make, text):
     ended = pipe.run(pipe.graph(CHAIN), *(a.replace("{d}", str(pipe.folder)) for a in args))
     assert (ended.code, ended.stderr) == (2, f"error: {text.replace('{d}', str(pipe.folder))}\n")
     assert not ended.out.exists(), "nothing has started"
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (os.mkfifo, "needs a file that can be written, got: it is a pipe, not a file; use another --record"),
+        (lambda f: f.symlink_to("/dev/null"), "needs a file that can be written, got: it is a device, not a file; use another"),
+        (lambda f: f.symlink_to(f), "needs a file that can be written, got: Too many levels of symbolic links; use another"),
+        (lambda f: f.symlink_to(f.parent), "needs a file to record to, got a folder; --record "),
+    ],
+)
+def test_no_place_to_record_to(pipe, make, text):
+    """A pipe would wait for a reader; an earlier run's results are still there."""
+    graph, file, out = pipe.graph(CHAIN), pipe.folder / "r.mcap", pipe.folder / "out"
+    make(file)
+    assert pipe.run(graph, "--frames", "3", "--place", "inline", out=out).code == 0
+    ended = pipe.run(graph, "--record", str(file), "--overwrite", out=out)
+    assert ended.code == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"error: {file}: {text}")
+    assert len(ended.ids("snk")) == 3 and file.is_symlink() + file.is_fifo() == 1
+
+
+def test_a_folder_that_is_not_there_is_made(pipe):
+    graph, file = pipe.graph(CHAIN), pipe.folder / "a" / "b" / "r.mcap"
+    assert pipe.run(graph, "--record", str(file), "--frames", "3", "--place", "inline").code == 0
+    assert len(seek(file)["/src/out"]) == 3
+
+
+def test_a_link_leads_to_the_recording(pipe):
+    graph, real, link = pipe.graph(CHAIN), pipe.folder / "real.mcap", pipe.folder / "link.mcap"
+    assert pipe.run(graph, "--record", str(real), "--frames", "3", "--place", "inline").code == 0
+    link.symlink_to(real)
+    assert pipe.run(graph, "--record", str(link), "--frames", "5", "--place", "inline").code == 2
+    assert pipe.run(graph, "--record", str(link), "--overwrite", "--frames", "5", "--place", "inline").code == 0
+    assert len(seek(real)["/src/out"]) == 5 and link.is_symlink()
+
+
+def test_a_living_recording_is_not_overwritten(pipe):
+    graph, file = pipe.graph(LIVE % 100_000), pipe.folder / "r.mcap"
+    running = pipe.start(graph, "--record", str(file))
+    running.wait_lines("snk", 20)
+    for more in ([], ["--place", "inline"]):
+        ended = pipe.pipe("run", str(graph), "--out", str(pipe.folder / "other"), "--record", str(file), "--overwrite", *more)
+        assert (ended.code, ended.stderr) == (
+            2,
+            f"error: {file}: a run is recording to it; wait for its end, or use another --record\n",
+        )
+        assert not (pipe.folder / "other").exists(), "nothing has started"
+    running.signal(signal.SIGTERM)
+    ended = running.end()
+    assert ended.code == 143 and len(seek(file)["/src/out"]) >= 20
+
+
+def test_a_run_that_is_refused_leaves_no_recording(pipe):
+    graph, file, out = pipe.graph(CHAIN), pipe.folder / "r.mcap", pipe.folder / "out"
+    assert pipe.run(graph, "--record", str(file), "--frames", "3", "--place", "inline", out=out).code == 0
+    before = file.read_bytes()
+    ended = pipe.run(graph, "--record", str(pipe.folder / "new.mcap"), out=out)
+    assert ended.code == 2 and not (pipe.folder / "new.mcap").exists()
+    (pipe.folder / "mine" / "src").mkdir(parents=True)
+    ended = pipe.run(graph, "--record", str(file), "--overwrite", out=pipe.folder / "mine")
+    assert ended.code == 2 and file.read_bytes() == before
 
 
 def test_overwrite_takes_an_older_recording(pipe):

@@ -346,7 +346,7 @@ def copy_with_their_writer(file, to, compression):
 def foreign(path):
     with path.open("wb") as file:
         writer = Writer(file)
-        writer.start()
+        writer.start(library="x")
         schema = writer.register_schema("s", "", b"")
         writer.add_message(writer.register_channel("/src/out", "json", schema), 1, b"{}", 1)
         writer.finish()
@@ -356,10 +356,14 @@ def foreign(path):
     ("make", "text"),
     [
         (None, "{f}: needs a recording, got: No such file or directory"),
-        (lambda f: f.mkdir(), "{f}: needs a recording, got a folder or device"),
+        (lambda f: f.mkdir(), "{f}: needs a recording, got: it is a folder, not a file"),
         (lambda f: f.write_bytes(b""), "{f}: is empty"),
         (lambda f: f.write_text("version: 1"), "{f}: needs an MCAP file, got one that begins with b'version:'"),
-        (foreign, "{g}:4: src.driver: needs source src in the recording {f}, got none"),
+        (
+            foreign,
+            "{f}: needs a recording of pipe run --record, got MCAP of another program: no profile, written by x, "
+            "1 channels such as /src/out (json); pipe plays its own only",
+        ),
     ],
 )
 def test_files_that_are_none(pipe, make, text):
