@@ -29,8 +29,8 @@ from pipeline.graph.load import load
 from pipeline.graph.spec import DEFAULT_CLOSE_S, DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
 from pipeline.options import Outcome, Record, RunOptions
-from pipeline.runtime import inline, report, signals, supervisor
-from pipeline.runtime.session import Session, prepare_out
+from pipeline.runtime import inline, outfolder, report, signals, supervisor
+from pipeline.runtime.session import Session
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 from pipeline.watch.display import Display
@@ -100,26 +100,32 @@ def replay(
 def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
     """Check, run, and write report.json to `options.out`. `pipe run` and `pipeline.run` both call this."""
     if options.record is not None:
-        from pipeline.recording import recorder
+        from pipeline.recording import recorder, target
 
         spec = recorder.with_recorder(spec, options.record)
     for warning in check(spec).warnings:
         warn(warning)
-    if options.record is not None:
-        recorder.prepare(options.record)
-    prepare_out(spec, options.out, overwrite)
-    session = Session(spec, options)
-    display = Display(session, options.quiet)
-    outcome = None
-    # A signal after the end of the run must not lose the report.
-    with signals.caught(lambda number: None):
+    if options.report is not None:
+        report.require_writable(options.report)
+    with contextlib.ExitStack() as held:
+        recording = None if options.record is None else held.enter_context(target.Target(options.record))
+        folder = held.enter_context(outfolder.take(spec, options.out, overwrite))
+        if recording is not None:
+            recording.begin()
+        session = Session(spec, options)
+        display = Display(session, options.quiet)
+        outcome = None
+        # A signal after the end of the run must not lose the report.
+        held.enter_context(signals.caught(lambda number: None))
         try:
             outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
         finally:  # also if an operator's exception passes through
-            if options.record is not None:
+            if recording is not None:
                 recorder.finish(session, outcome)
             if session.outcome is not None:
-                _save_report(session.outcome, options.out / "report.json")
+                for path in (options.out / "report.json", *([] if options.report is None else [options.report])):
+                    _save_report(session.outcome, path)
+            folder.list_files()
     return outcome
 
 
@@ -128,7 +134,8 @@ def _save_report(outcome: Outcome, path: Path) -> None:
         report.save(outcome.report, path)
     except OSError as error:
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+            if path.is_file():
+                path.unlink()
         outcome.errors.append(f"{path}: needs to be written, got: {error.strerror}")
         outcome.code = outcome.code or 1
 
@@ -179,8 +186,8 @@ class Tap(Operator):
 def _iterate(spec: GraphSpec, port: str, options: RunOptions, out: Path | None) -> Generator[tuple[Header, Any], None, None]:
     try:
         if out is not None:
-            prepare_out(spec, out, overwrite=False)
-            yield from _steps(spec, port, dataclasses.replace(options, out=out))
+            with outfolder.take(spec, out, overwrite=False):
+                yield from _steps(spec, port, dataclasses.replace(options, out=out))
         else:
             import tempfile
 

@@ -36,6 +36,7 @@ class RunOptions:
     record   what to record into which file
     alone    this process exists for the run only: what nodes start in it (inline) ends with the run
     raises   inline, an exception of an operator passes through, for a debugger; else it is an error of the run as in processes
+    report   a further file for the report, beside `out`/report.json
     """
 
     out: Path
@@ -49,6 +50,7 @@ class RunOptions:
     record: Record | None = None
     alone: bool = False
     raises: bool = True
+    report: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

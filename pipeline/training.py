@@ -22,6 +22,8 @@ from pipeline.settings import Where, nearest
 SHIPPED = Path(__file__).parent.parent / "graphs" / "train"
 RECORD = "train.yaml"
 """Name of the file in the out folder that holds the whole config."""
+FILES = (RECORD, "losses.csv", "scores.csv", "checkpoint.pt", "model.safetensors", "*.part", "epoch-*.png")
+"""What a training writes there: `--overwrite` deletes these and nothing else."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import dataclasses
 import itertools
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from pipeline import api
 from pipeline.errors import GraphError
 from pipeline.graph.spec import GraphSpec
 from pipeline.options import RunOptions
-from pipeline.runtime import digests
+from pipeline.runtime import digests, outfolder
 from pipeline.watch import say
 
 PACED_S = (1.0, 4.0)
@@ -92,9 +91,10 @@ def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrit
     there = [folder.name for folder in folders if folder.exists()]
     if there and not overwrite:
         raise GraphError(f"{options.out}: needs a folder without results, got {', '.join(there[:3])}; use --overwrite")
+    for name in there:
+        outfolder.remove(options.out / name)
     expected: dict[str, str] = {}
     for i, out in enumerate(folders):
-        shutil.rmtree(out, ignore_errors=True)
         way = choose(graph, rng, i == 0)
         nodes = graph.nodes
         if way.places is not None:
@@ -121,7 +121,7 @@ def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrit
             say.error(f"run {i + 1} differs from run 1: {difference or 'only in what sinks got'}; see {out}")
             return 1
         if i:
-            shutil.rmtree(out)
+            outfolder.remove(out)
     print(f"{runs} of {runs}: one digest per sink" + _as_recorded(expected, recorded))
     return 0
 

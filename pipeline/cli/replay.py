@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline import api, verify
     from pipeline.options import RunOptions
     from pipeline.recording import playback
-    from pipeline.runtime import report, streams
+    from pipeline.runtime import streams
     from pipeline.watch import say
     from pipeline.watch.summary import summary
 
@@ -48,14 +48,19 @@ def run(args: argparse.Namespace) -> int:
             say.warning(line)
         out = (args.out or api.new_out(graph)).resolve()
         options = RunOptions(
-            out, args.rate, args.frames, verify=args.verify_frames, quiet=args.quiet, alone=True, raises=args.verbose
+            out,
+            args.rate,
+            args.frames,
+            verify=args.verify_frames,
+            quiet=args.quiet,
+            alone=True,
+            raises=args.verbose,
+            report=args.report,
         )
         if args.verify is not None:
             whole = recording.digests if args.frames is None else {}
             return verify.verify(graph, options, args.verify, args.seed, args.overwrite, whole)
         outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
-        if args.report is not None:
-            report.save(outcome.report, args.report)
         for line in outcome.errors:
             say.error(line)
         comparison = playback.compared(recording, outcome.report) if args.frames is None else []

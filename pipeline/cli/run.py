@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
     from pipeline.options import Record, RunOptions
-    from pipeline.runtime import report, streams
+    from pipeline.runtime import streams
     from pipeline.watch import say
     from pipeline.watch.summary import summary
 
@@ -98,10 +98,9 @@ def run(args: argparse.Namespace) -> int:
         record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
         alone=True,
         raises=args.verbose,
+        report=args.report,
     )
     outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
-    if args.report is not None:
-        report.save(outcome.report, args.report)
     for line in outcome.errors:
         say.error(line)
     recorded = [] if outcome.recorded is None else [f"  {outcome.recorded}"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -26,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for everything (default out/train-NAME-TIME)")
     parser.add_argument("--resume", action="store_true", help="go on where the training in DIR stopped")
     parser.add_argument("--device", choices=["cpu", "cuda"], help="instead of the file's device")
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier training in DIR")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier training in DIR")
     parser.add_argument("--quiet", action="store_true", help="no progress: errors and the summary only")
     parser.set_defaults(run=run)
 
@@ -34,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pipeline import training
     from pipeline.runtime import memory
+    from pipeline.runtime.outfolder import MARKER, OutFolder
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads; spinning threads take the data's core
     memory.keep_freed()
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if args.resume and args.out is None:
         raise GraphError("--resume: needs --out DIR, the folder of the training to go on with")
     out = args.out or Path("out") / f"train-{spec.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if not args.resume and out.is_dir() and any(out.iterdir()):
+    if not args.resume and out.is_dir() and any(path.name != MARKER for path in out.iterdir()):
         if not args.overwrite:
             raise GraphError(f"--out {out}: is not empty; go on with --resume, or replace it with --overwrite")
         if not (out / training.RECORD).is_file():
@@ -49,10 +49,11 @@ def run(args: argparse.Namespace) -> int:
     command = shlex.join(["pipe", *sys.argv[1:]])
     options = training.TrainOptions(out, args.steps, args.resume, args.device, args.quiet, command)
     trainer = spec.trainer(spec, options)
-    if not args.resume and out.is_dir():
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    return trainer.run()
+    with OutFolder(out, [], overwrite=False):  # one training at a time
+        for pattern in training.FILES if not args.resume else ():
+            for path in out.glob(pattern):
+                path.unlink()
+        return trainer.run()
 
 
 def _count(text: str) -> int:

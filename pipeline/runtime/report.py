@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import GraphError
 from pipeline.graph.plan import Plan
 from pipeline.runtime.books import EdgeBook, NodeBook, balance
 
@@ -82,6 +84,19 @@ def unbalanced(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def require_writable(path: Path) -> None:
+    """Before the start. Raises GraphError if no report can be written there."""
+    there = os.path.lexists(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644))  # a pipe needs its reader
+        if not there:
+            path.unlink()
+    except OSError as error:
+        raise GraphError(f"--report {path}: needs a file that can be written, got: {error.strerror}; use another one") from None
+
+
 def save(report: dict[str, Any], path: Path) -> None:
+    """Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.errors import GraphError, RunError, explain
+from pipeline.errors import RunError, explain
 from pipeline.flow import bell, shm
 from pipeline.flow.board import Board
 from pipeline.flow.clock import wall_offset
@@ -27,7 +27,6 @@ from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 from pipeline.runtime.report import Life
 
-RESULTS = ("logs", "poison", "report.json", "_record")
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -165,25 +164,6 @@ class Session:
         self.board_fd, self.bell_fds, self.pool_fds = -1, [], {}
         shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)
-
-
-def prepare_out(graph: GraphSpec, out: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds results, or with `--overwrite` remove only those of this graph."""
-    there = [name for name in (*graph.nodes, *RESULTS) if (out / name).exists()]
-    if there and not overwrite:
-        raise GraphError(f"{out}: needs a folder without results, got {', '.join(there)}; use --overwrite or another --out")
-    for name in there:
-        path = out / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GraphError(
-            f"{out}: needs a folder that can be made and written, got: {error.strerror}; use another --out"
-        ) from None
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

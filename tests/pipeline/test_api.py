@@ -220,7 +220,7 @@ def test_only_what_the_port_needs_runs_and_its_files_go_where_told(graph, tmp_pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["g.yaml", "temporary"]
     assert list((tmp_path / "temporary").iterdir()) == []
     assert len(list(pipeline.frames(graph, "left.out", out="mine"))) == 12
-    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["logs"]
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == [".pipe", "logs"]
 
 
 def test_leaving_early_cleans_up_at_once(graph, runtime, tmp_path, monkeypatch):

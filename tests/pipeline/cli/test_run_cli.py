@@ -138,12 +138,12 @@ def test_overwrite_takes_this_graphs_files_only(pipe):
     graph = pipe.graph(CHAIN)
     first = pipe.run(graph)
     (first.out / "notes.txt").write_text("mine")
-    (first.out / "snk" / "old.txt").write_text("of an earlier run")
+    (first.out / "snk" / "own.txt").write_text("mine, too")
     again = pipe.run(graph, "--frames", "3", "--overwrite", out=first.out)
     assert again.code == 0, again.stderr
     assert again.ids("snk") == [0, 1, 2]
     assert (first.out / "notes.txt").read_text() == "mine"
-    assert not (first.out / "snk" / "old.txt").exists()
+    assert (first.out / "snk" / "own.txt").read_text() == "mine, too"
 
 
 def test_report_and_summary(pipe):

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from pipeline.errors import GraphError, RunError
+from pipeline.errors import RunError
 from pipeline.flow import shm
 from pipeline.graph import load as graph
 from pipeline.options import RunOptions
-from pipeline.runtime.session import Session, prepare_out
+from pipeline.runtime.session import Session
 
 TEXT = """version: 1
 nodes:
@@ -146,22 +146,6 @@ def test_slots_and_windows(make):
     assert (port.layout.slots, port.layout.slot_bytes) == (6, 64)
     assert [(e.policy, e.size, e.window, e.holds, e.slots) for e in plan.edge_specs] == [("block", 4, 5, 0, 6)] * 2
     assert plan.board_shape.processes == 4
-
-
-def test_prepare_out(tmp_path):
-    spec = graph.parse(TEXT, "t.yaml")
-    out = tmp_path / "deep" / "out"
-    prepare_out(spec, out, overwrite=False)
-    assert list(out.iterdir()) == []
-    (out / "other").mkdir()
-    prepare_out(spec, out, overwrite=False)
-    (out / "sa").mkdir()
-    (out / "report.json").touch()
-    with pytest.raises(GraphError) as error:
-        prepare_out(spec, out, overwrite=False)
-    assert str(error.value) == f"{out}: needs a folder without results, got sa, report.json; use --overwrite or another --out"
-    prepare_out(spec, out, overwrite=True)
-    assert [p.name for p in out.iterdir()] == ["other"]
 
 
 def test_events_reach_the_books(make):

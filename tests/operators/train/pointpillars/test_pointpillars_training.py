@@ -191,6 +191,9 @@ def test_an_out_folder_in_use(folder, capsys):
     assert "--out a: is not empty; go on with --resume, or replace it with --overwrite" in capsys.readouterr().err
     assert train("--out", "a", "--steps", "2", "--set", "valid=", "--overwrite") == 0
     assert len(losses("a")) == 3
+    Path("a/notes.txt").write_text("dear")
+    assert train("--out", "a", "--steps", "1", "--set", "valid=", "--overwrite") == 0
+    assert len(losses("a")) == 2 and Path("a/notes.txt").exists(), "only what a training writes goes"
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("dear")
     assert train("--out", "mine", "--overwrite") == 2
