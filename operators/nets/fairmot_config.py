@@ -8,6 +8,8 @@ from operators.nets.weights import Architecture
 from operators.streams import CLASSES, MAX_EMBEDDING
 
 STRIDE = 4
+MAX_STAGES, MAX_CHANNELS, MAX_SIDE = 6, 2048, 8192
+"""Weight files bring their config: no net may take memory by the size of a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,15 @@ class FairmotNetConfig:
                 raise ValueError(f"class_names: needs names of {', '.join(CLASSES)}, got {name}")
         if not self.class_names or len(set(self.class_names)) < len(self.class_names):
             raise ValueError(f"class_names: needs one or more different names, got {self.class_names or 'none'}")
-        if not self.stage_channels or min(self.stage_channels) < 1:
-            raise ValueError(f"stage_channels: needs one or more numbers above 0, got {list(self.stage_channels)}")
+        stages = self.stage_channels
+        if not 1 <= len(stages) <= MAX_STAGES or min(stages) < 1 or max(stages) > MAX_CHANNELS:
+            raise ValueError(f"stage_channels: needs 1 to {MAX_STAGES} numbers of 1 to {MAX_CHANNELS}, got {list(stages)}")
         for key, most in (("feature_channels", 1024), ("head_channels", 1024), ("embedding", MAX_EMBEDDING)):
             if not 1 <= getattr(self, key) <= most:
                 raise ValueError(f"{key}: needs 1..{most}, got {getattr(self, key)}")
         for side in self.image_size:
+            if side > MAX_SIDE:
+                raise ValueError(f"image_size: needs at most {MAX_SIDE} pixels per side, got {list(self.image_size)}")
             if side < self.coarsest or side % self.coarsest:
                 raise ValueError(
                     f"image_size: needs multiples of {self.coarsest}, the coarsest stride, got {list(self.image_size)}"

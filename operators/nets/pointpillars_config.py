@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from operators.nets.weights import Architecture
 
+MAX_BLOCKS, MAX_LAYERS, MAX_CHANNELS, MAX_CELLS = 8, 64, 4096, 8192
+"""Weight files bring their config: no net may take memory by the size of a number."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnchorConfig:
@@ -56,9 +59,12 @@ class PointPillarsConfig:
         for key in ("max_points", "max_pillars", "pillar_channels", "first_stride"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key}: needs 1 or more, got {getattr(self, key)}")
+        if len(self.block_layers) > MAX_BLOCKS:
+            raise ValueError(f"block_layers: needs at most {MAX_BLOCKS} blocks, got {len(self.block_layers)}")
         for key, least in (("block_layers", 0), ("block_channels", 1), ("up_channels", 1)):
-            if min(getattr(self, key)) < least:
-                raise ValueError(f"{key}: needs {least} or more each, got {list(getattr(self, key))}")
+            most = MAX_LAYERS if key == "block_layers" else MAX_CHANNELS
+            if min(getattr(self, key)) < least or max(getattr(self, key)) > most:
+                raise ValueError(f"{key}: needs {least} .. {most} each, got {list(getattr(self, key))}")
         names = [anchor.name for anchor in self.anchors]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"anchors: needs one or more classes, each once, got {', '.join(names) or 'none'}")
@@ -68,6 +74,8 @@ class PointPillarsConfig:
         for axis, i in (("x", 0), ("y", 1)):
             low, high, cell = self.range_m[i], self.range_m[i + 3], self.cell_m[i]
             cells = (high - low) / cell if cell > 0 else 0.0
+            if cells > MAX_CELLS:
+                raise ValueError(f"cell_m: needs at most {MAX_CELLS} cells along {axis}, got {cells:.3g}")
             if cells < 1 or abs(cells - round(cells)) > 1e-6 or round(cells) % least_stride:
                 raise ValueError(
                     f"range_m: needs a multiple of {least_stride} cells, got {axis} from {low} to {high} in cells of {cell} m"

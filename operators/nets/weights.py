@@ -20,10 +20,16 @@ import numpy as np
 
 from pipeline import settings
 from pipeline.errors import GraphError, InputError
+from pipeline.outside import parse_json
 
 MODELS = Path(__file__).parent.parent / "detect" / "models"
 SMALL = 4096
 """Values up to which a tensor stays float32: a mean of 10 with a deviation of 0.1 does not survive float16."""
+
+
+MOST = 1_000_000
+"""Largest number in the config of a file: layers, channels, pillars, metres."""
+_DTYPES = ("F16", "F32", "F64")
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,14 @@ def _open(
     try:
         with safe_open(path, framework="np") as file:
             model = _model(path, file.metadata() or {})
-            found = {n: tuple(file.get_slice(n).get_shape()) for n in file.keys()}  # noqa: SIM118 - no dict
+            slices = {n: file.get_slice(n) for n in file.keys()}  # noqa: SIM118 - no dict
+            found = {n: tuple(part.get_shape()) for n, part in slices.items()}
             if config is None:
                 config = _own_config(path, architecture, model, found)
             _compare(path, architecture, config, found)
+            for name, part in slices.items():
+                if part.get_dtype() not in _DTYPES:
+                    raise InputError(f"{path}: {name}: needs one of {', '.join(_DTYPES)}, got {part.get_dtype()}")
             names = found if architecture.shapes is None else architecture.shapes(config)
             arrays = {n: file.get_tensor(n).astype(np.float32) for n in names} if tensors else {}
     except (SafetensorError, OSError) as error:
@@ -140,7 +150,7 @@ def _open(
 
 def _model(path: Path, metadata: Mapping[str, str]) -> Mapping[str, Any]:
     try:
-        model = json.loads(metadata.get("model", "{}"))
+        model = parse_json(metadata.get("model", "{}"))
     except ValueError as error:
         raise InputError(f"{path}: needs JSON in its metadata 'model', got: {error}") from None
     if not isinstance(model, Mapping) or not isinstance(model.get("facts", {}), Mapping):
@@ -155,9 +165,18 @@ def _own_config(path: Path, architecture: Architecture, model: Mapping[str, Any]
             _compare(path, architecture, architecture.config(), found)  # names the first difference to the default net
         raise InputError(f"{path}: needs weights of the architecture {architecture.name}, got {named}")
     try:
+        _bounded(model.get("config"))
         return settings.build(architecture.config, model.get("config"), settings.Where(str(path)))
-    except GraphError as error:
+    except (GraphError, ValueError) as error:
         raise InputError(f"{path}: cannot read its config: {' '.join(str(error).split())}") from None
+
+
+def _bounded(value: Any) -> None:
+    """Raises ValueError for a number so large that the shapes of its net would not fit into memory."""
+    if isinstance(value, (int, float)) and not abs(value) <= MOST:
+        raise ValueError(f"needs numbers of at most {MOST}, got {settings.show(value)}")
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _bounded(inner)
 
 
 def _compare(path: Path, architecture: Architecture, config: Any, found: Mapping[str, tuple[int, ...]]) -> None:

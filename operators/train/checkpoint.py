@@ -12,6 +12,7 @@ import torch
 
 from pipeline import settings
 from pipeline.errors import GraphError, InputError
+from pipeline.outside import parse_json
 
 
 def save(path: Path, config: Any, state: Mapping[str, Any]) -> None:
@@ -27,10 +28,11 @@ def load(path: Path, config: Any, free_to_change: Container[str]) -> dict[str, A
         raise InputError(f"--resume: needs {path}, got no such file; leave --resume out to start")
     try:
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        before = _flat(parse_json(saved["config"]))
     except Exception as error:  # torch raises a dozen kinds for a damaged file
         said = str(error).partition("\n")[0] or "no whole file"
         raise InputError(f"{path}: cannot read the checkpoint: {type(error).__name__}: {said}") from None
-    before, now = _flat(json.loads(saved["config"])), _flat(settings.plain(config))
+    now = _flat(settings.plain(config))
     for key in [*now, *(k for k in before if k not in now)]:
         if key.partition(".")[0] not in free_to_change and before.get(key) != now.get(key):
             raise GraphError(f"--resume: {key}: needs {before.get(key)} as in {path}, got {now.get(key)}")

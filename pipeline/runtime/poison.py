@@ -7,7 +7,10 @@ node, its config, the error, and per port header and metadata. No pickle, so a s
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +21,12 @@ from pipeline import outputs, settings
 from pipeline.errors import FrameError, RunError
 from pipeline.frame import Header
 from pipeline.operator import Operator, attach, prepare
+from pipeline.outside import open_file, parse_json, unpacked_limit
 from pipeline.runtime import threads
-from pipeline.schema import ports
+from pipeline.schema import Port, ports
 
 if TYPE_CHECKING:
-    from pipeline.graph.spec import GraphSpec
+    from pipeline.graph.spec import GraphSpec, NodeSpec
 
 FOLDER = "poison"
 
@@ -43,7 +47,6 @@ class Poison:
     def save(self, folder: Path) -> Path:
         """Raises OSError."""
         header = self.headers[self.trigger]
-        path = folder / f"{self.node}-{header.source}-{header.frame_id}.npz"
         description = {
             "node": self.node,
             "trigger": self.trigger,
@@ -54,8 +57,11 @@ class Poison:
             "error": self.error,
         }
         arrays = {f"{port}/{name}": array for port, group in self.arrays.items() for name, array in group.items()}
-        arrays["pipe"] = np.frombuffer(json.dumps(description).encode(), np.uint8)
+        arrays["pipe"] = np.frombuffer(json.dumps(description, default=repr).encode(), np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.node}-{header.source}-{header.frame_id}.npz"
+        while path.exists():  # names of nodes may hold "-": a-b of c and a of b-c
+            path = path.with_name(f"{path.stem}-again.npz")
         try:
             np.savez(path, **arrays)  # type: ignore[arg-type]
         except OSError:
@@ -66,30 +72,62 @@ class Poison:
     @classmethod
     def load(cls, path: Path) -> Poison:
         """Raises RunError if the file is no saved frame."""
-        from zipfile import BadZipFile
-
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
-            description = json.loads(arrays.pop("pipe").tobytes())
-            headers = {port: Header(**h) for port, h in description["headers"].items()}
-            poison = cls(
-                description["node"],
-                description["trigger"],
-                headers,
-                description["meta"],
-                tuple(description["missing"]),
-                description["config"],
-                description["error"],
-            )
+            arrays = _arrays(path)
+            description = parse_json(arrays.pop("pipe").tobytes())
+            poison = cls(**{key: _checked(key, description[key], kind) for key, kind in _KINDS.items()})
+            poison.headers = {port: _header(port, fields) for port, fields in poison.headers.items()}
+            poison.meta = {port: _checked(f"meta of {port}", facts, dict) for port, facts in poison.meta.items()}
+            poison.missing = tuple(poison.missing)
             poison.headers[poison.trigger]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
-            raise RunError(f"{path}: needs a frame saved in DIR/poison, got {type(error).__name__}: {error}") from None
+        except Exception as error:  # any bytes: numpy and zipfile raise a dozen kinds
+            text = " ".join(str(error).split())
+            raise RunError(f"{path}: needs a frame saved in DIR/poison, got {type(error).__name__}: {text}") from None
         for name, array in arrays.items():
             port, _, inner = name.partition("/")
             array.flags.writeable = False  # as in the run
             poison.arrays.setdefault(port, {})[inner] = array
         return poison
+
+
+_KINDS: dict[str, type] = {
+    "node": str, "trigger": str, "headers": dict, "meta": dict, "missing": list, "config": dict, "error": str,
+}  # fmt: skip
+"""Fields of the description, as JSON has them."""
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file. Raises anything for a file that is none, and ValueError before it takes much memory."""
+    import zipfile  # not for workers
+
+    with os.fdopen(open_file(path), "rb") as file, zipfile.ZipFile(file) as saved:
+        members = saved.infolist()
+        claimed, limit = sum(member.file_size for member in members), unpacked_limit(os.fstat(file.fileno()).st_size)
+        if claimed > limit:
+            raise ValueError(f"it claims {claimed} bytes, at most {limit} are unpacked")
+        out = {}
+        for member in members:
+            data = io.BytesIO(saved.read(member))
+            version = np.lib.format.read_magic(data)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(data)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} is no array of numbers that is all there")
+            data.seek(0)
+            out[member.filename.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
+        return out
+
+
+def _checked(name: str, value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{name} needs to be a {kind.__name__}, got {settings.show(value)}")
+    return value
+
+
+def _header(port: str, fields: Any) -> Header:
+    kinds = {"source": str, "frame_id": int, "item": str, "stamp_ns": int, "recv_ns": int}
+    fields = _checked(f"header of {port}", fields, dict)
+    return Header(**{name: _checked(f"{name} of {port}", fields[name], kind) for name, kind in kinds.items()})
 
 
 def changes(poison: Poison, config: Any) -> list[str]:
@@ -114,10 +152,7 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
     operator.headers, operator.header = poison.headers, poison.headers[poison.trigger]
     operator.meta, operator.missing = poison.meta, poison.missing
     attach(operator, alloc=outputs.heap(node.cls.outputs, node.name))
-    values = {}
-    for port, spec in ports(node.cls.inputs, node.name).items():
-        arrays = poison.arrays.get(port)
-        values[port] = None if arrays is None else spec.schema.pack(arrays)
+    values = {port: _value(poison, node, port, spec) for port, spec in ports(node.cls.inputs, node.name).items()}
     with threads.limit(node.threads):
         operator.open()
         try:
@@ -126,6 +161,21 @@ def rerun(graph: GraphSpec, poison: Poison, out: Path) -> Any:
         finally:
             operator.close()
     return result
+
+
+def _value(poison: Poison, node: NodeSpec, port: str, spec: Port) -> Any:
+    """The argument for one port, checked: the file may be of another operator. Raises RunError or FrameError."""
+    arrays = poison.arrays.get(port)
+    if arrays is None:
+        given = port in node.inputs and port not in poison.missing and not spec.optional
+        if given and not (node.sync is not None and port in node.sync.optional):
+            raise RunError(f"{node.name}.{port}: needs its value in the saved frame, got none; is the frame of this graph?")
+        return None
+    lacking = [name for name in spec.schema.arrays if name not in arrays]
+    if lacking:
+        raise RunError(f"{node.name}.{port}: needs arrays {', '.join(spec.schema.arrays)} in the saved frame, lacks {lacking[0]}")
+    spec.schema.check(arrays, f"{node.name}.{port}")
+    return spec.schema.pack(arrays)
 
 
 def _check(graph: GraphSpec, node: str, result: Any) -> None:

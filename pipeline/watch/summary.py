@@ -29,6 +29,7 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
         lines.append("  restarted: " + ", ".join(f"{n} {k}×" for n, k in restarts.items()))
     errors = {n: v["errors"] for n, v in report["nodes"].items() if v["errors"]}
     if errors:
-        lines.append("  errors: " + ", ".join(f"{n} {k}" for n, k in errors.items()) + f" (frames saved in {out / 'poison'})")
+        saved = f" (frames saved in {out / 'poison'})" if (out / "poison").is_dir() else ""  # of a source there are none
+        lines.append("  errors: " + ", ".join(f"{n} {k}" for n, k in errors.items()) + saved)
     lines.append(f"  results in {out}")
     return lines

@@ -52,7 +52,7 @@ def test_looks_are_compared_by_direction():
         ({"class_names": ("Dog",)}, f"class_names: needs names of {', '.join(CLASSES)}, got Dog"),
         ({"class_names": ()}, "class_names: needs one or more different names, got none"),
         ({"embedding": 0}, "embedding: needs 1..512, got 0"),
-        ({"stage_channels": ()}, "stage_channels: needs one or more numbers above 0, got []"),
+        ({"stage_channels": ()}, "stage_channels: needs 1 to 6 numbers of 1 to 2048, got []"),
     ],
 )  # fmt: skip
 def test_wrong_config(config, message):

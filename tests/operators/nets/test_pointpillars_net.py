@@ -175,7 +175,7 @@ def test_training_reaches_every_parameter_and_takes_bfloat16():
     ("wrong", "message"),
     [
         ({"block_layers": (3, 5)}, "block_layers: needs as many as block_channels and up_channels, got 2, 3 and 3"),
-        ({"block_channels": (8, 0, 8)}, "block_channels: needs 1 or more each, got [8, 0, 8]"),
+        ({"block_channels": (8, 0, 8)}, "block_channels: needs 1 .. 4096 each, got [8, 0, 8]"),
         ({"max_points": 0}, "max_points: needs 1 or more, got 0"),
         ({"anchors": ()}, "anchors: needs one or more classes, each once, got none"),
         ({"anchors": (CAR, CAR)}, "anchors: needs one or more classes, each once, got Car, Car"),

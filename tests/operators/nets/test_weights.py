@@ -1,5 +1,7 @@
 import json
 import re
+import resource
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from safetensors.numpy import save_file
 
 from operators.nets import weights
 from operators.nets.pointpillars_config import CAR, POINTPILLARS, PointPillarsConfig, tensor_shapes
+from pipeline import settings
 from pipeline.errors import InputError
 
 TINY = PointPillarsConfig(
@@ -200,3 +203,89 @@ def test_saving_something_else_is_refused(tmp_path):
     del content["ups.0.norm.bias"]
     with pytest.raises(InputError, match=r"another net: ups.0.norm.bias: needs \[8\], got no such tensor$"):
         weights.save(tmp_path / "a.safetensors", POINTPILLARS, TINY, content)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"block_layers": [10**9]},
+        {"block_layers": [10**6] * 3, "block_channels": [8] * 3, "up_channels": [8] * 3},
+        {"block_layers": [1] * 500, "block_channels": [8] * 500, "up_channels": [8] * 500},
+        {"cell_m": [1e-9, 1e-9]},
+        {"max_points": 10**400},
+        {"max_pillars": float("inf")},
+        {"range_m": [float("nan")] * 6},
+    ],
+)
+def test_no_number_of_a_config_takes_memory(path, config):
+    began = time.monotonic()
+    model = {"architecture": "pointpillars", "config": settings.plain(TINY) | config}
+    tampered(path, json.dumps(model))
+    with pytest.raises(InputError, match=r"tiny.safetensors: (cannot read its config|needs JSON)"):
+        weights.load(path, POINTPILLARS)
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("depth", [2_000, 1_000_000])
+def test_metadata_with_deep_brackets(path, depth):
+    for model in ("[" * depth, '{"a":' * depth, '{"architecture": "pointpillars", "config": ' + "[" * depth + "]" * depth + "}"):
+        tampered(path, model)
+        with pytest.raises(InputError, match=r"tiny.safetensors: (needs JSON in its metadata|cannot read its config)"):
+            weights.load(path, POINTPILLARS)
+
+
+@pytest.mark.parametrize("dtype", ["BF16", "I64", "BOOL", "F8_E4M3", "nonsense"])
+def test_tensors_of_other_numbers(path, dtype):
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    head = json.loads(data[8 : 8 + size])
+    name = "class_head.bias"
+    begin, end = head[name]["data_offsets"]
+    nbytes = {"BF16": 2, "I64": 8}.get(dtype, 1)
+    head[name] |= {"dtype": dtype, "shape": [(end - begin) // nbytes]}
+    text = json.dumps(head).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+    with pytest.raises(InputError, match=r"tiny.safetensors: "):
+        weights.load(path, POINTPILLARS)
+
+
+def fuzz(path, count, seed):
+    """Every damaged file is read as weights, or refused in one line, quickly and in little memory."""
+    rng, whole = np.random.default_rng(seed), path.read_bytes()
+    head = 8 + int.from_bytes(whole[:8], "little")
+    before, loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0
+    for _ in range(count):
+        data = bytearray(whole)
+        for _ in range(int(rng.integers(1, 4))):
+            at, n = int(rng.integers(0, head)), int(rng.integers(1, 9))
+            kind = int(rng.integers(0, 5))
+            if kind == 0:
+                data[at] ^= 1 << int(rng.integers(0, 8))
+            elif kind == 1:
+                data[at : at + n] = b'0123456789[]{}",:e-'[int(rng.integers(0, 18)) :][:n]
+            elif kind == 2:
+                del data[at : at + n]
+            elif kind == 3:
+                data[at:at] = data[at : at + n] * int(rng.integers(1, 50))
+            else:
+                del data[int(rng.integers(0, len(data))) :]
+        path.write_bytes(data)
+        began = time.monotonic()
+        try:
+            weights.load(path, POINTPILLARS)
+            loaded += 1
+        except InputError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)  # noqa: PT017 - either is right
+        assert time.monotonic() - began < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+    return loaded
+
+
+def test_any_bytes(path):
+    assert fuzz(path, 400, 0) < 400
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(1200)
+def test_any_bytes_for_long(path):
+    fuzz(path, 50_000, None)
