@@ -1,8 +1,8 @@
 """Digests: sha256 over the complete content of frames, to compare two runs bit by bit.
 
-A sink's digest covers all its input. With `RunOptions.digests` every node also writes DIR/logs/digests/<node>.txt, with a line
-for each input frame (`in`, under the frame that triggered the step) and output frame (`out`): `pipe replay --verify` finds the
-first difference there.
+A sink's digest covers all its input: each latched value before the first frame for which it holds. With `RunOptions.digests`
+every node also writes DIR/logs/digests/<node>.txt, with a line for each input frame (`in`, under the frame that triggered the
+step) and output frame (`out`): `pipe replay --verify` finds the first difference there.
 """
 
 from __future__ import annotations
@@ -23,10 +23,21 @@ FOLDER = "digests"
 def digest_frame(digest: Any, header: Header, port: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     """source, frame_id, stamp_ns, port, then name, dtype, shape and C-order bytes of each array, then the sorted metadata."""
     digest.update(msgpack.packb([header.source, header.frame_id, header.stamp_ns, port]))
+    _arrays(digest, arrays)
+    digest.update(msgpack.packb(sorted(meta.items())))
+
+
+def digest_latched(port: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Of the value of a static port."""
+    digest = hashlib.sha256(msgpack.packb(["latched", port]))
+    _arrays(digest, arrays)
+    return digest.digest()
+
+
+def _arrays(digest: Any, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         digest.update(msgpack.packb([name, array.dtype.str, array.shape]))
         digest.update(np.ascontiguousarray(array).data if array.size else b"")
-    digest.update(msgpack.packb(sorted(meta.items())))
 
 
 class Line(NamedTuple):

@@ -26,7 +26,7 @@ from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, PROCESSING, STATE, 
 from pipeline.operator import Operator
 from pipeline.outputs import by_port
 from pipeline.runtime import poison, threads
-from pipeline.runtime.digests import digest_frame
+from pipeline.runtime.digests import digest_frame, digest_latched
 from pipeline.runtime.line import Line
 from pipeline.runtime.runner import Failure, Runner, Shared
 from pipeline.schema import Port
@@ -65,6 +65,7 @@ class OperatorRunner(Runner):
         self._roomy = not outputs  # there is room for the next step
         self._digest = hashlib.sha256() if deterministic and not outputs else None
         self._unlatched = dict(statics)
+        self._latched_before: dict[str, tuple[Any, bytes]] = {}  # port -> the value in the digest, and its own digest
         self._collected = 0
         self._value_missing = False
 
@@ -297,6 +298,8 @@ class OperatorRunner(Runner):
 
     # -- digest ---------------------------------------------------------------------------------------------------
     def _digest_set(self, trigger: Header, frames: Mapping[str, Arrived | None]) -> None:
+        if self._digest is not None and self.statics:
+            self._digest_latched(self._digest, trigger.stamp_ns)
         for port in sorted(frames):
             frame = frames[port]
             if frame is not None:
@@ -305,6 +308,18 @@ class OperatorRunner(Runner):
                     digest_frame(self._digest, frame.header, port, arrays, frame.meta)
                 if self.trace is not None:
                     self.trace.add("in", port, trigger, frame.header, arrays, frame.meta)
+
+    def _digest_latched(self, digest: Any, stamp_ns: int) -> None:
+        """Add the latched values that differ from those of the frame before."""
+        for port, edge in sorted(self.statics.items()):
+            arrays = edge.latched.at(stamp_ns)
+            before, its_digest = self._latched_before.get(port, (None, b""))
+            if arrays is before or arrays is None:
+                continue
+            made = digest_latched(port, arrays)  # a restarted source sends its values again
+            if made != its_digest:
+                digest.update(made)
+            self._latched_before[port] = arrays, made
 
     @property
     def digest(self) -> str | None:
