@@ -118,6 +118,7 @@ def main(run: int, supervisor: int) -> None:
     gone = supervises < 0 or os.getppid() != supervisor
     if os.fork():
         os._exit(0)  # so that the guard is no child of the supervisor
+    bear(resource.getrlimit(_LOCKS)[1])  # no mark: this run may be inside a node of another one, whose end must not end the guard
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if not gone:

@@ -100,11 +100,12 @@ class Supervisor:
             self._tick()
 
     def _wait_s(self) -> float:
-        if self.ending.begun or self._ended_ns:
+        if self.ending.begun:
             return CLOSE_TICK_S
         if self.start is None or self.options.duration_s is None:
             return TICK_S
-        return max(0.0, min(TICK_S, self.options.duration_s - (monotonic_ns() - self.start.anchor_mono_ns) * 1e-9))
+        left_s = self.options.duration_s - (monotonic_ns() - self.start.anchor_mono_ns) * 1e-9
+        return min(TICK_S, left_s) if left_s > 0 else CLOSE_TICK_S
 
     def _tick(self) -> None:
         now = monotonic_ns()

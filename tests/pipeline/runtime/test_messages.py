@@ -127,6 +127,17 @@ def test_a_worker_may_not_say_what_the_supervisor_says():
         from_worker(pack(Exit()))
 
 
+@pytest.mark.parametrize("message", FROM_WORKER, ids=lambda m: type(m).__name__)
+def test_noise_from_a_worker_is_a_message_or_refused(message):
+    rng, original = random.Random(1), pack(message)
+    for _ in range(500):
+        data = bytearray(original[: rng.randint(0, len(original))] if rng.random() < 0.3 else original)
+        for _ in range(rng.randint(1, 4)):
+            data.insert(rng.randint(0, len(data)), rng.randrange(256))
+        with contextlib.suppress(RunError):
+            assert type(from_worker(bytes(data))) in map(type, FROM_WORKER)
+
+
 def test_noise_never_passes_for_another_error():
     rng = random.Random(0)
     original = pack(PLAN)

@@ -8,7 +8,19 @@ from contextlib import contextmanager
 import pytest
 from pipe_runs import wait_for
 
-from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, PROCESSING, READING, RELEASED, SENT, STATE, WAITING, WAITING_EDGE
+from pipeline.graph.layout import (
+    BUSY_SINCE,
+    CLOSING,
+    IDLE,
+    OPENING,
+    PROCESSING,
+    READING,
+    RELEASED,
+    SENT,
+    STATE,
+    WAITING,
+    WAITING_EDGE,
+)
 from pipeline.graph.load import parse
 from pipeline.options import RunOptions
 from pipeline.runtime.children import children_of
@@ -71,6 +83,38 @@ def test_hang(tmp_path, state, alive, after_s, text):
         assert [(child.place, said) for child, said in found] == ([] if text is None else [("snk", text)])
         if text is not None:
             assert words[since + STATE] == IDLE and list(stuck.hanging(1000 * S)) == [], "said once"
+
+
+@pytest.mark.parametrize(("ended_s", "after_s", "hangs"), [(0, 99, False), (8, 1, False), (8, 4, True), (1, 3, True)])
+def test_a_reading_hangs_only_after_the_end_of_the_sources(tmp_path, ended_s, after_s, hangs):
+    """And then from its own begin; it began at 7 s."""
+    with standing(tmp_path, GRAPH.replace("{driver: test.counter}", "{driver: test.counter, hang_s: 2}")) as (stuck, at):
+        words, since = stuck.board.words, at("src")
+        words[since + BUSY_SINCE], words[since + STATE] = 7 * S, READING
+        stuck.children["src"].proc = object()
+        found = [said for _, said in stuck.hanging((7 + after_s) * S, ended_s * S)]
+        assert found == (["src: in read() for more than hang_s = 2 s; killed"] if hangs else [])
+        assert stuck.children["src"].ends_late is hangs
+
+
+def test_a_close_that_hangs_at_the_end_of_the_stream(tmp_path):
+    with standing(tmp_path) as (stuck, at):
+        words, since = stuck.board.words, at("snk")
+        words[since + BUSY_SINCE], words[since + STATE] = 7 * S, CLOSING
+        child = stuck.children["snk"]
+        child.proc = object()
+        assert [said for _, said in stuck.hanging(10 * S)] == ["snk: in close() for more than hang_s = 2 s; killed"]
+        assert child.ends_late, "a successor would hang in it again"
+
+
+def test_a_process_that_never_starts(tmp_path):
+    with standing(tmp_path) as (stuck, _):
+        child = stuck.children["snk"]
+        child.proc, child.times["spawn"] = object(), 7 * S
+        assert list(stuck.hanging(180 * S)) == []
+        assert [said for _, said in stuck.hanging(188 * S)] == ["snk: its process did not start within 180 s; killed"]
+        child.said_hello = True
+        assert list(stuck.hanging(188 * S)) == []
 
 
 def test_whoever_waits_for_room_for_ever_is_named(tmp_path):
