@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import GraphError, RunError, printable
+from pipeline.errors import GraphError, RunError, explain, printable
 
 if TYPE_CHECKING:
     from pipeline.graph.spec import GraphSpec
@@ -126,7 +126,10 @@ def _only(graph: GraphSpec, node: str, file: Path) -> int:
     for line in poison.changes(saved, graph.nodes[node].config):
         say.warning(line)
     out = file.parent / f"{file.stem}-out"
-    print(poison.debug(graph, saved, out, interactive=sys.stdin.isatty() and sys.stdout.isatty()))
+    try:
+        print(poison.debug(graph, saved, out, interactive=sys.stdin.isatty() and sys.stdout.isatty()))
+    except Exception as error:
+        raise RunError(explain(error)) from error  # the words of the run in which the frame failed
     return 0
 
 
