@@ -100,12 +100,13 @@ class Guard:
 @contextlib.contextmanager
 def this_process() -> Iterator[None]:
     """What this process starts inside the block ends with it."""
-    run = new_run()
-    bear(mark_of(run, 0))
+    run, before = new_run(), resource.getrlimit(_LOCKS)[0]
     guard = Guard(run)
+    bear(mark_of(run, 0))
     try:
         yield
     finally:
+        bear(before)  # before the guard ends all that have the mark
         end(run)
         guard.close()
 

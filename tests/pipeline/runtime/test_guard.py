@@ -100,6 +100,18 @@ def test_others_are_spared(pipe):
     bystander.wait()
 
 
+def test_a_process_that_is_its_own_run_survives_its_end():
+    """Its children do not, and neither do they keep the mark of a run that is over."""
+    for _ in range(5):
+        before = resource.getrlimit(10)
+        with guard.this_process():
+            child = subprocess.Popen(["sleep", "600"])
+            assert resource.prlimit(child.pid, 10)[0] == resource.getrlimit(10)[0] != before[0]
+        assert not alive([child.pid]) and resource.getrlimit(10) == before
+        child.wait()
+        time.sleep(0.05)  # for the guard
+
+
 def test_marks():
     run = guard.new_run()
     assert run != guard.new_run()
