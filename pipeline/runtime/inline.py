@@ -8,6 +8,7 @@ with its own traceback, after the books are closed. No restart, no hang watch.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -39,6 +40,7 @@ class Inline:
         self.session, self.display = session, Guarded(display or Observer())
         self.interrupt = Interrupt()
         self._ends: float | None = None  # when --duration is over
+        self._drained = math.inf  # when the time for the frames on their way is over, too
         memory.keep_freed()
         threads.set_environment(max(n.threads for n in session.graph.nodes.values()))
         project.use(session.graph.project)
@@ -59,7 +61,7 @@ class Inline:
             with self.interrupt.caught():
                 try:
                     for _ in self.steps():
-                        if self.interrupt.number or self._over(DRAIN_S):
+                        if self.interrupt.number or time.monotonic() > self._drained:
                             raise KeyboardInterrupt
                     exit_, code = "completed", 0
                 except KeyboardInterrupt:
@@ -75,9 +77,9 @@ class Inline:
             outcome = self.finish("failed" if code == 1 else exit_, code)
         return outcome
 
-    def _over(self, by_s: float = 0.0) -> bool:
-        """Is --duration over, by so much?"""
-        return self._ends is not None and time.monotonic() > self._ends + by_s
+    def _over(self) -> bool:
+        """Is --duration over?"""
+        return self._ends is not None and time.monotonic() > self._ends
 
     def steps(self) -> Iterator[OperatorRunner | SourceRunner]:
         """Run to the end, yielding every node after each of its steps."""
@@ -94,7 +96,7 @@ class Inline:
         order = sorted(built.runners, key=lambda r: session.graph.order().index(r.node.name))
         if session.options.duration_s is not None:
             self._ends = time.monotonic() + session.options.duration_s
-            self.interrupt.arm(session.options.duration_s + DRAIN_S + STEP_S)
+            self.interrupt.arm(session.options.duration_s + DRAIN_S + 2 * STEP_S)
         while True:
             moved = False
             for runner in order:
@@ -104,6 +106,7 @@ class Inline:
                 if runner.finished and runner.node.name not in self.digests:
                     self.digests[runner.node.name] = runner.digest
             if self._over():
+                self._drained = min(self._drained, time.monotonic() + DRAIN_S)
                 for source in built.sources:
                     source.last_stamp_ns = NEVER
             source_runner = self._next_source(built)

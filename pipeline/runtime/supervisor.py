@@ -63,7 +63,7 @@ class Supervisor:
         self.start: Start | None = None
         self.stop_signal = 0
         self.failed = False
-        self._ended_ns = 0  # when the sources were told to end
+        self._ended_ns = self._over_ns = 0  # when the sources were told to end; because --duration was over
         self._usage_at_ns = 0
         self._at_horizon: dict[str, int] = {}
         self._signals_read, self._signals_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -158,11 +158,12 @@ class Supervisor:
         limit = self.options.duration_s
         if limit is None or self.start is None:
             return
-        over_s = (now - self.start.anchor_mono_ns) * 1e-9 - limit
-        if over_s > DRAIN_S:
-            self.ending.in_time = True
-            self.ending.stop()
-        elif over_s > 0 and self.start.last_stamp_ns != NEVER:
+        if self._over_ns:
+            if now - self._over_ns > DRAIN_S * 1e9:
+                self.ending.in_time = True
+                self.ending.stop()
+        elif now - self.start.anchor_mono_ns > limit * 1e9:
+            self._over_ns = now
             self._end_sources(NEVER)
 
     # -- starting -------------------------------------------------------------------------------------------------
