@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a graph: every node a process, results under DIR, until the sources end or Ctrl-C."
-    parser.epilog = "Exit codes: 0 done, 1 failed while running, 2 wrong before the start, 130/143 stopped by a signal."
+    parser.epilog = "Exit codes: 0 done, 1 failed while running, 2 wrong before the start, 129/130/143 stopped by a signal."
     parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph (demo, kitti_scans, ...)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NODE.config.KEY=VALUE", dest="sets", help="override one value of the file"
