@@ -13,6 +13,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "SEQUENCES", {"0000": 20, "0001": 5})
 
 
+@pytest.mark.slow
 def test_without_trackeval_ours_is_timed_alone(monkeypatch, capsys):
     monkeypatch.setattr(trackeval, "imported", lambda: None)
     got = bench.main(rounds=1)

@@ -28,5 +28,6 @@ def test_a_small_run(monkeypatch, capsys):
     assert "1,000 objects on 200 x 200 m, best, no poses: 4.5 ms" in printed
 
 
+@pytest.mark.slow
 def test_a_thousand_objects_take_a_time():
     assert bench._thousand(True, frames=4) > 0

@@ -168,9 +168,11 @@ def test_side_by_side_from_above_is_what_stacked_draws(make):
 def test_side_by_side_of_nothing(make):
     op = make(Scene, **SIDE)
     op.process()
+    op.header = op.header._replace(frame_id=1, item="0000/000001")
     op.process(points=points(0), tracks=tracks(), boxes3d=Boxes3D(*tracks()[:3]), pose=np.eye(4))
     op.close()
-    np.testing.assert_array_equal(png(op, "0000_000000.png")[:, :410], op.chase_background)
+    for name in ("0000_000000.png", "0000_000001.png"):
+        np.testing.assert_array_equal(png(op, name)[:, :410], op.chase_background)
 
 
 @pytest.mark.parametrize(
@@ -330,9 +332,10 @@ def test_points_are_coloured(make, color_by):
 
 def test_a_picture_that_cannot_be_written(make):
     op = make(Scene, name="render", **SMALL)
-    (op.out_dir / "frames" / "0000_000000.png").mkdir()
+    (op.out_dir / "frames").rmdir()
+    (op.out_dir / "frames").touch()
     message = (
-        f"render: {op.out_dir}/frames/0000_000000.png: cannot write frame dets:0: Is a directory; "
+        f"render: {op.out_dir}/frames/0000_000000.png: cannot write frame dets:0: Not a directory; "
         "what came before is complete; free space, or choose another --out?"
     )
     with pytest.raises(RunError, match=f"^{re.escape(message)}$"):

@@ -103,6 +103,7 @@ TRAFFIC = """
 """
 
 
+@pytest.mark.slow
 def test_every_file_of_a_graph(pipe):
     """Statics, loans, a tracker, a join, images and a video: the replay's files equal the run's."""
     graph = pipe.graph(TRAFFIC)
