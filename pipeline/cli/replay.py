@@ -11,7 +11,7 @@ from pipeline.errors import printable
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a graph with a recording (pipe run --record) in place of its sources: same frames, same bytes."
-    parser.epilog = "Exit codes: 0 done, 1 failed while running or runs that differ, 2 wrong before the start, 129/130/143 stopped."
+    parser.epilog = "Exit codes: 0 done, 1 failed or runs that differ, 2 wrong before the start, 129/130/143 stopped."
     parser.add_argument("recording", type=Path, metavar="F.mcap")
     parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
     parser.add_argument(
