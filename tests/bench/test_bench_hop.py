@@ -59,6 +59,7 @@ def test_a_rival_that_fails_says_why():
         rivals.measure("nobody", 8, 1)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("pace", hop.GRAPHS)
 def test_the_engine_at_each_pace(pace):
     one = hop.engine(pace, 4096, 60)

@@ -24,7 +24,7 @@ def undisturbed(tmp_path_factory):
     return restart.run_graph(TRAFFIC, (), tmp_path_factory.mktemp("plain") / "out", {}, NAMES)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.xdist_group("restart")
 @pytest.mark.parametrize("step", ["processing", "committed"])
 @pytest.mark.parametrize("killed", [["src"], ["tracker"], ["results"], ["boxes"], ["tracker", "results", "boxes"]], ids="+".join)

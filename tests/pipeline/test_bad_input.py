@@ -143,6 +143,7 @@ def test_nan_points(pipe, data):
     )
 
 
+@pytest.mark.slow
 def test_empty_scan_is_no_error(pipe, data):
     data.scan("velodyne/0000/000001.bin", POINTS[:0])
     assert play(pipe, data) == (0, "")
@@ -201,6 +202,7 @@ def run_chain(pipe, config, op="test.fault", more="", *args):
     return ended
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -114,6 +114,7 @@ def test_doctor_names_the_places(tmp_path):
     assert "no HOME" in ran.stdout
 
 
+@pytest.mark.quick(1)
 @needs_pids
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_process_1(tmp_path, runtime, number, code):

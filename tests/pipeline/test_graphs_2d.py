@@ -20,6 +20,7 @@ def test_kitti(pipe, shared_data):
     assert pedestrian["HOTA"] >= 0.55 and pedestrian["MOTA"] >= 0.66 and pedestrian["IDS"] <= 15, pedestrian
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_mot(pipe, shared_data):
     """Detections are the boxes of a published tracker without its ids: our ids are no worse than its own, whose numbers are

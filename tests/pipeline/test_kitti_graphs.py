@@ -44,6 +44,7 @@ def test_scans_that_start_later_and_have_no_labels(pipe, shared_data, tmp_path):
     assert max(frames) == 99
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_one_file_per_sequence(pipe, shared_data, tmp_path):
     """Two of the sequences, without labels; the shorter of them has frames without detections."""
@@ -65,6 +66,7 @@ def test_one_file_per_sequence(pipe, shared_data, tmp_path):
     assert not ids[0] & ids[1], "ids are unique over the run"
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_two_sensors(pipe, shared_data):
     root = shared_data / "kitti_raw"

@@ -45,6 +45,7 @@ def rows(ended, sequence="0005"):
     return [(int(f[0]), f[2]) for f in map(str.split, text.splitlines())]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("absent", [(), ("oxts",), ("detections/rcnn_Pedestrian", "detections/rcnn_Cyclist")])
 def test_what_may_be_absent(pipe, folder, preset, absent):
@@ -66,6 +67,7 @@ def test_what_may_be_absent(pipe, folder, preset, absent):
         assert [k for k, name in rows(ended, "0011") if name == "Car"] == list(range(9, 22)), "the gap is filled, nothing before"
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_sequence_of_which_nothing_is_known_has_an_empty_file(pipe, folder, preset):
     """0005 has oxts and no detection, 0011 empty detection files and nothing else."""

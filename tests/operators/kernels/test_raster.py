@@ -42,6 +42,7 @@ def test_none():
     assert (index == -1).all() and (values == 0).all()
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_many_equal_the_naive_rays(seed):
     triangles = many(seed)

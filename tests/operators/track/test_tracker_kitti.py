@@ -94,7 +94,7 @@ SEQUENCES = ("0002", "0003", "0004", "0005", "0007", "0009", "0011", "0017", "00
 GOLDEN = [("tracks", s) for s in SEQUENCES]
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(("kind", "sequence"), [*GOLDEN, ("tracks_no_ego_motion", "0004"), ("tracks_no_ego_motion", "0011")])
 def test_every_line_of_ab3dmots_own_output(make, shared_data, kind, sequence):
     """The same tracks in the same frames: ids up to renaming, boxes to 1e-4, scores exactly, 2D boxes to a 32-bit float."""
@@ -152,7 +152,7 @@ def test_hota_of_best(make, shared_data, tmp_path, is_known, car):
     assert found["pedestrian"]["IDS"] <= 10
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("is_known", "car"), [(True, 80.0), (False, 79.5)], ids=["poses", "no poses"])
 def test_hota_of_best_offline(make, shared_data, tmp_path, is_known, car):
     """Targets: 79.4 and 78.4 for cars, 50 for pedestrians."""
@@ -183,7 +183,7 @@ def play_best(make, shared_data, sequence, is_known=True, count=None, op=None):
     return play(op, sequence, detections, count or len(poses), calibration, poses if is_known else None)
 
 
-@pytest.mark.quick(5)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("sequence", SEQUENCES)
 @pytest.mark.parametrize("is_known", [True, False], ids=["poses", "no poses"])
 def test_best_cut_at_20_frames_has_emitted_the_same_bytes(make, shared_data, sequence, is_known):

@@ -315,6 +315,7 @@ SOURCES = {
 SOURCE = pytest.mark.parametrize("driver", ["synthetic.traffic", pytest.param("synthetic.world", marks=pytest.mark.slow)])
 
 
+@pytest.mark.slow
 @SOURCE
 def test_same_digest_as_the_live_source(pipe, driver):
     """The engine's digest (source, frame_id, stamp_ns, every byte), live and read back from disk: of points, images and

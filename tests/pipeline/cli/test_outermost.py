@@ -87,6 +87,7 @@ def test_working_folder_is_gone(tmp_path):
 GRAPH = "version: 1\nnodes:\n  a: {driver: test.counter, config: {frames: 3}}\n  z: {op: test.null, inputs: {in: a.out}}\n"
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("place", [[], ["--place", "inline"]], ids=["processes", "inline"])
 @pytest.mark.parametrize("name", [b"gr\xf6\xdfe", b"two\nlines", b"esc\x1b[31m", "größe".encode()])
 def test_folders_of_any_name(tmp_path, runtime, name, place):

@@ -27,6 +27,7 @@ TWO = """
 """
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("args", [[], ["--place", "inline"]], ids=["processes", "inline"])
 @pytest.mark.parametrize("frames", [0, 7, 99])
 def test_frames(pipe, frames, args):
@@ -208,6 +209,7 @@ def test_on_a_terminal_there_is_one_table(pipe):
     assert "snk: 50 [frames] in all" in text
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("place", [(), ("--place", "inline")])
 def test_what_a_node_says_of_itself(pipe, place):
     """New statuses are printed with the plain lines, the last one in the summary, with --quiet too, and it is in the report."""

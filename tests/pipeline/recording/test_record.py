@@ -65,7 +65,7 @@ def test_chosen_ports(pipe):
     assert set(seek(file)) == {"/src/out", "/two/out", "/sum/out"}
 
 
-@pytest.mark.quick(5)
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("step", ["received", "processing", "processed", "committed", "released"])
 @pytest.mark.parametrize("count", [1, 40, 55])
 def test_killed_at_each_step(pipe, step, count):
@@ -91,6 +91,7 @@ def test_killed_beside_the_recorder(pipe, node):
     check_recorded(file, ended, BOTH)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_whole_run_killed(pipe, number):
     """kill -9 in mid-run: the standard reader reads up to the last written frame, without a repair."""

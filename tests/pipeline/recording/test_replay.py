@@ -65,7 +65,7 @@ def test_no_frame_at_all(pipe):
     assert again.report["digest"] == {"snk": run.report["digest"]["snk"]}
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("args", [[], ["--place", "inline"], ["--rate", "50"], ["--set", "src.place=g", "--set", "sum.place=g"]])
 @pytest.mark.parametrize("text", [CHAIN, CLOCKS], ids=["chain", "clocks"])
 def test_the_same_bytes(pipe, text, args):
@@ -198,7 +198,7 @@ def test_from_python(tmp_path):
     assert again.report["digest"] == run.report["digest"]
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("images", ["raw", "png"])
 def test_two_sensors_of_kitti(pipe, shared_data, images):
@@ -377,6 +377,7 @@ def test_files_that_are_none(pipe, make, text):
     assert not ended.out.exists()
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("change", "args", "text"),
     [

@@ -77,6 +77,7 @@ EXPENSIVE = """
 """
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("queue", "reasons"),
     [
@@ -233,7 +234,7 @@ STALLS = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("rest", STALLS.values(), ids=STALLS)
 def test_a_stall_is_over_within_a_frame(pipe, rest):
     """A node of a live graph stops for a second: one old frame arrives, the one in work; the next is as young as before."""

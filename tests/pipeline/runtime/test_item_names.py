@@ -27,6 +27,7 @@ def graph_of(pipe, item, on_error="stop"):
     return pipe.graph(GRAPH % (json.dumps(json.dumps(item)), on_error))
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("place", PLACES, ids=["processes", "group", "inline"])
 @pytest.mark.parametrize("name", BAD)
 def test_names_that_are_none(pipe, name, place):
@@ -56,6 +57,7 @@ def test_other_names_arrive(pipe, item):
     assert lines[3].split(" ", 3)[3] == item.replace("\u2028", "\\u2028")
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("frame_id", "said"), [(-1, "-1"), (2, "2"), (1 << 48, "281474976710656"), (2**63, "9223372036854775808")]
 )

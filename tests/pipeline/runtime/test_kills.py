@@ -28,7 +28,7 @@ OP_STEPS = ["received", "processing", "allocated", "written", "processed", "comm
 SINK_STEPS = ["received", "processing", "processed", "committed", "released"]
 
 
-@pytest.mark.quick(9)
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     ("node", "step"), [("src", s) for s in SRC_STEPS] + [("op", s) for s in OP_STEPS] + [("snk", s) for s in SINK_STEPS]
 )
@@ -106,7 +106,7 @@ def test_a_group_dies_as_one(pipe, step):
     check_account(ended, graph, range(60))
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("node", ["src", "left", "join", "snk", "tap"])
 def test_kill_9_mid_run(pipe, node):
     """A join and a fan-out, paced; an external kill without warning."""
@@ -148,6 +148,7 @@ def test_both_ends_of_an_edge_killed_at_once(pipe):
     check_account(ended, graph, range(150))
 
 
+@pytest.mark.slow
 def test_every_node_killed_one_after_the_other(pipe):
     # Enough frames that the run does not end before the last kill: delayed frames are played at once after a restart.
     graph = pipe.graph(PACED.replace("frames: 150", "frames: 1500"))

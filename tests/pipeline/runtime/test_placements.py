@@ -46,7 +46,7 @@ def first():
     return {}
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.xdist_group("placements-demo")
 @pytest.mark.parametrize("way", WAYS)
 def test_demo(pipe, first, way):
@@ -63,7 +63,7 @@ def test_demo(pipe, first, way):
 KITTI = ["scans", "dets", "voxelize", "tracker", "render", "results"]
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.data
 @pytest.mark.xdist_group("placements-kitti")
 @pytest.mark.parametrize("way", WAYS)
@@ -112,6 +112,7 @@ def test_one_flipped_bit_shows(pipe):
     assert as_is["results"] != flipped["results"], "what the tracker made of it"
 
 
+@pytest.mark.slow
 def test_a_group_of_some(pipe):
     """Any cut through the graph gives the same bytes."""
     text = """

@@ -52,6 +52,7 @@ def saved(pipe, kind="raise", late=5):
     return graph, ended, file
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("kind", ERRORS)
 def test_it_fails_again_in_the_same_words(pipe, kind):
     graph, ended, file = saved(pipe, kind)

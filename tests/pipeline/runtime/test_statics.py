@@ -9,6 +9,7 @@ GRAPH = """
 """
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("place", [[], ["--place", "inline"], ["--set", "src.place=g", "--set", "op.place=g"]])
 @pytest.mark.parametrize(
     ("source", "operator", "error"),
@@ -28,6 +29,7 @@ def test_a_value_that_is_not_there(pipe, source, operator, error, place):
         assert (ended.code, ended.stderr) == (1, f"error: {error}\n")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["first", "when all others are ready"])
 @pytest.mark.parametrize("optional", [False, True])
 def test_a_value_whose_source_was_given_up(pipe, optional, after_s):

@@ -186,6 +186,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_queues_of_one_in_processes(pipe, shape):
     ended = pipe.run(pipe.graph(SHAPES[shape]))

@@ -19,7 +19,7 @@ def notes(ended, node):
     return [json.loads(line) for line in (ended.out / node / "notes.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.quick(7)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("kind", ["array", "slice", "reshape", "item_view", "memoryview", "exception", "cycle"])
 @pytest.mark.parametrize("placement", ["process", "inline"])
 def test_kept_views_stay_right_and_come_back(pipe, kind, placement):

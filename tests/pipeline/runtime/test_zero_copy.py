@@ -80,7 +80,7 @@ LOANS = """
 """
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(4)
 @placements
 @pytest.mark.parametrize(
     ("kind", "size", "copied"),

@@ -128,6 +128,7 @@ def test_cuda_is_near_the_cpu(folder, precision):
     assert train("--out", "b", "--resume", "--device", "cuda", "--set", f"precision={precision}") == 0
 
 
+@pytest.mark.slow
 def test_it_overfits_four_frames(folder):
     """A net trained on four frames finds their cars."""
     still = "augment={flip: 0, rotate_rad: 0, scale: [1, 1]}"
@@ -200,6 +201,7 @@ def test_an_out_folder_in_use(folder, capsys):
     assert "--out mine: holds no training" in capsys.readouterr().err and Path("mine/thesis.txt").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(folder):
     command = [sys.executable, "-m", "pipeline", "train", "tiny.yaml", "--out", "a", "--set", "steps=100000", "--set", "valid="]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
