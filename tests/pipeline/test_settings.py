@@ -195,13 +195,7 @@ def test_describe(hint, text):
         ("a: 1\nb: c: d", "g.yaml:2: not valid YAML: mapping values are not allowed here"),
         ("a: 1\nb: 2\na: 3", "g.yaml:3: a: given twice, first on line 1"),
         ("? [1]\n: 2", "g.yaml:1: needs a name as key, got a sequence"),
-        (
-            "a: !!python/object:os.system x",
-            (
-                "g.yaml:1: not valid YAML: could not determine a constructor for the tag "
-                "'tag:yaml.org,2002:python/object:os.system'"
-            ),
-        ),
+        ("a: !!python/object:os.system x", "g.yaml:1: a: needs a plain value, got the tag !!python/object:os.system"),
         ("a: !secret x", "g.yaml:1: a: needs a plain value, got the tag !secret"),
         (
             "a: ${PIPE_TEST_UNSET}",
