@@ -1,8 +1,8 @@
 """Anchor boxes, and boxes as residuals against them.      Source: Yan et al. 2018 (SECOND), sec. 3.2; Lang et al. 2019, sec. 2.2
 
-anchors    (A, 7) float32  boxes3d: x y z l w h yaw, geometric centre [m, velodyne frame]; yaw 0 and pi/2
+anchors    (A, 7) float32  boxes3d: x y z l w h yaw, geometric centre [m, velodyne frame]; yaw 0 and pi/2, or those of the config
 residuals  (M, 7) float32  dx/d dy/d dz/h log(l/la) log(w/wa) log(h/ha) dyaw; d: the anchor's diagonal seen from above
-bins       (M,) int64      half turn: 0 for yaw in [pi/4, 5 pi/4), else 1
+bins       (M,) int64      half turn: 0 for yaw in [pi/4, 5 pi/4), else 1; pi/4 or the direction_offset_rad of the config
 The loss (a sine) cannot tell a box from the same box turned by pi; the bin can. All functions take M = 0.
 """
 
@@ -21,17 +21,23 @@ MAX_LOG_SIZE = 4.0
 
 
 def anchor_grid(config: PointPillarsConfig) -> np.ndarray:
-    """(A, 7), sorted by location (row, column), class of `config`, yaw (0, pi/2)."""
+    """(A, 7), sorted by location (row, column), class of `config`, yaw of `config`."""
     rows, columns = config.head_grid
-    stride = config.first_stride
     grid = np.empty((rows, columns, len(config.anchors), 2, 7))
-    grid[..., 0] = (config.range_m[0] + (np.arange(columns) + 0.5) * stride * config.cell_m[0])[None, :, None, None]
-    grid[..., 1] = (config.range_m[1] + (np.arange(rows) + 0.5) * stride * config.cell_m[1])[:, None, None, None]
+    grid[..., 0] = _places(config, 0, columns)[None, :, None, None]
+    grid[..., 1] = _places(config, 1, rows)[:, None, None, None]
     for i, anchor in enumerate(config.anchors):
         grid[:, :, i, :, 2] = anchor.z_m
         grid[:, :, i, :, 3:6] = anchor.size_m
-    grid[..., 6] = (0.0, np.pi / 2)
+    grid[..., 6] = config.anchor_yaws_rad
     return grid.reshape(-1, 7).astype(np.float32)
+
+
+def _places(config: PointPillarsConfig, axis: int, num: int) -> np.ndarray:
+    """(num,) x or y of the anchors"""
+    if config.anchor_span_m is not None:
+        return config.anchor_span_m[axis] + np.arange(num) * config.anchor_step_m[axis]
+    return config.range_m[axis] + (np.arange(num) + 0.5) * config.first_stride * config.cell_m[axis]
 
 
 def encode(boxes3d: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -44,21 +50,21 @@ def encode(boxes3d: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return out.astype(np.float32)
 
 
-def direction_bins(yaw_rad: np.ndarray) -> np.ndarray:
+def direction_bins(yaw_rad: np.ndarray, offset_rad: float = DIRECTION_OFFSET_RAD) -> np.ndarray:
     """(M,) int64, 0 or 1."""
-    turned = np.mod(np.asarray(yaw_rad, np.float64) - DIRECTION_OFFSET_RAD, 2 * np.pi)
+    turned = np.mod(np.asarray(yaw_rad, np.float64) - offset_rad, 2 * np.pi)
     return (turned >= np.pi).astype(np.int64)
 
 
-def decode(residuals: np.ndarray, bins: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+def decode(residuals: np.ndarray, bins: np.ndarray, anchors: np.ndarray, offset_rad: float = DIRECTION_OFFSET_RAD) -> np.ndarray:
     """Residuals (M, 7), bins (M,) and an anchor for each (M, 7) -> boxes3d (M, 7) float32."""
     diff, anchor = (np.asarray(a, np.float64).reshape(-1, 7) for a in (residuals, anchors))
     out = np.empty(diff.shape)
     out[:, :3] = diff[:, :3] * _scale(anchor) + anchor[:, :3]
     out[:, 3:6] = np.exp(np.clip(diff[:, 3:6], -MAX_LOG_SIZE, MAX_LOG_SIZE)) * anchor[:, 3:6]
     yaw = diff[:, 6] + anchor[:, 6]
-    half_turns = np.floor((yaw - DIRECTION_OFFSET_RAD) / np.pi)
-    out[:, 6] = yaw - np.pi * half_turns + np.pi * np.asarray(bins)  # into [pi/4, 5 pi/4), then the half turn of the bin
+    half_turns = np.floor((yaw - offset_rad) / np.pi)
+    out[:, 6] = yaw - np.pi * half_turns + np.pi * np.asarray(bins)  # into [offset, offset + pi), then the half turn of the bin
     boxes = out.astype(np.float32)
     boxes[:, 6] = wrap_angle(boxes[:, 6])
     return boxes

@@ -19,15 +19,21 @@ Order of the anchors: A = ((row * columns + column) * classes + class) * 2 + rot
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from operators.nets.pointpillars_config import PointPillarsConfig
 
 FIRST_PROBABILITY = 0.01
 """Score of every class at every anchor before training; with a higher one the empty anchors would dominate the loss."""
+
+
+OFFSET_OF = [0, 1, 2, 0, 1, 2]
+"""Column of a point from which each column of `references` is subtracted."""
 
 
 class Heads(NamedTuple):
@@ -36,20 +42,33 @@ class Heads(NamedTuple):
     direction_logits: Tensor
 
 
-def decorate(pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillarsConfig) -> tuple[Tensor, Tensor]:
-    """-> features (N, 9), pillar (N,) int64: the kept points of all pillars in order, and the pillar of each point.
+def references(total: Tensor, counts: Tensor, cells: Tensor, config: PointPillarsConfig) -> Tensor:
+    """Points are decorated with offsets to these.
 
-    x y z r, offsets to the mean of the pillar's points (3), offsets to the pillar's centre in x and y (2).
+    total (P, 3): sum of x y z of the pillar's points
+    -> (P, 5) or, with ten features, (P, 6) [m]: mean x y z of these points, x y (z) of the pillar's centre
+    """
+    mean = total / counts[:, None]
+    # float64 on the host: the centre of column 400 is exact to the last bit of float32, whatever the device
+    dx, dy, left, low = config.centre_grid_m or (*config.cell_m, *config.range_m[:2])
+    x0, y0 = left + dx / 2, low + dy / 2
+    centre = torch.stack([cells[:, 1] * dx + x0, cells[:, 0] * dy + y0], 1).to(total.dtype)
+    parts = [mean, centre]
+    if config.features == 10:
+        parts.append(mean.new_full((len(mean), 1), (config.range_m[2] + config.range_m[5]) / 2))
+    return torch.cat(parts, 1)
+
+
+def decorate(pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillarsConfig) -> tuple[Tensor, Tensor]:
+    """-> features (N, config.features), pillar (N,) int64: the kept points of all pillars in order, the pillar of each point.
+
+    x y z r, offsets to the mean of the pillar's points (3), offsets to the pillar's centre in x and y, and in z as the tenth.
     """
     kept = torch.arange(pillars.shape[1], device=pillars.device) < counts[:, None]  # (P, K)
     pillar, k = kept.nonzero(as_tuple=True)
     points = pillars.flatten(0, 1).index_select(0, pillar * pillars.shape[1] + k)  # (N, 4); indexing by two is far slower
-    mean = pillars[:, :, :3].sum(1) / counts[:, None]
-    # float64 on the host: the centre of column 400 is exact to the last bit of float32, whatever the device
-    x0, y0 = config.range_m[0] + config.cell_m[0] / 2, config.range_m[1] + config.cell_m[1] / 2
-    centre = torch.stack([cells[:, 1] * config.cell_m[0] + x0, cells[:, 0] * config.cell_m[1] + y0], 1).to(points.dtype)
-    near = torch.cat([mean, centre], 1).index_select(0, pillar)  # (N, 5)
-    return torch.cat([points, points[:, [0, 1, 2, 0, 1]] - near], 1), pillar
+    near = references(pillars[:, :, :3].sum(1), counts, cells, config).index_select(0, pillar)  # (N, 5)
+    return torch.cat([points, points[:, OFFSET_OF[: near.shape[1]]] - near], 1), pillar
 
 
 def convolve_pillars(
@@ -81,13 +100,17 @@ def convolve_pillars(
 class ConvNorm(nn.Module):
     """Convolution, batch norm, ReLU."""
 
-    def __init__(self, before: int, channels: int, stride: int) -> None:
+    def __init__(
+        self, before: int, channels: int, stride: int = 1, size: int = 3, groups: int = 1, activate: bool = True
+    ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+        self.conv = nn.Conv2d(before, channels, size, stride, size // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+        self.activate = activate
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)))
+        x = self.norm(self.conv(x))
+        return torch.relu(x) if self.activate else x
 
 
 class UpNorm(nn.Module):
@@ -110,11 +133,84 @@ class UpNorm(nn.Module):
         return normed.permute(0, 2, 3, 1).reshape(batch, rows, columns, -1, self.conv.out_channels)
 
 
+def strongest(
+    linear: nn.Module, norm: nn.Module, pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillarsConfig
+) -> Tensor:
+    """(P, F): linear layer, batch norm and ReLU on each kept point, then the maximum over the points of a pillar."""
+    features, pillar = decorate(pillars, counts, cells, config)
+    if not len(features):
+        return features.new_zeros((0, config.pillar_channels))
+    each = torch.relu(norm(linear(features)))  # (N, F), 0 or more
+    most = each.new_zeros((len(pillars), each.shape[1]))
+    most = most.scatter_reduce(0, pillar[:, None].expand_as(each), each, "amax")
+    return with_padding(most, counts, linear, norm, config) if config.padded_maximum else most
+
+
+def with_padding(most: Tensor, counts: Tensor, linear: Any, norm: Any, config: PointPillarsConfig) -> Tensor:
+    """Maximum of each pillar (P, F) and of what becomes of a row of zeros, where it has one. Statistics are the running ones."""
+    zero = linear(most.new_zeros((1, config.features)))
+    if isinstance(norm, nn.BatchNorm1d):
+        zero = functional.batch_norm(zero, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    return torch.where((counts < config.max_points)[:, None], torch.maximum(most, torch.relu(zero)), most)
+
+
+def anchor_heads(width: int, config: PointPillarsConfig) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
+    """1x1 convolutions for class, box and direction of every anchor of a location."""
+    per_location = config.anchors_per_location
+    classes, box, direction = (nn.Conv2d(width, per_location * n, 1) for n in (len(config.anchors), 7, 2))
+    bias: Any = classes.bias
+    nn.init.constant_(bias, -math.log((1 - FIRST_PROBABILITY) / FIRST_PROBABILITY))
+    nn.init.normal_(box.weight, std=0.001)
+    return classes, box, direction
+
+
+def first_layer(layer: Any, features: Tensor, cells: Tensor, batch_index: Tensor | None, shape: tuple[int, int, int]) -> Tensor:
+    """A ConvNorm on the pillars (P, F), without their canvas -> (B, C, rows, columns)"""
+    x = convolve_pillars(features, cells, batch_index, layer.conv.weight, layer.conv.stride[0], shape)
+    return torch.relu(layer.norm(x))
+
+
+def run_blocks(x: Tensor, blocks: Any, ups: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """x: of `first_layer`, the first one of blocks[0].
+
+    -> output of each block (B, C, rows / s, columns / s), its level (B, rows / s, columns / s, s * s, U); s = 2 ** block
+    """
+    outputs, levels = [], []
+    for b, (block, up) in enumerate(zip(blocks, ups, strict=True)):
+        for layer in block[1:] if b == 0 else block:
+            x = layer(x)
+        outputs.append(x)
+        levels.append(up(x))
+    return outputs, levels
+
+
+def on_levels(levels: list[Tensor], convs: Sequence[Any]) -> list[Tensor]:
+    """1x1 convolutions of the concatenated levels of `run_blocks` -> (B, rows, columns, channels) of each convolution.
+
+    Such a convolution is a sum over levels; only its results are put in the order of locations.
+    """
+    weights = torch.cat([conv.weight.flatten(1) for conv in convs])  # (channels of all, sum of U)
+    total: Tensor = torch.cat([conv.bias for conv in convs])
+    start = 0
+    for b, level in enumerate(levels):
+        width = level.shape[-1]
+        total = total + by_location(level @ weights[:, start : start + width].T, b)
+        start += width
+    return list(total.split([conv.out_channels for conv in convs], -1))
+
+
+def by_location(level: Tensor, b: int) -> Tensor:
+    """A level of block b, (B, rows / s, columns / s, s * s, U) -> (B, rows, columns, U)"""
+    batch, rows, columns = level.shape[:3]
+    s = 1 << b
+    return level.view(batch, rows, columns, s, s, -1).transpose(2, 3).reshape(batch, rows * s, columns * s, -1)
+
+
 class PointPillars(nn.Module):
     def __init__(self, config: PointPillarsConfig) -> None:
         super().__init__()
         self.config = config
-        self.pillar_linear = nn.Linear(9, config.pillar_channels, bias=False)
+        self.pillar_linear = nn.Linear(config.features, config.pillar_channels, bias=False)
         self.pillar_norm = nn.BatchNorm1d(config.pillar_channels, eps=1e-3, momentum=0.01)
 
         self.blocks, self.ups = nn.ModuleList(), nn.ModuleList()
@@ -126,48 +222,21 @@ class PointPillars(nn.Module):
             self.ups.append(UpNorm(channels, config.up_channels[b], 2**b))
             before = channels
 
-        width, per_location = sum(config.up_channels), config.anchors_per_location
-        self.class_head = nn.Conv2d(width, per_location * len(config.anchors), 1)
-        self.box_head = nn.Conv2d(width, per_location * 7, 1)
-        self.direction_head = nn.Conv2d(width, per_location * 2, 1)
-        nn.init.constant_(self.class_head.bias, -math.log((1 - FIRST_PROBABILITY) / FIRST_PROBABILITY))  # type: ignore[arg-type]
-        nn.init.normal_(self.box_head.weight, std=0.001)
+        self.class_head, self.box_head, self.direction_head = anchor_heads(sum(config.up_channels), config)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self, pillars: Tensor, counts: Tensor, cells: Tensor, batch_index: Tensor | None = None, batch_size: int = 1
     ) -> Heads:
-        config = self.config
-        rows, columns = config.head_grid
-        blocks: Any = self.blocks
-        first = blocks[0][0]
+        config, blocks = self.config, self.blocks
+        first: Any = blocks[0]
         with torch.autocast(pillars.device.type, enabled=False):  # half precision cannot hold centimetres at 70 m
             features = self.pillar_features(pillars.float(), counts, cells)  # (P, F)
-            shape = (batch_size, rows, columns)
-            x = convolve_pillars(features, cells, batch_index, first.conv.weight, config.first_stride, shape)
-            x = torch.relu(first.norm(x))  # (B, C, rows, columns)
-
-        heads: list[Any] = [self.class_head, self.box_head, self.direction_head]
-        weights = torch.cat([head.weight.flatten(1) for head in heads])  # (values of a location, sum of U)
-        total: Tensor = torch.cat([head.bias for head in heads])
-        start = 0
-        for b, (block, up) in enumerate(zip(blocks, self.ups, strict=True)):
-            for layer in block[1:] if b == 0 else block:
-                x = layer(x)
-            level = up(x)  # (B, rows / s, columns / s, s * s, U)
-            width, s = config.up_channels[b], 1 << b
-            part = (level @ weights[:, start : start + width].T).view(batch_size, rows // s, columns // s, s, s, -1)
-            # a 1x1 convolution of concatenated levels is a sum over levels; only its results are put in the order of locations
-            total = total + part.transpose(2, 3).reshape(batch_size, rows, columns, -1)
-            start += width
-        sizes = [head.out_channels for head in heads]
-        return Heads(*(part.reshape(batch_size, config.num_anchors, -1) for part in total.split(sizes, -1)))
+            x = first_layer(first[0], features, cells, batch_index, (batch_size, *config.head_grid))  # (B, C, rows, columns)
+        _, levels = run_blocks(x, blocks, self.ups)
+        parts = on_levels(levels, [self.class_head, self.box_head, self.direction_head])
+        return Heads(*(part.reshape(batch_size, config.num_anchors, -1) for part in parts))
 
     def pillar_features(self, pillars: Tensor, counts: Tensor, cells: Tensor) -> Tensor:
         """(P, F)"""
-        features, pillar = decorate(pillars, counts, cells, self.config)
-        if not len(features):
-            return features.new_zeros((0, self.config.pillar_channels))
-        each = torch.relu(self.pillar_norm(self.pillar_linear(features)))  # (N, F), 0 or more
-        most = each.new_zeros((len(pillars), each.shape[1]))
-        return most.scatter_reduce(0, pillar[:, None].expand_as(each), each, "amax")
+        return strongest(self.pillar_linear, self.pillar_norm, pillars, counts, cells, self.config)

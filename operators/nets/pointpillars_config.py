@@ -5,7 +5,9 @@ Source: Lang et al. 2019 (PointPillars); fields as in its released configs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 from operators.nets.weights import Architecture
 
@@ -49,6 +51,16 @@ class PointPillarsConfig:
     block_channels: tuple[int, ...] = (64, 128, 256)
     up_channels: tuple[int, ...] = (128, 128, 128)
     anchors: tuple[AnchorConfig, ...] = (CAR, PEDESTRIAN, CYCLIST)
+    # conventions of nets trained elsewhere: operators/nets/foreign
+    features: Literal[9, 10] = 9  # of a point; the tenth is its offset to the middle of the range in z
+    centre_grid_m: tuple[float, float, float, float] | None = None  # cell x y, corner x y; pillar centres of another grid
+    padded_maximum: bool = False  # a row of zeros takes part in the maximum over fewer than max_points points
+    anchor_yaws_rad: tuple[float, float] = (0.0, math.pi / 2)
+    anchor_span_m: tuple[float, float, float, float] | None = (
+        None  # x0 y0 x1 y1 from the first anchor to the last; none: range_m,
+    )
+    # in the centres of locations
+    direction_offset_rad: float = math.pi / 4  # direction 0: yaw from here for half a turn
 
     def __post_init__(self) -> None:
         if not len(self.block_layers) == len(self.block_channels) == len(self.up_channels) > 0:
@@ -59,6 +71,15 @@ class PointPillarsConfig:
         for key in ("max_points", "max_pillars", "pillar_channels", "first_stride"):
             if getattr(self, key) < 1:
                 raise ValueError(f"{key}: needs 1 or more, got {getattr(self, key)}")
+        if self.features not in (9, 10):
+            raise ValueError(f"features: needs 9 or 10, got {self.features}")
+        if self.centre_grid_m is not None and not min(self.centre_grid_m[:2]) > 0:
+            raise ValueError(f"centre_grid_m: needs cells larger than 0, got {list(self.centre_grid_m)}")
+        span = self.anchor_span_m
+        if span is not None and not (span[2] > span[0] and span[3] > span[1]):
+            raise ValueError(f"anchor_span_m: needs x0 < x1 and y0 < y1, got {list(span)}")
+        if not all(map(math.isfinite, (*self.anchor_yaws_rad, self.direction_offset_rad))):
+            raise ValueError("anchor_yaws_rad, direction_offset_rad: need finite angles")
         if len(self.block_layers) > MAX_BLOCKS:
             raise ValueError(f"block_layers: needs at most {MAX_BLOCKS} blocks, got {len(self.block_layers)}")
         for key, least in (("block_layers", 0), ("block_channels", 1), ("up_channels", 1)):
@@ -95,6 +116,15 @@ class PointPillarsConfig:
         return self.grid[0] // self.first_stride, self.grid[1] // self.first_stride
 
     @property
+    def anchor_step_m(self) -> tuple[float, float]:
+        """x, y from the anchors of a location to those of the next one"""
+        if self.anchor_span_m is None:
+            return self.cell_m[0] * self.first_stride, self.cell_m[1] * self.first_stride
+        x0, y0, x1, y1 = self.anchor_span_m
+        rows, columns = self.head_grid
+        return (x1 - x0) / max(columns - 1, 1), (y1 - y0) / max(rows - 1, 1)
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """of each block against the one before it"""
         return (self.first_stride, *[2] * (len(self.block_layers) - 1))
@@ -124,7 +154,7 @@ def tensor_shapes(config: PointPillarsConfig) -> dict[str, tuple[int, ...]]:
         for part in ("weight", "bias", "running_mean", "running_var"):
             shapes[f"{name}.{part}"] = (channels,)
 
-    shapes["pillar_linear.weight"] = (config.pillar_channels, 9)
+    shapes["pillar_linear.weight"] = (config.pillar_channels, config.features)
     norm("pillar_norm", config.pillar_channels)
     before = config.pillar_channels
     for b, (layers, channels) in enumerate(zip(config.block_layers, config.block_channels, strict=True)):

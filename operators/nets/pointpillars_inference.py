@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from operators.nets.pointpillars import ConvNorm, PointPillars, convolve_pillars, decorate
+from operators.nets.pointpillars import ConvNorm, PointPillars, convolve_pillars, decorate, with_padding
 
 
 class InferencePointPillars(nn.Module):
@@ -30,8 +30,8 @@ class InferencePointPillars(nn.Module):
     def __init__(self, net: PointPillars, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         config = self.config = net.config
-        gain, shift = _gain_and_shift(net.pillar_norm)
-        self.pillar_linear = nn.Linear(9, config.pillar_channels)
+        gain, shift = gain_and_shift(net.pillar_norm)
+        self.pillar_linear = nn.Linear(config.features, config.pillar_channels)
         _set(self.pillar_linear, net.pillar_linear.weight * gain[:, None], shift)
 
         self.blocks, self.ups, self.class_heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
@@ -44,7 +44,7 @@ class InferencePointPillars(nn.Module):
                 convs += [_folded(layer), nn.ReLU(inplace=True)]
             self.blocks.append(nn.Sequential(*convs).to(dtype).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
             channels, width = config.block_channels[b], config.up_channels[b]
-            gain, shift = _gain_and_shift(up.norm)
+            gain, shift = gain_and_shift(up.norm)
             rows = (up.conv.weight * gain[:, None, None]).permute(2, 3, 1, 0).reshape(-1, channels)  # (s * s * U, C)
             linear = nn.Linear(channels, len(rows))
             _set(linear, rows, shift.repeat(4**b))
@@ -53,7 +53,7 @@ class InferencePointPillars(nn.Module):
             _set(head, net.class_head.weight[:, offsets[b] : offsets[b + 1], 0, 0], None)
             self.class_heads.append(head.to(dtype))
         first: Any = next(net.blocks[0].children())
-        gain, shift = _gain_and_shift(first.norm)
+        gain, shift = gain_and_shift(first.norm)
         weight = first.conv.weight.detach() * gain[:, None, None, None]
         self.register_buffer("first_weight", weight)
         self.register_buffer("first_bias", shift)
@@ -105,10 +105,12 @@ class InferencePointPillars(nn.Module):
         features, pillar = decorate(pillars, counts, cells, self.config)
         each = torch.relu_(self.pillar_linear(features))
         most = each.new_zeros((len(pillars), each.shape[1]))
-        return most.scatter_reduce_(0, pillar[:, None].expand_as(each), each, "amax")
+        most.scatter_reduce_(0, pillar[:, None].expand_as(each), each, "amax")
+        padded = self.config.padded_maximum
+        return with_padding(most, counts, self.pillar_linear, None, self.config) if padded else most
 
 
-def _gain_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
+def gain_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
     """Batch norm in eval mode is x * gain + shift."""
     gain = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
     return gain, norm.bias.detach() - norm.running_mean * gain
@@ -116,7 +118,7 @@ def _gain_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
 
 def _folded(layer: ConvNorm) -> nn.Conv2d:
     old: Any = layer.conv
-    gain, shift = _gain_and_shift(layer.norm)
+    gain, shift = gain_and_shift(layer.norm)
     new = nn.Conv2d(old.in_channels, old.out_channels, 3, old.stride, 1)
     _set(new, old.weight * gain[:, None, None, None], shift)
     return new

@@ -37,9 +37,9 @@ class Assigner:
         rows, columns = config.head_grid
         self.anchors = anchor_grid(config)
         grid = self.anchors.reshape(rows, columns, config.anchors_per_location, 7).astype(np.float64)
-        self._range = config.range_m
+        self._range, self._offset_rad = config.range_m, config.direction_offset_rad
         self._origin = grid[0, 0, 0, :2].copy()
-        self._step = np.array([size * config.first_stride for size in config.cell_m])
+        self._step = np.array(config.anchor_step_m)
         self._halves = half_sizes(grid[0, 0])
         self._classes = np.repeat(np.arange(len(config.anchors)), 2)
         self._matched = np.repeat([anchor.matched for anchor in config.anchors], 2)
@@ -76,7 +76,7 @@ class Assigner:
         flat = labels.reshape(-1)
         at = np.flatnonzero(flat > 0)
         matches = boxes[owner.reshape(-1)[at]]
-        return Targets(flat, at, encode(matches, self.anchors[at]), direction_bins(matches[:, 6]))
+        return Targets(flat, at, encode(matches, self.anchors[at]), direction_bins(matches[:, 6], self._offset_rad))
 
     def hidden(self, regions2d: np.ndarray, calibration: Calibration | None, T: np.ndarray) -> np.ndarray | None:
         """(rows, columns) bool: locations in one of the regions of the picture (K, 4), seen before T moved the scene."""

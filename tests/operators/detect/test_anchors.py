@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,6 +26,25 @@ def test_the_published_grid():
     anchors = anchor_grid(PointPillarsConfig(anchors=(CAR,)))
     assert anchors.shape == (248 * 216 * 2, 7)
     np.testing.assert_allclose(anchors[[0, -1], :2], [[0.16, -39.52], [68.96, 39.52]], atol=1e-5)
+
+
+def test_other_yaws_and_places():
+    config = dataclasses.replace(SMALL, anchor_yaws_rad=(0.5, -1.0), anchor_span_m=(-1.0, 0.0, 6.0, 14.0))
+    anchors = anchor_grid(config).reshape(8, 8, 3, 2, 7)
+    np.testing.assert_allclose(anchors[0, :, 0, 0, 0], np.linspace(-1, 6, 8), atol=1e-6)
+    np.testing.assert_allclose(anchors[:, 0, 2, 1, 1], np.linspace(0, 14, 8), atol=1e-6)
+    assert np.unique(anchors[..., 0, 6]).tolist() == [0.5] and np.unique(anchors[..., 1, 6]).tolist() == [-1.0]
+    assert config.anchor_step_m == (1.0, 2.0) and SMALL.anchor_step_m == (2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("offset", "yaw", "bin"), [(HALF / 2, 0.0, 1), (HALF / 2, HALF, 0), (-HALF / 2, 0.0, 0), (-HALF / 2, HALF, 1)]
+)
+def test_directions_that_begin_elsewhere(offset, yaw, bin):
+    assert direction_bins(np.array([yaw]), offset).tolist() == [bin]
+    anchor = np.array([[0, 0, 0, 4, 2, 2, 0.1]])
+    box = decode(np.array([[0, 0, 0, 0, 0, 0, yaw - 0.1 + HALF]]), [bin], anchor, offset)
+    assert np.angle(np.exp(1j * (box[0, 6] - yaw))) == pytest.approx(0, abs=1e-6)
 
 
 def test_none():

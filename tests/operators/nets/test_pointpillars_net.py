@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 
 from operators.nets.pointpillars import PointPillars, decorate  # noqa: E402
 from operators.nets.pointpillars_config import CAR, AnchorConfig, PointPillarsConfig, tensor_shapes  # noqa: E402
+from pillar_nets import liven, scene  # noqa: E402
 
 TINY = PointPillarsConfig(
     cell_m=(1.0, 0.5),
@@ -21,36 +22,9 @@ TINY = PointPillarsConfig(
 )
 
 
-def scene(config, num, seed=0):
-    """pillars, counts, cells as lidar.voxelize makes them: zero-padded, each cell once, first those in the grid's corners"""
-    rng = np.random.default_rng(seed)
-    rows, columns = config.grid
-    corners = [0, columns - 1, (rows - 1) * columns, rows * columns - 1]
-    at = np.concatenate([corners, rng.permutation(np.setdiff1d(np.arange(rows * columns), corners))])[:num]
-    cells = np.stack([at // config.grid[1], at % config.grid[1]], 1).astype(np.int32)
-    counts = rng.integers(1, config.max_points + 1, num).astype(np.int32)
-    pillars = np.zeros((num, config.max_points, 4), np.float32)
-    for p in range(num):
-        inside = rng.uniform(0, 1, (counts[p], 2)) * config.cell_m
-        pillars[p, : counts[p], 0] = config.range_m[0] + cells[p, 1] * config.cell_m[0] + inside[:, 0]
-        pillars[p, : counts[p], 1] = config.range_m[1] + cells[p, 0] * config.cell_m[1] + inside[:, 1]
-        pillars[p, : counts[p], 2:] = rng.uniform((-3, 0), (1, 1), (counts[p], 2))
-    return torch.from_numpy(pillars), torch.from_numpy(counts), torch.from_numpy(cells)
-
-
 def lively(config, seed=0):
-    """A net whose statistics and biases differ from the initial ones, so that a missing one shows."""
     torch.manual_seed(seed)
-    net = PointPillars(config)
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if name.endswith("running_mean") or name.endswith("bias"):
-                value.normal_(0, 0.3)
-            elif name.endswith("running_var") or name.endswith("norm.weight"):
-                value.uniform_(0.5, 1.5)
-            elif name == "box_head.weight":
-                value.normal_(0, 0.1)
-    return net.eval()
+    return liven(PointPillars(config))
 
 
 @pytest.mark.parametrize(("anchors", "parameters"), [(PointPillarsConfig().anchors, 4_834_824), ((CAR,), 4_814_804)])
@@ -109,6 +83,33 @@ def test_pillar_features_equal_the_padded_way():
         each = net.pillar_norm(net.pillar_linear(padded).flatten(0, 1)).view(20, TINY.max_points, -1).relu()
         expected = each.masked_fill(~kept[..., None], 0).amax(1)
         np.testing.assert_allclose(net.pillar_features(pillars, counts, cells).numpy(), expected.numpy(), atol=1e-5)
+
+
+def test_a_tenth_feature_and_centres_of_another_grid():
+    config = dataclasses.replace(TINY, features=10, centre_grid_m=(2.0, 1.0, 1.0, -3.0))
+    pillars, counts, cells = scene(config, 20)
+    features, pillar = decorate(pillars, counts, cells, config)
+    assert features.shape[1] == 10 and PointPillars(config).pillar_linear.weight.shape == (8, 10)
+    cell = cells[pillar].double()
+    np.testing.assert_allclose(features[:, 7].numpy(), (features[:, 0] - (cell[:, 1] + 0.5) * 2 - 1).numpy(), atol=1e-5)
+    np.testing.assert_allclose(features[:, 8].numpy(), (features[:, 1] - (cell[:, 0] + 0.5) + 3).numpy(), atol=1e-5)
+    np.testing.assert_allclose(features[:, 9].numpy(), (features[:, 2] + 1).numpy(), atol=1e-6)
+
+
+def test_a_row_of_zeros_may_take_part_in_the_maximum():
+    """As in the released code: all K rows through the layer, padding as zeros."""
+    config = dataclasses.replace(TINY, padded_maximum=True)
+    net, (pillars, counts, cells) = lively(config), scene(TINY, 30)
+    assert set(counts.tolist()) == {1, 2, 3, 4}
+    features, pillar = decorate(pillars, counts, cells, config)
+    with torch.inference_mode():
+        zero = net.pillar_norm(torch.zeros(1, 8)).relu()[0].numpy()
+        each = net.pillar_norm(net.pillar_linear(features)).relu().numpy()
+        found = net.pillar_features(pillars, counts, cells).numpy()
+    for p, num in enumerate(counts.tolist()):
+        rows = [*each[pillar.numpy() == p], *[zero] * (num < 4)]
+        np.testing.assert_allclose(found[p], np.max(rows, 0), atol=1e-5)
+    assert net.train().pillar_features(pillars, counts, cells).shape == (30, 8)
 
 
 def published(net, pillars, counts, cells):
@@ -182,6 +183,10 @@ def test_training_reaches_every_parameter_and_takes_bfloat16():
         ({"range_m": (0.0, -4.0, 1.0, 16.0, 4.0, 1.0)}, "range_m: needs z1 > z0, got z0 = 1.0, z1 = 1.0"),
         ({"first_stride": 4}, None),
         ({"first_stride": 8}, "range_m: needs a multiple of 32 cells, got x from 0.0 to 16.0 in cells of 1.0 m"),
+        ({"features": 11}, "features: needs 9 or 10, got 11"),
+        ({"centre_grid_m": (0.2, 0.0, 0, 0)}, "centre_grid_m: needs cells larger than 0, got [0.2, 0.0, 0, 0]"),
+        ({"anchor_span_m": (0, 0, 0, 9)}, "anchor_span_m: needs x0 < x1 and y0 < y1, got [0, 0, 0, 9]"),
+        ({"direction_offset_rad": float("inf")}, "anchor_yaws_rad, direction_offset_rad: need finite angles"),
         ({"cell_m": (0.3, 0.5)}, "range_m: needs a multiple of 8 cells, got x from 0.0 to 16.0 in cells of 0.3 m"),
         ({"cell_m": (0.0, 0.5)}, "range_m: needs a multiple of 8 cells, got x from 0.0 to 16.0 in cells of 0.0 m"),
     ],
