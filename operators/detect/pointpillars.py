@@ -15,12 +15,12 @@ import numpy as np
 
 from operators.detect.anchors import anchor_grid
 from operators.detect.decode import DecodeConfig, decode_at
+from operators.detect.pillars import check_grid, check_weights, output_labels, sample_pillars
 from operators.nets import device as devices
 from operators.nets import weights
 from operators.nets.pointpillars_config import POINTPILLARS
 from operators.nets.runtimes import Net
-from operators.streams import BOXES3D_PROBABILITY, CLASSES, PILLARS, Boxes3D, Pillars
-from pipeline.errors import FrameError, InputError
+from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
 from pipeline.operator import Operator
 
 
@@ -34,16 +34,7 @@ class DetectorConfig(DecodeConfig):
     def __post_init__(self) -> None:
         DecodeConfig.__post_init__(self)
         devices.check(self.device)
-        try:
-            names = weights.load(self.weights, POINTPILLARS).config.class_names
-        except InputError as error:
-            raise ValueError(f"weights: {error}") from None
-        for name in names:
-            if name not in CLASSES:
-                raise ValueError(f"weights: needs classes of {', '.join(CLASSES)}, got {name} from {self.weights}")
-        for name in self.classes or ():
-            if name not in names:
-                raise ValueError(f"classes: needs classes that {self.weights} knows ({', '.join(names)}), got {name}")
+        check_weights(self.weights, POINTPILLARS, self.classes)
 
 
 class Detector(Operator):
@@ -56,26 +47,8 @@ class Detector(Operator):
         self.net = torch_net(self.config, loaded, self.threads, self.name)
 
     def process(self, pillars: Pillars) -> Boxes3D:
-        self._check(pillars.cells)
+        check_grid(pillars.cells, self.meta["pillars"], self.grid, self.name, self.config.weights)
         return Boxes3D(**self.net.run(pillars._asdict()))
-
-    def _check(self, cells: np.ndarray) -> None:
-        """Raises FrameError where the pillars are not on the net's grid: all boxes would be wrong."""
-        facts = self.meta["pillars"]
-        for key in ("cell_m", "range_m"):
-            needed = getattr(self.grid, key)
-            if key in facts and tuple(facts[key]) != needed:
-                raise FrameError(
-                    f"{self.name}.pillars: needs {key} {list(needed)}, the grid {self.config.weights} was trained on, "
-                    f"got {list(facts[key])}; set {key} of the voxelizer"
-                )
-        rows, columns = self.grid.grid
-        if len(cells) and (cells.min() < 0 or cells[:, 0].max() >= rows or cells[:, 1].max() >= columns):
-            raise FrameError(
-                f"{self.name}.pillars.cells: needs rows 0..{rows - 1} and columns 0..{columns - 1}, the grid "
-                f"{self.config.weights} was trained on, got rows {cells[:, 0].min()}..{cells[:, 0].max()} and columns "
-                f"{cells[:, 1].min()}..{cells[:, 1].max()}"
-            )
 
 
 def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
@@ -92,8 +65,7 @@ def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, nod
     trained = PointPillars(loaded.config)
     fill(trained, loaded, config.weights)
     net = InferencePointPillars(trained.eval(), getattr(torch, config.precision)).to(device)
-    anchors, known = anchor_grid(loaded.config), loaded.config.class_names
-    labels = np.array([CLASSES.index(name) if name in (config.classes or known) else -1 for name in known])
+    anchors, labels = anchor_grid(loaded.config), output_labels(loaded.config.class_names, config.classes)
 
     def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
         logits, levels = net(pillars, counts, cells)
@@ -102,12 +74,11 @@ def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, nod
             residuals, directions = net.boxes(levels, torch.from_numpy(at).to(device))
             return residuals.cpu().numpy(), directions.cpu().numpy()
 
-        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, config)
+        offset_rad = loaded.config.direction_offset_rad
+        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, config, offset_rad=offset_rad)
         return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
 
     ready = TorchNet(forward, device)
-    rows, columns = loaded.config.grid
-    for num in (0, 50):
-        cells = np.stack([np.arange(num) % rows, np.arange(num) % columns], 1).astype(np.int32)
-        ready.warm_up(Pillars(np.zeros((num, 1, 4), np.float32), cells, np.ones(num, np.int32))._asdict())
+    for frame in sample_pillars(loaded.config):
+        ready.warm_up(frame._asdict())
     return ready

@@ -45,6 +45,22 @@ def test_one_box():
     assert found.labels.tolist() == [0] and found.scores[0] == pytest.approx(1 / (1 + np.exp(-1.0)))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_second_stage_is_decoded_against_the_boxes_of_the_first(turned):
+    """The half turn of a coarse box does not matter: the second stage's direction decides."""
+    coarse, box = (3.2, 1.1, -0.9, 4.2, 1.7, 1.5, -0.4), (3.4, 1.0, -0.8, 4.0, 1.6, 1.6, 2.6)
+    logits, first, _ = said((100, 0, 1.0, (*coarse[:6], coarse[6] + np.pi * turned)))
+    residuals, directions = np.zeros_like(first), np.zeros((len(ANCHORS), 2), np.float32)
+    residuals[100] = encode(np.array([box]), np.array([coarse]))[0]
+    directions[100, direction_bins(np.array([box[6]]))[0]] = 1
+    found = decode(logits, residuals, directions, ANCHORS, LABELS, DecodeConfig(), first)
+    np.testing.assert_allclose(found.boxes3d, [box], atol=1e-5)
+    directions[:] = 0  # no residual, no direction of its own: the coarse box
+    found = decode(logits, np.zeros_like(residuals), directions, ANCHORS, LABELS, DecodeConfig(), first)
+    np.testing.assert_allclose(found.boxes3d[:, :6], [coarse[:6]], atol=1e-5)
+    assert np.sin(found.boxes3d[0, 6] - coarse[6]) == pytest.approx(0, abs=1e-5)
+
+
 def test_the_threshold_is_a_probability():
     box = ANCHORS[10]
     assert len(run((10, 0, 0.01, box), score_threshold=0.5).scores) == 1

@@ -1,0 +1,101 @@
+"""Pillars in, boxes out: TANet or one of its students, a trained net.      Source: Liu et al. 2020 (TANet)
+
+in   pillars  PILLARS              on the grid that the net was trained on (any max_points); another grid is refused
+out  boxes3d  BOXES3D_PROBABILITY  best first, at most max_boxes; labels index CLASSES
+State: none.   No pillars: the boxes of an empty scene; M = 0 for a trained net.
+The refine stage can be switched off between two frames (`use_refine`): then the boxes are those of the coarse stage, which
+takes less time. `pipe check` checks weights, classes and device; only the running node loads torch.
+No weights are shipped: pipe train tanet_world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from operators.detect.anchors import anchor_grid
+from operators.detect.decode import DecodeConfig, decode
+from operators.detect.pillars import check_grid, check_weights, output_labels, sample_pillars
+from operators.nets import device as devices
+from operators.nets import weights
+from operators.nets.tanet_config import TANET
+from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
+from pipeline.operator import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class TANetDetectorConfig(DecodeConfig):
+    weights: str = ""  # path of a .safetensors file
+    refine: bool = True  # false: the boxes of the coarse stage; a net without a refine stage has only these
+    classes: tuple[str, ...] | None = None  # of the model, in the output; None: all
+    device: devices.Device = "cpu"  # auto: cuda where there is one
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the CNN; bfloat16: scores to 2 digits
+
+    def __post_init__(self) -> None:
+        DecodeConfig.__post_init__(self)
+        devices.check(self.device)
+        check_weights(self.weights, TANET, self.classes)
+
+
+class TANetDetector(Operator):
+    Config, inputs, outputs = TANetDetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
+    trainer = "operators.train.tanet.trainer:TANetTrainer"  # for `pipe train`
+
+    def open(self) -> None:
+        loaded = weights.load(self.config.weights, TANET)
+        self.grid = loaded.config
+        self.net = TorchTANet(self.config, loaded, self.threads, self.name)
+
+    def process(self, pillars: Pillars) -> Boxes3D:
+        check_grid(pillars.cells, self.meta["pillars"], self.grid, self.name, self.config.weights)
+        return Boxes3D(**self.net.run(pillars._asdict()))
+
+    def use_refine(self, on: bool) -> None:
+        """From the next frame on: boxes of the refine stage, or of the coarse one."""
+        self.net.refine = on
+
+
+class TorchTANet:
+    """`Net`: pillars in, boxes out, in torch. `refine` may change between two runs."""
+
+    def __init__(self, config: TANetDetectorConfig, loaded: weights.Weights, threads: int, node: str) -> None:
+        """Raises RunError where the device is missing."""
+        import torch
+
+        from operators.nets.runtimes.torch import TorchNet, fill
+        from operators.nets.tanet import TANet
+        from operators.nets.tanet_inference import folded
+
+        torch.set_num_threads(threads)
+        device = devices.choose(config.device, node)
+        trained = TANet(loaded.config)
+        fill(trained, loaded, config.weights)
+        self._net = folded(trained).to(device)
+        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+        self._config = config
+        self._anchors, self._offset_rad = anchor_grid(loaded.config), loaded.config.direction_offset_rad
+        self._labels = output_labels(loaded.config.class_names, config.classes)
+        self._torch = TorchNet(self._forward, device)
+        for refine in (False, True):
+            self.refine = refine
+            for frame in sample_pillars(loaded.config):
+                self._torch.warm_up(frame._asdict())
+        self.refine = config.refine
+
+    def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._torch.run(arrays)
+
+    def _forward(self, pillars: Any, counts: Any, cells: Any) -> dict[str, Any]:
+        """Tensors in, tensors out."""
+        import torch
+
+        with self._autocast:
+            heads = self._net(pillars, counts, cells, refine=self.refine)
+        last = heads.coarse if heads.refine is None else heads.refine
+        logits, residuals, directions = (head[0].float().cpu().numpy() for head in last)
+        coarse = None if heads.refine is None else heads.coarse.box_residuals[0].float().cpu().numpy()
+        found = decode(logits, residuals, directions, self._anchors, self._labels, self._config, coarse, self._offset_rad)
+        return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
