@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run soak chaos test test-slow fuzz test-pythons test-open3d lint format bench trackeval clean help
+.PHONY: run soak chaos test test-slow fuzz test-pythons test-open3d test-tensorrt lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -69,8 +69,17 @@ test-open3d:  ## the tests that need the extra open3d (meshes, our rays beside O
 	@$(MAKE) --no-print-directory $(OPEN3D)/.ready VENV=$(OPEN3D) EXTRAS=open3d,test
 	$(OPEN3D)/bin/python -m pytest $$(find tests -name '*_open3d.py')
 
+# NVIDIA's bindings without TensorRT: real names and signatures for a machine without a GPU. Their licence: never committed.
+BINDINGS ?= $(HOME)/.cache/pipe-tensorrt-bindings
+test-tensorrt: $(READY)  ## the TensorRT backend against the names and signatures of TensorRT 10.16 and 11.4
+	@for wheel in tensorrt_cu12_bindings==10.16.1.11 tensorrt_cu13_bindings==11.4.0.106; do \
+	  folder=$(BINDINGS)/$${wheel%%==*}; \
+	  test -d $$folder || $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --target $$folder $$wheel || exit 1; \
+	done
+	PIPE_TENSORRT_BINDINGS=$(BINDINGS) $(BIN)/python -m pytest tests/operators/nets/runtimes/test_tensorrt_bindings.py
+
 CONSTRAINTS ?= -c constraints.txt
-EXTRAS ?= torch,record,test,lint
+EXTRAS ?= torch,onnx,openvino,record,test,lint
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
 	@echo "installing into $(VENV), about a minute"

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 
@@ -27,7 +27,13 @@ PACKAGES = {
     "filterpy": "filterpy", "yaml": "pyyaml", "rich": "rich", "av": "av",
 }  # fmt: skip
 """Module -> distribution."""
-OPTIONAL = {"torch": "detectors", "tensorrt": "detectors at full speed", "open3d": "worlds of meshes"}
+OPTIONAL = {
+    "torch": "detectors",
+    "onnxruntime": "detectors in int8, and ONNX nets of your own",
+    "openvino": "the same on Intel and AMD CPUs, also in bf16",
+    "tensorrt": "detectors at full speed on NVIDIA GPUs",
+    "open3d": "worlds of meshes",
+}
 """Module -> who needs it."""
 GOOD_CLOCKS = ("tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page")
 MIN_RMEM = 8_000_000
@@ -115,6 +121,9 @@ def packages() -> list[Line]:
 
 
 def optional() -> list[Line]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime writes files and reports at its import
+    modules = cast("dict[str, Any]", sys.modules)
+    modules.setdefault("openvino_telemetry", None)  # an import of None fails: OpenVINO does without, and writes no files
     lines = []
     for module, who in OPTIONAL.items():
         if importlib.util.find_spec(module) is None:

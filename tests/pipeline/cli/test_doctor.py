@@ -40,8 +40,9 @@ def test_this_machine_has_a_line_for_everything_and_nothing_fails(capsys):
     *lines, last = capsys.readouterr().out.splitlines()
     assert all(re.match(r"(ok   |warn ) [a-z0-9]+ +\S", line) for line in lines)
     assert [line.split()[1] for line in lines] == [
-        "python", "packages", "torch", "tensorrt", "open3d", "h264", "kernel", "memfd", "pidfd", "sockets", "kernels", "results",
-        "process", "files", "memlock", "cores", "memory", "udp", "clock", "ptp", "gpu", "cameras", "jetson",
+        "python", "packages", "torch", "onnxruntime", "openvino", "tensorrt", "open3d", "h264", "kernel", "memfd", "pidfd",
+        "sockets", "kernels", "results", "process", "files", "memlock", "cores", "memory", "udp", "clock", "ptp", "gpu",
+        "cameras", "jetson",
     ]  # fmt: skip
     warnings = sum(line.startswith("warn") for line in lines)
     assert last == f"{len(lines) - warnings} ok, {warnings} to look at, 0 failed"
@@ -367,7 +368,10 @@ def test_packages_that_may_be_absent(monkeypatch):
     imports(monkeypatch, found)
     assert [str(line) for line in doctor.optional()] == [
         "ok    torch      2.8.0, CUDA available",
-        "warn  tensorrt   is installed but cannot be imported: libnvinfer.so.10: no such file; needed by detectors at full speed",
+        "ok    onnxruntime not installed; needed by detectors in int8, and ONNX nets of your own",
+        "ok    openvino   not installed; needed by the same on Intel and AMD CPUs, also in bf16",
+        "warn  tensorrt   is installed but cannot be imported: libnvinfer.so.10: no such file; needed by detectors at full speed "
+        "on NVIDIA GPUs",
         "ok    open3d     not installed; needed by worlds of meshes",
     ]
 
