@@ -69,9 +69,7 @@ class InferencePointPillars(nn.Module):
     def forward(self, pillars: Tensor, counts: Tensor, cells: Tensor) -> tuple[Tensor, list[Tensor]]:
         config = self.config
         rows, columns = config.head_grid
-        features = self._pillar_features(pillars, counts, cells)  # (P, F)
-        x = convolve_pillars(features, cells, None, self.first_weight, config.first_stride, (1, rows, columns))
-        x = torch.relu_(x.add_(self.first_bias[:, None, None]))  # (1, C, rows, columns)
+        x = self.first_level(pillars, counts, cells)
         logits = self.class_bias.repeat(rows, columns, 1)
         levels = []
         up: Any
@@ -83,6 +81,13 @@ class InferencePointPillars(nn.Module):
             logits += part.transpose(1, 2).reshape(logits.shape)
             levels.append(level)
         return logits.view(config.num_anchors, -1), levels
+
+    def first_level(self, pillars: Tensor, counts: Tensor, cells: Tensor) -> Tensor:
+        """(1, C, rows, columns) float32, channels last in memory: the first convolution; what follows is dense."""
+        config = self.config
+        features = self._pillar_features(pillars, counts, cells)  # (P, F)
+        x = convolve_pillars(features, cells, None, self.first_weight, config.first_stride, (1, *config.head_grid))
+        return torch.relu_(x.add_(self.first_bias[:, None, None]))
 
     def boxes(self, levels: list[Tensor], at: Tensor) -> tuple[Tensor, Tensor]:
         """Anchors (n,) int64 -> box residuals (n, 7), direction logits (n, 2), float32."""
