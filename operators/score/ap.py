@@ -21,6 +21,8 @@ from operators.kernels.match import count_at, found_scores
 from operators.streams import CLASSES, DONT_CARE, Boxes3D, Truth
 
 Metric = Literal["3d", "bev", "2d"]
+Region = tuple[float, float, float, float]
+"""x0 y0 x1 y1 from above [m, velodyne frame]"""
 OWN_CLASSES = {"Car": ("Car",), "Pedestrian": ("Pedestrian",), "Cyclist": ("Cyclist",)}
 IOU = {"Car": 0.7, "Pedestrian": 0.5, "Cyclist": 0.5}
 _NEIGHBOURS = {"Car": "Van", "Pedestrian": "Person_sitting"}
@@ -36,6 +38,7 @@ class Level:
     max_occluded: float = math.inf
     max_truncated: float = math.inf
     max_range_m: float = math.inf  # from the LiDAR, along the ground
+    region_m: Region | None = None  # the centre lies in there
 
     def counts(self, truth: Truth) -> np.ndarray:
         """(T,) bool for truth of any class. Truth that does not count absorbs detections."""
@@ -44,12 +47,20 @@ class Level:
             & (truth.occluded <= self.max_occluded)
             & (truth.truncated <= self.max_truncated)
             & (np.hypot(truth.boxes3d[:, 0], truth.boxes3d[:, 1]) <= self.max_range_m)
+            & self._in_region(truth.boxes3d)
         )
 
     def leaves_out(self, found: Boxes3D, boxes2d: np.ndarray | None) -> np.ndarray:
-        """(D,) bool: too low or too far to count as wrong. Without boxes2d none is too low."""
-        far = np.hypot(found.boxes3d[:, 0], found.boxes3d[:, 1]) > self.max_range_m
+        """(D,) bool: too low, too far or outside of the region, not to count as wrong. Without boxes2d none is too low."""
+        far = (np.hypot(found.boxes3d[:, 0], found.boxes3d[:, 1]) > self.max_range_m) | ~self._in_region(found.boxes3d)
         return far if boxes2d is None else far | (np.abs(boxes2d[:, 3] - boxes2d[:, 1]) < self.min_height_px)
+
+    def _in_region(self, boxes3d: np.ndarray) -> np.ndarray:
+        if self.region_m is None:
+            return np.ones(len(boxes3d), bool)
+        x0, y0, x1, y1 = self.region_m
+        x, y = boxes3d[:, 0], boxes3d[:, 1]
+        return (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
 
 
 KITTI_LEVELS = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.30), Level("hard", 25, 2, 0.50))

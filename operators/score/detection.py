@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ import numpy as np
 
 from operators import files
 from operators.geometry.project import boxes_to_image
-from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Score, inside_dontcare
+from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Region, Score, inside_dontcare
 from operators.score.centres import Centres, Counts
 from operators.streams import BOXES3D, CALIBRATION, CLASSES, TRUTH, Boxes3D, Calibration, Truth
 from pipeline.errors import RunError
@@ -44,6 +44,7 @@ class DetectionConfig:
     rule: Literal["range", "kitti"] = "range"
     range_m: float = 50.0  # of `range`, from the LiDAR
     max_occluded: int = 3  # of `range`: truth occluded more than this is ignored
+    region_m: Region | None = None  # x0 y0 x1 y1: only truth and detections in there count, by both rules; None: all
     centre_m: float = 2.0
     min_score: float = 0.5  # for recall and precision of centres; AP uses all scores
     every: int = 50  # frames between two results
@@ -62,6 +63,8 @@ class DetectionConfig:
                 raise ValueError(f"iou: needs 0 .. 1 for class {name}, got {self.iou.get(name, 'nothing')}")
         if self.every < 1:
             raise ValueError(f"every: needs 1 or more, got {self.every}")
+        if self.region_m is not None and not (self.region_m[0] < self.region_m[2] and self.region_m[1] < self.region_m[3]):
+            raise ValueError(f"region_m: needs x0 y0 x1 y1 with x0 < x1 and y0 < y1, got {list(self.region_m)}")
         if not (self.range_m > 0 and self.centre_m > 0):
             raise ValueError(f"range_m: needs more than 0, as centre_m, got {self.range_m} and {self.centre_m}")
 
@@ -72,7 +75,9 @@ class Scores:
     def __init__(self, config: DetectionConfig, in_picture: bool) -> None:
         low_px = _IN_PICTURE_PX if in_picture else -math.inf
         all_ = Level("all", low_px, config.max_occluded, max_range_m=config.range_m)
-        levels = (all_,) if config.rule == "range" else KITTI_LEVELS
+        levels = tuple(
+            replace(level, region_m=config.region_m) for level in ((all_,) if config.rule == "range" else KITTI_LEVELS)
+        )
         self.config = config
         # the devkit ignores DontCare regions in 3D
         self.ap = AveragePrecision(config.classes, levels, "3d", config.iou, dontcare=config.rule == "range")
@@ -105,7 +110,9 @@ class Scores:
                 "ap": {level: _plain(score) for level, score in levels.items()},
                 "centres": _centres(self.centres[name].counts()),
             }
-        rule = {"range_m": config.range_m, "max_occluded": config.max_occluded} if config.rule == "range" else {}
+        rule: dict[str, Any] = {"range_m": config.range_m, "max_occluded": config.max_occluded} if config.rule == "range" else {}
+        if config.region_m is not None:
+            rule["region_m"] = list(config.region_m)
         return {
             "frames": self.ap.num_frames,
             "rule": config.rule,

@@ -143,6 +143,47 @@ def test_what_counts(score, sets, config, counted, why):
     assert (got["missed"], got["wrong"]) == counted, why
 
 
+NEAR, FAR = (0.0, -20.0, 30.0, 20.0), (30.0, -20.0, 60.0, 20.0)
+
+
+def test_truth_in_and_out_of_a_region_is_all_truth(score, tmp_path):
+    rng = np.random.default_rng(5)
+    sets = [{"boxes3d": found(), "truth": truth(*rng.uniform(0, 49, 4))} for _ in range(30)]
+    regions = {"all": None, "near": NEAR, "far": FAR}
+    got = {name: score(sets, out=tmp_path / name, region_m=region) for name, region in regions.items()}
+    counted = {name: result["classes"]["Car"]["ap"]["all"]["truth"] for name, result in got.items()}
+    assert counted["near"] + counted["far"] == counted["all"] == 120 and counted["near"] > 0 < counted["far"]
+    assert "region_m" not in got["all"] and got["near"]["region_m"] == list(NEAR)
+
+
+def test_a_net_for_a_part_of_the_scene_scores_higher_within_its_part(score, tmp_path):
+    """Mode 1/1 against mode 1/2: objects outside are missed by the net, not by its part. Below the border a box absorbs."""
+    rng = np.random.default_rng(6)
+    sets = []
+    for _ in range(60):
+        near, far = rng.uniform(5, 28), rng.uniform(32, 49)
+        there = [near + rng.normal(0, 0.2)] if rng.random() < 0.8 else [near + 10]
+        sets.append({"boxes3d": found(*there, scores=rng.random(1)), "truth": truth(near, far)})
+    whole, part = (score(sets, out=tmp_path / str(r), region_m=r)["classes"]["Car"] for r in (None, NEAR))
+    assert part["ap"]["all"]["r40"] > whole["ap"]["all"]["r40"] > 0
+    assert part["centres"]["missed"] < whole["centres"]["missed"] and part["centres"]["right"] == whole["centres"]["right"]
+
+
+@pytest.mark.parametrize(
+    ("xs", "found_at", "counted"),
+    [((29.9,), (), (1, 0)), ((30.0,), (), (0, 0)), ((), (29.0,), (0, 1)), ((), (30.5,), (0, 0)), ((29.9,), (30.1,), (0, 0))],
+)
+def test_at_the_border_of_a_region(score, xs, found_at, counted):
+    """The centre decides; a detection just outside neither finds nor misses."""
+    got = score([{"boxes3d": found(*found_at), "truth": truth(*xs)}], region_m=NEAR)["classes"]["Car"]["centres"]
+    assert (got["missed"], got["wrong"]) == counted
+
+
+def test_a_region_with_its_corners_exchanged():
+    with pytest.raises(ValueError, match=r"region_m: needs x0 y0 x1 y1 with x0 < x1 and y0 < y1, got \[30, 0, 10, 5\]"):
+        DetectionConfig(region_m=(30, 0, 10, 5))
+
+
 def test_with_a_camera_only_what_it_sees_counts(score, tmp_path):
     behind = {"boxes3d": found(-10), "truth": truth(-20, height=0.0)}
     assert score([behind])["classes"]["Car"]["centres"]["wrong"] == 1
