@@ -108,6 +108,12 @@ class Node:
         """Port -> bytes of its largest frame, for ports whose limit depends on the config instead of the schema."""
         return {}
 
+    @classmethod
+    def memory_bytes(cls, config: Any) -> int | None:
+        """Estimate of the memory that a node of this config takes while it runs, its process included: the graph's
+        `memory_budget_mb` is held against it before the start. None: unknown."""
+        return None
+
     def open(self) -> None:
         """Load, compile, create. May be slow (`hang_s` limits it); no frame flows before open() of every node has returned."""
 

@@ -35,6 +35,9 @@ def check(spec: GraphSpec) -> Checked:
     checked = Checked()
     for name, node in spec.nodes.items():
         problems += _types(spec, node) + _cpus(node)
+        errors, warnings = _memory(node)
+        problems += errors
+        checked.warnings += warnings
         if node.is_source:
             try:
                 checked.found[name] = spec.find(name)
@@ -83,6 +86,20 @@ def _cpus(node: NodeSpec) -> list[str]:
     if node.cpus is None or here.intersection(node.cpus):
         return []
     return [f"{node.where.child('cpus')}: needs CPUs of this machine ({show(sorted(here))}), got {show(list(node.cpus))}"]
+
+
+def _memory(node: NodeSpec) -> tuple[list[str], list[str]]:
+    """Does the node's own estimate fit into its memory_budget_mb?"""
+    if node.memory_budget_mb is None:
+        return [], []
+    where, who, needed = node.where.child("memory_budget_mb"), node.op or node.driver, node.cls.memory_bytes(node.config)
+    if needed is None:
+        return [], [f"{where}: has no effect: {who} gives no estimate of its memory"]
+    if needed <= node.memory_budget_mb * 1e6:
+        return [], []
+    return [
+        f"{where}: needs {_mb(needed)} by the estimate of {who}, got {node.memory_budget_mb:g} MB; raise it, or a smaller net?"
+    ], []
 
 
 def _sync(spec: GraphSpec, node: NodeSpec) -> tuple[list[str], list[str]]:

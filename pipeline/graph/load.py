@@ -62,6 +62,7 @@ class _Node:
     close_s: float = DEFAULT_CLOSE_S
     cpus: tuple[int, ...] | None = None
     nice: int | None = None
+    memory_budget_mb: float | None = None
     rate_hz: float | None = None
     live: bool = False
     pool: dict[str, Pool] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class _Node:
         at_least(self.hang_s, 0, "hang_s", above=True)
         at_least(self.close_s, 0, "close_s")
         at_least(self.rate_hz, 0, "rate_hz", above=True)
+        at_least(self.memory_budget_mb, 0, "memory_budget_mb", above=True)
         if self.nice is not None and not -20 <= self.nice <= 19:
             raise ValueError(f"nice: needs -20 .. 19, got {self.nice}")
         if self.cpus is not None and (not self.cpus or min(self.cpus) < 0):
@@ -269,6 +271,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
         pool=raw.pool,
         line=where.line,
         where=where,
+        memory_budget_mb=raw.memory_budget_mb,
     )
 
 

@@ -129,6 +129,7 @@ class NodeSpec:
     pool: dict[str, Pool]
     line: int
     where: Where = field(repr=False, compare=False)
+    memory_budget_mb: float | None = None
 
     @property
     def is_source(self) -> bool:

@@ -139,6 +139,24 @@ def test_cpus(monkeypatch):
     check(parse("a: {driver: test.counter, cpus: [1, 7]}"))
 
 
+class Heavy(Anything):
+    @classmethod
+    def memory_bytes(cls, config):
+        return 1_500_000_000
+
+
+def test_memory_budget():
+    body = "a: {driver: '@Heavy', memory_budget_mb: 1499}"
+    assert problems(body) == (
+        "g.yaml:3: a.memory_budget_mb: needs 1500 MB by the estimate of @Heavy, got 1499 MB; raise it, or a smaller net?"
+    ).replace("@Heavy", f"{__name__}:Heavy")
+    assert check(parse(body, "a.memory_budget_mb=1500")).warnings == []
+    (warning,) = check(parse("a: {driver: test.counter, memory_budget_mb: 1}")).warnings
+    assert warning == "g.yaml:3: a.memory_budget_mb: has no effect: test.counter gives no estimate of its memory"
+    with pytest.raises(GraphError, match="memory_budget_mb: needs more than 0, got 0"):
+        parse("a: {driver: test.counter, memory_budget_mb: 0}")
+
+
 def test_pool_too_small():
     body = "a: {driver: test.counter, pool: {out: {slots: 7}}}\ns: {op: test.null, inputs: {in: a.out}, queue: {in: {size: 6}}}"
     assert problems(body) == (
