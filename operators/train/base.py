@@ -5,7 +5,8 @@ out  train.yaml         the whole config
      scores.csv         rows per epoch
      checkpoint.pt      everything to go on from
      model.safetensors  the averaged weights, float16, with what made them
-The same config on the same machine with as many threads gives the same losses, stopped and resumed or not.
+The same config on the same machine with as many threads gives the same losses, stopped and resumed or not; with `minutes` the
+speed of the machine decides, too.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ import yaml
 from torch import Tensor, nn
 
 from operators.nets import weights
-from operators.train import checkpoint
+from operators.train import checkpoint, start
 from operators.train.csvfile import CsvFile
 from operators.train.progress import Progress
 from operators.train.schedule import follow, rate
+from operators.train.start import StartConfig
 from pipeline import settings, training
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.graph import lookup
@@ -56,7 +58,7 @@ class NetTrainer(training.Trainer):
     """
 
     architecture: ClassVar[weights.Architecture]
-    free_to_change: ClassVar[tuple[str, ...]] = ("device", "threads", "epoch_steps", "valid")
+    free_to_change: ClassVar[tuple[str, ...]] = ("device", "threads", "epoch_steps", "valid", "minutes")
     columns: ClassVar[tuple[tuple[str, ...], str, tuple[str, ...]]]
 
     net: nn.Module
@@ -78,8 +80,10 @@ class NetTrainer(training.Trainer):
         self._stopped = 0  # number of the signal
         torch.manual_seed(config.seed)
 
-    def _start_with(self, net: nn.Module, *beside: nn.Module) -> None:
-        """beside: modules that are trained too and not exported."""
+    def _start_with(self, net: nn.Module, *beside: nn.Module, tensors: StartConfig | None = None) -> None:
+        """beside: modules that are trained too and not exported; tensors: of a weight file, in which a new training starts."""
+        if tensors is not None and self._saved is None:
+            start.copy(net, tensors, self.architecture)
         self.net = net.to(self.device)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.optimizer = adamw([self.net, *beside], self.config.lr, self.config.weight_decay)
@@ -106,6 +110,8 @@ class NetTrainer(training.Trainer):
             print(f"stopped after step {self.step} of {config.steps}; go on with: {command}")
             return 128 + self._stopped
         done = f"{self.step} of {config.steps} steps in {self.trained_s:.0f} s"
+        if config.minutes is not None and self.step < last:
+            done += f", the {config.minutes:g} minutes of this training"
         print(f"{self.spec.name}: {done}; {self._summary()}; results in {out}")
         return 0
 
@@ -123,9 +129,9 @@ class NetTrainer(training.Trainer):
         saved = self.step
         try:
             self._begin()
-            while self.step < last and not self._stopped:
+            while self.step < last and not self._stopped and self._progress() < config.steps:
                 begun = time.perf_counter()
-                lr = rate(config.schedule, self.step, config.steps, config.lr)
+                lr = rate(config.schedule, self._progress(), config.steps, config.lr)
                 done = self._learn(lr)
                 follow(self.average, self.net, config.ema, self.step)
                 spent_s = time.perf_counter() - begun
@@ -133,7 +139,10 @@ class NetTrainer(training.Trainer):
                 self.trained_s += spent_s
                 numbers = (f"{v:.9g}" for v in (*done.losses, lr))
                 curve.row([self.step, *numbers, done.num, *(f"{v:.1f}" for v in (1e3 * spent_s, *done.times_ms))])
-                progress.update(self.step, f"loss {done.losses[0]:.3f}  lr {lr:.2g}  {1e3 * spent_s:.0f} ms")
+                text = f"loss {done.losses[0]:.3f}  lr {lr:.2g}  {1e3 * spent_s:.0f} ms"
+                if config.minutes is not None:
+                    text += f"  {self.trained_s / 60:.1f} of {config.minutes:g} min"
+                progress.update(self.step, text)
                 if self.step % config.epoch_steps == 0:
                     self._epoch(progress)
                     saved = self.step
@@ -144,6 +153,11 @@ class NetTrainer(training.Trainer):
                     self._epoch(progress)
         finally:
             curve.close()
+
+    def _progress(self) -> float:
+        """The place in the schedule, in steps: this step, or the share of the minutes that is gone, where that is further."""
+        steps, minutes = self.config.steps, self.config.minutes
+        return self.step if minutes is None else max(self.step, steps * self.trained_s / (60 * minutes))
 
     def _begin(self) -> None:
         """Start what makes batches, for the batch after `self.step`."""

@@ -12,9 +12,10 @@ def check_loop(config: Any, counts: Iterable[str] = (), shares: Iterable[str] = 
         at_least(config, key, 1)
     for key in ("ema", *shares):
         within(config, key, 0, 1)
-    for key in ("lr", "clip"):
-        if not getattr(config, key) > 0:
-            raise ValueError(f"{key}: needs more than 0, got {getattr(config, key)}")
+    for key in ("lr", "clip", "minutes"):
+        value = getattr(config, key)
+        if value is not None and not value > 0:
+            raise ValueError(f"{key}: needs more than 0, got {value}")
 
 
 def at_least(config: Any, key: str, least: int) -> None:

@@ -11,8 +11,8 @@ _RISE, _FIRST, _LAST = 0.3, 0.1, 1e-3  # onecycle: share of steps with a rising 
 _WARM = 100  # steps with a rising rate at the start of cosine and constant
 
 
-def rate(kind: str, step: int, steps: int, highest: float) -> float:
-    """Rate of a step, 0 .. steps - 1.     onecycle: Smith 2018; cosine: Loshchilov and Hutter 2017"""
+def rate(kind: str, step: float, steps: int, highest: float) -> float:
+    """Rate of a step, 0 .. steps - 1, or of a part of one.     onecycle: Smith 2018; cosine: Loshchilov and Hutter 2017"""
     if kind == "onecycle":
         rise = max(_RISE * steps, 1.0)
         if step < rise:

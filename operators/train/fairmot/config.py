@@ -45,6 +45,7 @@ class FairmotTrainConfig:
     clip: float = 10.0  # largest norm of the gradient
     ema: float = 0.99  # decay of the averaged weights, which are validated and exported; 0: no average
     seed: int = 0
+    minutes: float | None = None  # of steps, at most; the schedule then follows the time
     threads: int = 2
     device: Literal["cpu", "cuda"] = "cpu"
     epoch_steps: int = 200  # validation, checkpoint

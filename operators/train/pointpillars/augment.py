@@ -1,4 +1,4 @@
-"""Augment a scene: flip, turn, scale, paste, drop points, change intensities.
+"""Augment a scene: flip, turn, scale, paste, move objects, drop points, change intensities.
 
 Source: Lang et al. 2019, sec. 3.2; Yan et al. 2018 (SECOND), sec. 3.2 for pasting. Random numbers: from (seed, position).
 """
@@ -12,9 +12,10 @@ import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.transforms import rotation_z
-from operators.kernels.box_points import lowest_around, owners
-from operators.kernels.iou import iou_3d
+from operators.kernels.box_points import lowest_around
+from operators.train.pointpillars.boxes import overlap_from_above, points_in_boxes
 from operators.train.pointpillars.config import AugmentConfig, PasteConfig
+from operators.train.pointpillars.noise import shake
 from operators.train.scenes import IGNORED, Scene
 
 _GROUND_RADIUS_M, _GROUND_SHARE = 1.5, 0.1  # ground under a pasted object: this quantile of the heights around it
@@ -55,13 +56,6 @@ class Bank:
         return [cut_out for _, scene in self._scenes for cut_out in scene if cut_out.cls == cls]
 
 
-def points_in_boxes(points: np.ndarray, boxes3d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """-> owner (N,) int32, counts (M,) int64; see kernels/box_points.py"""
-    owner, counts = np.empty(len(points), np.int32), np.empty(len(boxes3d), np.int64)
-    owners(points, np.ascontiguousarray(boxes3d, np.float64), owner, counts)
-    return owner, counts
-
-
 def augment(
     scene: Scene,
     bank: Bank,
@@ -73,7 +67,8 @@ def augment(
     """-> the new scene, points only within range_m from above; T (4, 4): p_new = T @ p_old of everything in the scene."""
     T = draw_motion(config, random)
     scene = replace(scene, points=within(scene.points, T, range_m))  # first: a third of a full turn is left
-    scene = move(paste(scene, bank, config.paste, names, random), T)
+    scene = shake(paste(scene, bank, config.paste, names, random), config.noise, random)
+    scene = move(scene, T)
     return replace(scene, points=degrade(scene.points, config, random)), T
 
 
@@ -151,16 +146,6 @@ def _placed(cut_out: CutOut, points: np.ndarray, boxes: np.ndarray, turn_rad: fl
     moved[:, :3] = cut_out.points[:, :3] @ R.T.astype(np.float32)
     moved[:, 2] += np.float32(up)
     return CutOut(moved, box, cut_out.cls)
-
-
-def overlap_from_above(boxes_a: np.ndarray, boxes_b: np.ndarray, gap_m: float = 0.0) -> np.ndarray:
-    """(D, T) float64: IoU of the footprints; those of boxes_a are wider by `gap_m` on every side."""
-    a, b = np.array(boxes_a, np.float64), np.array(boxes_b, np.float64)
-    a[:, 3:5] += 2 * gap_m
-    a[:, 2], b[:, 2], a[:, 5], b[:, 5] = 0.0, 0.0, 1.0, 1.0
-    out = np.empty((len(a), len(b)))
-    iou_3d(a, b, out)
-    return out
 
 
 def degrade(points: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 from operators.kernels.voxelize import FREE
 from operators.kernels.voxelize import voxelize as voxelize_kernel
 from operators.nets.pointpillars_config import PointPillarsConfig
-from operators.train.pointpillars.augment import Bank, augment, points_in_boxes
+from operators.train.pointpillars.augment import Bank, augment
+from operators.train.pointpillars.boxes import points_in_boxes
 from operators.train.pointpillars.config import TrainConfig
 from operators.train.pointpillars.targets import Assigner, Targets, with_too_few_points
 from operators.train.scenes import Scene, Scenes, class_table, min_points

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from operators.nets.pointpillars_config import PointPillarsConfig
 from operators.streams import CLASSES
-from operators.train.config import check_loop, within
+from operators.train.config import at_least, check_loop, within
 from operators.train.scenes import DataConfig, ValidConfig
+from operators.train.start import StartConfig
 from pipeline.settings import suggest
 
 
@@ -24,12 +25,31 @@ class PasteConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NoiseConfig:
+    """Each object with its points, moved and turned a little where it then touches no other.    SECOND, sec. 3.2.2"""
+
+    move_m: tuple[float, float, float] = (0.0, 0.0, 0.0)  # standard deviation along x, y, z
+    turn_rad: float = 0.0  # largest turn about its own vertical axis
+    tries: int = 10  # random places of an object before it stays where it is
+
+    def __post_init__(self) -> None:
+        if min(*self.move_m, self.turn_rad) < 0:
+            raise ValueError(f"move_m, turn_rad: needs 0 or more, got {list(self.move_m)} and {self.turn_rad}")
+        at_least(self, "tries", 1)
+
+    @property
+    def still(self) -> bool:
+        return max(*self.move_m, self.turn_rad) == 0
+
+
+@dataclass(frozen=True, slots=True)
 class AugmentConfig:
     flip: float = 0.5  # probability, left and right
     rotate_rad: float = 0.785  # largest turn about the sensor
     scale: tuple[float, float] = (0.95, 1.05)
     raise_m: float = 0.0  # largest move up or down
     paste: PasteConfig = field(default_factory=PasteConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
     intensity_gain: tuple[float, float] = (1.0, 1.0)
     intensity_noise: float = 0.0  # standard deviation per point
     intensity_drop: float = 0.0  # probability that all intensities of a scene are 0
@@ -63,6 +83,8 @@ class TrainConfig:
     clip: float = 10.0  # largest norm of the gradient
     ema: float = 0.999  # decay of the averaged weights, which are validated and exported; 0: no average
     seed: int = 0
+    minutes: float | None = None  # of steps, at most; the schedule then follows the time
+    start_from: StartConfig | None = None  # tensors of another training to start with
     threads: int = 2
     prefetch: int = 4  # batches that a thread makes ahead
     device: Literal["cpu", "cuda"] = "cpu"

@@ -7,14 +7,14 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from operators.detect.decode import DecodeConfig, decode
-from operators.nets.pointpillars import PointPillars
+from operators.nets.pointpillars import Heads, PointPillars
 from operators.nets.pointpillars_config import POINTPILLARS
 from operators.streams import Boxes3D
 from operators.train.ahead import Ahead
@@ -31,11 +31,30 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _PANELS = 4
 
 
+class Inputs(NamedTuple):
+    """What a net of pillars takes: pillars (P, K, 4), counts (P,), cells (P, 2), scan (P,) of each pillar, number of scans."""
+
+    pillars: Tensor
+    counts: Tensor
+    cells: Tensor
+    scan: Tensor
+    scans: int
+
+
+class BatchTargets(NamedTuple):
+    """labels (B, A); of the Q positive anchors: at (Q,) into B * A, residuals (Q, 7), bins (Q,)."""
+
+    labels: Tensor
+    at: Tensor
+    residuals: Tensor
+    bins: Tensor
+
+
 class PointPillarsTrainer(NetTrainer):
     Config = TrainConfig
     architecture = POINTPILLARS
     free_to_change = (*NetTrainer.free_to_change, "prefetch")
-    columns = (
+    columns: ClassVar[tuple[tuple[str, ...], str, tuple[str, ...]]] = (
         ("loss", *Losses._fields[1:]),
         "positives",
         ("wait_ms", "forward_ms", "backward_ms", "read_ms", "make_ms", "assign_ms"),
@@ -44,7 +63,7 @@ class PointPillarsTrainer(NetTrainer):
     def __init__(self, spec: training.TrainSpec, options: training.TrainOptions) -> None:
         super().__init__(spec, options)
         config: TrainConfig = self.config
-        self._start_with(PointPillars(config.model))
+        self._start_with(self._make_net(), tensors=config.start_from)
         self._norms = [(m, m.momentum or 0.1) for m in self.net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
         self.position = 0  # in the stream of readings, behind the last batch
@@ -54,6 +73,28 @@ class PointPillarsTrainer(NetTrainer):
         self._batches = Batches(*self._data, config)
         self._ahead: Ahead[Batch] | None = None
         self._scenes: list[Scene] | None = None
+
+    # ---- what another net of pillars does in its own way
+
+    def _make_net(self) -> nn.Module:
+        return PointPillars(self.config.model)
+
+    def _losses(self, inputs: Inputs, targets: BatchTargets) -> tuple[Tensor, ...]:
+        """Of one batch, as in `columns`, the total first. `self._autocast()` holds for the net alone."""
+        with self._autocast():
+            heads: Heads = self.net(*inputs)
+        return detection_loss(*heads, *targets)
+
+    def _final(self, pillars: Tensor, counts: Tensor, cells: Tensor) -> tuple[Tensor, ...]:
+        """One scene in `average` -> its heads (1, A, ...): class logits, box residuals against the anchors, direction logits."""
+        heads: tuple[Tensor, ...] = self.average(pillars, counts, cells)
+        return heads
+
+    # ---- the loop
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.config.precision
+        return torch.autocast(self.device.type, _DTYPES[precision], enabled=precision != "float32")
 
     def _begin(self) -> None:
         self._ahead = Ahead(self._batches.stream(self.position), self.config.prefetch)
@@ -76,13 +117,12 @@ class PointPillarsTrainer(NetTrainer):
         pillars, counts, cells, scan, labels, at, residuals, bins = (
             torch.from_numpy(array).to(self.device, non_blocking=True) for array in batch[:8]
         )
-        with torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
-            heads = self.net(pillars, counts, cells, scan, config.batch)
-        losses = detection_loss(heads[0], heads[1], heads[2], labels, at, residuals, bins)
+        inputs, targets = Inputs(pillars, counts, cells, scan, config.batch), BatchTargets(labels, at, residuals, bins)
+        losses = self._losses(inputs, targets)
         values = self._finite(losses, "a smaller lr, or precision float32?")
         computed = time.perf_counter()
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(losses.total).backward()
+        self.scaler.scale(losses[0]).backward()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.net.parameters(), config.clip)
         self.scaler.step(self.optimizer)
@@ -127,8 +167,8 @@ class PointPillarsTrainer(NetTrainer):
         """Labels are the model's classes."""
         config = self.config
         pillars, counts, cells = (torch.from_numpy(np.array(part)).to(self.device) for part in pillarize(scene.points))
-        with torch.autocast(self.device.type, _DTYPES[config.precision], enabled=config.precision != "float32"):
-            heads = self.average(pillars, counts.long(), cells.long())
+        with self._autocast():
+            heads = self._final(pillars, counts.long(), cells.long())
         cls, box, direction = (head[0].float().cpu().numpy() for head in heads)
         return decode(cls, box, direction, anchors, np.arange(len(config.model.class_names)), DecodeConfig())
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from operators.geometry.project import project_points
 from operators.streams import Boxes3D
-from operators.train.pointpillars.augment import points_in_boxes
+from operators.train.pointpillars.boxes import points_in_boxes
 from operators.train.pointpillars.targets import with_too_few_points
 from operators.train.scenes import IGNORED, Scene, Scenes
 

@@ -17,6 +17,7 @@ class Config:
     ema: float = 0.9
     lr: float = 0.1
     clip: float = 1.0
+    minutes: float | None = None
     prefetch: int = 1
     flip: float | None = None
 
@@ -35,6 +36,7 @@ def test_what_is_right_passes():
         ({"flip": -0.5}, "flip: needs 0..1, got -0.5"),
         ({"lr": 0}, "lr: needs more than 0, got 0"),
         ({"clip": float("nan")}, "clip: needs more than 0, got nan"),
+        ({"minutes": 0}, "minutes: needs more than 0, got 0"),
     ],
 )
 def test_what_is_wrong_is_named(wrong, message):

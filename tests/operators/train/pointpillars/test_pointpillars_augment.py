@@ -10,10 +10,9 @@ from operators.train.pointpillars.augment import (
     degrade,
     draw_motion,
     move,
-    overlap_from_above,
     paste,
-    points_in_boxes,
 )
+from operators.train.pointpillars.boxes import overlap_from_above, points_in_boxes
 from operators.train.pointpillars.config import AugmentConfig, PasteConfig
 from operators.train.scenes import IGNORED, Scene
 

@@ -1,6 +1,7 @@
 """`pipe train` on a tiny net and a tiny world: equal losses, stopped and resumed or not; its files; refusals."""
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ torch = pytest.importorskip("torch")
 
 from operators.nets import weights  # noqa: E402
 from operators.nets.pointpillars_config import POINTPILLARS  # noqa: E402
+from operators.train import base  # noqa: E402
 from operators.train.fairmot.trainer import FairmotTrainer  # noqa: E402
 from operators.train.pointpillars.trainer import PointPillarsTrainer  # noqa: E402
+from operators.train.schedule import rate  # noqa: E402
 from pipeline import training  # noqa: E402
 from pipeline.__main__ import main  # noqa: E402
 
@@ -107,6 +111,20 @@ def test_without_any_object(folder, capsys):
     assert "not validated" in capsys.readouterr().out
     values = np.array([[float(v) for v in row] for row in losses("a")[1:]])
     assert np.isfinite(values).all() and not values[:, 6].any() and not values[:, 3:5].any()
+
+
+def test_minutes_end_a_training_with_its_whole_schedule(folder, capsys, monkeypatch):
+    """The rate follows the time, here half a second a step; a resumed training has the time it had, and may be given more."""
+    monkeypatch.setattr(base, "time", SimpleNamespace(perf_counter=itertools.count(0, 0.5).__next__))
+    sets = ["--set", "valid=", "--set", "steps=100000", "--set", "lr=0.01"]
+    assert train("--out", "a", *sets, "--set", "minutes=0.1") == 0
+    assert "tiny: 12 of 100000 steps in 6 s, the 0.1 minutes of this training; not validated" in capsys.readouterr().out
+    rates = [float(row[5]) for row in losses("a")[1:]]
+    assert rates[:4] == pytest.approx([rate("onecycle", share, 12, 0.01) for share in range(4)], rel=1e-3)
+    assert rates[0] == pytest.approx(0.001) and max(rates) > 0.0095 and rates[-1] < 0.001
+    more = [*sets, "--set", "minutes=0.125", "--resume"]
+    assert train("--out", "a", *more) == 0 and len(losses("a")) == 16
+    assert train("--out", "a", *more) == 0 and len(losses("a")) == 16, "nothing left to do"
 
 
 def test_bfloat16_is_near_float32(folder):
