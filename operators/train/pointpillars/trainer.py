@@ -51,7 +51,7 @@ class BatchTargets(NamedTuple):
 
 
 class PointPillarsTrainer(NetTrainer):
-    Config = TrainConfig
+    Config: ClassVar[type] = TrainConfig
     architecture = POINTPILLARS
     free_to_change = (*NetTrainer.free_to_change, "prefetch")
     columns: ClassVar[tuple[tuple[str, ...], str, tuple[str, ...]]] = (
