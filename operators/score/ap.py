@@ -4,20 +4,21 @@ A detection is right if it overlaps a truth box of its class by strictly more th
 count at a level (low, occluded, truncated, far), and neighbours of the class (Van for Car), absorb detections: those are
 neither right nor wrong. Precision is taken at 41 scores, one per 1/40 of recall; R40 is the mean of its running maximum over
 points 1..40, R11 over points 0, 4, .. 40, in per cent. As in the devkit, the number of points counts, not recall: n < 40 truth
-boxes reach (n-1)/40 at most.
+boxes reach (n-1)/40 at most. Orientation similarity is the precision with (1 + cos(error of the angle)) / 2 for each right one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from operators.kernels.iou import iou_3d
-from operators.kernels.match import count_at, found_scores
+from operators.kernels.match import ABSORBS, COUNTS, FORGIVEN, NO_PART
+from operators.score.tally import Frames, Interval, Score, Tally
 from operators.streams import CLASSES, DONT_CARE, Boxes3D, Truth
 
 Metric = Literal["3d", "bev", "2d"]
@@ -26,7 +27,6 @@ Region = tuple[float, float, float, float]
 OWN_CLASSES = {"Car": ("Car",), "Pedestrian": ("Pedestrian",), "Cyclist": ("Cyclist",)}
 IOU = {"Car": 0.7, "Pedestrian": 0.5, "Cyclist": 0.5}
 _NEIGHBOURS = {"Car": "Van", "Pedestrian": "Person_sitting"}
-_POINTS = 41
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,63 +66,8 @@ class Level:
 KITTI_LEVELS = (Level("easy", 40, 0, 0.15), Level("moderate", 25, 1, 0.30), Level("hard", 25, 2, 0.50))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Score:
-    """Score of one class at one level. Without truth that counts, `r40` and `r11` are None."""
-
-    r40: float | None
-    r11: float | None
-    curve: np.ndarray  # (41,) precision after the running maximum from the right
-    recall: float | None  # at the lowest score
-    num_truth: int
-    num_found: int
-
-
-@dataclass(slots=True)
-class _Tally:
-    """One class at one level. Per frame it keeps only truth and detections with an overlap above the limit."""
-
-    limit: float
-    num_truth: int = 0
-    num_found: int = 0
-    right: list[np.ndarray] = field(default_factory=list)  # scores of the first pass
-    lonely: list[np.ndarray] = field(default_factory=list)  # scores of detections without any overlap: wrong
-    frames: list[tuple[np.ndarray, ...]] = field(default_factory=list)
-
-    def add(
-        self, overlap: np.ndarray, counted: np.ndarray, left_out: np.ndarray, forgiven: np.ndarray, scores: np.ndarray
-    ) -> None:
-        self.num_truth += int(counted.sum())
-        self.num_found += int((~left_out).sum())
-        near = overlap > self.limit
-        rows, columns = near.any(1), near.any(0)
-        self.lonely.append(scores[~columns & ~left_out & ~forgiven])
-        if not rows.any():
-            return
-        overlap = np.ascontiguousarray(overlap[np.ix_(rows, columns)])
-        counted, left_out, forgiven, scores = counted[rows], left_out[columns], forgiven[columns], scores[columns]
-        right = np.empty(len(counted))
-        self.right.append(right[: found_scores(overlap, self.limit, counted, left_out, scores, right)])
-        self.frames.append((overlap, counted, left_out, forgiven, scores))
-
-    def score(self) -> Score:
-        thresholds = recall_thresholds(np.concatenate([np.empty(0), *self.right]), self.num_truth)
-        counts = np.zeros((len(thresholds), 2), np.int64)
-        for overlap, counted, left_out, forgiven, scores in self.frames:
-            count_at(overlap, self.limit, counted, left_out, forgiven, scores, thresholds, counts)
-        lonely = np.sort(np.concatenate([np.empty(0), *self.lonely]))
-        wrong = counts[:, 1] + len(lonely) - np.searchsorted(lonely, thresholds)
-        curve = np.zeros(_POINTS)
-        curve[: len(thresholds)] = counts[:, 0] / np.maximum(counts[:, 0] + wrong, 1)
-        curve = np.maximum.accumulate(curve[::-1])[::-1]
-        if not self.num_truth:
-            return Score(None, None, curve, None, 0, self.num_found)
-        recall = counts[-1, 0] / self.num_truth if len(thresholds) else 0.0
-        return Score(100 * float(curve[1:].mean()), 100 * float(curve[::4].mean()), curve, recall, self.num_truth, self.num_found)
-
-
 class AveragePrecision:
-    """Adds up frames; `result()` at any time, of all frames so far (cost: about 41 matchings per frame).
+    """Adds up frames; `result()` at any time, of all frames so far.
 
     classes   class -> the labels that count as it, in truth and detections alike: {"Car": ["Car", "Van"], ...}
     limits    class -> overlap needed
@@ -146,43 +91,78 @@ class AveragePrecision:
             name: [CLASSES.index(near) for near in (_NEIGHBOURS.get(name),) if near is not None and near not in taken]
             for name in classes
         }
-        self.tallies = {(name, level.name): _Tally(limits[name]) for name in classes for level in self.levels}
+        self.tallies = {(name, level.name): Tally(limits[name]) for name in classes for level in self.levels}
         self.num_frames = 0
 
-    def add(self, found: Boxes3D, truth: Truth, boxes2d: np.ndarray | None = None) -> None:
-        """One frame. boxes2d (D, 4): the detections in pixels; None: no detection is too low, none is forgiven."""
-        self.num_frames += 1
-        scores = found.scores.astype(np.float64)
-        inside = inside_dontcare(truth, boxes2d, len(scores)) if self.dontcare else np.zeros(len(scores))
+    def add(
+        self,
+        found: Boxes3D,
+        truth: Truth,
+        boxes2d: np.ndarray | None = None,
+        *,
+        starts: tuple[np.ndarray, np.ndarray] | None = None,
+        angles: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        """One frame, or several.
+
+        boxes2d  (D, 4)            the detections in pixels; None: no detection is too low, none is forgiven
+        starts   (F + 1,), (F + 1,) int64  first row of each frame in `found` and in `truth`; None: one frame
+        angles   (D,), (T,)        [rad], for orientation similarity
+        """
+        if starts is None:
+            starts = np.array([0, len(found.labels)]), np.array([0, len(truth.labels)])
+        found_starts, truth_starts = starts
+        numbers = np.arange(len(truth_starts) - 1)
+        found_angles, truth_angles = angles or (np.zeros(len(found.labels)), np.zeros(len(truth.labels)))
+        frames = Frames(
+            len(numbers), truth_starts, found_starts, np.repeat(numbers, np.diff(truth_starts)),
+            np.repeat(numbers, np.diff(found_starts)), found.scores.astype(np.float64),
+            (truth_angles.astype(np.float64), found_angles.astype(np.float64)),
+        )  # fmt: skip
+        self.num_frames += frames.num
+        overlap, inside = self._overlaps(frames, found, truth, boxes2d)
+        left_out = {level.name: level.leaves_out(found, boxes2d) for level in self.levels}
+        counts = {level.name: level.counts(truth) for level in self.levels}
         for name, own in self.labels.items():
-            mine = np.isin(truth.labels, own)
-            rows = mine | np.isin(truth.labels, self.neighbours[name])
+            mine, near = np.isin(truth.labels, own), np.isin(truth.labels, self.neighbours[name])
             found_mine = np.isin(found.labels, own)
             for level in self.levels:
-                # regardless of class: detections that are too low are left out, and may absorb truth of any class
-                left_out = level.leaves_out(found, boxes2d)
-                columns = found_mine | left_out
                 tally = self.tallies[name, level.name]
-                tally.add(
-                    self._overlap(truth, found, boxes2d, rows, columns),
-                    (mine & level.counts(truth))[rows],
-                    left_out[columns],
-                    inside[columns] > tally.limit,
-                    scores[columns],
-                )
+                truth_roles = np.where(mine | near, ABSORBS, NO_PART).astype(np.int8)
+                truth_roles[mine & counts[level.name]] = COUNTS
+                found_roles = np.where(inside > tally.limit, FORGIVEN, COUNTS).astype(np.int8)
+                found_roles[~found_mine] = NO_PART
+                # regardless of class: detections that are too low are left out, and may absorb truth of any class
+                found_roles[left_out[level.name]] = ABSORBS
+                tally.add(frames, overlap, truth_roles, found_roles)
 
-    def _overlap(
-        self, truth: Truth, found: Boxes3D, boxes2d: np.ndarray | None, rows: np.ndarray, columns: np.ndarray
-    ) -> np.ndarray:
-        if self.metric == "2d":
-            if boxes2d is None:
-                raise ValueError("2d: needs boxes2d of the detections, got none")
-            return overlap_2d(truth.boxes2d[rows], boxes2d[columns])
-        return overlap_3d(truth.boxes3d[rows], found.boxes3d[columns], flat=self.metric == "bev")
+    def _overlaps(
+        self, frames: Frames, found: Boxes3D, truth: Truth, boxes2d: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs of every frame, flat, and (D,) the share of each detection inside a DontCare region."""
+        if self.metric == "2d" and boxes2d is None:
+            raise ValueError("2d: needs boxes2d of the detections, got none")
+        parts, inside = [np.empty(0)], np.zeros(len(found.labels))
+        for f in range(frames.num):
+            t = slice(frames.truth_starts[f], frames.truth_starts[f + 1])
+            d = slice(frames.found_starts[f], frames.found_starts[f + 1])
+            if self.metric == "2d" and boxes2d is not None:
+                parts.append(overlap_2d(truth.boxes2d[t], boxes2d[d]).ravel())
+            else:
+                parts.append(overlap_3d(truth.boxes3d[t], found.boxes3d[d], flat=self.metric == "bev").ravel())
+            if self.dontcare and boxes2d is not None:
+                inside[d] = inside_dontcare(Truth(*(array[t] for array in truth)), boxes2d[d], d.stop - d.start)
+        return np.concatenate(parts), inside
 
     def result(self) -> dict[str, dict[str, Score]]:
         """class -> level -> score"""
         return {name: {level.name: self.tallies[name, level.name].score() for level in self.levels} for name in self.labels}
+
+    def intervals(self, draws: np.ndarray) -> dict[str, dict[str, Interval]]:
+        """class -> level -> interval; draws (B, F) int64: how often each resample draws each frame."""
+        return {
+            name: {level.name: self.tallies[name, level.name].interval(draws) for level in self.levels} for name in self.labels
+        }
 
 
 def inside_dontcare(truth: Truth, boxes2d: np.ndarray | None, num_found: int) -> np.ndarray:
@@ -191,20 +171,6 @@ def inside_dontcare(truth: Truth, boxes2d: np.ndarray | None, num_found: int) ->
     if boxes2d is None or not len(regions):
         return np.zeros(num_found)
     return _shared_area(regions, boxes2d).max(0) / np.maximum(_area(boxes2d), 1e-9)
-
-
-def recall_thresholds(right: np.ndarray, num_truth: int) -> np.ndarray:
-    """Scores of the found truth boxes, any order -> (K <= 41,) descending: where recall is nearest to each multiple of 1/40."""
-    taken: list[float] = []
-    ordered = -np.sort(-right)
-    recall = 0.0
-    for i, score in enumerate(ordered.tolist()):
-        here, after = (i + 1) / num_truth, (i + 2) / num_truth
-        if i < len(ordered) - 1 and after - recall < recall - here:
-            continue
-        taken.append(score)
-        recall += 1 / (_POINTS - 1)
-    return np.array(taken, np.float64)
 
 
 def overlap_3d(boxes_a: np.ndarray, boxes_b: np.ndarray, flat: bool = False) -> np.ndarray:

@@ -25,8 +25,9 @@ import numpy as np
 
 from operators import files
 from operators.geometry.project import boxes_to_image
-from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Region, Score, inside_dontcare
+from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Region, inside_dontcare
 from operators.score.centres import Centres, Counts
+from operators.score.tally import Score
 from operators.streams import BOXES3D, CALIBRATION, CLASSES, TRUTH, Boxes3D, Calibration, Truth
 from pipeline.errors import RunError
 from pipeline.operator import Operator

@@ -1,12 +1,8 @@
 """KITTI tracks or detections: recall and precision by the distance of centres on the ground, by class and range.
 
-          tracking                                          object
-gt        ROOT with label_02/, a folder of SSSS.txt,        ROOT with training/label_2/ or label_2/, a folder of NNNNNN.txt,
-          or one file; 17 columns                           or one file; 15 columns
-results   a folder of SSSS.txt for all of them, or one      a folder of NNNNNN.txt, or one file; 16 columns
-          file; 18 columns
-frames    those with a scan in ROOT/velodyne/SSSS/, else    those with a result file; the others are named in a warning
-          from 0 to the last label
+gt, results  kitti_folders.py
+frames       tracking: those with a scan in ROOT/velodyne/SSSS/, else from 0 to the last label
+             object: those with a result file; the others are named in a warning
 
 A detection is right within 2 m of a truth centre at most 40 m from the camera; this is more tolerant of a wrong size than IoU.
 Vehicles: truth Car or Van, results Car or Van. Forgiven: boxes up to 25 px high, results with more than half of their 2D box in
@@ -22,27 +18,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operators import folders, textfile
+from operators.score import kitti_folders
 from operators.score.centres import Centres, Counts
+from operators.score.kitti_folders import TRACKING, Layout
 from operators.score.kitti_rows import TYPES
-from operators.score.tables import several
-from pipeline.errors import InputError
 
 WHO = "eval kitti-centres"
 NEAR_M, MATCH_M, LOW_PX, INSIDE = 40.0, 2.0, 25.0, 0.5
 BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 60))
 GROUPS = {"vehicles": ("Car", "Van"), "pedestrians": ("Pedestrian",), "cyclists": ("Cyclist",)}
 NEIGHBOURS = {"pedestrians": ("Person_sitting", "Person")}
-
-
-class Layout(NamedTuple):
-    """Number of columns before the type, and content of a label file; results have one more column, the score."""
-
-    name: str
-    before_type: int
-    columns: int
-
-
-TRACKING, OBJECT = Layout("tracking", 2, 17), Layout("object", 0, 15)
 
 
 class Boxes(NamedTuple):
@@ -76,8 +61,8 @@ def score(
 ) -> dict[str, Any]:
     """As `evaluate`, with other limits. Raises InputError."""
     gt, results = Path(gt), Path(results)
-    layout, labels = _labels(gt)
-    chosen, notes = _chosen(layout, labels, _result_files(results), sequences, results)
+    layout, labels = kitti_folders.labels(WHO, gt)
+    chosen, notes = kitti_folders.chosen(WHO, layout, labels, kitti_folders.result_files(WHO, results), sequences, results)
     groups, num_frames = {name: Centres(match_m) for name in GROUPS}, 0
     for name, path in chosen.items():
         truth, found = read(labels[name], layout, truth=True), read(path, layout, truth=False)
@@ -120,59 +105,6 @@ def lines(result: Mapping[str, Any]) -> list[str]:
         out.append(_line(group, result[group]["all"]))
         out += [_line(f"  {name}", row) for part in ("types", "bands") for name, row in result[group][part].items()]
     return out
-
-
-def _labels(gt: Path) -> tuple[Layout, dict[str, Path]]:
-    """Layout and label files by name. Raises InputError."""
-    known = {"label_02": TRACKING, "training/label_2": OBJECT, "label_2": OBJECT}
-    folder = next((name for name in known if folders.is_folder(gt / name)), "")
-    found = _files(gt / folder)
-    layout = known.get(folder, OBJECT)
-    if not folder and any(len(_first_line(path)) == TRACKING.columns for path in found.values()):
-        layout = TRACKING
-    if not found:
-        needs = "a folder with label_02/SSSS.txt, label_2/NNNNNN.txt or *.txt, or such a file"
-        raise InputError(f"{WHO}: --gt {gt}: needs {needs}, got {'none' if folders.kind(gt) else 'no such folder or file'}")
-    return layout, found
-
-
-def _result_files(results: Path) -> dict[str, Path]:
-    found = _files(results)
-    if not found:
-        got = "none" if folders.kind(results) else "no such folder or file"
-        raise InputError(f"{WHO}: --results {results}: needs a folder with *.txt, or such a file, got {got}")
-    return found
-
-
-def _files(path: Path) -> dict[str, Path]:
-    found = [path] if folders.kind(path) == folders.FILE else folders.files(path, "*.txt")
-    return {file.stem: file for file in found}
-
-
-def _first_line(path: Path) -> list[str]:
-    return next(iter(textfile.lines(path)), "").split()
-
-
-def _chosen(
-    layout: Layout, labels: Mapping[str, Path], found: Mapping[str, Path], asked: Sequence[str] | None, results: Path
-) -> tuple[dict[str, Path], list[str]]:
-    """The result files to score, and warnings. Raises InputError for a file that is missing on either side."""
-    one_file = folders.kind(results) == folders.FILE
-    if asked is not None or (layout is TRACKING and not one_file):
-        wanted = list(labels if asked is None else asked)
-        if missing := [name for name in wanted if name not in found]:
-            hint = "an empty file means that nothing was found; --sequences A,B scores fewer"
-            raise InputError(
-                f"{WHO}: --results {results}: needs a file of {several(missing)}, has {several(list(found))}; {hint}"
-            )
-    else:
-        wanted = list(found)
-    if missing := [name for name in wanted if name not in labels]:
-        raise InputError(f"{WHO}: --gt: needs labels of {several(missing)}, has {several(list(labels))}")
-    rest = [name for name in labels if name not in wanted]
-    unscored = rest if layout is OBJECT and asked is None and not one_file else []
-    notes = [f"{len(unscored)} labelled frames have no result file and are not scored: {several(unscored)}"] if unscored else []
-    return {name: found[name] for name in wanted}, notes
 
 
 def _frames(gt: Path, sequence: str, truth: Boxes) -> Collection[int]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from operators.score.ap import KITTI_LEVELS, AveragePrecision, Level, overlap_2d, overlap_3d, recall_thresholds
+from operators.score.ap import KITTI_LEVELS, AveragePrecision, Level, overlap_2d, overlap_3d
+from operators.score.tally import recall_thresholds
 from operators.streams import CLASSES, Boxes3D, Truth
 
 ALL = (Level("all"),)

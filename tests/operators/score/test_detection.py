@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drivers.synthetic.traffic import SyntheticTraffic
-from operators.score import ap
+from operators.score import ap, tally
 from operators.score.detection import Detection, DetectionConfig, Scores
 from operators.streams import CLASSES, Boxes3D, Calibration, Truth
 from pipeline.errors import GraphError, RunError
@@ -74,11 +74,12 @@ def test_nothing_came(score, tmp_path):
 def test_kernels_compile_in_open(make, monkeypatch):
     """On a new machine compiling takes up to a minute, but process() may not exceed hang_s."""
     called = []
-    for name in ("iou_3d", "found_scores", "count_at"):
-        kernel = getattr(ap, name)
-        monkeypatch.setattr(ap, name, lambda *a, name=name, kernel=kernel: called.append(name) or kernel(*a))
+    kernels = [(ap, "iou_3d"), (tally, "match"), (tally.precision, "recall_thresholds"), (tally.precision, "curves")]
+    for module, name in kernels:
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, name=name, kernel=kernel: called.append(name) or kernel(*a))
     make(Detection)
-    assert set(called) == {"iou_3d", "found_scores", "count_at"}
+    assert set(called) == {name for _, name in kernels}
 
 
 def test_no_truth_no_scores(score, tmp_path):
