@@ -21,6 +21,7 @@ VERBS = {
     "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the shipped detector, the generated world",
     "train": "train an operator's model",
     "eval": "score results against truth",
+    "weights": "import weights of other programs",
 }
 """Verb -> its line in `pipe --help`; pipeline/cli/VERB.py has the rest."""
 

@@ -33,6 +33,7 @@ _KINDS: dict[str, tuple[type, str, str]] = {
 _TEST_NODES = "pipeline.nodes"
 _TEST_NODES_FOLDER = Path(__file__).resolve().parents[1] / "nodes"
 _EVALUATORS = "operators.score"
+_WEIGHTS_IMPORTER = "operators.nets.foreign.convert"
 
 
 def operator_class(name: str) -> type[Operator]:
@@ -90,6 +91,11 @@ def available_evaluators() -> list[str]:
     """Names of all evaluators, found without importing them."""
     folder = project.SHIPPED.joinpath(*_EVALUATORS.split("."))
     return sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if b"\ndef evaluate(" in path.read_bytes())
+
+
+def weights_importer() -> ModuleType:
+    """The module with `MODELS` and `import_file(path, model, out, sets)`, for `pipe weights import`."""
+    return _import(_WEIGHTS_IMPORTER, "weights import")
 
 
 def class_ref(cls: type) -> str:
