@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -22,6 +23,15 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
         what = "a folder" if stat.S_ISDIR(kind) else "a pipe" if stat.S_ISFIFO(kind) else "a device"
         raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
     return fd
+
+
+def lock(fd: int) -> bool:
+    """Lock a file for its descriptor's life; False if another process has locked it. A file system without locks locks nothing."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno != errno.EWOULDBLOCK
+    return True
 
 
 def parse_json(text: str | bytes) -> Any:

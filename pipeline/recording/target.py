@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 
 from pipeline.errors import GraphError
 from pipeline.options import Record
-from pipeline.outside import open_file
+from pipeline.outside import lock, open_file
 from pipeline.recording.contents import MAGIC, library
 
 
@@ -77,12 +75,8 @@ class Target:
         self._lock()
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno == errno.EWOULDBLOCK:
-                raise GraphError(f"{self._name}: a run is recording to it; wait for its end, or use another --record") from None
-            # a file system without locks
+        if not lock(self._fd):
+            raise GraphError(f"{self._name}: a run is recording to it; wait for its end, or use another --record")
 
     def _close(self) -> None:
         if self._fd >= 0:

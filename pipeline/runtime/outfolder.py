@@ -8,8 +8,6 @@ no files: then everything in the entries that it made is taken for its own, exce
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterable
@@ -18,7 +16,7 @@ from types import TracebackType
 
 from pipeline.errors import GraphError
 from pipeline.graph.spec import GraphSpec
-from pipeline.outside import open_file, parse_json
+from pipeline.outside import lock, open_file, parse_json
 
 MARKER = ".pipe"
 RESULTS = ("logs", "poison", "report.json", "_record")
@@ -139,12 +137,8 @@ def remove(out: Path) -> None:
 
 
 def _lock(fd: int, path: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno == errno.EWOULDBLOCK:
-            raise GraphError(f"{path}: a run is writing there; wait for its end, or use another --out") from None
-        # a file system without locks
+    if not lock(fd):
+        raise GraphError(f"{path}: a run is writing there; wait for its end, or use another --out")
 
 
 def _read(fd: int) -> tuple[Made, Kept]:
