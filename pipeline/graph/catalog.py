@@ -93,48 +93,58 @@ def about(path: Path) -> str:
 
 def missing_package(path: Path) -> str | None:
     """A missing package that the file imports, or that a file of its project imports for it; None: all are installed."""
-    todo, seen = [path], {path}
+    todo = [str(path)]
+    seen = set(todo)
     while todo:
-        for needed in _needs(todo.pop(0)):
-            if isinstance(needed, str):
-                return needed
-            if needed not in seen:
-                seen.add(needed)
-                todo.append(needed)
+        files, missing = _needs(todo.pop(0))
+        if missing is not None:
+            return missing
+        todo += (file for file in files if file not in seen)
+        seen.update(files)
     return None
 
 
 @cache
-def _needs(path: Path) -> tuple[Path | str, ...]:
-    """What a file imports: files of the same project, names of packages that are not installed."""
+def _needs(path: str) -> tuple[list[str], str | None]:
+    """The files of the same project that a file imports, and a package that it imports and that is not installed."""
     try:
-        source = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            source = file.read()
     except (OSError, UnicodeDecodeError):
-        return ()
-    needs: list[Path | str] = []
+        return [], None
+    files, missing = [], None
     for from_top, from_rest, name, top, rest in _IMPORT.findall(source):
         top, rest = from_top or top, from_rest or rest
-        file = _same_project(path, top, rest, name)
-        if file is not None:
-            needs.append(file)
+        found = _same_project(os.path.dirname(path), top, rest, name)
+        if found is not None:
+            files.append(found)
         elif not _is_installed(top):
-            needs.append(top)
-    return tuple(needs)
+            missing = missing or top
+    return files, missing
 
 
-def _same_project(path: Path, top: str, rest: str, name: str) -> Path | None:
-    """The file of an imported module, if it lies below a parent folder of the importing file."""
-    for root in path.parents:
-        if top in _names(root) or f"{top}.py" in _names(root):
-            inside = root.joinpath(top, *rest.split(".")[1:])
-            for file in (inside / f"{name}.py", inside.with_name(f"{inside.name}.py"), inside / "__init__.py"):
-                if file.is_file():
-                    return file
+@cache
+def _same_project(folder: str, top: str, rest: str, name: str) -> str | None:
+    """The file of a module that a file in this folder imports, if it lies below the folder or one of its parents."""
+    for root in _roots(folder, top):
+        inside = os.path.join(root, top, *rest.split(".")[1:])
+        for file in (os.path.join(inside, f"{name}.py"), f"{inside}.py", os.path.join(inside, "__init__.py")):
+            if os.path.isfile(file):
+                return file
     return None
 
 
 @cache
-def _names(folder: Path) -> frozenset[str]:
+def _roots(folder: str, top: str) -> list[str]:
+    """The folders from this one upward that have a module of this name."""
+    names = _names(folder)
+    here = [folder] if top in names or f"{top}.py" in names else []
+    above = os.path.dirname(folder)
+    return here if above == folder else here + _roots(above, top)
+
+
+@cache
+def _names(folder: str) -> frozenset[str]:
     try:
         return frozenset(os.listdir(folder))
     except OSError:

@@ -19,17 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GraphError
 from pipeline.graph import project
-from pipeline.operator import Operator, Source
 from pipeline.settings import suggest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-# kind of node -> base class, package, entry-point group
-_KINDS: dict[str, tuple[type, str, str]] = {
-    "op": (Operator, "operators", "pipe.operators"),
-    "driver": (Source, "drivers", "pipe.drivers"),
-}
+    from pipeline.operator import Operator, Source
+
+# kind of node -> package, entry-point group
+_KINDS: dict[str, tuple[str, str]] = {"op": ("operators", "pipe.operators"), "driver": ("drivers", "pipe.drivers")}
 _TEST_NODES = "pipeline.nodes"
 _TEST_NODES_FOLDER = Path(__file__).resolve().parents[1] / "nodes"
 _EVALUATORS = "operators.score"
@@ -50,7 +48,7 @@ def node_class(name: str) -> type[Any]:
     """The operator or driver of this name."""
     if ":" in name:
         cls = class_by_ref(name)
-        if not issubclass(cls, (Operator, Source)):
+        if not issubclass(cls, tuple(_bases().values())):
             raise GraphError(f"{name}: needs an operator or a source (see pipeline/operator.py), got {cls.__name__}")
         return cls
     if name in _available("op"):
@@ -165,7 +163,7 @@ def _hidden(module_name: str) -> str:
 
 
 def _find(kind: str, name: str) -> Any:
-    base, package, _ = _KINDS[kind]
+    base, package = _bases()[kind], _KINDS[kind][0]
     if ":" in name:
         return _checked(class_by_ref(name), base, kind, name)
     if not re.fullmatch(r"[A-Za-z_]\w*(\.\w+)*", name):
@@ -190,7 +188,7 @@ def _find(kind: str, name: str) -> Any:
 
 def _modules(kind: str, name: str) -> list[str]:
     """Modules that may have the class called `name`: its file, or a package's file of the same name or `reader`."""
-    module = f"{_KINDS[kind][1]}.{name}"
+    module = f"{_KINDS[kind][0]}.{name}"
     return [module, f"{module}.{name.rpartition('.')[2]}", f"{module}.reader"]
 
 
@@ -260,12 +258,19 @@ def _defined_in(module: ModuleType, base: type, name: str) -> type[Any] | None:
 
 def _checked(cls: type, base: type, kind: str, name: str) -> type:
     if not issubclass(cls, base):
-        what = "an operator" if base is Operator else "a source"
+        what = "an operator" if kind == "op" else "a source"
         hint = ""
-        if issubclass(cls, (Operator, Source)):
+        if issubclass(cls, tuple(_bases().values())):
             hint = f"; write {'op' if kind == 'driver' else 'driver'}: {name}"
         raise GraphError(f"{name}: needs {what} (a subclass of pipeline.operator.{base.__name__}), got {cls.__name__}{hint}")
     return cls
+
+
+def _bases() -> dict[str, type]:
+    """Kind -> base class of its nodes."""
+    from pipeline.operator import Operator, Source  # brings numpy, which a list of names does not need
+
+    return {"op": Operator, "driver": Source}
 
 
 def _entries(group: str) -> tuple[EntryPoint, ...]:
@@ -281,7 +286,7 @@ def _available(kind: str) -> list[str]:
 
 def entries(kind: str) -> dict[str, str]:
     """Name -> `module:Class` of the nodes of a kind in installed packages."""
-    return {entry.name: entry.value.replace(" ", "") for entry in _entries(_KINDS[kind][2])}
+    return {entry.name: entry.value.replace(" ", "") for entry in _entries(_KINDS[kind][1])}
 
 
 @cache
@@ -290,7 +295,7 @@ def shipped_nodes(kind: str) -> dict[str, Path]:
     from pipeline.graph import catalog
 
     test_nodes = catalog.nodes(_TEST_NODES_FOLDER, kind)
-    shipped = catalog.nodes(project.SHIPPED / _KINDS[kind][1], kind)
+    shipped = catalog.nodes(project.SHIPPED / _KINDS[kind][0], kind)
     return shipped | {f"test.{name.rstrip('_')}": path for name, path in test_nodes.items()}
 
 
@@ -299,4 +304,4 @@ def own_nodes(kind: str) -> dict[str, Path]:
     from pipeline.graph import catalog
 
     root = project.current()
-    return {} if root is None else catalog.nodes(root / _KINDS[kind][1], kind)
+    return {} if root is None else catalog.nodes(root / _KINDS[kind][0], kind)

@@ -31,7 +31,7 @@ def command(*words: str) -> str:
         (command("--help"), set(), 100),
         (command("run", "--help"), set(), 105),
         (command("new", "--help"), set(), 110),
-        (command("ops"), {"numpy"}, 270),
+        (command("ops"), set(), 175),
         (command("check", "no_such_graph"), {"numpy", "yaml"}, 265),
         ("import pipeline.runtime.worker", {"numpy", "zmq", "msgpack"}, 310),
         ("import pipeline.api", {"numpy", "zmq", "msgpack", "yaml"}, 365),
