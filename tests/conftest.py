@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from pipe_runs import Runs, pools_mapped, workers
 
+# Images of build machines set it. Each of the thousands of processes here would compile the engine again, for 0.2 s.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
