@@ -31,6 +31,7 @@ from pipeline.operator import NoConfig, Operator
 from pipeline.options import Outcome, Record, RunOptions
 from pipeline.runtime import inline, outfolder, report, signals, supervisor
 from pipeline.runtime.session import Session
+from pipeline.runtime.spawn import Spawner, spawner_for
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 from pipeline.watch.display import Display
@@ -70,12 +71,13 @@ def run(
     if place is None and threading.current_thread() is not threading.main_thread():
         here = threading.current_thread().name
         raise RunError(f"run() needs the main thread to stop its processes on a signal, got thread {here}; use place='inline'")
-    spec = load(graph, _sets(overrides))
-    if isinstance(record, (str, Path)):
-        record = Record(Path(record), overwrite=overwrite)
-    folder = (Path(out) if out else new_out(spec)).resolve()
-    options = RunOptions(folder, rate, frames, duration_s, verify, quiet=quiet, record=record)
-    return execute(spec, options, inline_=place == "inline", overwrite=overwrite, warn=_warn)
+    with spawner_for(place) as spawner:
+        spec = load(graph, _sets(overrides))
+        if isinstance(record, (str, Path)):
+            record = Record(Path(record), overwrite=overwrite)
+        folder = (Path(out) if out else new_out(spec)).resolve()
+        options = RunOptions(folder, rate, frames, duration_s, verify, quiet=quiet, record=record)
+        return execute(spec, options, spawner=spawner, overwrite=overwrite, warn=_warn)
 
 
 def replay(
@@ -91,14 +93,19 @@ def replay(
     """`pipe replay`: `run` with a recording in the place of the graph's sources. Raises InputError if it is no recording."""
     from pipeline.recording import playback
 
-    with playback.Recording(Path(recording)) as opened:
+    with spawner_for(place) as spawner, playback.Recording(Path(recording)) as opened:
         spec = playback.load(opened, graph, _sets(overrides))
         options = RunOptions((Path(out) if out else new_out(spec)).resolve(), rate, quiet=True)
-        return execute(spec, options, inline_=place == "inline", overwrite=overwrite, warn=_warn)
+        return execute(spec, options, spawner=spawner, overwrite=overwrite, warn=_warn)
 
 
-def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: bool, warn: Callable[[str], None]) -> Outcome:
-    """Check, run, and write report.json to `options.out`. `pipe run` and `pipeline.run` both call this."""
+def execute(
+    spec: GraphSpec, options: RunOptions, *, spawner: Spawner | None, overwrite: bool, warn: Callable[[str], None]
+) -> Outcome:
+    """Check, run, and write report.json to `options.out`. `pipe run` and `pipeline.run` both call this.
+
+    spawner  starts the processes; None: the run is inline
+    """
     if options.record is not None:
         from pipeline.recording import recorder, target
 
@@ -118,7 +125,7 @@ def execute(spec: GraphSpec, options: RunOptions, *, inline_: bool, overwrite: b
         # A signal after the end of the run must not lose the report.
         held.enter_context(signals.caught(lambda number: None))
         try:
-            outcome = inline.run(session, display) if inline_ else supervisor.run(session, display)
+            outcome = inline.run(session, display) if spawner is None else supervisor.run(session, display, spawner)
         finally:  # also if an operator's exception passes through
             if recording is not None:
                 recorder.finish(session, outcome)

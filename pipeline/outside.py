@@ -26,7 +26,7 @@ def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def lock(fd: int) -> bool:
-    """Lock a file for its descriptor's life; False if another process has locked it. A file system without locks locks nothing."""
+    """Lock a file until its descriptor is closed. False if another process has locked it; True where files cannot be locked."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -22,6 +22,7 @@ from pipeline.errors import GraphError
 from pipeline.graph.spec import GraphSpec
 from pipeline.options import RunOptions
 from pipeline.runtime import digests, outfolder
+from pipeline.runtime.spawn import spawner_for
 from pipeline.watch import say
 
 PACED_S = (1.0, 4.0)
@@ -99,11 +100,11 @@ def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrit
         nodes = graph.nodes
         if way.places is not None:
             nodes = {name: dataclasses.replace(node, place=way.places[name]) for name, node in nodes.items()}
-        with _busy(way.burners, rng):
+        with spawner_for("inline" if way.places is None else None) as spawner, _busy(way.burners, rng):
             outcome = api.execute(
                 dataclasses.replace(graph, nodes=nodes),
                 dataclasses.replace(options, out=out, rate=way.rate, quiet=True, digests=True),
-                inline_=way.places is None,
+                spawner=spawner,
                 overwrite=True,
                 warn=lambda text: None,
             )

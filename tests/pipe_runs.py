@@ -205,8 +205,21 @@ def alive(pids: list[int]) -> list[int]:
 
 
 def workers(runtime: Path) -> list[int]:
-    """Processes of runs whose sockets lie below `runtime`."""
-    return [pid for pid, argv, _ in processes() if "pipeline.runtime.worker" in argv and any(str(runtime) in arg for arg in argv)]
+    """Processes of runs whose sockets lie below `runtime`, and their fork servers."""
+    return [
+        pid
+        for pid, argv, _ in processes()
+        if ("pipeline.runtime.worker" in argv and any(str(runtime) in arg for arg in argv))
+        or ("pipeline.runtime.forkserver" in argv and f"XDG_RUNTIME_DIR={runtime}" in environment(pid))
+    ]
+
+
+def environment(pid: int) -> list[str]:
+    """NAME=VALUE, as it was when the process began; empty if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def pools_mapped(owners: list[int]) -> list[str]:

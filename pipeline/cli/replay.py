@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.cli.run import count, rate
 from pipeline.errors import printable
+
+if TYPE_CHECKING:
+    from pipeline.runtime.spawn import Spawner
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +39,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pipeline.runtime.spawn import spawner_for
+
+    with spawner_for("inline" if args.verify else args.place) as spawner:
+        return _run(args, spawner)
+
+
+def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
     from pipeline import api, verify
     from pipeline.options import RunOptions
     from pipeline.recording import playback
@@ -60,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if args.verify is not None:
             whole = recording.digests if args.frames is None else {}
             return verify.verify(graph, options, args.verify, args.seed, args.overwrite, whole)
-        outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
+        outcome = api.execute(graph, options, spawner=spawner, overwrite=args.overwrite, warn=say.warning)
         for line in outcome.errors:
             say.error(line)
         comparison = playback.compared(recording, outcome.report) if args.frames is None else []

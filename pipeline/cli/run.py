@@ -11,6 +11,7 @@ from pipeline.errors import GraphError, RunError, explain, printable
 
 if TYPE_CHECKING:
     from pipeline.graph.spec import GraphSpec
+    from pipeline.runtime.spawn import Spawner
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +67,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pipeline.runtime.spawn import spawner_for
+
+    with spawner_for("inline" if args.only is not None else args.place) as spawner:
+        return _run(args, spawner)
+
+
+def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
     from pipeline import api
     from pipeline.flow.faults import Fault
     from pipeline.graph.load import load
@@ -100,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         raises=args.verbose,
         report=args.report,
     )
-    outcome = api.execute(graph, options, inline_=args.place == "inline", overwrite=args.overwrite, warn=say.warning)
+    outcome = api.execute(graph, options, spawner=spawner, overwrite=args.overwrite, warn=say.warning)
     for line in outcome.errors:
         say.error(line)
     recorded = [] if outcome.recorded is None else [f"  {outcome.recorded}"]

@@ -171,30 +171,34 @@ def home(module: ModuleType | None) -> str | None:
 # ---- worker processes
 
 
-def worker_command(classes: Iterable[type], root: Path | None) -> list[str]:
-    """The command of a worker process that finds the modules of these classes where this process found them.
+def engine_path() -> list[str]:
+    """This process's `sys.path` without the folders of users."""
+    return _path_without(_user_folders(None))
 
-    The worker gets this process's `sys.path`; user folders come last, or are left out if no class is the user's own. `python -c`
-    puts the working folder first; the first statement removes it before anything is imported.
+
+def worker_path(classes: Iterable[type], root: Path | None) -> tuple[list[str], Path | None]:
+    """`sys.path` of a process that finds the modules of these classes where this process found them, and the project to enter.
+
+    User folders come last, or are left out if no class is the user's own.
     """
     homes = {home(sys.modules.get(cls.__module__)) for cls in classes}
-    users = [folder for folder in _user_folders(root) if folder != str(SHIPPED)]
-    # What is no folder or file is the mark of an editable install: its hook knows it by this very text.
-    path = list(dict.fromkeys(os.path.abspath(place) if os.path.exists(place or ".") else place for place in sys.path))
-    rest = [place for place in path if place not in users]
-    if str(SHIPPED) not in rest:
-        rest.insert(0, str(SHIPPED))
+    users = _user_folders(root)
+    path = _path_without(users)
     if homes.intersection(users):
-        rest += [folder for folder in users if folder in path]
-    enter = ""
-    if root is not None and str(root) in homes:
-        enter = f"from pipeline.graph import project; project.use(project.Path({str(root)!r})); project.enter(); "
-    code = f"import sys; sys.path[:] = {rest!r}; {enter}from pipeline.runtime.worker import main; main(sys.argv[2:])"
-    return [sys.executable, "-c", code, "pipeline.runtime.worker"]
+        path += [folder for folder in users if folder in map(os.path.abspath, sys.path)]
+    return path, root if root is not None and str(root) in homes else None
+
+
+def _path_without(users: list[str]) -> list[str]:
+    # What is no folder or file is the mark of an editable install: its hook knows it by this very text.
+    path = dict.fromkeys(os.path.abspath(place) if os.path.exists(place or ".") else place for place in sys.path)
+    rest = [place for place in path if place not in users]
+    return rest if str(SHIPPED) in rest else [str(SHIPPED), *rest]
 
 
 def _user_folders(root: Path | None) -> list[str]:
-    """The project, the working folder, the folder of the script that runs."""
+    """The project, the working folder, the folder of the script that runs; not the shipped one."""
     script = getattr(sys.modules["__main__"], "__file__", None)
     script_folder = [os.path.dirname(os.path.abspath(script))] if script else []
-    return list(dict.fromkeys([*([str(root)] if root else []), *_folders, os.getcwd(), *script_folder]))
+    folders = dict.fromkeys([*([str(root)] if root else []), *_folders, os.getcwd(), *script_folder])
+    return [folder for folder in folders if folder != str(SHIPPED)]

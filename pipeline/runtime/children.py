@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +15,13 @@ from pipeline.flow.transport import Channel, Sockets
 from pipeline.graph import project
 from pipeline.graph.plan import Plan
 from pipeline.graph.spec import Edge
-from pipeline.runtime import guard, logs, memory, threads
+from pipeline.runtime import guard, logs, memory
 from pipeline.runtime.messages import AtHorizon, FromWorker, Ready, ToWorker, from_worker, pack
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.process_plan import needed_bells
 from pipeline.runtime.session import Session
+from pipeline.runtime.spawn import Command, Process, Spawner
 from pipeline.settings import show
-
-_PYTHON = {"PYTHONUNBUFFERED": "1"}
 
 
 @dataclass
@@ -42,7 +39,7 @@ class Child:
     index: int
     nodes: list[str]
     epoch: int = 0
-    proc: subprocess.Popen[bytes] | None = None
+    proc: Process | None = None
     pidfd: int = -1
     channel: Channel | None = None
     said_hello: bool = False
@@ -108,6 +105,7 @@ class Children:
     def __init__(
         self,
         session: Session,
+        spawner: Spawner,
         poll: Poll,
         heard: Callable[[Child, FromWorker], None],
         died: Callable[[Child], None],
@@ -115,6 +113,8 @@ class Children:
     ) -> None:
         self.session, self.plan, self.graph = session, session.plan, session.graph
         self.by_place = children_of(session.plan)
+        self._spawner = spawner
+        self._path, self._project = project.worker_path([n.cls for n in self.graph.nodes.values()], self.graph.project)
         self.sockets = Sockets()
         self.run = guard.new_run()
         self._guard: guard.Guard | None = None
@@ -153,20 +153,17 @@ class Children:
         child.channel = self.sockets.channel(control, bind=True)
         self._poll.watch(child.channel.fd, lambda: self.listen(child))
         child.has_plan = child.ready = child.said_hello = False
+        argv = [
+            "--folder", str(self.session.folder),
+            "--control", str(control), "--parent", str(os.getpid()),
+            "--mark", str(guard.mark_of(self.run, child.index)), "--node", child.place,
+        ]  # fmt: skip
+        command = Command(argv, f"pipe {child.place}", self._path, self._project)
         most = max(self.graph.nodes[n].threads for n in child.nodes)
         log = os.open(self.log_of(child), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         child.times["spawn"] = monotonic_ns()
         try:
-            child.proc = subprocess.Popen(
-                [
-                    *project.worker_command([n.cls for n in self.graph.nodes.values()], self.graph.project),
-                    "--folder", str(self.session.folder),
-                    "--control", str(control), "--parent", str(os.getpid()),
-                    "--mark", str(guard.mark_of(self.run, child.index)), "--node", child.place,
-                ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=self._fds_of(child), start_new_session=True,
-                env={**os.environ, **threads.environment(most), **_PYTHON},
-            )  # fmt: skip
+            child.proc = self._spawner.spawn(most, command, log, self._fds_of(child))
         finally:
             os.close(log)
         child.pidfd = os.pidfd_open(child.proc.pid)
@@ -223,11 +220,9 @@ class Children:
         """After a death: read the last messages, wait for the process, add its CPU time; returns its exit code (< 0: signal)."""
         assert child.proc is not None
         self.listen(child)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        code = child.proc.wait()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code, cpu_s = child.proc.wait()
         guard.end(self.run, child.index)
-        child.cpu_s += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        child.cpu_s += cpu_s
         if child.pidfd >= 0:
             self._poll.unwatch(child.pidfd)
             os.close(child.pidfd)

@@ -40,6 +40,7 @@ from pipeline.runtime.observer import Guarded, Observer
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.report import Life
 from pipeline.runtime.session import Session
+from pipeline.runtime.spawn import Spawner
 from pipeline.runtime.stuck import Stuck
 
 TICK_S, CLOSE_TICK_S, USAGE_S = 0.1, 0.02, 1.0
@@ -48,12 +49,12 @@ TICK_S, CLOSE_TICK_S, USAGE_S = 0.1, 0.02, 1.0
 class Supervisor:
     """Decides when processes start and restart, when sources end, how the run ends."""
 
-    def __init__(self, session: Session, display: Observer) -> None:
+    def __init__(self, session: Session, display: Observer, spawner: Spawner) -> None:
         self.session, self.display = session, Guarded(display)
         self.plan, self.graph, self.options = session.plan, session.graph, session.options
         self.accountant = session.accountant
         self.poll = Poll()
-        self.children = Children(session, self.poll, self._heard, self._died, self._fail)
+        self.children = Children(session, spawner, self.poll, self._heard, self._died, self._fail)
         self.stuck = Stuck(session, self.children.by_place)
         self.ending = Ending(session, self.children)
         self._gone: set[int] = set()  # edges whose reader has been given up
@@ -384,10 +385,11 @@ class Supervisor:
         self.poll.close()
 
 
-def run(session: Session, display: Observer) -> Outcome:
-    """Run a session as processes; its books are closed afterwards in any case."""
+def run(session: Session, display: Observer, spawner: Spawner | None = None) -> Outcome:
+    """Run a session as processes; its books are closed afterwards in any case. spawner: one that is warm already."""
     try:
-        return Supervisor(session, display).run()
+        with contextlib.nullcontext(spawner) if spawner is not None else Spawner() as warm:
+            return Supervisor(session, display, warm).run()
     finally:
         session.close()
 

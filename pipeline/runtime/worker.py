@@ -1,4 +1,4 @@
-"""One process of a run, started as `project.worker_command` says: `pipeline.runtime.worker ... --node NAME`.
+"""One process of a run, forked by `forkserver.py`: `pipeline.runtime.worker ... --node NAME`.
 
 Three kinds of threads. The main thread waits for frames and calls the operators in graph order. Each source reads in its own
 thread. The I/O thread listens to the supervisor and to readers that give credit, also while an operator computes.
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -25,7 +24,7 @@ from pipeline.errors import PipeError, explain
 from pipeline.flow import faults
 from pipeline.flow.bell import Bell
 from pipeline.flow.log import wait_for_supervisor
-from pipeline.runtime import forked, guard, memory
+from pipeline.runtime import forked, guard, memory, prctl
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.io_thread import IoThread
 from pipeline.runtime.logs import configure_logging
@@ -49,7 +48,6 @@ from pipeline.runtime.operator_runner import OperatorRunner
 from pipeline.runtime.runner import Failure
 from pipeline.runtime.source_thread import SourceThread
 
-_PR_SET_PDEATHSIG = 1
 READ_S = 0.1
 """How long the end of a process waits for sources that are inside read()."""
 _VIEWS_S = 0.05
@@ -238,13 +236,6 @@ def settle_in(plan: ProcessPlan) -> None:
         logging.warning("cpus/nice not set: %s", error)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the supervisor dies in any way."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)  # the supervisor died before the line above
-
-
 def keep_descriptors() -> None:
     """The memory of the frames is for this process: a program that a node starts must not inherit it."""
     for fd in map(int, os.listdir("/proc/self/fd")):
@@ -262,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--mark", type=int, required=True)
     parser.add_argument("--node", required=True)
     args = parser.parse_args(argv)
-    die_with_parent(args.parent)
+    prctl.die_with_parent(args.parent)
     guard.bear(args.mark)
     keep_descriptors()
     memory.keep_freed()

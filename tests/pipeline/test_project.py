@@ -179,12 +179,12 @@ def test_shipped_nodes_need_no_user_folder(folder, monkeypatch):
     before = list(sys.path)
     shipped = load("graphs/shipped.yaml")
     assert sys.path == before
-    command = project.worker_command([n.cls for n in shipped.nodes.values()], shipped.project)
-    assert str(folder) not in command[2]
+    path, root = project.worker_path([n.cls for n in shipped.nodes.values()], shipped.project)
+    assert str(folder) not in path and root is None and path == project.engine_path()
     own = load("graphs/mine.yaml")
     assert sys.path == [*before, str(folder)]
-    command = project.worker_command([n.cls for n in own.nodes.values()], own.project)
-    assert f", '{folder}']; " in command[2]
+    path, root = project.worker_path([n.cls for n in own.nodes.values()], own.project)
+    assert path[-1] == str(folder) and root == folder
 
 
 def test_a_worker_refuses_another_file(folder):

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import time
 
 import msgpack
@@ -13,6 +14,7 @@ from pipe_runs import check_account, check_balance, wait_for
 import pipeline
 from pipeline.runtime import children, logs
 from pipeline.runtime.observer import Guarded, Observer
+from pipeline.runtime.spawn import Spawner
 
 GRAPH = """
   src: {driver: test.counter, config: {frames: 40, rate_hz: 100}}
@@ -94,12 +96,18 @@ def saved(folder):
 @pytest.mark.quick(1)
 @pytest.mark.parametrize("which", ["src", "snk", "the guard of the run"])
 def test_no_process_can_be_started(tmp_path, monkeypatch, which):
-    def popen(command, *args, **kwargs):
-        if command[-1] == which or (which not in "src snk" and "-I" in command):
+    def spawn(self, num_threads, command, *args):
+        if command.argv[-1] == which:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return real(command, *args, **kwargs)
+        return real_spawn(self, num_threads, command, *args)
 
-    real = children.subprocess.Popen
+    def popen(command, *args, **kwargs):
+        if which == "the guard of the run" and "-I" in command:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real_popen(command, *args, **kwargs)
+
+    real_spawn, real_popen = Spawner.spawn, subprocess.Popen
+    monkeypatch.setattr(Spawner, "spawn", spawn)
     monkeypatch.setattr("subprocess.Popen", popen)
     outcome = pipeline.run(graph_file(tmp_path), out=tmp_path / "out")
     assert (outcome.exit, outcome.code) == ("failed", 1) and saved(tmp_path)["exit"] == "failed"

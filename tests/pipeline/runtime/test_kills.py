@@ -193,7 +193,7 @@ def test_supervisor_killed(pipe, runtime):
     running = pipe.start(graph, "--rate", "1.0")
     running.wait_lines("snk", 10)
     children = running.children()
-    assert len(children) == 5
+    assert len(children) == 6, "four processes, the fork server and the guard"
     at = time.monotonic()
     os.kill(running.pid, signal.SIGKILL)
     wait_for(lambda: not alive(children), GONE_S, "the children's end")

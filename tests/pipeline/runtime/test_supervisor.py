@@ -12,6 +12,7 @@ from pipeline.graph.spec import MAX_BACKOFF_S, Restart
 from pipeline.options import RunOptions
 from pipeline.runtime.messages import Start, to_worker
 from pipeline.runtime.session import Session
+from pipeline.runtime.spawn import Spawner
 from pipeline.runtime.stuck import STUCK_S
 from pipeline.runtime.supervisor import Supervisor
 from pipeline.watch.display import Display
@@ -41,7 +42,7 @@ class Line:
 def two_planned(folder):
     """A supervisor whose two processes have their plans; nothing runs. (No fixture: pytest would keep its memory.)"""
     session = Session(parse(GRAPH, "g.yaml", ()), RunOptions(folder))
-    supervisor = Supervisor(session, Display(session, quiet=True))
+    supervisor = Supervisor(session, Display(session, quiet=True), Spawner())
     for child in supervisor.children:
         child.has_plan, child.channel = True, Line()
     try:
