@@ -1,4 +1,4 @@
-"""Non-maximum suppression of turned boxes as seen from above: of boxes that overlap, the best stays."""
+"""Non-maximum suppression: of boxes that overlap, the best stays. Turned boxes as seen from above, boxes in a picture."""
 
 from __future__ import annotations
 
@@ -25,6 +25,39 @@ def nms_bev(boxes: np.ndarray, max_iou: float, kept: np.ndarray) -> int:
         for k in range(num):
             j = kept[k]
             if pair_iou_bev(boxes[i], boxes[j], feet[i], feet[j], one, two) > max_iou:
+                free = False
+                break
+        if free:
+            kept[num] = i
+            num += 1
+    return num
+
+
+@njit(nogil=True, cache=True)
+def nms_2d(boxes: np.ndarray, groups: np.ndarray, max_iou: float, kept: np.ndarray) -> int:
+    """-> how many stay; their rows are written to the front of kept (L,) int64, in order, at most L.
+
+    boxes (M, 4) float64 x1 y1 x2 y2 [px], the best first; groups (M,) int64: only boxes of one group suppress each other. A box
+    goes when its IoU with one that stays is above max_iou. Worst case M * L overlaps.
+    """
+    num = 0
+    for i in range(boxes.shape[0]):
+        if num == kept.shape[0]:
+            break
+        x1, y1, x2, y2 = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+        area = (x2 - x1) * (y2 - y1)
+        free = True
+        for k in range(num):
+            j = kept[k]
+            if groups[j] != groups[i]:
+                continue
+            across = min(x2, boxes[j, 2]) - max(x1, boxes[j, 0])
+            down = min(y2, boxes[j, 3]) - max(y1, boxes[j, 1])
+            if across <= 0.0 or down <= 0.0:
+                continue
+            both = across * down
+            other = (boxes[j, 2] - boxes[j, 0]) * (boxes[j, 3] - boxes[j, 1])
+            if both > max_iou * (area + other - both):
                 free = False
                 break
         if free:

@@ -1,3 +1,4 @@
+import naive_decoders2d
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,3 +70,43 @@ def test_plain_python_computes_the_same():
     plain = stay(boxes, 0.2, function=getattr(nms.nms_bev, "py_func", nms.nms_bev))
     assert stay(boxes, 0.2) == plain == naive.nms_bev(boxes, 0.2)
     assert 10 < len(plain) < 50
+
+
+# ---- boxes in a picture
+
+
+def stay_2d(boxes, max_iou, groups=None, room=100, function=nms.nms_2d):
+    kept = np.full(room, -7, np.int64)
+    boxes = np.array(boxes, np.float64).reshape(-1, 4)
+    groups = np.zeros(len(boxes), np.int64) if groups is None else np.array(groups, np.int64)
+    num = function(boxes, groups, max_iou, kept)
+    assert (kept[num:] == -7).all(), "nothing beyond what stays is touched"
+    return kept[:num].tolist()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "max_iou", "groups", "kept", "why"),
+    [
+        ([], 0.5, None, [], "none"),
+        ([(0, 0, 9, 9)], 0.0, None, [0], "one"),
+        ([(0, 0, 4, 2), (2, 0, 6, 2)], 0.3, None, [0], "IoU 1/3, above"),
+        ([(0, 0, 4, 2), (2, 0, 6, 2)], 0.34, None, [0, 1], "IoU 1/3, below"),
+        ([(0, 0, 4, 2), (2, 0, 6, 2)], 0.3, (1, 2), [0, 1], "of another class"),
+        ([(0, 0, 4, 2), (4, 0, 8, 2)], 0.0, None, [0, 1], "side by side"),
+        ([(0, 0, 4, 2), (2, 0, 6, 2), (4, 0, 8, 2)], 0.3, None, [0, 2], "what went suppresses nothing"),
+    ],
+)
+def test_boxes_in_a_picture_by_hand(boxes, max_iou, groups, kept, why):
+    assert stay_2d(boxes, max_iou, groups) == kept, why
+
+
+@pytest.mark.parametrize("function", [nms.nms_2d, getattr(nms.nms_2d, "py_func", nms.nms_2d)])
+def test_boxes_in_a_picture_equal_the_naive_way(function):
+    rng = np.random.default_rng(2)
+    boxes = rng.uniform([0, 0, 5, 5], [60, 60, 30, 30], (80, 4))
+    boxes[:, 2:] += boxes[:, :2]
+    groups = rng.integers(0, 3, 80)
+    rows = [(*box, -i, group) for i, (box, group) in enumerate(zip(boxes, groups, strict=True))]
+    expected = [-row[4] for row in naive_decoders2d.nms(rows, 0.2)]
+    assert stay_2d(boxes, 0.2, groups, function=function) == expected and 10 < len(expected) < 70
+    assert stay_2d(boxes, 0.2, groups, room=3, function=function) == expected[:3]
