@@ -5,20 +5,40 @@ Drivers and operators use these names for ports, arrays and variables alike.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.errors import FrameError
 from pipeline.schema import Array, Schema
 
 CLASSES = ("Car", "Pedestrian", "Cyclist", "Van", "Truck", "Person_sitting", "Tram", "Misc")
 """`labels` index into this table; -1 is an unlabelled region (KITTI's DontCare)."""
 DONT_CARE = -1
+VOID = 255
+"""Class of a pixel that has none."""
+CLASS_NAMES = "class_names"
+"""Fact of a frame whose labels or class map index other names than CLASSES: those names."""
 
 MAX_POINTS = 200_000
 MAX_BOXES = 4_096
 MAX_HISTORY = 131_072
 MAX_EMBEDDING = 512
+
+
+def names_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names that the labels of a frame index; facts: its `meta`."""
+    return tuple(facts.get(CLASS_NAMES, CLASSES))
+
+
+def one_picture(image: np.ndarray | None, grey: np.ndarray | None, node: str) -> np.ndarray:
+    """The picture of a node that takes IMAGE or GREY. Raises FrameError where it gets both or neither."""
+    if image is not None and grey is None:
+        return image
+    if grey is None or image is not None:
+        raise FrameError(f"{node}: needs one of its inputs image and grey, got {'both' if grey is not None else 'neither'}")
+    return grey
 
 
 class Boxes3D(NamedTuple):
@@ -85,7 +105,7 @@ class Pillars(NamedTuple):
 _BOXES3D = Array("float32", ("M", 7), "m", "x y z l w h yaw; geometric centre; yaw about +z from +x [rad]")
 _BOXES2D = Array("float32", ("M", 4), "px", "x1 y1 x2 y2, cut to the picture; NaN where unknown")
 _SCORES = Array("float32", ("M",), "", "confidence; the schema's kind says of which sort")
-_LABELS = Array("int32", ("M",), "", "index into CLASSES")
+_LABELS = Array("int32", ("M",), "", "index into CLASSES, or into the fact class_names")
 _IDS = Array("int64", ("M",), "", "unique per run over all classes")
 
 POINTS = Schema(
@@ -168,6 +188,12 @@ IMAGE = Schema(
     limits={"H": 1080, "W": 1920},
 )
 GREY = Schema("GREY", {"image": Array("uint8", ("H", "W"), "", "luminance")}, frame="image", limits={"H": 1080, "W": 1920})
+CLASS_MAP = Schema(
+    "CLASS_MAP",
+    {"class_map": Array("uint8", ("H", "W"), "class", "index into the fact class_names; 255 = none")},
+    frame="image",
+    limits=IMAGE.limits,
+)
 DEPTH = Schema(
     "DEPTH",
     {"depth_m": Array("float32", ("H", "W"), "m", "along the optical axis; inf where nothing is hit")},

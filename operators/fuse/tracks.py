@@ -27,7 +27,7 @@ import numpy as np
 from operators.geometry.project import in_picture
 from operators.kernels.lsap import best_pairs
 from operators.kernels.overlaps import iou_2d
-from operators.streams import BOXES2D, CALIBRATION, TRACKS, TRACKS2D, Boxes2D, Calibration, Tracks, Tracks2D
+from operators.streams import BOXES2D, CALIBRATION, CLASS_NAMES, TRACKS, TRACKS2D, Boxes2D, Calibration, Tracks, Tracks2D
 from operators.track.tracker import IDS_PER_RESTART
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
@@ -193,6 +193,11 @@ class FuseTracks(Operator):
             raise FrameError(
                 f"{who}: boxes2d: needs a row for each of {len(tracks.labels)} tracks, got {len(boxes2d.labels)}; "
                 "of another tracker?"
+            )
+        if CLASS_NAMES in self.meta.get("tracks2d", {}):
+            raise FrameError(
+                f"{who}: tracks2d: needs our classes, as the 3D tracks have, got the detector's own ones; set classes of the "
+                "detector: {car: Car, person: Pedestrian}"
             )
         unique(tracks.track_ids, f"{who}: tracks")
         if tracks2d is not None:

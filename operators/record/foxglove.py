@@ -2,7 +2,7 @@
 
 POINTS                       PointCloud; its `data` is the array itself
 pictures (uint8, uint16,     RawImage, its `data` the array itself; or, on request, CompressedImage: png (lossless) if the
-float32; frame "image")      format can hold the numbers, jpeg (lossy) for uint8
+float32; frame "image")      format can hold the numbers, jpeg (lossy) for uint8 that are no classes
 BOXES3D, TRUTH, TRACKS       SceneUpdate: a cube per box; tracks are named and coloured by id. DontCare is not drawn
 POSE                         FrameTransforms: velodyne in world
 CALIBRATION                  CameraCalibration, and on TOPIC/tf FrameTransforms: camera in velodyne
@@ -45,7 +45,8 @@ class Foxglove(Format):
         contract = port.schema
         picture = _encoding(contract)
         if picture is not None:
-            codec = _codec(picture, images)
+            classes = next(iter(contract.arrays.values())).unit == "class"  # JPEG changes numbers
+            codec = _codec(picture, RAW if classes and images == _JPEG else images)
             return _RawImage(contract, picture) if codec == RAW else _CompressedImage(contract, codec)
         for known, make in _ENCODERS:
             if contract.name == known.name and not contract.any and contract.mismatch(known) is None:

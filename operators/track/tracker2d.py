@@ -4,6 +4,7 @@ in   boxes2d      BOXES2D      detections of all classes of one frame
      embeddings   EMBEDDINGS   optional, used by preset `fairmot`: the appearance of each box; any width
      calibration  CALIBRATION  static, optional: tracks are cut to its picture, and not shown outside
 out  tracks2d     TRACKS2D     tracks seen in this frame, filtered; ids unique over classes and restarts
+Names of the classes, if the detector has own ones (fact class_names), go on with the tracks.
 State: the tracks, the last stamp.   Empty frame: all tracks are lost, and die after `max_age` periods.
 
 byte      Zhang et al. 2022 (ByteTrack), alg. 1. Boxes of at least `high` score continue tracks by IoU, lost ones too; remaining
@@ -30,7 +31,18 @@ from typing import Literal
 import numpy as np
 
 from operators.kernels import tracker2d as kernel
-from operators.streams import BOXES2D, CALIBRATION, CLASSES, EMBEDDINGS, TRACKS2D, Boxes2D, Calibration, Tracks2D
+from operators.streams import (
+    BOXES2D,
+    CALIBRATION,
+    CLASS_NAMES,
+    CLASSES,
+    EMBEDDINGS,
+    TRACKS2D,
+    Boxes2D,
+    Calibration,
+    Tracks2D,
+    names_of,
+)
 from operators.track.clock import NEW_RECORDING, FrameClock
 from operators.track.frame import longer
 from operators.track.tracker import IDS_PER_RESTART
@@ -164,7 +176,10 @@ class Tracker2d(Operator):
 
     def process(self, boxes2d: Boxes2D, embeddings: np.ndarray | None = None, calibration: Calibration | None = None) -> Tracks2D:
         who = f"{self.name} at {self.header}"
-        check(boxes2d, self.kind, who)
+        names = names_of(self.meta.get("boxes2d", {}))
+        check(boxes2d, self.kind, who, len(names))
+        if names != CLASSES:
+            self.describe("tracks2d", **{CLASS_NAMES: list(names)})
         looks = None
         if embeddings is not None and self.tracks.by_looks:
             looks = unit_rows(embeddings, len(boxes2d.labels), who)
@@ -185,7 +200,7 @@ class Tracker2d(Operator):
         return Tracks2D(*(self.put("tracks2d", name, array) for name, array in shown._asdict().items()))
 
 
-def check(detections: Boxes2D, kind: str, who: str) -> None:
+def check(detections: Boxes2D, kind: str, who: str, num_classes: int = len(CLASSES)) -> None:
     """Raises FrameError on invalid boxes, which would corrupt their tracks, and on scores of another kind."""
     boxes2d, scores, labels = detections
     good = np.isfinite(boxes2d).all(1) & (boxes2d[:, 2:] > boxes2d[:, :2]).all(1)
@@ -195,11 +210,11 @@ def check(detections: Boxes2D, kind: str, who: str) -> None:
             f"{who}: boxes2d: needs finite x1 y1 x2 y2 with x2 > x1 and y2 > y1, got {boxes2d[row].tolist()} in row {row}; "
             "a damaged detection file?"
         )
-    right = (labels >= 0) & (labels < len(CLASSES)) & ~np.isnan(scores)
+    right = (labels >= 0) & (labels < num_classes) & ~np.isnan(scores)
     if not right.all():
         row = int(right.argmin())
         raise FrameError(
-            f"{who}: boxes2d: needs labels 0..{len(CLASSES) - 1} and scores, got label {labels[row]} with score "
+            f"{who}: boxes2d: needs labels 0..{num_classes - 1} and scores, got label {labels[row]} with score "
             f"{scores[row]} in row {row}; DontCare regions are no detections"
         )
     if kind == "probability" and len(scores) and not (scores.min() >= 0 and scores.max() <= 1):

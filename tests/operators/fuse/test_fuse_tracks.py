@@ -220,3 +220,12 @@ def test_wrong_input(make, header, straight):
 def test_wrong_config(config, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         FuseTracksConfig(**config)
+
+
+def test_names_of_the_detectors_own(make, header, straight):
+    op = make(FuseTracks, name="fuse")
+    op.meta = {"tracks2d": {"class_names": ["car"]}}
+    with pytest.raises(
+        FrameError, match=r"^fuse at .*: tracks2d: needs our classes, as the 3D tracks have, got the detector's own"
+    ):
+        op.process(tracks=solid()[0], boxes2d=solid()[1], tracks2d=flat(), calibration=straight)

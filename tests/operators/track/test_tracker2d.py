@@ -10,7 +10,7 @@ from operators.kernels import tracker2d as kernel
 from operators.streams import TRACKS2D, Boxes2D
 from operators.track.tracker2d import ByteConfig, FairmotConfig, Tracker2d, Tracks
 from pipeline.errors import FrameError
-from pipeline.operator import Resume
+from pipeline.operator import Resume, attach
 
 CAR, PEDESTRIAN = 0, 1
 PRESETS = ("byte", "fairmot")
@@ -355,3 +355,23 @@ def test_wrong_boxes_are_refused(make, header, preset, change, message):
 def test_wrong_config(cls, config, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         cls(**config)
+
+
+# ---- classes of a detector with names of its own
+
+
+def test_own_names_go_on_with_the_tracks(make, header):
+    op, sent = make(Tracker2d), []
+    attach(op, describe=lambda port, meta: sent.append((port, meta)))
+    op.meta = {"boxes2d": {"class_names": [f"class {i}" for i in range(80)]}}
+    (tracks,) = play(op, header, [boxes(at(50), label=79)])
+    assert tracks.labels.tolist() == [79] and sent == [("tracks2d", op.meta["boxes2d"])]
+    with pytest.raises(FrameError, match=r"needs labels 0..79 and scores, got label 80"):
+        play(op, header, [boxes(at(50), label=80)], start=1)
+
+
+def test_our_names_are_no_facts(make, header):
+    op, sent = make(Tracker2d), []
+    attach(op, describe=lambda port, meta: sent.append(meta))
+    play(op, header, [boxes(at(50))])
+    assert sent == []
