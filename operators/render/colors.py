@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import colorsys
+import zlib
+
 import cv2
 import numpy as np
+
+from operators.streams import CLASSES
 
 Color = tuple[int, int, int]
 
@@ -30,6 +35,15 @@ RAMP = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO).res
 def of_labels(labels: np.ndarray) -> list[Color]:
     """(M,) -> M colours; labels outside the table are grey."""
     return [OF_CLASS[label] if 0 <= label < len(OF_CLASS) else DETECTION for label in labels.tolist()]
+
+
+def of_name(name: str) -> Color:
+    """Of one of our classes, or a fixed one of any other name."""
+    if name in CLASSES:
+        return OF_CLASS[CLASSES.index(name)]
+    hue = zlib.crc32(name.encode()) / 2**32
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.6, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:

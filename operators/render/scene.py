@@ -9,8 +9,7 @@ in   points       POINTS       optional: painted by height or intensity, and int
      calibration  CALIBRATION  static, optional
 layout: stacked = the camera's picture (after the first image) over the scene from above; side_by_side = the camera's picture
 over the scene from behind the car, and the scene from above to the right of both.
-Writes DIR/<node>/frames/ITEM.png ("/" as "_") every `png_every` frames, and video.mp4 (H.264, fragmented: see video.py).
-After the n-th restart the video continues in video-rn.mp4; a change of picture size begins a file ending in -2, -3, ...
+Writes files as album.py says: DIR/<node>/frames/ITEM.png every `png_every` frames, and video.mp4.
 State: trails, the open video.   Empty frame: rings, and the header line.   Same input: same bytes.
 """
 
@@ -20,13 +19,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
-from operators.files import failed, replace
 from operators.geometry.transforms import invert, transform_points
-from operators.render import birdseye, camera, chase, colors
-from operators.render.video import Video, require_encoder
+from operators.render import album, birdseye, camera, chase, colors
 from operators.streams import (
     BOXES3D,
     CALIBRATION,
@@ -41,8 +37,6 @@ from operators.streams import (
     Pillars,
     Tracks,
 )
-from pipeline.errors import FrameError
-from pipeline.names import below
 from pipeline.operator import Operator
 from pipeline.schema import optional, static
 
@@ -73,10 +67,7 @@ class SceneConfig:
             raise ValueError(f"px_per_m: needs a picture of at least 16 pixels each way, got {self.px_per_m}")
         if self.trail < 0 or self.png_every < 0:
             raise ValueError(f"trail: needs 0 or more, as png_every, got {self.trail} and {self.png_every}")
-        if not 0 <= self.video_crf <= 51:
-            raise ValueError(f"video_crf: needs 0..51, got {self.video_crf}")
-        if not self.video_rate_hz > 0:
-            raise ValueError(f"video_rate_hz: needs more than 0, got {self.video_rate_hz}")
+        album.check(self)
 
 
 class Trails:
@@ -114,8 +105,6 @@ class Scene(Operator):
 
     def open(self) -> None:
         config = self.config
-        if config.video:
-            require_encoder(self.name)
         self.view = birdseye.View(config.range_m, config.px_per_m)
         self.background = birdseye.background(self.view)
         self.trails = Trails(config.trail)
@@ -128,9 +117,7 @@ class Scene(Operator):
         nothing.flags.writeable = False  # compile for read-only points before the first frame
         birdseye.paint_points(self.background, self.view, nothing, *_COLORED_BY[config.color_by])
         camera.paint_points(self.background, nothing, np.zeros((3, 4)), np.eye(4))
-        self.video: Video | None = None
-        self.num_videos = 0
-        (self.out_dir / "frames").mkdir(parents=True, exist_ok=True)
+        self.album = album.Album(config, self.name, self.out_dir, self.resume)
 
     def process(
         self,
@@ -152,7 +139,7 @@ class Scene(Operator):
             picture = np.hstack([np.vstack(panels), picture])
         elif panels:
             picture = np.vstack([*panels, picture])
-        self._save(picture)
+        self.album.add(picture, self.header)
 
     def _arrange(self, height: float) -> None:
         """Sizes of the panels, all even. height: of the camera's picture, relative to its width; 0: no picture."""
@@ -165,8 +152,7 @@ class Scene(Operator):
             self.chase_background = chase.background(self.chase)
 
     def close(self) -> None:
-        if self.video is not None:
-            self.video.close()
+        self.album.close()
 
     def _from_above(
         self,
@@ -243,38 +229,6 @@ class Scene(Operator):
         elif boxes3d is not None:
             grey, nameless = [colors.DETECTION] * len(boxes3d.labels), [""] * len(boxes3d.labels)
             camera.draw_boxes(canvas, boxes3d.boxes3d, grey, nameless, P_cam, T_cam_velo)
-
-    def _save(self, picture: np.ndarray) -> None:
-        every = self.config.png_every
-        if every and self.header.frame_id % every == 0:
-            name = self.header.item.replace("/", "_") or f"{self.header.frame_id:06d}"
-            path = below(self.out_dir, f"frames/{name}.png", f"{self.name}: frame {self.header}")
-            if path.exists():
-                raise FrameError(
-                    f"{self.name}: {path}: needs a file of its own for frame {self.header}, got one of an earlier frame"
-                )
-            data = cv2.imencode(".png", picture[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
-            try:
-                replace(path, data)
-            except OSError as error:
-                raise failed(self.name, path, error, f"frame {self.header}") from error
-        if self.config.video:
-            self._film(picture)
-
-    def _film(self, picture: np.ndarray) -> None:
-        config = self.config
-        if self.video is not None and self.video.size != picture.shape[:2]:
-            self.video.close()
-            self.video = None
-        if self.video is None:
-            self.num_videos += 1
-            restart = f"-r{self.resume.restarts}" if self.resume else ""
-            part = f"-{self.num_videos}" if self.num_videos > 1 else ""
-            path = self.out_dir / f"video{restart}{part}.mp4"
-            rows, columns = picture.shape[:2]
-            rate_hz, preset, crf = config.video_rate_hz, config.video_preset, config.video_crf
-            self.video = Video(path, rows, columns, rate_hz, self.name, preset, crf)
-        self.video.write(picture)
 
 
 def _class(label: int) -> str:

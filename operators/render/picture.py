@@ -1,0 +1,119 @@
+"""Draw boxes, tracks and class maps onto the pictures that they are of.
+
+in   image      IMAGE      optional: the picture; frames without it give none
+     grey       GREY       optional: or a thermal or grey one
+     boxes2d    BOXES2D    optional: detections, thin; grey if tracks are connected, else in the colour of their class, with names
+     tracks2d   TRACKS2D   optional: boxes in the colour of their class, with names and ids
+     class_map  CLASS_MAP  optional: a tint per class; of any size, stretched over the picture
+Colours of our classes as in render.scene; other names (fact class_names) have a fixed colour each.
+Writes files as album.py says.
+State: the open video.   Empty frame: the picture as it is.   Same input: same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from operators.render import album, colors
+from operators.render.birdseye import SHIFT, fixed
+from operators.render.camera import label
+from operators.streams import BOXES2D, CLASS_MAP, GREY, IMAGE, TRACKS2D, VOID, Boxes2D, Tracks2D, names_of, one_picture
+from pipeline.operator import Operator
+from pipeline.schema import optional
+
+
+@dataclass(frozen=True, slots=True)
+class PictureConfig:
+    tint: float = 0.45  # share of a class's colour over the picture
+    png_every: int = 10  # frames; 0: no PNG
+    video: bool = True
+    video_rate_hz: float = 10.0  # pictures per second when played
+    video_crf: int = 24  # x264's: 0 = lossless, 51 = smallest file
+    video_preset: Literal["veryfast", "superfast", "ultrafast"] = "veryfast"
+
+    def __post_init__(self) -> None:
+        album.check(self)
+        if not 0 <= self.tint <= 1:
+            raise ValueError(f"tint: needs 0..1, got {self.tint}")
+        if self.png_every < 0:
+            raise ValueError(f"png_every: needs 0 or more, got {self.png_every}")
+
+
+def tinted(picture: np.ndarray, class_map: np.ndarray, names: tuple[str, ...], share: float) -> None:
+    """Mix the colour of each pixel's class into the picture (H, W, 3); class 0 of several is tinted too, VOID is not."""
+    size = (picture.shape[1], picture.shape[0])
+    if class_map.shape != picture.shape[:2]:
+        class_map = cv2.resize(class_map, size, interpolation=cv2.INTER_NEAREST)
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(names)] = [colors.of_name(name) for name in names][:VOID]
+    mixed = cv2.addWeighted(picture, 1 - share, table[class_map], share, 0)
+    np.copyto(picture, mixed, where=(class_map != VOID)[:, :, None])
+
+
+def boxed(picture: np.ndarray, boxes2d: np.ndarray, box_colors: list[colors.Color], texts: list[str], thick: int) -> None:
+    """Rectangles (M, 4) x1 y1 x2 y2 with a text on each; the boxes of NaN, of objects out of the picture, are left out."""
+    finite = np.isfinite(boxes2d).all(axis=1)
+    low = [0.0, 0.0, 0.0, 0.0]
+    high = [picture.shape[1] - 1.0, picture.shape[0] - 1.0] * 2
+    px = fixed(np.clip(np.where(finite[:, None], boxes2d, 0), low, high)).reshape(-1, 4)
+    for (x1, y1, x2, y2), color, there in zip(px.tolist(), box_colors, finite.tolist(), strict=True):
+        if there:
+            cv2.rectangle(picture, (x1, y1), (x2, y2), color, thick, cv2.LINE_AA, SHIFT)
+    for (x1, y1, _, _), color, text, there in zip(boxes2d.tolist(), box_colors, texts, finite.tolist(), strict=True):
+        if text and there:
+            label(picture, text, round(x1), round(y1), color)
+
+
+class Picture(Operator):
+    Config = PictureConfig
+    inputs = {
+        "image": optional(IMAGE),
+        "grey": optional(GREY),
+        "boxes2d": optional(BOXES2D),
+        "tracks2d": optional(TRACKS2D),
+        "class_map": optional(CLASS_MAP),
+    }
+
+    def open(self) -> None:
+        self.album = album.Album(self.config, self.name, self.out_dir, self.resume)
+
+    def process(
+        self,
+        image: np.ndarray | None = None,
+        grey: np.ndarray | None = None,
+        boxes2d: Boxes2D | None = None,
+        tracks2d: Tracks2D | None = None,
+        class_map: np.ndarray | None = None,
+    ) -> None:
+        shown = one_picture(image, grey, self.name)
+        canvas = np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown.copy()
+        if class_map is not None:
+            tinted(canvas, class_map, self._names("class_map"), self.config.tint)
+        if boxes2d is not None:
+            alone = tracks2d is None
+            names = self._texts("boxes2d", boxes2d.labels)
+            texts = [f"{name} {score:.2f}" for name, score in zip(names, boxes2d.scores.tolist(), strict=True)]
+            mine = [colors.of_name(name) if alone else colors.DETECTION for name in names]
+            boxed(canvas, boxes2d.boxes2d, mine, texts if alone else [""] * len(texts), 1)
+        if tracks2d is not None:
+            names = self._texts("tracks2d", tracks2d.labels)
+            texts = [f"{name} {i}" for name, i in zip(names, tracks2d.track_ids.tolist(), strict=True)]
+            boxed(canvas, tracks2d.boxes2d, [colors.of_name(name) for name in names], texts, 2)
+        rows, columns = (n - n % 2 for n in canvas.shape[:2])  # a video needs even sizes
+        self.album.add(np.ascontiguousarray(canvas[:rows, :columns]), self.header)
+
+    def close(self) -> None:
+        self.album.close()
+
+    def _names(self, port: str) -> tuple[str, ...]:
+        facts: Mapping[str, Any] = self.meta.get(port, {})
+        return names_of(facts)
+
+    def _texts(self, port: str, labels: np.ndarray) -> list[str]:
+        names = self._names(port)
+        return [names[label] if 0 <= label < len(names) else "?" for label in labels.tolist()]
