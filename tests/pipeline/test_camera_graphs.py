@@ -1,0 +1,64 @@
+"""Graphs of a detector of the user's own, on real pictures, end to end."""
+
+import pytest
+
+
+@pytest.fixture
+def sets(shared_data):
+    """--set of a driver's root, for the model files of the shared data."""
+
+    def of(driver, detector="detect"):
+        models = shared_data / "models"
+        values = {
+            f"{driver}.config.root": shared_data / "kitti_raw",
+            f"{detector}.config.model": models / "nanodet_m" / "nanodet_m.onnx",
+            f"{detector}.config.names": models / "coco.names",
+        }
+        return [x for key, value in values.items() for x in ("--set", f"{key}={value}")]
+
+    return of
+
+
+def test_without_a_model_one_line_says_what_to_set(pipe):
+    said = pipe.refused("check", "kitti_camera").stderr.splitlines()
+    assert [line for line in said if "detect.config.model: needs the path of your net's .onnx file, got nothing" in line], said
+
+
+@pytest.mark.data
+def test_pictures_to_tracks(pipe, sets):
+    pytest.importorskip("onnxruntime")
+    ended = pipe.run("kitti_camera", *sets("camera"), "--set", "render.config.png_every=4", timeout_s=100)
+    assert ended.code == 0, ended.stderr
+    assert {n: s["frames"] for n, s in ended.report["sinks"].items()} == {"render": 12, "results": 12}
+    assert not any(e["dropped"] for e in ended.report["edges"].values())
+    assert len(list((ended.out / "render" / "frames").glob("*.png"))) == 3
+    (file,) = (ended.out / "results").glob("*.txt")
+    rows = [line.split() for line in file.read_text().splitlines()]
+    cars = {row[1] for row in rows if row[2] == "Car"}
+    assert rows and cars and {row[2] for row in rows} <= {"Car", "Pedestrian", "Cyclist", "Truck", "Tram"}
+
+
+@pytest.mark.data
+def test_own_names_reach_the_file(pipe, sets):
+    pytest.importorskip("onnxruntime")
+    names = ("--set", "detect.config.classes=[car, traffic light]", "--set", "render.config.video=false")
+    ended = pipe.run("kitti_camera", *sets("camera"), *names, "--place", "inline", timeout_s=100)
+    assert ended.code == 0, ended.stderr
+    (file,) = (ended.out / "results").glob("*.txt")
+    found = {line.split()[2] for line in file.read_text().splitlines()}
+    assert "car" in found and found <= {"car", "traffic_light"}
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_with_tracks_of_the_lidar(pipe, sets):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("torch")
+    ended = pipe.run("kitti_camera_fused", *sets("drive", "detect2d"), timeout_s=110)
+    assert ended.code == 0, ended.stderr
+    assert {n: s["frames"] for n, s in ended.report["sinks"].items()} == dict.fromkeys(
+        ("scene", "picture", "results", "results2d"), 12
+    )
+    files = [next((ended.out / sink).glob("*.txt")).read_text().splitlines() for sink in ("results", "results2d")]
+    ids = [{line.split()[1] for line in lines} for lines in files]
+    assert ids[0] & ids[1], "one id for an object that both see"
