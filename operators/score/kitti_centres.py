@@ -2,11 +2,13 @@
 
 gt, results  kitti_folders.py
 frames       tracking: those with a scan in ROOT/velodyne/SSSS/, else from 0 to the last label
-             object: those with a result file; the others are named in a warning
+             object: those with a result file; the others are named in a warning; or, with tracks of all frames in one
+             file (18 columns), all
 
 A detection is right within 2 m of a truth centre at most 40 m from the camera; this is more tolerant of a wrong size than IoU.
 Vehicles: truth Car or Van, results Car or Van. Forgiven: boxes up to 25 px high, results with more than half of their 2D box in
 a DontCare region, truth of a neighbour class (Person_sitting for Pedestrian). Pairs: operators/score/centres.py.
+`clear`: recall of truth with occluded 0 or 1. `wrong_per_frame`: wrong results of a frame, in the mean.
 """
 
 from __future__ import annotations
@@ -20,21 +22,25 @@ import numpy as np
 from operators import folders, textfile
 from operators.score import kitti_folders
 from operators.score.centres import Centres, Counts
-from operators.score.kitti_folders import TRACKING, Layout
+from operators.score.kitti_folders import OBJECT, TRACKING, Layout
 from operators.score.kitti_rows import TYPES
+from pipeline.errors import InputError
 
 WHO = "eval kitti-centres"
 NEAR_M, MATCH_M, LOW_PX, INSIDE = 40.0, 2.0, 25.0, 0.5
+CLEAR = 1  # highest level of occlusion of clear truth
 BANDS_M = ((0, 10), (10, 20), (20, 30), (30, 40), (40, 60))
 GROUPS = {"vehicles": ("Car", "Van"), "pedestrians": ("Pedestrian",), "cyclists": ("Cyclist",)}
 NEIGHBOURS = {"pedestrians": ("Person_sitting", "Person")}
 
 
 class Boxes(NamedTuple):
-    """Rows of a file: frames, types (N,) int64; boxes2d (N, 4) x1 y1 x2 y2 [px]; xz (N, 2) centre in the camera frame [m]."""
+    """Rows of a file: frames, types, occluded (N,) int64; boxes2d (N, 4) x1 y1 x2 y2 [px]; xz (N, 2) centre in the camera
+    frame [m]."""
 
     frames: np.ndarray
     types: np.ndarray
+    occluded: np.ndarray
     boxes2d: np.ndarray
     xz: np.ndarray
 
@@ -42,13 +48,19 @@ class Boxes(NamedTuple):
         kept = (self.frames == frame) & np.isin(self.types, types)
         return Boxes(*(array[kept] for array in self))
 
+    def at(self, frame: int) -> Boxes:
+        """The rows of a frame, as those of a file without frames."""
+        rows = Boxes(*(array[self.frames == frame] for array in self))
+        return rows._replace(frames=np.zeros(len(rows.frames), np.int64))
+
     @property
     def low(self) -> np.ndarray:
         return self.boxes2d[:, 3] - self.boxes2d[:, 1] <= LOW_PX
 
 
 def evaluate(gt: Path, results: Path, sequences: Sequence[str] | None = None) -> dict[str, Any]:
-    """Per group of classes: recall, precision and counts of all, by type, and by range. `sequences`: names of files to score."""
+    """Per group of classes: recall, precision and counts of all, of clear truth, by type, and by range. `sequences`: names of
+    files to score."""
     return score(gt, results, sequences)
 
 
@@ -62,20 +74,25 @@ def score(
     """As `evaluate`, with other limits. Raises InputError."""
     gt, results = Path(gt), Path(results)
     layout, labels = kitti_folders.labels(WHO, gt)
-    chosen, notes = kitti_folders.chosen(WHO, layout, labels, kitti_folders.result_files(WHO, results), sequences, results)
-    groups, num_frames = {name: Centres(match_m) for name in GROUPS}, 0
-    for name, path in chosen.items():
-        truth, found = read(labels[name], layout, truth=True), read(path, layout, truth=False)
+    files, notes = kitti_folders.result_files(WHO, results), list[str]()
+    chosen: dict[str, Path] = {}
+    tracks = _tracks_of_frames(files, labels) if layout is OBJECT and sequences is None else {}
+    if not tracks:
+        chosen, notes = kitti_folders.chosen(WHO, layout, labels, files, sequences, results)
+    groups, num_frames = {name: Group(Centres(match_m), Centres(match_m)) for name in GROUPS}, 0
+    for name in tracks or chosen:
+        truth = read(labels[name], layout, truth=True)
+        found = tracks[name] if tracks else read(chosen[name], layout, truth=False)
         frames = _frames(gt, name, truth) if layout is TRACKING else range(1)
         num_frames += len(frames)
         for frame in sorted({f for f in (*truth.frames.tolist(), *found.frames.tolist()) if f in frames}):
-            for group, centres in groups.items():
-                _add(centres, group, truth, found, frame, near_m)
-    numbers = {group: _numbers(group, centres, near_m) for group, centres in groups.items()}
+            for group, sums in groups.items():
+                _add(sums, group, truth, found, frame, near_m)
+    numbers = {group: _numbers(group, sums, near_m, num_frames) for group, sums in groups.items()}
     if all(of_group["all"]["recall"] is None for of_group in numbers.values()):
         notes.append(f"--gt {gt}: no label counts: no recall")
     out: dict[str, Any] = {"notes": notes} if notes else {}
-    return out | {"files": len(chosen), "frames": num_frames, "near_m": near_m, "match_m": match_m} | numbers
+    return out | {"files": len(tracks or chosen), "frames": num_frames, "near_m": near_m, "match_m": match_m} | numbers
 
 
 def read(path: Path, layout: Layout, truth: bool) -> Boxes:
@@ -85,7 +102,8 @@ def read(path: Path, layout: Layout, truth: bool) -> Boxes:
     textfile.check_finite(table, slice(at + 4, columns), "numbers")
     values = table.values
     frames = textfile.frames(table, first=0) if layout is TRACKING else np.zeros(len(values), np.int64)
-    return Boxes(frames, values[:, at].astype(np.int64), values[:, at + 4 : at + 8], values[:, [at + 11, at + 13]])
+    occluded = np.nan_to_num(values[:, at + 2], nan=3, posinf=3, neginf=3).astype(np.int64)
+    return Boxes(frames, values[:, at].astype(np.int64), occluded, values[:, at + 4 : at + 8], values[:, [at + 11, at + 13]])
 
 
 def inside(boxes2d: np.ndarray, regions: np.ndarray) -> np.ndarray:
@@ -103,8 +121,23 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     ]
     for group in GROUPS:
         out.append(_line(group, result[group]["all"]))
+        out.append(_line(f"  occluded <={CLEAR}", result[group]["clear"]))
         out += [_line(f"  {name}", row) for part in ("types", "bands") for name, row in result[group][part].items()]
+        if (wrong := result[group]["wrong_per_frame"]) is not None:
+            out.append(f"  wrong results per frame: {wrong:.3f}")
     return out
+
+
+def _tracks_of_frames(files: Mapping[str, Path], labels: Mapping[str, Path]) -> dict[str, Boxes]:
+    """The results of every labelled frame if they are tracks in one file; else empty."""
+    (path, *more) = files.values()
+    columns = len(next(iter(textfile.lines(path)), "").split())
+    if more or path.stem in labels or columns not in (0, TRACKING.columns + 1):
+        return {}
+    rows, numbered = read(path, TRACKING, truth=False), {int(name): name for name in labels if name.isdecimal()}
+    if strange := sorted(set(rows.frames.tolist()) - set(numbered)):
+        raise InputError(f"{WHO}: --results {path}: needs frames that have labels, got frame {strange[0]}")
+    return {name: rows.at(frame) for frame, name in numbered.items()}
 
 
 def _frames(gt: Path, sequence: str, truth: Boxes) -> Collection[int]:
@@ -112,32 +145,46 @@ def _frames(gt: Path, sequence: str, truth: Boxes) -> Collection[int]:
     return {int(name) for name in scans if name.isdecimal()} or range(int(truth.frames.max(initial=-1)) + 1)
 
 
-def _add(centres: Centres, group: str, truth: Boxes, found: Boxes, frame: int, near_m: float) -> None:
+class Group(NamedTuple):
+    """Of one group of classes; in `clear` hidden truth is forgiven. Both pair alike."""
+
+    all: Centres
+    clear: Centres
+
+
+def _add(sums: Group, group: str, truth: Boxes, found: Boxes, frame: int, near_m: float) -> None:
     looked_for = _indices(GROUPS[group])
     t, d = truth.of(frame, _indices((*GROUPS[group], *NEIGHBOURS.get(group, ())))), found.of(frame, looked_for)
     far_t, far_d = (np.linalg.norm(boxes.xz, axis=1) > near_m for boxes in (t, d))
     regions = truth.of(frame, _indices(("DontCare",))).boxes2d
     forgiven_t, forgiven_d = far_t | t.low | ~np.isin(t.types, looked_for), far_d | d.low | inside(d.boxes2d, regions)
-    centres.add(t.xz, d.xz, t.types, d.types, forgiven_t, forgiven_d)
+    sums.all.add(t.xz, d.xz, t.types, d.types, forgiven_t, forgiven_d)
+    sums.clear.add(t.xz, d.xz, t.types, d.types, forgiven_t | (t.occluded > CLEAR), forgiven_d)
 
 
 def _indices(names: Sequence[str]) -> list[int]:
     return [TYPES.index(name.lower()) for name in names]
 
 
-def _numbers(group: str, centres: Centres, near_m: float) -> dict[str, Any]:
-    out: dict[str, Any] = {"all": _plain(centres.counts()), "types": {}, "bands": {}}
+def _numbers(group: str, sums: Group, near_m: float, num_frames: int) -> dict[str, Any]:
+    centres, clear = sums.all, sums.clear.counts()
+    out: dict[str, Any] = {"all": _plain(centres.counts()), "clear": _recall(clear), "types": {}, "bands": {}}
     for name in GROUPS[group] if len(GROUPS[group]) > 1 else ():
         counts = centres.counts(labels=_indices((name,)))
         # no precision by type: a detector may confuse the types of a group
-        out["types"][name] = {"recall": counts.recall, "found": counts.found, "missed": counts.missed}
+        out["types"][name] = _recall(counts)
     for low, high in _bands(near_m):
         out["bands"][f"{low}-{high} m"] = _plain(centres.counts(low, high))
+    out["wrong_per_frame"] = out["all"]["wrong"] / num_frames if num_frames else None
     return out
 
 
 def _bands(near_m: float) -> Iterator[tuple[int, int]]:
     return ((low, high) for low, high in BANDS_M if low < near_m)
+
+
+def _recall(counts: Counts) -> dict[str, Any]:
+    return {"recall": counts.recall, "found": counts.found, "missed": counts.missed}
 
 
 def _plain(counts: Counts) -> dict[str, Any]:

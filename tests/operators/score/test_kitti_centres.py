@@ -12,9 +12,9 @@ def check(results, root):
     return score(root, results)
 
 
-def line(frame, kind, x, z, *, bottom=150, score=None, box=None):
+def line(frame, kind, x, z, *, bottom=150, score=None, box=None, occluded=0):
     box = box or f"100 100 200 {bottom}"
-    return f"{frame} 1 {kind} 0 0 0 {box} 1.5 1.8 4 {x} 1.6 {z} 0" + ("" if score is None else f" {score}") + "\n"
+    return f"{frame} 1 {kind} 0 {occluded} 0 {box} 1.5 1.8 4 {x} 1.6 {z} 0" + ("" if score is None else f" {score}") + "\n"
 
 
 @pytest.fixture
@@ -75,6 +75,18 @@ def test_what_is_forgiven(folder, truth, found, counts, why):
     assert got["missed"] == 0, why
 
 
+def test_clear_truth_and_wrong_results_per_frame(folder):
+    """Truth of level 2 or of an unknown level is not clear; its detections are not wrong."""
+    truth = [line(0, "Car", 10 * k, 15, occluded=level) for k, level in enumerate((0, 1, 2, 3))]
+    found = [line(0, "Car", 10 * k, 15, score=0.9) for k in (0, 2)] + [line(1, "Car", 5, 15, score=0.9)] * 3
+    result = check(*folder(truth, found, num_scans=4))
+    assert result["vehicles"]["all"] == {"recall": 0.5, "precision": 0.4, "found": 2, "missed": 2, "right": 2, "wrong": 3}
+    assert result["vehicles"]["clear"] == {"recall": 0.5, "found": 1, "missed": 1}
+    assert result["vehicles"]["wrong_per_frame"] == 0.75
+    said = lines(result)
+    assert "  occluded <=1   0.500         -           1/2" in said and "  wrong results per frame: 0.750" in said
+
+
 def test_a_sitting_person_is_neither_found_nor_wrong(folder):
     result = check(*folder([line(0, "Person", 0, 9)], [line(0, "Pedestrian", 0, 9, score=1)]))
     assert result["pedestrians"]["all"] == {"recall": None, "precision": None, "found": 0, "missed": 0, "right": 0, "wrong": 0}
@@ -130,6 +142,25 @@ def test_the_object_layout(tmp_path, capsys):
     said = capsys.readouterr()
     assert "vehicles         1.000     0.500           1/1  1/2\n" in said.out
     assert said.err == "warning: 1 labelled frames have no result file and are not scored: 000002\n"
+
+
+def test_tracks_of_single_frames(tmp_path):
+    """One file of tracks against labels of single frames: frames without tracks count."""
+    labels, results = tmp_path / "root/training/label_2", tmp_path / "results"
+    labels.mkdir(parents=True)
+    results.mkdir()
+    for name, text in (("000000", line(0, "Car", 0, 15)), ("000002", line(0, "Car", 0, 15)), ("000134", "")):
+        (labels / f"{name}.txt").write_text(text.removeprefix("0 1 "))
+    (results / "0000.txt").write_text(line(2, "Car", 1, 15, score=0.5) + line(134, "Car", 1, 15, score=0.5))
+    for path in (results, results / "0000.txt"):
+        got = evaluate(tmp_path / "root", path)
+        assert (got["files"], got["frames"]) == (3, 3) and "notes" not in got
+        assert got["vehicles"]["all"] == {"recall": 0.5, "precision": 0.5, "found": 1, "missed": 1, "right": 1, "wrong": 1}
+    (results / "0000.txt").write_text("")
+    assert evaluate(tmp_path / "root", results)["vehicles"]["all"]["missed"] == 2
+    (results / "0000.txt").write_text(line(7, "Car", 1, 15, score=0.5))
+    with pytest.raises(InputError, match=r"0000.txt: needs frames that have labels, got frame 7$"):
+        evaluate(tmp_path / "root", results)
 
 
 def test_inside():
