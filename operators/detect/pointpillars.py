@@ -8,8 +8,9 @@ State: none.   No pillars: the boxes of an empty scene; M = 0 for a trained net.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,6 +23,12 @@ from operators.nets.pointpillars_config import POINTPILLARS
 from operators.nets.runtimes import Net
 from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
 from pipeline.operator import Operator
+
+if TYPE_CHECKING:
+    import torch
+
+    from operators.nets.pointpillars import PointPillars
+    from operators.nets.pointpillars_sparse import SparsePointPillars
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +59,57 @@ class Detector(Operator):
 
 
 def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
-    """Pillars in, boxes out, in torch. Raises RunError where the device is missing."""
+    """Pillars in, boxes out, in torch. Raises RunError where the device is missing.
+
+    float32 on a CPU: only what differs from an empty scene is computed; the boxes are those of the dense net up to rounding.
+    """
     import torch
-    from torch import Tensor
 
     from operators.nets.pointpillars import PointPillars
-    from operators.nets.pointpillars_inference import InferencePointPillars
-    from operators.nets.runtimes.torch import TorchNet, fill
+    from operators.nets.runtimes.torch import fill
 
     torch.set_num_threads(threads)
     device = devices.choose(config.device, node)
     trained = PointPillars(loaded.config)
     fill(trained, loaded, config.weights)
-    net = InferencePointPillars(trained.eval(), getattr(torch, config.precision)).to(device)
-    anchors, labels = anchor_grid(loaded.config), output_labels(loaded.config.class_names, config.classes)
+    net = _sparse if device.type == "cpu" and config.precision == "float32" else _dense
+    return net(trained.eval(), config, threads, device)
+
+
+def _sparse(trained: PointPillars, config: DetectorConfig, threads: int, device: torch.device) -> Net:
+    from operators.nets.pointpillars_sparse import SparsePointPillars
+
+    return SparseNet(SparsePointPillars(trained, threads), config)
+
+
+class SparseNet:
+    """`Net` of a net that computes what differs from an empty scene, on a CPU."""
+
+    def __init__(self, net: SparsePointPillars, config: DetectorConfig) -> None:
+        self._net, self._config = net, config
+        self._anchors, self._labels = anchor_grid(net.config), output_labels(net.config.class_names, config.classes)
+        for frame in sample_pillars(net.config):
+            for array in frame:
+                array.flags.writeable = False  # as frames are: numba compiles for them once
+            self.run(frame._asdict())
+
+    def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        net = self._net
+        logits = net(arrays["pillars"], arrays["counts"], arrays["cells"])
+        offset_rad = net.config.direction_offset_rad
+        return decode_at(logits, net.boxes, self._anchors, self._labels, self._config, offset_rad=offset_rad)._asdict()
+
+
+def _dense(trained: PointPillars, config: DetectorConfig, threads: int, device: torch.device) -> Net:
+    import torch
+    from torch import Tensor
+
+    from operators.nets.pointpillars_inference import InferencePointPillars
+    from operators.nets.runtimes.torch import TorchNet
+
+    grid = trained.config
+    net = InferencePointPillars(trained, getattr(torch, config.precision)).to(device)
+    anchors, labels = anchor_grid(grid), output_labels(grid.class_names, config.classes)
 
     def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
         logits, levels = net(pillars, counts, cells)
@@ -74,11 +118,10 @@ def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, nod
             residuals, directions = net.boxes(levels, torch.from_numpy(at).to(device))
             return residuals.cpu().numpy(), directions.cpu().numpy()
 
-        offset_rad = loaded.config.direction_offset_rad
-        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, config, offset_rad=offset_rad)
+        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, config, offset_rad=grid.direction_offset_rad)
         return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
 
     ready = TorchNet(forward, device)
-    for frame in sample_pillars(loaded.config):
+    for frame in sample_pillars(grid):
         ready.warm_up(frame._asdict())
     return ready
