@@ -97,6 +97,8 @@ class Imu(NamedTuple):
 
 
 class Pillars(NamedTuple):
+    """Padded or packed; with K = 1 both are the same."""
+
     pillars: np.ndarray
     cells: np.ndarray
     counts: np.ndarray
@@ -245,9 +247,14 @@ IMU = Schema(
 PILLARS = Schema(
     "PILLARS",
     {
-        "pillars": Array("float32", ("P", "K", 4), "m", "points of each pillar, zero-padded"),
+        "pillars": Array(
+            "float32",
+            ("R", "K", 4),
+            "m",
+            "points of each pillar, zero-padded: R = P; packed, pillar after pillar: R = sum of counts, K = 1",
+        ),
         "cells": Array("int32", ("P", 2), "", "row (y), column (x) of each pillar"),
-        "counts": Array("int32", ("P",), "", "points kept, 1..K"),
+        "counts": Array("int32", ("P",), "", "points kept of each pillar, 1 or more"),
     },
     frame="velodyne",
     value=Pillars,

@@ -10,20 +10,7 @@ import numpy as np
 
 def voxelize(points: np.ndarray, range_m: Any, cell_m: Any, max_points: int, max_pillars: int) -> tuple[Any, ...]:
     """-> pillars, cells, counts, (dropped pillars, dropped points, out of range, NaN)"""
-    x0, y0, z0, x1, y1, z1 = range_m
-    columns, rows = round((x1 - x0) / cell_m[0]), round((y1 - y0) / cell_m[1])
-    groups: dict[tuple[int, int], list[np.ndarray]] = {}
-    outside = nan = 0
-    for point in points:
-        if np.isnan(point).any():
-            nan += 1
-            continue
-        column = np.floor((float(point[0]) - x0) / cell_m[0])
-        row = np.floor((float(point[1]) - y0) / cell_m[1])
-        if not (0 <= column < columns and 0 <= row < rows and z0 <= point[2] < z1):
-            outside += 1
-            continue
-        groups.setdefault((int(row), int(column)), []).append(point)
+    groups, outside, nan = pillars_of(points, range_m, cell_m)
     kept = list(groups.items())[:max_pillars]
     pillars = np.zeros((len(kept), max_points, 4), np.float32)
     cells = np.zeros((len(kept), 2), np.int32)
@@ -34,6 +21,27 @@ def voxelize(points: np.ndarray, range_m: Any, cell_m: Any, max_points: int, max
         pillars[p, : counts[p]] = members[:max_points]
     lost = sum(len(members) for members in groups.values()) - int(counts.sum())
     return pillars, cells, counts, (len(groups) - len(kept), lost, outside, nan)
+
+
+def pillars_of(points: np.ndarray, range_m: Any, cell_m: Any) -> tuple[dict[tuple[int, int], list[np.ndarray]], int, int]:
+    """-> (row, column) -> points, in the order of first points; points out of range, NaN points. All in float32."""
+    x0, y0, z0, x1, y1, z1 = range_m
+    grid = round((x1 - x0) / cell_m[0]), round((y1 - y0) / cell_m[1]), 1
+    low, edges = np.array([x0, y0, z0], np.float32), np.array([*cell_m, z1 - z0], np.float32)
+    groups: dict[tuple[int, int], list[np.ndarray]] = {}
+    outside = nan = 0
+    for point in points:
+        if np.isnan(point).any():
+            nan += 1
+            continue
+        with np.errstate(all="ignore"):
+            at = np.floor((point[:3] - low) / edges)
+        assert at.dtype == np.float32
+        if not (0 <= at).all() or not (at < grid).all():
+            outside += 1
+            continue
+        groups.setdefault((int(at[1]), int(at[0])), []).append(point)
+    return groups, outside, nan
 
 
 def footprint(box: np.ndarray) -> list[tuple[float, float]]:

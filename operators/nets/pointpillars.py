@@ -6,6 +6,7 @@ pillar's points nor in the statistics of batch norm (the released code lets zero
 starts at a probability of 0.01 (Lin et al. 2017, RetinaNet).
 
 in   pillars         (P, K, 4) float32  x y z [m, velodyne frame], intensity 0..1; zero beyond `counts`
+                     (R, 1, 4)          packed: the R points of all pillars, pillar after pillar
      counts          (P,) int           points of each pillar, 1..K
      cells           (P, 2) int         row (y), column (x), within config.grid
      batch_index     (P,) int           scan of each pillar within the batch; None: all pillars are of scan 0
@@ -64,10 +65,15 @@ def decorate(pillars: Tensor, counts: Tensor, cells: Tensor, config: PointPillar
 
     x y z r, offsets to the mean of the pillar's points (3), offsets to the pillar's centre in x and y, and in z as the tenth.
     """
-    kept = torch.arange(pillars.shape[1], device=pillars.device) < counts[:, None]  # (P, K)
-    pillar, k = kept.nonzero(as_tuple=True)
-    points = pillars.flatten(0, 1).index_select(0, pillar * pillars.shape[1] + k)  # (N, 4); indexing by two is far slower
-    near = references(pillars[:, :, :3].sum(1), counts, cells, config).index_select(0, pillar)  # (N, 5)
+    if pillars.shape[1] == 1:  # packed
+        points, pillar = pillars[:, 0], torch.repeat_interleave(counts.long())
+        total = torch.segment_reduce(points[:, :3], "sum", lengths=counts.long(), unsafe=True)  # no atomics: one order of the sum
+    else:
+        kept = torch.arange(pillars.shape[1], device=pillars.device) < counts[:, None]  # (P, K)
+        pillar, k = kept.nonzero(as_tuple=True)
+        points = pillars.flatten(0, 1).index_select(0, pillar * pillars.shape[1] + k)  # (N, 4); indexing by two is far slower
+        total = pillars[:, :, :3].sum(1)
+    near = references(total, counts, cells, config).index_select(0, pillar)  # (N, 5)
     return torch.cat([points, points[:, OFFSET_OF[: near.shape[1]]] - near], 1), pillar
 
 
@@ -141,7 +147,7 @@ def strongest(
     if not len(features):
         return features.new_zeros((0, config.pillar_channels))
     each = torch.relu(norm(linear(features)))  # (N, F), 0 or more
-    most = each.new_zeros((len(pillars), each.shape[1]))
+    most = each.new_zeros((len(counts), each.shape[1]))
     most = most.scatter_reduce(0, pillar[:, None].expand_as(each), each, "amax")
     return with_padding(most, counts, linear, norm, config) if config.padded_maximum else most
 

@@ -109,7 +109,7 @@ class InferencePointPillars(nn.Module):
         """(P, F)"""
         features, pillar = decorate(pillars, counts, cells, self.config)
         each = torch.relu_(self.pillar_linear(features))
-        most = each.new_zeros((len(pillars), each.shape[1]))
+        most = each.new_zeros((len(counts), each.shape[1]))
         most.scatter_reduce_(0, pillar[:, None].expand_as(each), each, "amax")
         padded = self.config.padded_maximum
         return with_padding(most, counts, self.pillar_linear, None, self.config) if padded else most

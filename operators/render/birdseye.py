@@ -59,12 +59,15 @@ def paint_points(canvas: np.ndarray, view: View, points: np.ndarray, column: int
 
 
 def paint_pillars(canvas: np.ndarray, view: View, pillars: np.ndarray, counts: np.ndarray) -> None:
-    """(P, K, 4), (P,) -> a grey spot of 3 x 3 pixels at each pillar's first point; fuller pillars are brighter."""
-    px = np.floor(view.to_px(pillars[:, 0, :2]) + 0.5)
+    """PILLARS -> a grey spot of 3 x 3 pixels at each pillar's first point; fuller pillars are brighter."""
+    packed = pillars.shape[1] == 1
+    first = pillars[np.cumsum(counts) - counts if packed else slice(None), 0, :2]
+    most = counts.max(initial=1) if packed else pillars.shape[1]
+    px = np.floor(view.to_px(first) + 0.5)
     rows, columns = canvas.shape[:2]
     inside = (px[:, 0] >= 1) & (px[:, 0] < columns - 1) & (px[:, 1] >= 1) & (px[:, 1] < rows - 1)
     at = px[inside].astype(np.intp)
-    grey = (60 + 90 * counts[inside] // pillars.shape[1]).astype(np.uint8)[:, None]
+    grey = (60 + 90 * counts[inside] // most).astype(np.uint8)[:, None]
     for down in (-1, 0, 1):
         for right in (-1, 0, 1):
             canvas[at[:, 1] + down, at[:, 0] + right] = grey

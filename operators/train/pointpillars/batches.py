@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from operators.kernels.voxelize import FREE
-from operators.kernels.voxelize import voxelize as voxelize_kernel
+from operators.lidar.grouping import Grouping
 from operators.nets.pointpillars_config import PointPillarsConfig
 from operators.train.pointpillars.augment import Bank, augment
 from operators.train.pointpillars.boxes import points_in_boxes
@@ -48,20 +47,16 @@ class Pillarizer:
     """Points -> pillars on the grid of one net, as lidar.voxelize makes them."""
 
     def __init__(self, config: PointPillarsConfig) -> None:
-        self._bounds = np.array(config.range_m, np.float64)
-        self._cell = np.array(config.cell_m, np.float64)
-        self._lookup = np.full(config.grid, FREE, np.int32)
+        self._grouping = Grouping(config.cell_m, config.range_m)
         self._pillars = np.empty((config.max_pillars, config.max_points, 4), np.float32)
         self._cells = np.empty((config.max_pillars, 2), np.int32)
         self._counts = np.empty(config.max_pillars, np.int32)
-        self._overflow = np.zeros(4, np.int64)
 
     def __call__(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """-> pillars, counts, cells: views; the next call overwrites them."""
         points = np.ascontiguousarray(points, np.float32)
-        num = voxelize_kernel(
-            points, self._bounds, self._cell, self._lookup, self._pillars, self._cells, self._counts, self._overflow
-        )
+        num, _ = self._grouping.group(points, self._pillars.shape[1], self._cells, self._counts)
+        self._grouping.pad(points, self._counts[:num], self._pillars)
         return self._pillars[:num], self._counts[:num], self._cells[:num]
 
 

@@ -74,6 +74,14 @@ def test_it_is_the_net_in_eval_mode(changed, num):
         np.testing.assert_allclose(ours.numpy(), theirs[0].numpy(), atol=1e-4)
 
 
+def test_packed_pillars_are_the_same_pillars():
+    fast = InferencePointPillars(trained(TINY))
+    pillars, counts, cells = scene(TINY, 30)
+    packed = pillars[torch.arange(TINY.max_points) < counts[:, None]][:, None]
+    with torch.inference_mode():
+        np.testing.assert_allclose(fast(packed, counts, cells)[0].numpy(), fast(pillars, counts, cells)[0].numpy(), atol=1e-5)
+
+
 def test_boxes_of_chosen_anchors_only():
     fast = InferencePointPillars(trained(TINY))
     with torch.inference_mode():

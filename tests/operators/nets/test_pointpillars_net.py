@@ -71,6 +71,19 @@ def test_decoration_by_hand():
     np.testing.assert_allclose(features.numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("num", [0, 1, 60])
+def test_packed_pillars_are_the_same_pillars(num):
+    pillars, counts, cells = scene(TINY, num)
+    packed = pillars[torch.arange(TINY.max_points) < counts[:, None]][:, None]
+    net = lively(TINY)
+    with torch.inference_mode():
+        for ours, theirs in zip(decorate(packed, counts, cells, TINY), decorate(pillars, counts, cells, TINY), strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+            assert ours.dtype == theirs.dtype
+        for ours, theirs in zip(net(packed, counts, cells), net(pillars, counts, cells), strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+
+
 def test_pillar_features_equal_the_padded_way():
     """Compared with the paper: all K rows through the layer, padding masked before the maximum."""
     net = lively(TINY)

@@ -69,6 +69,11 @@ def test_pillars_are_spots_brighter_the_fuller():
     birdseye.paint_pillars(picture, VIEW, pillars, np.array([1, 4, 4], np.int32))
     assert len(painted(picture)) == 18
     assert (picture[148:151, 98:101] == 82).all() and (picture[98:101, 48:51] == 150).all()
+    packed, same = np.zeros((9, 1, 4), np.float32), canvas()
+    packed[[0, 1, 5], 0, :2] = pillars[:, 0, :2]
+    birdseye.paint_pillars(same, VIEW, packed, np.array([1, 4, 4], np.int32))
+    np.testing.assert_array_equal(same, picture)
+    birdseye.paint_pillars(same, VIEW, packed[:0], np.empty(0, np.int32))
 
 
 def test_one_box_and_its_heading():
