@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world")
+BENCHES = ("startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world", "voxelize")
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 
 
@@ -28,7 +28,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "record: recording beside the disk's own rate; eval: scoring beside TrackEval; "
         "track: the tracker beside a naive twin; "
         "detect: average precision of the shipped weights in generated scenes they never saw; "
-        "world: rays of the generated world beside Open3D's, a whole step of it",
+        "world: rays of the generated world beside Open3D's, a whole step of it; "
+        "voxelize: scans to pillars beside spconv",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
