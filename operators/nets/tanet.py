@@ -64,7 +64,7 @@ class TANet(nn.Module):
             self.ups.append(UpNorm(channels, cnn.ups[b], 1 << b))
             before = channels
         self.class_head, self.box_head, self.direction_head = anchor_heads(sum(cnn.ups), config)
-        self.psa = Psa(config) if cnn.refine else None
+        self.psa: nn.Module | None = Psa(config) if cnn.refine else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(

@@ -15,8 +15,8 @@ from torch.nn import functional
 from operators.nets.pointpillars import OFFSET_OF, references
 from operators.nets.tanet_config import TANetConfig
 
-_PILLARS_AT_ONCE = 512
-"""In eval mode: the points of 12 000 pillars with K = 100 and 64 channels are 300 MB, those of 512 fit into a cache."""
+_VALUES_AT_ONCE = 1 << 19
+"""In eval mode: 12 000 pillars of 100 points with 64 channels are 300 MB; so many values [2 MB] fit into a cache."""
 
 
 class PaddedNet(nn.Module):
@@ -31,7 +31,8 @@ class PaddedNet(nn.Module):
         pillars, counts = padded(pillars, counts, config.max_points)
         if self.training:  # batch norm needs all pillars
             return self.combine(*decorate_padded(pillars, counts, cells, config))
-        split = (part.split(_PILLARS_AT_ONCE) for part in (pillars, counts, cells))
+        size = max(1, _VALUES_AT_ONCE // (config.max_points * config.pillar_channels))
+        split = (part.split(size) for part in (pillars, counts, cells))
         parts = (decorate_padded(some, num, at, config) for some, num, at in zip(*split, strict=True))
         return torch.cat([self.combine(*part) for part in parts])
 

@@ -36,6 +36,13 @@ class Psa(nn.Module):
         self.class_head, self.box_head, self.direction_head = anchor_heads(3 * up, config)
 
     def forward(self, outputs: list[Tensor], levels: list[Tensor]) -> Heads:
+        pyramid = self.pyramid(outputs, levels)
+        features = torch.cat([mix(x) for mix, x in zip(self.mixes, pyramid, strict=True)], 1)  # (B, 3 U, rows, columns)
+        heads = (self.class_head, self.box_head, self.direction_head)
+        return Heads(*(head(features).permute(0, 2, 3, 1).reshape(len(features), self.num_anchors, -1) for head in heads))
+
+    def pyramid(self, outputs: list[Tensor], levels: list[Tensor]) -> list[Tensor]:
+        """Three maps (B, U, rows, columns): outputs of all blocks, fused at each of the three strides, plus the bottleneck."""
         first, second, third = outputs
         pyramid = (
             [first, self.second_to_first(second), self.third_to_first(third)],
@@ -43,13 +50,11 @@ class Psa(nn.Module):
             [functional.max_pool2d(first, 4), functional.max_pool2d(second, 2), third],
         )
         bottleneck = on_levels(levels, [self.bottleneck])[0].permute(0, 3, 1, 2)  # (B, U, rows, columns)
-        mixed = []
-        for i, (fuse, stack, up, mix) in enumerate(zip(self.fusions, self.stacks, self.ups, self.mixes, strict=True)):
+        maps = []
+        for i, (fuse, stack, up) in enumerate(zip(self.fusions, self.stacks, self.ups, strict=True)):
             level = up(stack(fuse(torch.cat(pyramid[i], 1))))
-            mixed.append(mix(by_location(level, i).permute(0, 3, 1, 2) + bottleneck))
-        features = torch.cat(mixed, 1)  # (B, 3 U, rows, columns)
-        heads = (self.class_head, self.box_head, self.direction_head)
-        return Heads(*(head(features).permute(0, 2, 3, 1).reshape(len(features), self.num_anchors, -1) for head in heads))
+            maps.append(by_location(level, i).permute(0, 3, 1, 2) + bottleneck)
+        return maps
 
 
 def _stack(channels: int, reduced: int, sizes: tuple[int, ...]) -> nn.Sequential:

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from operators.nets.pointpillars import PointPillars, decorate  # noqa: E402
+from operators.nets.pointpillars import PointPillars, convolve_pillars, decorate  # noqa: E402
 from operators.nets.pointpillars_config import CAR, AnchorConfig, PointPillarsConfig, tensor_shapes  # noqa: E402
 from pillar_nets import liven, scene  # noqa: E402
 
@@ -123,6 +123,17 @@ def test_a_row_of_zeros_may_take_part_in_the_maximum():
         rows = [*each[pillar.numpy() == p], *[zero] * (num < 4)]
         np.testing.assert_allclose(found[p], np.max(rows, 0), atol=1e-5)
     assert net.train().pillar_features(pillars, counts, cells).shape == (30, 8)
+
+
+def test_scatter_then_gather_is_the_identity():
+    """Pillars through a convolution that takes each cell as it is: their features in their cells, zeros elsewhere."""
+    _, _, cells = scene(TINY, 60)
+    features = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    weight = torch.zeros(8, 8, 3, 3)
+    weight[:, :, 1, 1] = torch.eye(8)
+    canvas = convolve_pillars(features, cells, None, weight, 1, (1, *TINY.grid))
+    assert torch.equal(canvas[0, :, cells[:, 0].long(), cells[:, 1].long()].T, features)
+    assert canvas.count_nonzero() == features.count_nonzero()
 
 
 def published(net, pillars, counts, cells):

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
+from operators.lidar.voxelize import Voxelize  # noqa: E402
 from operators.nets.pointpillars import PointPillars  # noqa: E402
 from operators.nets.pointpillars_config import CAR, PointPillarsConfig  # noqa: E402
 from operators.nets.tanet import TANet  # noqa: E402
@@ -16,6 +17,7 @@ from operators.nets.tanet_config import PRESETS, TANetConfig  # noqa: E402
 from operators.nets.tanet_padded import decorate_padded, padded  # noqa: E402
 from operators.nets.tanet_shapes import tensor_shapes  # noqa: E402
 from pillar_nets import liven, scene  # noqa: E402
+from pipeline.testing import run_operator  # noqa: E402
 
 TINY = TANetConfig(
     cell_m=(1.0, 0.5),
@@ -149,6 +151,27 @@ def test_the_default_decoration_has_a_hundred_points_of_nine():
     config = PRESETS["car_16"]
     features, _, kept = decorate_padded(*scene(config, 3), config)
     assert features.shape == (3, 100, 9) and features.dtype == torch.float32 and kept.shape == (3, 100)
+
+
+def test_a_scan_through_the_voxelizer_keeps_every_point_of_pillars_of_at_most_100():
+    config = PRESETS["car_16"]
+    rng = np.random.default_rng(0)
+    dense = rng.uniform((10, 0, -1, 0), (10.48, 0.32, 0, 1), (400, 4))  # six cells, about 67 points each
+    crowd = rng.uniform((20, 0, -1, 0), (20.16, 0.16, 0, 1), (150, 4))  # one cell
+    points = np.concatenate([dense, crowd]).astype(np.float32)
+    wanted = {"cell_m": list(config.cell_m), "range_m": list(config.range_m), "max_points": 100}
+    (found,) = run_operator(Voxelize, [points], wanted)
+    num = len(found.counts)
+    inside = [np.sort(pillar[:count, 0]) for pillar, count in zip(found.pillars, found.counts, strict=True)]
+    columns, rows = ((points[:, axis] - config.range_m[axis]) // np.float32(0.16) for axis in (0, 1))
+    for (row, column), kept, xs in zip(found.cells, found.counts, inside, strict=True):
+        own = points[(rows == row) & (columns == column)]
+        assert kept == min(len(own), 100)
+        if len(own) <= 100:
+            np.testing.assert_array_equal(xs, np.sort(own[:, 0]))
+    features, mean, kept = decorate_padded(*map(torch.from_numpy, (found.pillars, found.counts, found.cells)), config)
+    assert features.shape == (num, 100, 9) and mean.shape == (num, 3) and 100 in found.counts
+    assert kept.sum(1).tolist() == found.counts.tolist() and not features[~kept].any()
 
 
 def test_a_tenth_feature_is_the_offset_to_the_middle_in_z():
@@ -347,7 +370,7 @@ def test_many_pillars_are_computed_in_parts(monkeypatch):
     net, inputs = lively(TINY), scene(TINY, 60)
     with torch.inference_mode():
         whole = net.pillar_net(*inputs)
-        monkeypatch.setattr("operators.nets.tanet_padded._PILLARS_AT_ONCE", 7)
+        monkeypatch.setattr("operators.nets.tanet_padded._VALUES_AT_ONCE", 7 * 5 * 8)
         np.testing.assert_allclose(net.pillar_net(*inputs).numpy(), whole.numpy(), atol=1e-5)
 
 
