@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import torch
 
     from operators.nets.pointpillars import PointPillars
-    from operators.nets.pointpillars_sparse import SparsePointPillars
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +71,20 @@ def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, nod
     device = devices.choose(config.device, node)
     trained = PointPillars(loaded.config)
     fill(trained, loaded, config.weights)
-    net = _sparse if device.type == "cpu" and config.precision == "float32" else _dense
-    return net(trained.eval(), config, threads, device)
-
-
-def _sparse(trained: PointPillars, config: DetectorConfig, threads: int, device: torch.device) -> Net:
-    from operators.nets.pointpillars_sparse import SparsePointPillars
-
-    return SparseNet(SparsePointPillars(trained, threads), config)
+    if device.type == "cpu" and config.precision == "float32":
+        return SparseNet(trained.eval(), config, threads)
+    return dense_net(trained.eval(), config, device)
 
 
 class SparseNet:
-    """`Net` of a net that computes what differs from an empty scene, on a CPU."""
+    """`Net` of PointPillars that computes what differs from an empty scene, on a CPU."""
 
-    def __init__(self, net: SparsePointPillars, config: DetectorConfig) -> None:
-        self._net, self._config = net, config
-        self._anchors, self._labels = anchor_grid(net.config), output_labels(net.config.class_names, config.classes)
+    def __init__(self, trained: PointPillars, config: DetectorConfig, threads: int) -> None:
+        from operators.nets.pointpillars_sparse import SparsePointPillars
+
+        net = self._net = SparsePointPillars(trained, threads)
+        self._config, self._anchors = config, anchor_grid(net.config)
+        self._labels = output_labels(net.config.class_names, config.classes)
         for frame in sample_pillars(net.config):
             for array in frame:
                 array.flags.writeable = False  # as frames are: numba compiles for them once
@@ -100,7 +97,8 @@ class SparseNet:
         return decode_at(logits, net.boxes, self._anchors, self._labels, self._config, offset_rad=offset_rad)._asdict()
 
 
-def _dense(trained: PointPillars, config: DetectorConfig, threads: int, device: torch.device) -> Net:
+def dense_net(trained: PointPillars, config: DetectorConfig, device: torch.device) -> Net:
+    """`Net` of PointPillars that computes all of its maps."""
     import torch
     from torch import Tensor
 

@@ -122,7 +122,7 @@ class Conv:
         if self.stride == 1:
             seen = scratch.take(0, 36, num, self.channels)
             products = scratch.take(1, 36, num, self.wide)
-            to_products(before.field, items, scratch.take(2, 12, 6 * self.channels).numpy(), seen.numpy())
+            to_products(before.field, items, scratch.take(2, 6, 6 * self.channels).numpy(), seen.numpy())
             torch.bmm(seen, self.weight, out=products)
             from_products(
                 products.numpy(), self.bias.numpy(), items, after.active, scratch.take(2, 28, self.wide).numpy(), after.field

@@ -40,7 +40,7 @@ def test_it_is_a_convolution_at_active_sites(shape, share):
     tiles = tiles[: list_tiles(active, tiles)]
 
     seen = np.empty((36, len(tiles), 5), np.float32)
-    to_products(field, tiles, np.empty((12, 30), np.float32), seen)
+    to_products(field, tiles, np.empty((6, 30), np.float32), seen)
     for k, tile in enumerate(tiles):
         r, c = 4 * (tile // (inner[1] // 4)), 4 * (tile % (inner[1] // 4))
         expected = np.einsum("ia,abc,jb->ijc", B, field[r : r + 6, c : c + 6], B)
