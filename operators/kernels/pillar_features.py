@@ -29,7 +29,8 @@ def pillar_features(
     """max over the points of max(of_point^T (x - cx, y - cy, z, r) + of_pillar^T (cx, cy, mx - cx, my - cy, mz) + bias, 0).
 
     c: the pillar's centre, m: the mean of its points. In a pillar with less than `depth` points the result is at least `least`.
-    in   pillars (P, K, 4) float32 [m], counts (P,) int, cells (P, 2) int row column
+    in   pillars (P, K, 4) float32 [m], or packed: (R, 1, 4), the R points of all pillars, pillar after pillar
+         counts (P,) int, cells (P, 2) int row column
          first_centre (2,) float64: x, y of the centre of row 0, column 0 [m]; cell (2,) float64: x, y [m]
          of_point (4, F), of_pillar (5, F), bias, least (F,) float32; place (P,): row of `out` of each pillar
     out  out (P, F) float32
@@ -37,15 +38,18 @@ def pillar_features(
     num_features = len(bias)
     wx, wy, wz, wr = of_point[0], of_point[1], of_point[2], of_point[3]
     zero = np.float32(0)
+    points, step, after = pillars.reshape(-1, 4), pillars.shape[1], 0
     for p in range(len(counts)):
+        start = after if step == 1 else p * step
+        after = start + counts[p]
         centre_x = np.float32(cells[p, 1] * cell[0] + first_centre[0])
         centre_y = np.float32(cells[p, 0] * cell[1] + first_centre[1])
         most = out[place[p]]
         most[:] = -np.inf
         mean_x = mean_y = mean_z = zero
-        for k in range(counts[p]):
+        for k in range(start, after):
             # relative to the centre: float32 keeps the offsets of points at 70 m
-            x, y, z, r = pillars[p, k, 0] - centre_x, pillars[p, k, 1] - centre_y, pillars[p, k, 2], pillars[p, k, 3]
+            x, y, z, r = points[k, 0] - centre_x, points[k, 1] - centre_y, points[k, 2], points[k, 3]
             mean_x, mean_y, mean_z = mean_x + x, mean_y + y, mean_z + z
             for f in range(num_features):
                 value = wx[f] * x + wy[f] * y + wz[f] * z + wr[f] * r

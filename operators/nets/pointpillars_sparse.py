@@ -5,7 +5,7 @@ once. For each frame a layer computes the sites that see an active site of the m
 convolution, 70 % after the last one. Convolutions of stride 1 take Winograd's F(4x4, 3x3) on tiles of 4x4 sites
 (operators/kernels/winograd.py).
 
-in   pillars (P, K, 4) float32, counts (P,), cells (P, 2)     arrays, as PointPillars
+in   pillars (P, K, 4) or packed (R, 1, 4) float32, counts (P,), cells (P, 2)     arrays, as PointPillars
 out  class_logits (A, C) float32
 The bits of the result depend neither on the number of threads nor on the frames before.
 """

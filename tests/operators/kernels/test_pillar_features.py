@@ -24,6 +24,10 @@ def test_features_are_the_maximum_of_a_linear_layer(num, depth):
         expected = np.maximum(value, np.maximum(least, 0) if counts[p] < depth else 0)
         np.testing.assert_allclose(out[place[p]], expected, atol=1e-3)
 
+    packed, again = pillars[np.arange(4) < counts[:, None]].reshape(-1, 1, 4), np.empty_like(out)
+    pillar_features(packed, counts, cells, first_centre, cell, of_point, of_pillar, bias, least, depth, place, again)
+    np.testing.assert_array_equal(again, out)
+
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 @pytest.mark.parametrize("num", [0, 1, 40])
