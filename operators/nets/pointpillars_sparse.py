@@ -163,14 +163,9 @@ class Level:
     def features(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Locations (n,), (n,) -> (n, U)"""
         step, field = self.step, torch.from_numpy(self.map.field)
-        sites = field[torch.div(rows, step, rounding_mode="floor") + 1, torch.div(columns, step, rounding_mode="floor") + 1]
-        inside = rows % step * step + columns % step
-        out = sites.new_empty((len(rows), self.width))
-        for k in range(step * step):
-            (mine,) = (inside == k).nonzero(as_tuple=True)
-            weight, bias = (x[..., k * self.width : (k + 1) * self.width] for x in (self.weight, self.bias))
-            out[mine] = torch.relu(sites[mine] @ weight + bias)
-        return out
+        sites = field[rows // step + 1, columns // step + 1]
+        weights = self.weight.view(len(self.weight), step * step, self.width).transpose(0, 1)
+        return torch.relu(_by_group(sites, rows % step * step + columns % step, weights) + self.bias[: self.width])
 
 
 class SparsePointPillars:
@@ -212,8 +207,8 @@ class SparsePointPillars:
         self.class_bias = bias.clone()
         per_location = config.anchors_per_location
         both: list[tuple[Any, int]] = [(net.box_head, 7), (net.direction_head, 2)]
-        # (anchors, 9, sum of U), (anchors, 9)
-        self.box_weight = torch.cat([head.weight.reshape(per_location, n, start) for head, n in both], 1)
+        # (anchors of a location, sum of U, 9), (anchors of a location, 9)
+        self.box_weight = torch.cat([head.weight.reshape(per_location, n, start) for head, n in both], 1).transpose(1, 2)
         self.box_bias = torch.cat([head.bias.view(per_location, n) for head, n in both], 1)
         self._scratch = [Scratch() for _ in range(self.threads)]
 
@@ -265,12 +260,10 @@ class SparsePointPillars:
         """Anchors (n,) int64 of the last scene -> box residuals (n, 7), direction logits (n, 2)."""
         location, kind = (torch.from_numpy(x) for x in np.divmod(at, self.config.anchors_per_location))
         rows, columns = location // self.config.head_grid[1], location % self.config.head_grid[1]
-        features = torch.cat([level.features(rows, columns) for level in self.levels], 1)  # (n, sum of U)
-        out = features.new_empty((len(at), 9))
-        for k in range(self.config.anchors_per_location):
-            (mine,) = (kind == k).nonzero(as_tuple=True)
-            out[mine] = features[mine] @ self.box_weight[k].T + self.box_bias[k]
-        return out[:, :7].numpy(), out[:, 7:].numpy()
+        with _one_thread(), torch.inference_mode():
+            features = torch.cat([level.features(rows, columns) for level in self.levels], 1)  # (n, sum of U)
+            out = _by_group(features, kind, self.box_weight) + self.box_bias[kind]
+            return out[:, :7].numpy(), out[:, 7:].numpy()
 
     def _run_first(self, pillars: np.ndarray, counts: np.ndarray, cells: np.ndarray) -> None:
         config, stride = self.config, self.config.first_stride
@@ -324,6 +317,14 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _by_group(rows: Tensor, group: Tensor, weights: Tensor) -> Tensor:
+    """Row i times weights[group[i]]: rows (n, C), group (n,), weights (groups, C, U) -> (n, U)"""
+    order = torch.argsort(group, stable=True)
+    parts = rows.index_select(0, order).split(torch.bincount(group, minlength=len(weights)).tolist())
+    out = torch.cat([part @ weight for part, weight in zip(parts, weights, strict=True)])
+    return torch.empty_like(out).index_copy_(0, order, out)
 
 
 def _folded(layer: Any) -> tuple[Tensor, Tensor]:
