@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -98,19 +99,25 @@ class SparseNet:
 
 
 def dense_net(trained: PointPillars, config: DetectorConfig, device: torch.device) -> Net:
-    """`Net` of PointPillars that computes all of its maps."""
+    """`Net` of PointPillars that computes all of its maps. On CUDA candidates, boxes and suppression stay there, too."""
     import torch
     from torch import Tensor
 
+    from operators.detect.decode_torch import decode_on_device
     from operators.nets.pointpillars_inference import InferencePointPillars
     from operators.nets.runtimes.torch import TorchNet
 
     grid = trained.config
     net = InferencePointPillars(trained, getattr(torch, config.precision)).to(device)
     anchors, labels = anchor_grid(grid), output_labels(grid.class_names, config.classes)
+    on_device = torch.from_numpy(anchors).to(device)
 
     def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
         logits, levels = net(pillars, counts, cells)
+        if device.type != "cpu":
+            boxes_at = partial(net.boxes, levels)
+            found = decode_on_device(logits, boxes_at, on_device, labels.tolist(), config, grid.direction_offset_rad)
+            return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
 
         def heads_at(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             residuals, directions = net.boxes(levels, torch.from_numpy(at).to(device))
