@@ -69,7 +69,7 @@ class Scratch:
     def take(self, which: int, *shape: int) -> Tensor:
         """float32, uninitialised; valid until the next call with this number."""
         size = math.prod(shape)
-        if size > len(self._memory[which]):
+        if size > self._memory[which].numel():
             self._memory[which] = torch.empty(size)
         return self._memory[which][:size].view(shape)
 
@@ -241,7 +241,7 @@ class SparsePointPillars:
 
     def __call__(self, pillars: np.ndarray, counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
         """-> class_logits (A, C); the next call overwrites them."""
-        with _one_thread():
+        with _one_thread(), torch.inference_mode():
             self._run(pillars, counts, cells)
         return self._logits.reshape(self.config.num_anchors, -1)
 
@@ -270,14 +270,16 @@ class SparsePointPillars:
         place, starts = np.empty(len(cells), np.int64), np.empty(stride * stride + 1, np.int64)
         self.first.turn()
         by_residue(cells, stride, place, starts)
-        features = torch.empty(len(cells), config.pillar_channels)
+        scratch = self._scratch[0]  # fresh memory costs more than these products
+        features = scratch.take(0, len(cells), config.pillar_channels)
         self.pillars.run(pillars, counts, cells, place, features.numpy())
         field, empty = self.first, self.first_bias.numpy()
         for g, (taps, matrix) in enumerate(self.taps):
             start, stop = starts[g], starts[g + 1]
             if len(taps) and stop > start:
-                products = (features[start:stop] @ matrix).numpy()
-                add_taps(products, cells, place, start, taps, stride, field.size, empty, field.field, field.active)
+                products = scratch.take(1, stop - start, matrix.shape[1])
+                torch.mm(features[start:stop], matrix, out=products)
+                add_taps(products.numpy(), cells, place, start, taps, stride, field.size, empty, field.field, field.active)
         rectify(field.active, field.field)
         field.restore()
 
