@@ -116,8 +116,9 @@ def labelled(names: tuple[str, ...], classes: dict[str, str] | tuple[str, ...] |
         )
     out = tuple(dict.fromkeys(chosen.values())) if foreign else CLASSES
     table = np.full(len(names), -1, np.int32)
-    for name, own in chosen.items():
-        table[names.index(name)] = out.index(own)
+    for index, name in enumerate(names):
+        if name in chosen:
+            table[index] = out.index(chosen[name])
     return Labels(table, out)
 
 

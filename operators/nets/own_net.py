@@ -23,7 +23,8 @@ from operators.nets.runtimes.onnxfile import TensorSpec, read
 from pipeline.errors import InputError, RunError
 
 Names = str | tuple[str, ...] | int
-"""Class names, in the order of the net's numbers: a list, a file with one per line, or just how many there are."""
+"""Class names, in the order of the net's numbers: a list, a file with one per line, or just how many there are. Names may come
+twice: lists of COCO's 91 numbers have several "N/A"."""
 MAX_CLASSES = 100_000
 Fitted = TypeVar("Fitted")
 
@@ -84,10 +85,9 @@ def class_names(names: Names | None, metadata: Mapping[str, str]) -> tuple[str, 
             raise ValueError(f"names: {error}") from None
     else:
         found = tuple(names)
-    if not found or "" in found or len(set(found)) < len(found):
-        twice = next((name for name in found if found.count(name) > 1), None)
-        got = "none" if not found else f"{twice!r} twice" if twice else "an empty one"
-        raise ValueError(f"names: needs one or more different names, got {got}{f' in {names}' if isinstance(names, str) else ''}")
+    if not found or "" in found:
+        where = f" in {names}" if isinstance(names, str) else ""
+        raise ValueError(f"names: needs one or more names, got {'an empty one' if found else 'none'}{where}")
     return found
 
 

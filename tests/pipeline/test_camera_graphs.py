@@ -51,10 +51,11 @@ def test_own_names_reach_the_file(pipe, sets):
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_with_tracks_of_the_lidar(pipe, sets):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("torch")
-    ended = pipe.run("kitti_camera_fused", *sets("drive", "detect2d"), timeout_s=110)
+    ended = pipe.run("kitti_camera_fused", *sets("drive", "detect2d"), timeout_s=390)
     assert ended.code == 0, ended.stderr
     assert {n: s["frames"] for n, s in ended.report["sinks"].items()} == dict.fromkeys(
         ("scene", "picture", "results", "results2d"), 12

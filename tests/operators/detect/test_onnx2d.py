@@ -114,6 +114,11 @@ def test_labels(classes, names, table):
     assert got.names == names and got.table.tolist() == table
 
 
+def test_labels_of_names_that_come_twice():
+    got = labelled(("N/A", "car", "N/A", "car"), {"car": "Car"})
+    assert got.table.tolist() == [-1, 0, -1, 0]
+
+
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
@@ -191,7 +196,7 @@ def test_a_class_number_without_a_name_names_the_frame(tmp_path):
         (b"PK\x03\x04 not onnx", {}, r"model: \S+: needs a valid ONNX file"),
         ({}, {"names": ["a", "b"]}, r"decoder: anchor_free needs .* got output0 \(1, 7, 20\)"),
         ({}, {"names": None}, r"names: needs the names of the net's classes \(a list, a file with one per line, .*\), got none"),
-        ({}, {"names": ["a", "a", "b"]}, r"names: needs one or more different names, got 'a' twice"),
+        ({}, {"names": ["a", "", "b"]}, r"names: needs one or more names, got an empty one"),
         ({}, {"names": "absent.names"}, r"names: absent.names: "),
         ({}, {"decoder": "distribution"}, r"decoder: distribution needs \(1, N, 35\), or boxes \(1, N, 32\) and scores"),
         ({}, {"decoder": "yolo"}, r"decoder: needs grid \| anchors"),
