@@ -16,6 +16,7 @@ from operators.nets.foreign.convert import MODELS, import_file  # noqa: E402
 from operators.nets.pointpillars import PointPillars  # noqa: E402
 from operators.nets.pointpillars_config import POINTPILLARS  # noqa: E402
 from operators.nets.pointpillars_inference import InferencePointPillars  # noqa: E402
+from operators.nets.pointpillars_sparse import SparsePointPillars  # noqa: E402
 from operators.nets.runtimes.torch import fill  # noqa: E402
 from operators.nets.tanet import TANet  # noqa: E402
 from operators.nets.tanet_config import TANET  # noqa: E402
@@ -93,6 +94,10 @@ def test_pointpillars_of_others(tmp_path, make, classes, sets, num):
         logits, levels = fast(*inputs)
         heads = (logits, *fast.boxes(levels, torch.arange(config.num_anchors)))
         same(boxes_of([head[None] for head in heads], config), theirs, classes, net.order)
+    sparse = SparsePointPillars(ours, 1)
+    logits = torch.from_numpy(sparse(*(part.numpy() for part in inputs)))
+    heads = (logits, *map(torch.from_numpy, sparse.boxes(np.arange(config.num_anchors))))
+    same(boxes_of([head[None] for head in heads], config), theirs, classes, net.order)
     assert ", ".join(classes) in lines[0] and "range_m: [2.0, -4.0, -3.0, 18.0, 4.0, 1.0], max_points: 32" in lines[1]
 
 
