@@ -37,3 +37,12 @@ def save(proto, path):
     path.write_bytes(proto.SerializeToString())
     onnx.checker.check_model(proto)
     return path
+
+
+def unlike_channels():
+    """A depthwise net with weights of one channel 32 times as large as the others; its input should be as much smaller."""
+    proto = conv(16, (8, 8), depthwise=True)
+    weight = numpy_helper.to_array(proto.graph.initializer[0]).copy()
+    weight[0] *= 32
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w1"))
+    return proto

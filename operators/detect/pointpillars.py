@@ -3,7 +3,8 @@
 in   pillars  PILLARS              on the grid that the net was trained on (any max_points); another grid is refused
 out  boxes3d  BOXES3D_PROBABILITY  best first, at most max_boxes; labels index CLASSES
 State: none.   No pillars: the boxes of an empty scene; M = 0 for a trained net.
-`pipe check` checks weights, classes and device; only the running node loads torch.
+`pipe check` checks weights, engine, classes and device; only the running node loads torch.
+An engine (`pipe export`) computes the dense part of the net in another runtime or precision, if it passed its admission gate.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from operators.detect.anchors import anchor_grid
-from operators.detect.decode import DecodeConfig, decode_at
+from operators.detect.decode import DecodeConfig, HeadsAt, decode_at
 from operators.detect.pillars import check_grid, check_weights, output_labels, sample_pillars
 from operators.nets import device as devices
-from operators.nets import weights
+from operators.nets import engines, weights
 from operators.nets.pointpillars_config import POINTPILLARS
-from operators.nets.runtimes import Net
+from operators.nets.runtimes import Net, Runtime, open_onnx
 from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
 from pipeline.operator import Operator
 
@@ -36,12 +37,17 @@ class DetectorConfig(DecodeConfig):
     weights: str = "pointpillars_world"  # a shipped model, or the path of a .safetensors file
     classes: tuple[str, ...] | None = None  # of the model, in the output; None: all
     device: devices.Device = "cpu"  # auto: cuda where there is one
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16: half the time on CPUs that have it, scores to 2 digits
+    precision: Literal["float32", "bfloat16"] = "float32"  # of torch; bfloat16: half the time on CPUs that have it
+    runtime: Runtime = "auto"  # torch without an engine; with one, the first installed runtime in which its gate was passed
+    engine: str = ""  # file made of the same weights by pipe export
 
     def __post_init__(self) -> None:
         DecodeConfig.__post_init__(self)
         devices.check(self.device)
         check_weights(self.weights, POINTPILLARS, self.classes)
+        engines.check(self.engine, self.runtime, POINTPILLARS, self.weights)
+        if self.engine and self.precision != "float32":
+            raise ValueError(f"precision: of torch, needs float32 with an engine, which has its own, got {self.precision}")
 
 
 class Detector(Operator):
@@ -51,7 +57,8 @@ class Detector(Operator):
     def open(self) -> None:
         loaded = weights.load(self.config.weights, POINTPILLARS)
         self.grid = loaded.config
-        self.net = torch_net(self.config, loaded, self.threads, self.name)
+        make = engine_net if self.config.engine else torch_net
+        self.net = make(self.config, loaded, self.threads, self.name)
 
     def process(self, pillars: Pillars) -> Boxes3D:
         check_grid(pillars.cells, self.meta["pillars"], self.grid, self.name, self.config.weights)
@@ -130,3 +137,39 @@ def dense_net(trained: PointPillars, config: DetectorConfig, device: torch.devic
     for frame in sample_pillars(grid):
         ready.warm_up(frame._asdict())
     return ready
+
+
+def engine_net(config: DetectorConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+    """Pillars in, boxes out: pillars and first convolution in torch on the CPU, the dense part in an engine."""
+    import torch
+    from torch import Tensor
+
+    from operators.nets.export_pointpillars import BOXES, CLASS_LOGITS, INPUT
+    from operators.nets.pointpillars import PointPillars
+    from operators.nets.pointpillars_inference import InferencePointPillars
+    from operators.nets.runtimes.torch import TorchNet, fill
+
+    torch.set_num_threads(threads)
+    trained = PointPillars(loaded.config)
+    fill(trained, loaded, config.weights)
+    net = InferencePointPillars(trained.eval())
+    runtime, precision = engines.admitted(config.engine, config.runtime, POINTPILLARS, loaded, config.weights)
+    dense = open_onnx(config.engine, runtime=runtime, threads=threads, node=node, precision=precision, device=config.device)
+    anchors, labels = anchor_grid(loaded.config), output_labels(loaded.config.class_names, config.classes)
+    offset_rad = loaded.config.direction_offset_rad
+
+    def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
+        level = net.first_level(pillars, counts, cells)[0].permute(1, 2, 0)  # (rows, columns, C), no copy: channels last
+        maps = dense.run({INPUT: level.numpy()})
+        found = decode_at(maps[CLASS_LOGITS], split_at(maps[BOXES]), anchors, labels, config, offset_rad=offset_rad)
+        return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
+
+    ready = TorchNet(forward, torch.device("cpu"))
+    for frame in sample_pillars(loaded.config):
+        ready.warm_up(frame._asdict())
+    return ready
+
+
+def split_at(boxes: np.ndarray) -> HeadsAt:
+    """boxes (A, 9): 7 residuals and 2 direction logits of each anchor."""
+    return lambda at: (boxes[at, :7], boxes[at, 7:])

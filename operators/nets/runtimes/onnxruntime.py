@@ -31,16 +31,9 @@ class OnnxruntimeNet:
         cuda = device != "cpu" and "CUDAExecutionProvider" in there
         if device == "cuda" and not cuda:
             raise RunError(f"{node}: device: needs CUDA in onnxruntime, got {', '.join(there)}; pip install onnxruntime-gpu")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.log_severity_level = _SILENT
-        # Spinning threads take the core that the next stage needs: +33 % where torch and onnxruntime alternate.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [*(["CUDAExecutionProvider"] if cuda else []), "CPUExecutionProvider"]
         try:
-            self._session = onnxruntime.InferenceSession(os.fspath(path), options, providers)
+            self._session = onnxruntime.InferenceSession(os.fspath(path), session_options(threads), providers)
         except Exception as error:  # of its own ten kinds
             raise InputError(
                 f"{path}: onnxruntime {onnxruntime.__version__} cannot load it: {' '.join(str(error).split())[:300]}"
@@ -61,3 +54,14 @@ def library() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def session_options(threads: int) -> Any:
+    options = library().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = _SILENT
+    # Spinning threads take the core that the next stage needs: +33 % where torch and onnxruntime alternate.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
