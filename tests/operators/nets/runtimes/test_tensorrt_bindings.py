@@ -80,7 +80,7 @@ def uses():
             path = parts[1:]
         else:
             owner = next((o for o in (".".join(parts[:n]) for n in (1, 2)) if o in CLASS_OF), None)
-            if owner is None:
+            if owner is None or ".".join(parts) == owner:  # another name, or the variable itself
                 continue
             path = [CLASS_OF[owner], *parts[owner.count(".") + 1 :]]
         call = calls.get(id(node))
