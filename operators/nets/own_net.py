@@ -68,7 +68,7 @@ def inspect(config: OwnNetConfig) -> Inspected:
 
 def class_names(names: Names | None, metadata: Mapping[str, str]) -> tuple[str, ...]:
     """The net's class names; None: those that its exporter wrote into the file ({0: 'person', ..}). Raises ValueError."""
-    if names is None:
+    if names is None or names == "":
         names = _from_metadata(metadata)
     if names is None:
         raise ValueError(

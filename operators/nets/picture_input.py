@@ -132,7 +132,8 @@ class PictureInput:
         tensor = out.transpose(0, 2, 3, 1) if self.nhwc else out
         if self.spec.dtype == "uint8":
             tensor = np.clip(np.rint(tensor), 0, 255)
-        return np.ascontiguousarray(tensor, self.spec.dtype), placed
+        made = np.ascontiguousarray(tensor, self.spec.dtype)
+        return (made if len(self.spec.shape) == 4 else made[0]), placed
 
     def feed(self, pictures: Sequence[np.ndarray]) -> tuple[dict[str, np.ndarray], list[Placed]]:
         """All inputs of the net, by name; further inputs are those of the first picture."""
@@ -175,7 +176,7 @@ def fit(config: PictureInputConfig, inputs: Sequence[TensorSpec], path: str) -> 
     spec = _picture_spec(config, inputs, path)
     channels = 1 if config.colour == "grey" else 3
     layout = _layout(config, spec, channels, path)
-    batch, *rest = spec.shape
+    batch, *rest = _with_batch(spec)
     found_channels, height, width = rest if layout == "nchw" else (rest[2], rest[0], rest[1])
     if found_channels not in (None, channels):
         hint = "; set colour: grey" if found_channels == 1 else "; set colour: rgb or bgr" if found_channels == 3 else ""
@@ -205,23 +206,30 @@ def fit(config: PictureInputConfig, inputs: Sequence[TensorSpec], path: str) -> 
 
 
 def _picture_spec(config: PictureInputConfig, inputs: Sequence[TensorSpec], path: str) -> TensorSpec:
-    four = [spec for spec in inputs if len(spec.shape) == 4 and config.name in ("", spec.name)]
-    if len(four) != 1:
-        named = f"named {config.name} " if config.name else ""
-        several = "; set input.name" if len(four) > 1 else ""
+    named = [spec for spec in inputs if config.name in ("", spec.name)]
+    found = [spec for spec in named if len(spec.shape) == 4] or [spec for spec in named if len(spec.shape) == 3]
+    if len(found) != 1:
+        which = f"named {config.name} " if config.name else ""
+        several = "; set input.name" if len(found) > 1 else ""
         got = ", ".join(map(str, inputs)) or "none"
-        raise ValueError(f"name: {path}: needs one input {named}of 4 dimensions, the picture, got {got}{several}")
-    if four[0].dtype not in _DTYPES:
-        raise ValueError(f"name: {path}: needs an input of {', '.join(_DTYPES)}, got {four[0]}")
-    return four[0]
+        raise ValueError(f"name: {path}: needs one input {which}of 4 dimensions (or 3), the picture, got {got}{several}")
+    if found[0].dtype not in _DTYPES:
+        raise ValueError(f"name: {path}: needs an input of {', '.join(_DTYPES)}, got {found[0]}")
+    return found[0]
+
+
+def _with_batch(spec: TensorSpec) -> tuple[int | None, ...]:
+    """The four dimensions; a net for one picture at a time may leave the first one out."""
+    return spec.shape if len(spec.shape) == 4 else (1, *spec.shape)
 
 
 def _layout(config: PictureInputConfig, spec: TensorSpec, channels: int, path: str) -> str:
     if config.layout != "auto":
         return config.layout
-    first, last = spec.shape[1] in (1, 3), spec.shape[3] in (1, 3)
+    shape = _with_batch(spec)
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
     if first == last:
-        if spec.shape[1] == channels != spec.shape[3]:
+        if shape[1] == channels != shape[3]:
             return "nchw"
         raise ValueError(f"layout: {path}: input {spec} does not show where the channels are: needs nchw or nhwc, got auto")
     return "nchw" if first else "nhwc"

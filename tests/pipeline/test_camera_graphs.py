@@ -1,6 +1,12 @@
 """Graphs of a detector of the user's own, on real pictures, end to end."""
 
+import re
+from pathlib import Path
+
+import numpy as np
 import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_net.md"
 
 
 @pytest.fixture
@@ -25,6 +31,22 @@ def test_without_a_model_one_line_says_what_to_set(pipe):
 
 
 @pytest.mark.data
+def test_the_example_of_the_page(pipe, shared_data, tmp_path):
+    """A file of YOLOv8's shapes, with the names that its exporter writes."""
+    onnx_files = pytest.importorskip("onnx_files")
+    pytest.importorskip("onnxruntime")
+    names = (shared_data / "models" / "coco.names").read_text().splitlines()
+    metadata = {"names": repr(dict(enumerate(names)))}
+    output = {"output0": np.zeros((1, 84, 8400), np.float32)}
+    onnx_files.known(tmp_path / "yolov8n.onnx", output, image=("float32", (1, 3, 640, 640)), metadata=metadata)
+    text = re.search(r"```yaml\n(# camera.yaml.*?)```", PAGE.read_text(), re.DOTALL)[1]
+    graph = tmp_path / "camera.yaml"
+    graph.write_text(text.replace("yolov8n.onnx\n", f"{tmp_path}/yolov8n.onnx\n"))
+    said = pipe.refused("check", str(graph), "--set", f"camera.config.root={shared_data / 'kitti_raw'}")
+    assert said.code == 0 and ": ok: 4 nodes" in said.stdout, said
+
+
+@pytest.mark.data
 def test_pictures_to_tracks(pipe, sets):
     pytest.importorskip("onnxruntime")
     ended = pipe.run("kitti_camera", *sets("camera"), "--set", "render.config.png_every=4", timeout_s=100)
@@ -39,6 +61,7 @@ def test_pictures_to_tracks(pipe, sets):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_own_names_reach_the_file(pipe, sets):
     pytest.importorskip("onnxruntime")
     names = ("--set", "detect.config.classes=[car, traffic light]", "--set", "render.config.video=false")

@@ -83,6 +83,13 @@ def test_channels_last_and_pixels_as_they_are():
     np.testing.assert_array_equal(out[0], PICTURE)
 
 
+def test_a_net_without_a_batch():
+    """Faster R-CNN of the model zoo: (3, H, W)"""
+    net = made(TensorSpec("x", (3, None, None), "float32"), size=(64, 32))
+    assert net.batch == 1
+    np.testing.assert_array_equal(net.tensor([PICTURE])[0], tensor()[0][0])
+
+
 def test_half_precision():
     out, _ = tensor(spec=CHW._replace(dtype="float16"))
     assert out.dtype == np.float16
@@ -129,10 +136,14 @@ def test_further_inputs(value, shape, dtype, expected):
         (CHW._replace(shape=(1, 7, 32, 64)), {}, r"^layout: .* does not show where the channels are: needs nchw or nhwc"),
         (CHW._replace(shape=(1, 7, 32, 64)), {"layout": "nchw"}, r"^colour: .* needs 3 channels|needs 7 channels, got rgb"),
         (CHW._replace(shape=(1, 3, 32, 3)), {}, r"^layout: "),
-        (CHW._replace(shape=(1, 100)), {}, r"^name: net.onnx: needs one input of 4 dimensions, the picture, got x \(1, 100\)"),
+        (
+            CHW._replace(shape=(1, 100)),
+            {},
+            r"^name: net.onnx: needs one input of 4 dimensions \(or 3\), the picture, got x \(1, 100\)",
+        ),
         (CHW._replace(dtype="int64"), {}, r"^name: net.onnx: needs an input of float32, float16, float64, uint8, got x"),
         (CHW._replace(dtype="uint8"), {"mean": (1,)}, r"^divide: .* takes pixels as they are: needs no divide, mean, std"),
-        (CHW, {"name": "y"}, r"^name: net.onnx: needs one input named y of 4 dimensions"),
+        (CHW, {"name": "y"}, r"^name: net.onnx: needs one input named y of 4 dimensions "),
         (CHW, {"others": {"y": "ones"}}, r"^others: net.onnx: needs names of further inputs \(none\), got y"),
     ],
 )
