@@ -55,6 +55,8 @@ def inspect(config: OwnNetConfig) -> Inspected:
     """Raises ValueError that begins with the key: no ONNX file, another input than the config says, a runtime that is missing."""
     if not config.model:
         raise ValueError("model: needs the path of your net's .onnx file, got nothing; docs/own_net.md has an example")
+    if config.runtime == "tensorrt":
+        raise ValueError("runtime: tensorrt runs engines of our nets; your own needs auto, onnxruntime or openvino, got tensorrt")
     runtimes.check(config.runtime, config.precision, config.device)
     try:
         file = read(config.model)

@@ -208,6 +208,11 @@ def test_a_class_number_without_a_name_names_the_frame(tmp_path):
             r"model: needs a batch of 1, or a free one, got input image \(8, 3, 64, 64\)",
         ),
         ({}, {"runtime": "torch"}, r"runtime: torch cannot load ONNX files"),
+        (
+            {},
+            {"runtime": "tensorrt"},
+            r"runtime: tensorrt runs engines of our nets; your own needs auto, onnxruntime or openvino",
+        ),
         ({}, {"score_threshold": 2}, r"score_threshold: needs 0..1, got 2"),
         ({}, {"max_candidates": 5}, r"max_candidates: needs max_boxes \(300\) or more, got 5"),
         ({}, {"anchor_free": {"stride": [8]}}, r"anchor_free.stride: unknown key; did you mean strides"),
