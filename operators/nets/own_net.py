@@ -26,6 +26,7 @@ Names = str | tuple[str, ...] | int
 """Class names, in the order of the net's numbers: a list, a file with one per line, or just how many there are. Names may come
 twice: lists of COCO's 91 numbers have several "N/A"."""
 MAX_CLASSES = 100_000
+_MOST_TEXT = 1 << 20
 Fitted = TypeVar("Fitted")
 
 
@@ -94,8 +95,12 @@ def class_names(names: Names | None, metadata: Mapping[str, str]) -> tuple[str, 
 
 
 def _from_metadata(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Of the exporters of YOLOv5 and later: a dict by number, or a list, as Python writes them; None for anything else."""
+    text = metadata.get("names", "")
+    if len(text) > _MOST_TEXT:
+        return None
     try:
-        found = ast.literal_eval(metadata.get("names", ""))
+        found = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     if isinstance(found, dict) and sorted(found, key=repr) == sorted(range(len(found)), key=repr) and found:
