@@ -21,7 +21,8 @@ from operators.detect.decode import DecodeConfig, HeadsAt, decode_at
 from operators.detect.pillars import check_grid, check_weights, output_labels, sample_pillars
 from operators.nets import device as devices
 from operators.nets import engines, weights
-from operators.nets.pointpillars_config import POINTPILLARS
+from operators.nets.memory import net_bytes
+from operators.nets.pointpillars_config import POINTPILLARS, tensor_shapes
 from operators.nets.runtimes import Net, Runtime, open_onnx
 from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
 from pipeline.operator import Operator
@@ -53,6 +54,11 @@ class DetectorConfig(DecodeConfig):
 class Detector(Operator):
     Config, inputs, outputs = DetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
     trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"  # for `pipe train`
+
+    @classmethod
+    def memory_bytes(cls, config: DetectorConfig) -> int:
+        net = weights.read_config(config.weights, POINTPILLARS)
+        return net_bytes(net, tensor_shapes(net))
 
     def open(self) -> None:
         loaded = weights.load(self.config.weights, POINTPILLARS)

@@ -21,7 +21,9 @@ from operators.detect.decode import DecodeConfig, decode
 from operators.detect.pillars import check_grid, check_weights, output_labels, sample_pillars
 from operators.nets import device as devices
 from operators.nets import weights
+from operators.nets.memory import net_bytes
 from operators.nets.tanet_config import TANET
+from operators.nets.tanet_shapes import tensor_shapes
 from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
 from pipeline.operator import Operator
 
@@ -43,6 +45,11 @@ class TANetDetectorConfig(DecodeConfig):
 class TANetDetector(Operator):
     Config, inputs, outputs = TANetDetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
     trainer = "operators.train.tanet.trainer:TANetTrainer"  # for `pipe train`
+
+    @classmethod
+    def memory_bytes(cls, config: TANetDetectorConfig) -> int:
+        net = weights.read_config(config.weights, TANET)
+        return net_bytes(net, tensor_shapes(net))
 
     def open(self) -> None:
         loaded = weights.load(self.config.weights, TANET)
