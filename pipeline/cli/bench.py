@@ -10,8 +10,12 @@ from typing import Any
 
 from pipeline.errors import GraphError, RunError
 
-BENCHES = ("startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world", "voxelize")
+BENCHES = (
+    "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world", "voxelize", "students", "subscenes",
+    "devices",
+)  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
+WITH_WEIGHTS = ("students", "subscenes")  # benches of nets that their user has trained
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +33,15 @@ def add(parser: argparse.ArgumentParser) -> None:
         "track: the tracker beside a naive twin; "
         "detect: average precision of the shipped weights in generated scenes they never saw; "
         "world: rays of the generated world beside Open3D's, a whole step of it; "
-        "voxelize: scans to pillars beside spconv",
+        "voxelize: scans to pillars beside spconv; "
+        "students: TANet's students beside their teacher; subscenes: nets for the near part of the scene; "
+        "devices: frames/s and memory of TANet and PointPillars by voxel size and runtime",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="of students and subscenes: the nets of python -m bench.train_students"
     )
     parser.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
     parser.add_argument(
@@ -49,9 +58,13 @@ def run(args: argparse.Namespace) -> int:
     budgets = [_budget(text) for text in args.budget]
     if args.sets and args.name not in WITH_SETS:
         raise GraphError(f"--set: needs a bench that runs a graph of operators ({', '.join(WITH_SETS)}), got {args.name}")
+    if args.weights is not None and args.name not in WITH_WEIGHTS:
+        raise GraphError(f"--weights: needs one of the benches {', '.join(WITH_WEIGHTS)}, got {args.name}")
     results: dict[str, Any] = {}
     for name in BENCHES if args.name == "all" else (args.name,):
-        settings = {"sets": args.sets} if name in WITH_SETS else {}
+        settings: dict[str, Any] = {"sets": args.sets} if name in WITH_SETS else {}
+        if args.weights is not None:
+            settings["weights"] = args.weights
         results[name] = importlib.import_module(f"bench.{name}").main(**settings)
     if args.json is not None:
         args.json.parent.mkdir(parents=True, exist_ok=True)
