@@ -45,6 +45,7 @@ class LidarConfig:
     range_m: float = 80.0
     nearest_m: float = 1.5
     noise_m: float = 0.02  # standard deviation of a range
+    beam_mrad: float = 0.0  # width of a beam, across the columns; 0: rays without width
     weakest: float = 0.0002  # reflectance x cosine of incidence at 10 m for which 63 % return; 0: all return
     lost: float = 0.002  # share of returns lost at random
     leaves: float = 0.25  # share of rays that pass through a leaf
@@ -53,7 +54,7 @@ class LidarConfig:
     def __post_init__(self) -> None:
         limits = {
             "columns": (8, 4096), "view_deg": (1, 360), "range_m": (5, 250), "nearest_m": (0, 10), "noise_m": (0, 1),
-            "weakest": (0, 1), "lost": (0, 1), "leaves": (0, 1),
+            "beam_mrad": (0, 20), "weakest": (0, 1), "lost": (0, 1), "leaves": (0, 1),
         }  # fmt: skip
         for key, (low, high) in limits.items():
             if not low <= getattr(self, key) <= high:
@@ -118,7 +119,8 @@ class SpinningLidar:
     def report(self, triangles: np.ndarray, surfaces: Surfaces, seed: int) -> int:
         """`ranges` and `hits` -> `points` and `ids`; returns their number. triangles (T, 3, 3) float64, sensor frame."""
         config = self.config
-        limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost])
+        width = min(config.beam_mrad / 2000 / (2 * math.pi / config.columns), 1.0)
+        limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost, width])
         directions = Directions(self.elevations, self.heights, self.azimuths)
         return returns(self.ranges, self.hits, triangles, surfaces, directions, limits, seed, self.points, self.ids)
 

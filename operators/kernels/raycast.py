@@ -200,7 +200,6 @@ def _cast_columns(
     latest = 0.0
     for c in range(num_columns):
         latest = max(latest, abs(times[c]))
-    whole = round(_TURN / abs(step))  # columns of a full turn; the table may be a part of it
     for i in range(len(triangles)):
         # 1. the triangle's plane, and the columns that may see it
         triangle = triangles[i]
@@ -210,15 +209,15 @@ def _cast_columns(
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         dx, dy, dz = drift[i, 0], drift[i, 1], drift[i, 2]
         first, last = _around(triangle, np.sqrt(dx * dx + dy * dy) * latest + 1e-6)
-        if step > 0:
-            begin, end = int(np.ceil((first - first_azimuth) / step)), int(np.floor((last - first_azimuth) / step))
-        else:
-            begin, end = int(np.ceil((last - first_azimuth) / step)), int(np.floor((first - first_azimuth) / step))
-        if last - first >= _TURN:
-            begin, end = 0, whole - 1
-        for lap in range(-2, 3):
-            low = max(begin + lap * whole, first_column)
-            high = min(end + lap * whole, last_column - 1)
+        is_around = last - first >= _TURN
+        for lap in range(-2, 3):  # the azimuths of a turning sensor cover more or less than a turn
+            if is_around and lap != 0:
+                continue
+            a, b = (first + lap * _TURN - first_azimuth) / step, (last + lap * _TURN - first_azimuth) / step
+            low, high = int(np.ceil(min(a, b))), int(np.floor(max(a, b)))
+            if is_around:
+                low, high = 0, num_columns - 1
+            low, high = max(low, first_column), min(high, last_column - 1)
             if low > high:
                 continue
             for c in range(low, high + 1):

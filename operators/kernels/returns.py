@@ -9,8 +9,12 @@ from numba import njit
 
 from operators.kernels.chance import normal, uniform
 
-_LOST, _SPREAD, _SEEN, _NOISE, _DEPTH, _MIRROR, _SHINE = np.arange(1, 8, dtype=np.int64)
+_LOST, _SPREAD, _SEEN, _NOISE, _DEPTH, _MIRROR, _SHINE, _SIDE, _EDGE, _MIXED = np.arange(1, 11, dtype=np.int64)
 """Random numbers of a ray. Of type np.int64, because numba compiles uniform once for each literal integer."""
+_DARK = 0.20
+"""Of a mirror: what the sensor's calibration takes away. Half of the returns of real cars have intensity 0."""
+_STEP_M, _PULSE_M, _SHARE_MIXED = 0.3, 1.2, 0.4
+"""Depth from which a surface beside the ray lies before it; up to which two returns merge; share of such pairs that merge."""
 
 
 class Surfaces(NamedTuple):
@@ -55,16 +59,20 @@ def returns(
 
     in   ranges (C, B) [m], hits (C, B)          of `raycast.cast`
          triangles (T, 3, 3) float64 [m]
-         limits (5,) float64                     nearest, farthest [m]; noise of a range [m]; weakest signal that is seen
-                                                 (reflectance x cosine at 10 m); share of returns lost for no reason
+         limits (5,) or (6,) float64             nearest, farthest [m]; noise of a range [m]; weakest signal that is seen
+                                                 (reflectance x cosine at 10 m); share of returns lost for no reason;
+                                                 half the width of a beam as a share of the distance between columns
     out  points (>= C * B, 4) float32            x y z [m] in the velodyne frame at the time the column fires; intensity
          ids    (>= C * B,) int64                owner of each point's triangle
     A weak return is lost more often: signal = reflectance x cosine of incidence x (10 m / range)^2.
+    A beam of some width also meets what the neighbouring column hits: a nearer surface there is reported instead, or, if it is
+    little nearer, a range between the two.
     """
     # locals, because an array taken from a tuple inside the loops is reference-counted each time
     reflectance, drop, gloss, retro, rough, owners = surfaces
     elevations, heights, azimuths = directions
     nearest, farthest, noise, weakest, lost = limits[0], limits[1], limits[2], limits[3], limits[4]
+    width = limits[5] if len(limits) > 5 else 0.0
     num = 0
     cosines, sines = np.cos(azimuths), np.sin(azimuths)
     for b in range(len(elevations)):
@@ -72,9 +80,16 @@ def returns(
         for c in range(len(azimuths)):
             i = hits[c, b]
             r = ranges[c, b]
+            ray = c * 1024 + b
+            if width > 0 and uniform(seed, ray, _EDGE) < width:
+                n = c + 1 if uniform(seed, ray, _SIDE) < 0.5 else c - 1
+                if n >= 0 and n < len(azimuths) and hits[n, b] >= 0 and ranges[n, b] < r - _STEP_M:
+                    merges = i >= 0 and r - ranges[n, b] < _PULSE_M
+                    mixed = uniform(seed, ray, _MIXED)
+                    deeper = r - ranges[n, b] if merges and mixed < _SHARE_MIXED else 0.0
+                    i, r = hits[n, b], ranges[n, b] + deeper * mixed / _SHARE_MIXED
             if i < 0 or r < nearest or r > farthest:
                 continue
-            ray = c * 1024 + b
             if uniform(seed, ray, _LOST) < lost:
                 continue
             dx, dy, dz = ce * cosines[c], ce * sines[c], se
@@ -100,7 +115,7 @@ def returns(
                     continue
                 # the sensor corrects for distance and incidence: the material remains, and sometimes nothing
                 if uniform(seed, ray, _MIRROR) < gloss[i]:
-                    intensity = reflectance[i] * cosine * (0.35 + 1.1 * u) - 0.09
+                    intensity = reflectance[i] * cosine * (0.35 + 1.1 * u) - _DARK
                 else:
                     intensity = (0.10 + 0.42 * np.sqrt(reflectance[i])) * (1.0 - u**5) + 0.14 * (uniform(seed, ray, _SHINE) - 0.5)
             elif uniform(seed, ray, _SEEN) < drop[i]:

@@ -120,7 +120,7 @@ def test_watertight():
     for a, b in pairwise([*foot, foot[0]]):
         low_a, low_b, high_a, high_b = (*a, -9), (*b, -9), (*a, 9), (*b, 9)
         wall += [[low_a, low_b, high_b], [low_a, high_b, high_a]]
-    for turn in (2 * np.pi, -2 * np.pi):
+    for turn in (2 * np.pi, -2 * np.pi, 2.03 * np.pi, 1.97 * np.pi):  # a sensor that turns itself sweeps more or less than a turn
         assert (cast(wall, lidar(720, turn=turn)).hits >= 0).all()
 
 

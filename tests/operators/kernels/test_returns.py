@@ -18,7 +18,9 @@ class Seen(NamedTuple):
 SURFACE = {"reflectance": (0.5, "f4"), "drop": (0.0, "f4"), "gloss": (0.0, "f4"), "retro": (False, "?"), "rough": (0.0, "f4")}
 
 
-def seen(triangles, got, sensor, near=0.5, far=FAR_M, noise=0.0, weakest=0.0, lost=0.0, seed=3, owners=None, **surface):
+def seen(
+    triangles, got, sensor, near=0.5, far=FAR_M, noise=0.0, weakest=0.0, lost=0.0, seed=3, owners=None, width=None, **surface
+):
     """surface: of SURFACE, by default its values"""
     triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
     count, size = len(triangles), sensor.shape[0] * sensor.shape[1]
@@ -28,7 +30,7 @@ def seen(triangles, got, sensor, near=0.5, far=FAR_M, noise=0.0, weakest=0.0, lo
     assert not surface
     surfaces = Surfaces(*columns, np.arange(count) if owners is None else np.array(owners, np.int64))
     points, ids = np.full((size, 4), np.nan, np.float32), np.full(size, -9)
-    limits = np.array([near, far, noise, weakest, lost])
+    limits = np.array([near, far, noise, weakest, lost, *([] if width is None else [width])])
     directions = Directions(np.arctan(sensor.tangents), sensor.heights, sensor.azimuths)
     num = returns.returns(got.ranges, got.hits, triangles, surfaces, directions, limits, seed, points, ids)
     assert np.isnan(points[num:]).all() and (ids[num:] == -9).all(), "nothing is written beyond the count"
@@ -63,6 +65,25 @@ def test_owners_are_reported():
     triangles, sensor = WALLS, lidar(40, turn=2.0)
     _, ids = seen(triangles, cast(triangles, sensor, porosity=LEAFY), sensor, owners=[-1] * 12 + [77] * 12)
     assert set(ids) == {77}
+
+
+def test_a_wide_beam_meets_what_is_beside_its_ray():
+    """A post 8 cm wide, 10 m ahead of a wall that is 20 m or 0.8 m behind it, or of nothing."""
+    post, sensor = box(10, 0.03, 0, 0.08, 0.08, 6), lidar(1440, blocks=((0.2, -0.2, 40, 0.0),), turn=2.0)
+    for wall in (box(30, 0, 0, 0.5, 400, 100), box(11, 0, 0, 0.1, 400, 100), np.zeros((0, 3, 3))):
+        triangles = np.concatenate([post, wall])
+        owners, got = np.repeat([0, -1], (12, len(wall))), cast(triangles, sensor)
+        rays, none = (seen(triangles, got, sensor, owners=owners, width=width) for width in (None, 0.0))
+        assert rays.points.tobytes() == none.points.tobytes()
+        wide = seen(triangles, got, sensor, owners=owners, width=0.6)
+        gained = (wide.ids == 0).sum() - (rays.ids == 0).sum()
+        columns = len(np.unique(np.rint(np.arctan2(*rays.points[rays.ids == 0, 1::-1].T) / np.diff(sensor.azimuths)[0])))
+        assert columns >= 4 and gained == pytest.approx(40 * 2 * 0.6 * 0.5, rel=0.4), "half of 0.6 on either side"
+        assert len(wide.points) == len(rays.points) + (0 if len(wall) else gained)
+        between = (wide.points[:, 0] > 10.1) & (wide.points[:, 0] < 10.9)
+        assert between.sum() > 3 if len(wall) and wall[:, :, 0].min() < 12 else not between.any(), (
+            "returns of a little depth merge"
+        )
 
 
 ROOM = box(0, 0, 0, 24, 20, 14)
