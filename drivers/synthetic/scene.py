@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drivers.synthetic import materials, scenery, shapes
+from drivers.synthetic import furniture, ground, materials, scenery, shapes
 from drivers.synthetic.mesh import Mesh, join
 from drivers.synthetic.shapes import Body, Family
-from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, SEGMENT_M, TRUCK, VAN, Street, Thing
+from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN, Street, Thing
 from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.transforms import invert, rigid, rotation_z
 from operators.kernels.place import place
@@ -24,11 +24,13 @@ NUM_BODIES = {CAR: 600, VAN: 200, TRUCK: 60, PEDESTRIAN: 240, CYCLIST: 160}
 PHASES = 6
 """Poses of a stride, or of a turn of the pedals."""
 FIRST_PLACED_ID = 1 << 40
+_FIRST_CARRIED = 1 << 41
 _KEYS_PER_PIECE = 1 << 14
+_TRIES = 4  # bodies tried for a place
 _MARGIN_M = (0.06, 0.06, 0.03)  # annotators include the scattered points of the surface
-_NUM_SCENERY = 48
+_NUM_SCENERY = 96
+_CARRIES = 0.12  # share of pedestrians who push or draw something, or walk a bicycle
 _STRIDE_M, _PEDALS_M = 1.5, 5.0
-_MARK_M, _GAP_M, _MARK_WIDTH_M = 3.0, 6.0, 0.13
 _SCENERY_LENGTH_M = {"hedges": 7.8, "walls": 8.0, "fences": 8.2}
 
 
@@ -106,7 +108,7 @@ class Stage:
         owners: list[int] = []
         gains: list[float] = []
         keys: list[int] = []
-        seen: list[tuple[int, int, Body, float]] = []  # label, track id, body, speed of the labelled objects
+        seen: list[tuple[int, int, Body, tuple[float, float]]] = []  # label, track id, body, velocity of the labelled objects
 
         ego_x, ego_y, _, ego_yaw, _ = street.ego(t_s)
         for thing in street.things(t_s, range_m):
@@ -115,29 +117,35 @@ class Stage:
             z = street.surface(thing.x, thing.y - street.bend(thing.x))
             label = _label(thing)
             if label >= 0:
-                number, phase = _body(label, thing)
+                label, number, phase = self._body(label, thing)
                 pieces.append(self._mesh((label, number, phase)))
                 places.append((thing.x, thing.y, z, thing.yaw))
                 owners.append(len(seen))
-                seen.append((label, thing.track_id, body_of(self.family, label, number, phase), abs(thing.speed_mps)))
+                seen.append((label, thing.track_id, body_of(self.family, label, number, phase), thing.velocity))
             else:
                 pieces.append(self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY), 0)))
-                yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in ("trees", "bushes") else 0.0)
+                yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in _ROUND else 0.0)
                 places.append((thing.x, thing.y, z - 0.03, yaw))  # below the surface, so that no gap shows on slopes
                 owners.append(-1)
             gains.append(2 * thing.u[6] - 1)
             keys.append(thing.track_id)
+            if label == PEDESTRIAN and thing.u[4] < _CARRIES:
+                pieces.append(self._mesh(("carried", int(thing.u[4] / _CARRIES * _NUM_SCENERY), 0)))
+                places.append(places[-1])
+                owners.append(-1)
+                gains.append(0.0)
+                keys.append(_FIRST_CARRIED + thing.track_id)
         for k, wish in enumerate(placed):
             pieces.append(self._mesh((wish.label, wish.number, 0)))
             places.append((wish.x, wish.y, street.surface(wish.x, wish.y - street.bend(wish.x)), wish.yaw))
             owners.append(len(seen))
-            seen.append((wish.label, FIRST_PLACED_ID + k, body_of(self.family, wish.label, wish.number, 0), 0.0))
+            seen.append((wish.label, FIRST_PLACED_ID + k, body_of(self.family, wish.label, wish.number, 0), (0.0, 0.0)))
             gains.append(0.0)
             keys.append(FIRST_PLACED_ID + k)
         fixed = self._used  # the ground changes in every frame: it follows the kept part of the library
-        ground = join([_ground(street, ego_x, range_m), _marks(street, ego_x)])
-        self._append(ground)
-        pieces.append((fixed, len(ground.triangles)))
+        below = join([ground.surface(street, ego_x, range_m), ground.marks(street, ego_x)])
+        self._append(below)
+        pieces.append((fixed, len(below.triangles)))
         places.append((0.0, 0.0, 0.0, 0.0))
         owners.append(-1)
         gains.append(0.0)
@@ -165,16 +173,32 @@ class Stage:
             keys=np.array(keys, np.int64)[piece] * _KEYS_PER_PIECE + (source - where[piece, 0]),
             objects=objects,
             T_street_velo=T_street_velo,
-            ego_velocity=T_velo_street[:3, :3] @ _velocity(street, ego_x, ego_yaw),
+            ego_velocity=T_velo_street[:3, :3] @ _velocity(street, ego_x),
             ego_yaw_rate=_yaw_rate(street, ego_x),
         )
+
+    def _body(self, label: int, thing: Thing) -> tuple[int, int, int]:
+        """Label, number and pose of the body: the first one that has room. A truck or van without room is a car instead."""
+        length = {PEDESTRIAN: _STRIDE_M, CYCLIST: _PEDALS_M}.get(label)
+        if length is not None:
+            phase = int((thing.travelled_m / length + thing.u[7]) % 1.0 * PHASES)
+            return label, int(thing.u[5] * NUM_BODIES[label]), phase
+        for kind in (label, CAR):
+            number = int(thing.u[5] * NUM_BODIES[kind])
+            for k in range(_TRIES):
+                tried = (number + k) % NUM_BODIES[kind]
+                if body_of(self.family, kind, tried, 0).size[0] + _MARGIN_M[0] <= thing.room_m:
+                    return kind, tried, 0
+        return CAR, number, 0
 
     def _mesh(self, key: tuple[str | int, int, int]) -> tuple[int, int]:
         """(label, number, pose) of a body, (kind, number, 0) of scenery -> position of its mesh in the library."""
         found = self._where.get(key)
         if found is None:
             what, number, phase = key
-            mesh = _scenery(what, number) if isinstance(what, str) else body_of(self.family, what, number, phase).mesh
+            mesh = (
+                _scenery(self.family, what, number) if isinstance(what, str) else body_of(self.family, what, number, phase).mesh
+            )
             found = self._where[key] = (self._used, len(mesh.triangles))
             self._append(mesh)
         return found
@@ -190,11 +214,11 @@ class Stage:
         self._used = end
 
 
-def _objects(seen: list[tuple[int, int, Body, float]], places: np.ndarray, T_velo_street: np.ndarray) -> Objects:
+def _objects(seen: list[tuple[int, int, Body, tuple[float, float]]], places: np.ndarray, T_velo_street: np.ndarray) -> Objects:
     """places (M, 4): x, y, z, yaw in the street frame."""
     R = T_velo_street[:3, :3]
     sizes = np.array([body.size for _, _, body, _ in seen], np.float64).reshape(-1, 3)
-    speeds = np.array([speed for *_, speed in seen], np.float64)
+    velocities = np.array([velocity for *_, velocity in seen], np.float64).reshape(-1, 2) @ R[:, :2].T
     heading = np.stack([np.cos(places[:, 3]), np.sin(places[:, 3]), np.zeros(len(places))], 1) @ R.T
     sizes += _MARGIN_M
     boxes3d = np.empty((len(seen), 7))
@@ -203,13 +227,13 @@ def _objects(seen: list[tuple[int, int, Body, float]], places: np.ndarray, T_vel
     boxes3d[:, 6] = np.arctan2(heading[:, 1], heading[:, 0])
     labels = np.array([label for label, *_ in seen], np.int32)
     track_ids = np.array([track_id for _, track_id, *_ in seen], np.int64)
-    return Objects(boxes3d, labels, track_ids, heading * speeds[:, None])
+    return Objects(boxes3d, labels, track_ids, velocities)
 
 
-def _velocity(street: Street, ego_x: float, ego_yaw: float) -> np.ndarray:
-    """(3,) of the ego, street frame [m/s]."""
+def _velocity(street: Street, ego_x: float) -> np.ndarray:
+    """(3,) of the ego, street frame [m/s]. `ego_speed_mps` is along the street's x axis."""
     rise = (street.hill(ego_x + 0.1) - street.hill(ego_x - 0.1)) / 0.2
-    return np.array([math.cos(ego_yaw), math.sin(ego_yaw), rise]) * street.ego_speed_mps
+    return np.array([1.0, street.slope(ego_x), rise]) * street.ego_speed_mps
 
 
 def _yaw_rate(street: Street, ego_x: float) -> float:
@@ -233,21 +257,16 @@ def _label(thing: Thing) -> int:
     if thing.kind == "cyclists":
         return CYCLIST
     if thing.kind == "vehicles":
-        return TRUCK if thing.u[4] < 0.04 else VAN if thing.u[4] < 0.20 else CAR
-    if thing.kind == "car_like":
+        return TRUCK if thing.u[4] < 0.08 else VAN if thing.u[4] < 0.24 else CAR
+    if thing.kind in ("car_like", "strays"):
         return VAN if 0.35 <= thing.u[4] < 0.44 else CAR
     return -1
 
 
-def _body(label: int, thing: Thing) -> tuple[int, int]:
-    """Number of the body, and its pose."""
-    number = int(thing.u[5] * NUM_BODIES[label])
-    length = {PEDESTRIAN: _STRIDE_M, CYCLIST: _PEDALS_M}.get(label)
-    if length is None:
-        return number, 0
-    return number, int((thing.travelled_m / length + thing.u[7]) % 1.0 * PHASES)
-
-
+_SCENERY = {
+    "trees": scenery.tree, "bushes": scenery.bush, "poles": scenery.pole, "clutter": scenery.clutter, **furniture.MAKERS,
+}  # fmt: skip
+_ROUND = ("trees", "bushes", "street_trees", "shrubs")  # turned at random
 _MAKERS = {CAR: shapes.car, VAN: shapes.van, TRUCK: shapes.truck}
 _WALKERS = {PEDESTRIAN: shapes.pedestrian, CYCLIST: shapes.cyclist}
 
@@ -260,47 +279,12 @@ def body_of(family: Family, label: int, number: int, phase: int) -> Body:
     return _WALKERS[label](random, family, phase / PHASES)
 
 
-@lru_cache(maxsize=1024)
-def _scenery(kind: str, number: int) -> Mesh:
-    r = np.random.Generator(np.random.PCG64([*kind.encode(), number]))
+@lru_cache(maxsize=8192)
+def _scenery(family: Family, kind: str, number: int) -> Mesh:
+    r = shapes.generator(family, kind, number)
     if kind == "houses":
         return scenery.house(r, r.uniform(8, 14.5), r.uniform(6, 12))
     if kind in _SCENERY_LENGTH_M:
         make = {"hedges": scenery.hedge, "walls": scenery.wall, "fences": scenery.fence}[kind]
         return make(r, _SCENERY_LENGTH_M[kind])
-    return {"trees": scenery.tree, "bushes": scenery.bush, "poles": scenery.pole, "clutter": scenery.clutter}[kind](r)
-
-
-def _ground(street: Street, ego_x: float, range_m: float) -> Mesh:
-    """The strips of the cross-section in segments of SEGMENT_M."""
-    first, last = math.floor((ego_x - range_m) / SEGMENT_M), math.ceil((ego_x + range_m) / SEGMENT_M)
-    x = np.arange(first, last + 1) * SEGMENT_M
-    y, z = np.array(street.ground.y), np.array(street.ground.z)
-    corners = np.empty((len(x), len(y), 3))
-    corners[..., 0] = x[:, None]
-    corners[..., 1] = y + np.array([street.bend(float(v)) for v in x])[:, None]
-    corners[..., 2] = z + np.array([street.hill(float(v)) for v in x])[:, None]
-    a, b = corners[:-1, :-1], corners[1:, :-1]
-    c, d = corners[1:, 1:], corners[:-1, 1:]
-    triangles = np.stack([np.stack([a, b, c], 2), np.stack([a, c, d], 2)], 2)  # (segments, strips, 2, 3, 3)
-    strip = np.array([getattr(materials, name) for name in street.ground.materials], np.int32)
-    of = np.broadcast_to(strip[None, :, None], triangles.shape[:3]).reshape(-1)
-    return Mesh(triangles.reshape(-1, 3, 3), of.copy(), materials.MATERIALS.albedo[of])
-
-
-def _marks(street: Street, ego_x: float) -> Mesh:
-    """Narrow dashes between the lanes, just above the road."""
-    period = _MARK_M + _GAP_M
-    starts = (np.arange(-6, 8) + math.floor(ego_x / period)) * period
-    quads = []
-    for y in street.lane_marks:
-        for start in starts.tolist():
-            ends = [(start, street.bend(start)), (start + _MARK_M, street.bend(start + _MARK_M))]
-            (x0, b0), (x1, b1) = ends
-            z0, z1 = street.surface(x0, y) + 0.012, street.surface(x1, y) + 0.012
-            h = _MARK_WIDTH_M / 2
-            quads.append([[x0, y + b0 - h, z0], [x1, y + b1 - h, z1], [x1, y + b1 + h, z1], [x0, y + b0 + h, z0]])
-    corners = np.array(quads, np.float64).reshape(-1, 4, 3)
-    triangles = np.stack([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]], 1).reshape(-1, 3, 3)
-    of = np.full(len(triangles), materials.LANE_MARK, np.int32)
-    return Mesh(triangles, of, materials.MATERIALS.albedo[of])
+    return _SCENERY[kind](r)

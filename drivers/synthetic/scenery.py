@@ -22,13 +22,18 @@ def house(random: np.random.Generator, length: float, depth: float) -> Mesh:
     """Facade at y = 0 facing -y, the rest behind it (y > 0); gable or flat roof, windows, door steps, a bay."""
     height = random.uniform(3.5, 11.0)
     color = _FACADES[int(random.integers(len(_FACADES)))]
-    parts = [box((length, depth, height), BUILDING, color).moved(0, depth / 2)]
+    open_m = random.uniform(2.4, 3.2) if random.random() < 0.25 and height > 5 else 0.0  # an arcade, or shop windows
+    parts = [box((length, depth, height - open_m), BUILDING, color).moved(0, depth / 2, open_m)]
+    if open_m:
+        parts += _arcade(random, length, depth, open_m, color)
     if height < 8.5 and random.random() < 0.7:
         parts.append(_gable(length + 0.5, depth + 0.6, height, random.uniform(1.5, 3.5)).moved(0, depth / 2))
     floors, columns = max(1, int(height / 2.9)), max(1, int(length / 3.0))
     for floor in range(floors):
         for column in range(columns):
             if random.random() < 0.15:
+                continue
+            if floor == 0 and open_m:
                 continue
             x, z = (column + 0.5) * length / columns - length / 2, 0.9 + 2.9 * floor
             if z + 1.3 < height:
@@ -38,6 +43,22 @@ def house(random: np.random.Generator, length: float, depth: float) -> Mesh:
         size = random.uniform(0.8, 3.0), random.uniform(0.3, 1.6), random.uniform(0.3, height * 0.8)
         parts.append(box(size, BUILDING, color).moved(random.uniform(-0.4, 0.4) * length, -size[1] / 2))
     return join(parts)
+
+
+def _arcade(random: np.random.Generator, length: float, depth: float, height: float, color: Color) -> list[Mesh]:
+    """The ground floor behind pillars, and what stands in it."""
+    behind, width = random.uniform(0.8, 3.0), random.uniform(0.2, 0.6)
+    count = max(2, int(length / random.uniform(2.0, 4.5)))
+    parts = [box((length, depth - behind, height), BUILDING, color).moved(0, behind + (depth - behind) / 2)]
+    for k in range(count + 1):
+        x = (k / count - 0.5) * (length - width)
+        parts.append(box((width, width, height), BUILDING, color).moved(x, width / 2))
+    if random.random() < 0.5:  # a ledge under shop windows
+        parts.append(box((length * 0.98, 0.12, random.uniform(0.3, 1.0)), WALL, color).moved(0, width / 2))
+    for _ in range(int(random.integers(0, 4))):
+        size = random.uniform(0.3, 1.0), 0.4, random.uniform(0.7, 1.8)
+        parts.append(box(size, METAL, color).moved(random.uniform(-0.45, 0.45) * length, random.uniform(0.3, 0.7) * behind))
+    return parts
 
 
 def _gable(length: float, depth: float, eaves: float, rise: float) -> Mesh:

@@ -94,8 +94,10 @@ def van(random: np.random.Generator, family: Family) -> Body:
 
 
 def truck(random: np.random.Generator, family: Family) -> Body:
-    """A cab with a box or a flat bed."""
+    """A cab with a box or a flat bed; some are buses."""
     length, width, height = random.uniform(6.5, 10.0), random.uniform(2.2, 2.5), random.uniform(2.7, 3.4)
+    if random.random() < 0.3:
+        return _bus(random, length, width, height)
     cab = random.uniform(1.7, 2.2)
     paint = _PAINTS[int(random.integers(len(_PAINTS)))]
     load = (0.6, 0.6, 0.58) if random.random() < 0.6 else _PAINTS[int(random.integers(len(_PAINTS)))]
@@ -109,6 +111,22 @@ def truck(random: np.random.Generator, family: Family) -> Body:
     ]
     for x in (length / 2 - 1.1, -length / 2 + 1.2, -length / 2 + 2.4):
         parts += [wheel(x, side * (width / 2 - 0.16), 0.48, 0.3, TYRE, _TYRE_COLOR) for side in (-1, 1)]
+    mesh = join(parts).centred()
+    return Body(mesh, mesh.size)
+
+
+def _bus(random: np.random.Generator, length: float, width: float, height: float) -> Body:
+    paint = _PAINTS[int(random.integers(len(_PAINTS)))]
+    sill = random.uniform(1.1, 1.4)
+    parts = [
+        box((length, width, sill - 0.3), CAR_PAINT, paint).moved(0, 0, 0.3),
+        box((length - 0.1, width - 0.06, height - sill - 0.4), CAR_GLASS, _GLASS_COLOR).moved(0, 0, sill),
+        box((length, width, 0.4), CAR_PAINT, paint).moved(0, 0, height - 0.4),
+    ]
+    for x in (length / 2 - 1.6, -length / 2 + 2.0):
+        parts += [wheel(x, side * (width / 2 - 0.16), 0.46, 0.3, TYRE, _TYRE_COLOR) for side in (-1, 1)]
+    for x in np.linspace(-length / 2 + 0.15, length / 2 - 0.15, int(length / 1.6)):  # between the windows
+        parts.append(box((0.12, width, height - sill - 0.4), CAR_PAINT, paint).moved(float(x), 0, sill))
     mesh = join(parts).centred()
     return Body(mesh, mesh.size)
 
@@ -223,6 +241,8 @@ def pedestrian(random: np.random.Generator, family: Family, phase: float = 0.0) 
     skin, hair = _SKINS[int(random.integers(len(_SKINS)))], _HAIRS[int(random.integers(len(_HAIRS)))]
     hip, shoulder, neck = 0.50 * height, 0.81 * height, 0.86 * height
     skirt = random.random() < (0.15 if family == "train" else 0.25)
+    coat = random.random() < 0.2
+    arms = random.random()  # most swing them; some hold something before them, or have their hands in the pockets
     parts = []
     for side, ahead in ((-1, swing), (1, -swing)):
         y = side * 0.09 * build
@@ -230,12 +250,20 @@ def pedestrian(random: np.random.Generator, family: Family, phase: float = 0.0) 
         parts.append(limb((0, y, hip), knee, 0.095 * build, 0.07 * build, CLOTH, trousers, 4))
         parts.append(limb(knee, (ahead, y, 0.05), 0.065 * build, 0.05, CLOTH, trousers, 4))
         parts.append(box((0.26, 0.10, 0.08), SHOE, (0.05, 0.045, 0.045)).moved(ahead + 0.05, y, 0))
-        elbow = (-0.45 * ahead, side * 0.25 * build, 0.62 * height)
+        swung = -0.45 * ahead if arms < 0.65 else 0.0
+        elbow = (swung, side * 0.25 * build, 0.62 * height)
         bend = random.uniform(0.0, 0.2)
         parts.append(limb((0, side * 0.20 * build, shoulder), elbow, 0.06 * build, 0.05 * build, CLOTH, top, 4))
         hand = (-0.8 * ahead + bend, side * 0.25 * build, 0.49 * height + bend * 0.5)
+        if arms >= 0.85:
+            hand = (0.05, side * 0.17 * build, 0.50 * height)
+        elif arms >= 0.65:
+            hand = (0.24, side * 0.08, (0.60 + 0.5 * bend) * height)
         parts.append(limb(elbow, hand, 0.045 * build, 0.035, SKIN, skin, 4))
-    if skirt:
+    if coat:
+        rings = [(0.28 * height, ellipse(0.19 * build, 0.23 * build, 8)), (0.62 * height, ellipse(0.14 * build, 0.19 * build, 8))]
+        parts.append(loft(rings, CLOTH, top))
+    elif skirt:
         rings = [(0.33 * height, ellipse(0.20 * build, 0.24 * build, 8)), (hip, ellipse(0.12 * build, 0.16 * build, 8))]
         parts.append(loft(rings, CLOTH, trousers))
     rings = [

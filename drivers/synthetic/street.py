@@ -29,7 +29,8 @@ SEGMENT_M = 8.0  # the ground is flat between two multiples of it
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """kind      the things in it: "vehicles", "pedestrians", "cyclists", "car_like" stationary vehicles, or scenery
+    """kind      the things in it: "vehicles", "pedestrians", "cyclists", "car_like" stationary vehicles, "strays" stationary
+                 vehicles at any angle, or scenery
     offset_m     of the row, across its axis: to the left for axis x; the x coordinate for axis y
     speed_mps    along the axis
     spacing_m    distance between places
@@ -38,6 +39,8 @@ class Row:
     wander_m     largest distance of things to the line of the row
     axis         "x" along the street, "y" across it
     first, last  ends of the row along its axis [m]
+    loose        largest shift of a place, in spacings: small in rows that walk side by side
+    through      also at junctions, where other stationary rows have gaps
     """
 
     kind: str
@@ -50,19 +53,34 @@ class Row:
     axis: Literal["x", "y"] = "x"
     first: float = -math.inf
     last: float = math.inf
+    loose: float = 0.3
+    through: bool = False
 
     @property
     def jitter(self) -> float:
         """Largest shift of a place, in spacings, at which neighbours cannot touch."""
         length = _LENGTH_M.get(self.kind, 0.5)
-        if self.kind == "car_like" and abs(math.sin(self.yaw)) > 0.5:
-            length = 2.2 / abs(math.sin(self.yaw))
-        return min(0.3, max(0.0, self.spacing_m - length) / self.spacing_m)
+        if self._abreast:
+            length = _ABREAST_M / abs(math.sin(self.yaw))
+        return min(self.loose, max(0.0, self.spacing_m - length) / self.spacing_m)
+
+    @property
+    def room_m(self) -> float:
+        """Length of a body at which neighbours cannot touch."""
+        return math.inf if self._abreast else self.spacing_m * (1 - self.jitter)
+
+    @property
+    def _abreast(self) -> bool:
+        return self.kind == "car_like" and abs(math.sin(self.yaw)) > 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Position (street frame: x, y on the winding street, heading), and eight numbers u that select its body."""
+    """Position (street frame: x, y on the winding street, heading), and eight numbers u that select its body.
+
+    velocity  x, y in the street frame [m/s]
+    room_m    longest body that has place here
+    """
 
     kind: str
     track_id: int
@@ -72,6 +90,8 @@ class Thing:
     speed_mps: float
     travelled_m: float
     u: tuple[float, ...]
+    velocity: tuple[float, float]
+    room_m: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +169,20 @@ class Street:
             if u[0] >= row.occupancy:
                 continue
             x = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + row.speed_mps * t_s
-            if row.speed_mps == 0 and self._in_junction(x, distance, half + 0.5 * _FOOTPRINT_M.get(row.kind, 1.0)):
+            if (
+                row.speed_mps == 0
+                and not row.through
+                and self._in_junction(x, distance, half + 0.5 * _FOOTPRINT_M.get(row.kind, 1.0))
+            ):
                 continue
             off = row.offset_m + row.wander_m * (2 * u[2] - 1)
             y = off + self.bend(x)
             if math.hypot(x - ego_x, y - ego_y) > range_m:
                 continue
-            turn = math.pi if row.speed_mps < 0 else 0.0
-            yaw = math.atan(self.slope(x)) + row.yaw + turn + self._own_yaw(row, u)
-            yield Thing(row.kind, number + len(self.rows) * natural(j), x, y, yaw, row.speed_mps, abs(row.speed_mps) * t_s, u)
+            turn, slope, speed = math.pi if row.speed_mps < 0 else 0.0, self.slope(x), row.speed_mps
+            yaw = math.atan(slope) + row.yaw + turn + self._own_yaw(row, u)
+            track_id = number + len(self.rows) * natural(j)
+            yield Thing(row.kind, track_id, x, y, yaw, speed, abs(speed) * t_s, u, (speed, speed * slope), row.room_m)
 
     def _across(self, number: int, row: Row, t_s: float, ego_x: float, ego_y: float, range_m: float) -> Iterator[Thing]:
         """Rows across repeat at every junction."""
@@ -178,13 +203,15 @@ class Street:
                     continue
                 turn = math.pi if row.speed_mps < 0 else 0.0
                 yaw = math.pi / 2 + row.yaw + turn + self._own_yaw(row, u)
-                track_id = number + len(self.rows) * natural(4096 * k + j)
-                yield Thing(row.kind, track_id, x, y, yaw, row.speed_mps, abs(row.speed_mps) * t_s, u)
+                track_id, speed = number + len(self.rows) * natural(4096 * k + j), row.speed_mps
+                yield Thing(row.kind, track_id, x, y, yaw, speed, abs(speed) * t_s, u, (0.0, speed), row.room_m)
 
     @staticmethod
     def _own_yaw(row: Row, u: tuple[float, ...]) -> float:
         if row.kind == "pedestrians":
             return 2 * math.pi * u[3] if row.speed_mps == 0 else 0.5 * (u[3] - 0.5)
+        if row.kind == "strays":
+            return 2 * math.pi * u[3]
         if row.kind == "car_like":
             return 0.14 * (u[3] - 0.5) + (math.pi if u[4] < 0.35 else 0.0)
         if row.kind in ("vehicles", "cyclists"):
@@ -196,17 +223,20 @@ class Street:
         return abs(x - (math.floor(x / distance) + 0.5) * distance) < half
 
 
+_ABREAST_M = 2.4  # what a vehicle needs beside another one
 _LENGTH_M = {
     "vehicles": 5.8,
     "car_like": 5.0,
+    "strays": 5.8,
     "cyclists": 1.9,
     "pedestrians": 0.9,
     "houses": 14.5,
+    "trams": 14.4,
     "hedges": 8.0,
     "walls": 8.0,
     "fences": 8.2,
 }
-_FOOTPRINT_M = {"houses": 14.0, "hedges": 8.0, "walls": 8.0, "fences": 8.0, "car_like": 5.0}
+_FOOTPRINT_M = {"houses": 14.0, "trams": 0.0, "hedges": 8.0, "walls": 8.0, "fences": 8.0, "car_like": 5.0, "strays": 5.0}
 
 
 def natural(j: int) -> int:

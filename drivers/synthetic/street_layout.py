@@ -24,8 +24,9 @@ def make_street(
     own_speed = {"street": r.uniform(2, 11), "plaza": r.uniform(0.5, 3), "road": r.uniform(8, 18)}[chosen]
     speed = own_speed if ego_speed_mps is None else ego_speed_mps
     rows, ground, marks = _Layout(r, chosen, lane, lanes_right, lanes_left, speed, density).done()
-    hills = tuple(
-        (r.uniform(0, a), length * r.uniform(0.8, 1.3), r.uniform(0, 6.28)) for a, length in ((1.2, 180.0), (0.25, 55.0))
+    hills = tuple(  # most streets are nearly flat
+        (a * r.uniform(0, 1) ** 2.5, length * r.uniform(0.8, 1.3), r.uniform(0, 6.28))
+        for a, length in ((1.2, 180.0), (0.2, 55.0))
     )
     return Street(
         seed=seed,
@@ -33,7 +34,7 @@ def make_street(
         style=chosen,
         ego_speed_mps=speed,
         ego_tilt=(float(r.normal(0, 0.006)), float(r.normal(0, 0.006))),
-        swing_m=float(r.uniform(0, 6)),
+        swing_m=float(r.uniform(0, 9)),
         bend_m=float(r.uniform(160, 320)),
         hills=hills,
         rows=rows,
@@ -87,10 +88,16 @@ class _Layout:
         for k in range(left):
             ahead = self.style == "road" and k == 0 and left > 1
             speed = self.speed + r.uniform(1, 5) if ahead else -r.uniform(2, 14) * (r.random() < 0.85)
-            self.row("vehicles", lane * (k + 1), speed, r.uniform(10, 40), 0.7, wander_m=0.3)
+            queue = r.random() < (0.3 if ahead or speed else 0.7)  # close together, as before a traffic light
+            spacing, full = (r.uniform(6.2, 9), 0.9) if queue else (r.uniform(10, 40), 0.7)
+            yaw = 0.0 if ahead or speed else math.pi
+            self.row("vehicles", lane * (k + 1), speed, spacing, full, wander_m=0.3, yaw=yaw)
         if r.random() < 0.5:
             right_edge -= 1.3
             self.row("cyclists", right_edge + 0.6, r.uniform(2.5, 6), r.uniform(9, 30), 0.6, wander_m=0.2)
+        if r.random() < 0.15:  # trams beside the road, their parts end to end
+            left_edge += 3.4
+            self.row("trams", left_edge - 1.7, -r.uniform(2, 12) * (r.random() < 0.6), 14.5, r.uniform(0.1, 0.5), through=True)
         if r.random() < 0.35:
             left_edge += 1.3
             self.row("cyclists", left_edge - 0.6, -r.uniform(2.5, 6), r.uniform(9, 30), 0.6, wander_m=0.2)
@@ -114,6 +121,17 @@ class _Layout:
                 wander_m=0.3,
             )
         self.row("car_like", r.choice([-1, 1]) * 14.5, 0.0, 6.2, r.uniform(0.1, 0.8), wander_m=0.2)
+        for side in (-1, 1):  # between the rows of people
+            for kind, at in (
+                ("posts", 3.0),
+                ("posts", 6.2),
+                ("bicycles", 8.0),
+                ("street_trees", 8.0),
+                ("bins", 13.0),
+                ("shrubs", 13.0),
+            ):
+                if r.random() < 0.6:
+                    self.row(kind, side * at, 0.0, r.uniform(4, 16), r.uniform(0.2, 0.7), wander_m=0.1)
 
     def _side(self, side: int, edge: float) -> list[tuple[float, float, str]]:
         """From the road's edge outwards: parking, kerb, pavement, front gardens, houses. Returns strips (y, z, material)."""
@@ -146,32 +164,57 @@ class _Layout:
             spacing, yaw = (2.7, math.pi / 2) if parking == "across" else (3.6, r.choice([0.8, 1.1]))
             self.row("car_like", side * middle, 0.0, spacing, r.uniform(0.3, 0.95), wander_m=0.3, yaw=side * yaw)
         if self.style == "road" and r.random() < 0.6:
-            to(0.6, 0.02, "SOIL")
+            verge = to(0.8, 0.02, "SOIL")
+            self.row("posts", side * verge, 0.0, r.uniform(8, 40), 0.8, wander_m=0.1)
             if r.random() < 0.4:
                 self.row("fences", side * (y + 0.3), 0.0, 8.2, 0.9)
         else:
             kerb = r.uniform(0.05, 0.15)
             to(0.02, kerb, "KERB")
-            if r.random() < 0.35:
+            if r.random() < 0.40:
                 strip = to(r.uniform(0.8, 1.8), kerb + 0.02, "GRASS")
-                self.row("trees", side * strip, 0.0, r.uniform(7, 18), r.uniform(0.3, 0.9), wander_m=0.1)
+                self.row(
+                    str(r.choice(["trees", "street_trees"], p=[0.3, 0.7])),
+                    side * strip,
+                    0.0,
+                    r.uniform(5, 18),
+                    r.uniform(0.3, 0.9),
+                    wander_m=0.1,
+                )
             else:
-                self.row("poles", side * (y + 0.3), 0.0, r.uniform(9, 30), r.uniform(0.3, 0.9), wander_m=0.1)
+                strip = to(0.6, kerb + 0.02, "SIDEWALK")
+            for kind, share in (("poles", 0.7), ("posts", 0.8), ("bins", 0.25), ("bicycles", 0.25)):
+                if r.random() < share:
+                    self.row(kind, side * strip, 0.0, r.uniform(6, 24), r.uniform(0.2, 0.9), wander_m=0.1)
             start, walk = y, r.uniform(1.8, 4.0)
             to(walk, kerb + 0.03, "SIDEWALK")
             lanes = max(1, int(walk / 0.95))
-            for k in range(lanes):
-                if r.random() < 0.75:
-                    speed = float(r.choice([0.0, 1.0, 1.3, 1.6, -1.0, -1.3, -1.6]))
-                    at = side * (start + (k + 0.5) * walk / lanes)
-                    self.row("pedestrians", at, speed, r.choice([3.0, 6.0, 12.0, 24.0]), r.uniform(0.1, 0.5), wander_m=0.12)
+            self._walkers(side, start, walk / lanes, lanes)
             if r.random() < 0.2:
                 to(1.6, kerb + 0.03, "SIDEWALK")
                 self.row("cyclists", side * (y - 0.8), -side * r.uniform(2.5, 6), r.uniform(8, 25), 0.5, wander_m=0.2)
             to(0.9, kerb + 0.04, "SIDEWALK")
-            self.row("clutter", side * (y - 0.45), 0.0, r.uniform(6, 16), r.uniform(0.1, 0.6), wander_m=0.1)
+            for kind, share in (("clutter", 1.0), ("bins", 0.5), ("bicycles", 0.5), ("posts", 0.4), ("shrubs", 0.3)):
+                if r.random() < share:
+                    self.row(kind, side * (y - 0.45), 0.0, r.uniform(6, 16), r.uniform(0.1, 0.6), wander_m=0.1)
         self._gardens(side, y, to)
         return strips
+
+    def _walkers(self, side: int, start: float, lane: float, lanes: int) -> None:
+        """Pedestrians in `lanes` rows from `start` outwards, some in pairs side by side."""
+        r = self.r
+        for k in range(lanes):
+            if r.random() >= 0.75:
+                continue
+            speed = float(r.choice([0.0, 1.0, 1.3, 1.6, -1.0, -1.3, -1.6]))
+            at = side * (start + (k + 0.5) * lane)
+            spacing, full = r.choice([3.0, 6.0, 12.0, 24.0]), r.uniform(0.1, 0.5)
+            if lanes == 2 and spacing >= 6 and r.random() < 0.5:
+                for row in (0, 1):
+                    beside = side * (start + lane + (row - 0.5) * 0.9)
+                    self.row("pedestrians", beside, speed, spacing, full + 0.3, wander_m=0.02, loose=0.06)
+                return
+            self.row("pedestrians", at, speed, spacing, full, wander_m=0.12)
 
     def _gardens(self, side: int, y: float, to: object) -> None:
         r = self.r
@@ -181,6 +224,7 @@ class _Layout:
             kind, spacing = [("hedges", 8.0), ("walls", 8.0), ("fences", 8.2)][int(r.choice(3, p=[0.45, 0.25, 0.30]))]
             to(0.9, base + 0.02, "GRASS")
             self.row(kind, side * (y + 0.5), 0.0, spacing, r.uniform(0.4, 0.95))
+            self.row("pillars", side * (y + 0.5), 0.0, r.uniform(7, 20), r.uniform(0.2, 0.8))
             y += 0.9
         garden = r.uniform(1.0, 8.0)
         rise = r.uniform(-0.03, 0.08) * garden
@@ -189,6 +233,14 @@ class _Layout:
         if garden > 4:
             self.row("trees", side * (y + 0.7 * garden), 0.0, r.uniform(6, 14), r.uniform(0.3, 0.95), wander_m=0.6)
             self.row("clutter", side * (y + 0.5 * garden), 0.0, r.uniform(8, 20), 0.3, wander_m=0.5)
+            if r.random() < 0.35:  # cars in driveways
+                self.row("strays", side * (y + 0.55 * garden), 0.0, r.uniform(12, 30), r.uniform(0.2, 0.7))
+            elif r.random() < 0.5:
+                self.row("trailers", side * (y + 0.55 * garden), 0.0, r.uniform(10, 40), r.uniform(0.2, 0.7), wander_m=0.4)
+        for kind, share in (("shrubs", 0.6), ("posts", 0.3), ("bins", 0.3), ("bicycles", 0.2), ("pillars", 0.3)):
+            if r.random() < share:
+                at = side * (y + r.uniform(0.1, 0.9) * garden)
+                self.row(kind, at, 0.0, r.uniform(5, 20), r.uniform(0.2, 0.7), wander_m=0.05 * garden)
         y += garden
         open_land = self.style == "road" or r.random() < 0.2
         if open_land:
@@ -197,6 +249,9 @@ class _Layout:
             for behind in (4, 9, 20):
                 self.row("trees", side * (y + behind), 0.0, r.uniform(6, 12), r.uniform(0.4, 0.98), wander_m=2.0)
             self.row("bushes", side * (y + 4), 0.0, r.uniform(2, 6), r.uniform(0.2, 0.95), wander_m=3.0)
+            self.row("street_trees", side * (y + 6), 0.0, r.uniform(3, 9), r.uniform(0.2, 0.95), wander_m=4.0)
+            self.row("trailers", side * (y + 7), 0.0, r.uniform(15, 60), 0.5, wander_m=3.0)
+            self.row("trees", side * (y + 30), 0.0, 6.0, 0.98, wander_m=2.0, through=True)
             y += 14
             to(50.0, far + r.uniform(-0.02, 0.08) * 50, "GRASS")
         else:
@@ -207,6 +262,8 @@ class _Layout:
                 y += 16
             self.row("houses", side * (y + 0.5), 0.0, 15.0, r.uniform(0.75, 0.98), yaw=0 if side > 0 else math.pi)
             self.row("houses", side * (y + 24.5), 0.0, 15.0, r.uniform(0.5, 0.98), yaw=0 if side > 0 else math.pi)
+            self.row("trees", side * (y + 16), 0.0, r.uniform(8, 16), r.uniform(0.2, 0.9), wander_m=2.0)
+            self.row("houses", side * (y + 42), 0.0, 14.5, 0.98, yaw=0 if side > 0 else math.pi, through=True)
             to(60.0, base + rise + r.uniform(-0.01, 0.05) * 60, "GRASS")
         # side streets: waiting and parked vehicles beyond the pavement, on both halves of the street
         for lane in (-2.0, 2.0):

@@ -60,6 +60,9 @@ _SEEN = _PICTURES | {"points", "point_ids", "truth"}
 _PICTURE_VIEW_RAD = 1.3  # to both sides: the camera's view, and things that cast shadows into it
 
 
+Label = Literal["Car", "Van", "Truck", "Pedestrian", "Cyclist"]
+
+
 @dataclass(frozen=True, slots=True)
 class CameraConfig:
     width: int = 640
@@ -75,8 +78,8 @@ class CameraConfig:
 class ObjectConfig:
     """A static object at a chosen place, at any distance, even if others stand there; the ego drives on."""
 
-    label: Literal["Car", "Van", "Truck", "Pedestrian", "Cyclist"] = "Car"
-    x_m: float = 15.0  # along the street, from the ego's position at 0 s
+    label: Label = "Car"
+    x_m: float = 15.0  # along the street, from the ego's position at frame 0
     y_m: float = 0.0  # to the left of the ego's lane, which winds
     yaw_rad: float = 0.0  # relative to the street's x axis, not to its winding
     body: int = 0  # number of the body within its class
@@ -96,6 +99,7 @@ class WorldConfig:
     range_m: float = 80.0  # objects further away are neither seen nor in the truth
     start_s: float = 0.0  # time of frame 0 within its drive
     objects: tuple[ObjectConfig, ...] = ()  # additional static objects
+    unlabelled: tuple[Label, ...] = ()  # classes that are there, but not in the truth
     lidar: LidarConfig = field(default_factory=LidarConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
 
@@ -173,8 +177,10 @@ class SyntheticWorld(Source):
         return self.lidar.half_view_rad if self.camera is None else max(self.lidar.half_view_rad, _PICTURE_VIEW_RAD)
 
     def _placed(self, street: Street) -> tuple[Placed, ...]:
+        start_m = street.ego(self.config.start_s)[0]
         return tuple(
-            Placed(CLASSES.index(o.label), o.x_m, o.y_m + street.bend(o.x_m), o.yaw_rad, o.body) for o in self.config.objects
+            Placed(CLASSES.index(o.label), start_m + o.x_m, o.y_m + street.bend(start_m + o.x_m), o.yaw_rad, o.body)
+            for o in self.config.objects
         )
 
     def _scan(self, values: dict[str, Any], scene: Scene, drive: int, frame: int) -> None:
@@ -192,7 +198,9 @@ class SyntheticWorld(Source):
             if "point_ids" in self.wanted:
                 values["point_ids"] = self.put("point_ids", "point_ids", track_ids[owners])
         if "truth" in self.wanted:
-            values["truth"] = truth_of(scene.objects, scan, self.calibration, self.lidar.half_view_rad)
+            truth = truth_of(scene.objects, scan, self.calibration, self.lidar.half_view_rad)
+            known = ~np.isin(truth.labels, [CLASSES.index(label) for label in config.unlabelled])
+            values["truth"] = truth if known.all() else Truth(*(column[known] for column in truth))
 
     def _picture(self, values: dict[str, Any], scene: Scene, street: Street) -> None:
         assert self.camera is not None
