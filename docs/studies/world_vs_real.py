@@ -178,7 +178,12 @@ def opened(root: Path) -> KittiObject | KittiTracking:
 def generated(drives: int) -> SyntheticWorld:
     """Scenes as in training, with a camera of KITTI's size."""
     config = WorldConfig(
-        seed=SEED, drives=drives, frames=1, start_s=5.0, lidar=LidarConfig(view_deg=90), camera=CameraConfig(1242, 375)
+        seed=SEED,
+        drives=drives,
+        frames=1,
+        start_s=5.0,
+        lidar=LidarConfig(view_deg=90, beam_mrad=2),
+        camera=CameraConfig(1242, 375),
     )
     world = prepare(SyntheticWorld(), "world", config, threads=2, wanted=("points", "truth"))
     world.open()
