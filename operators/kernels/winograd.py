@@ -100,7 +100,7 @@ def from_products(
     """
     channels, tile_columns = field.shape[2], (field.shape[1] - 2) // 4
     zero, step, wide = np.float32(0), len(tiles) * channels, 6 * channels
-    flat, rows = products.reshape(-1), scratch.reshape(-1)
+    flat, rows, out = products.reshape(-1), scratch.reshape(-1), field.reshape(-1)
     for t in range(len(tiles)):
         r, c = 4 * (tiles[t] // tile_columns) + 1, 4 * (tiles[t] % tile_columns) + 1
         for j in range(6):
@@ -112,7 +112,8 @@ def from_products(
             _four(rows, i * wide, channels, rows, 24 * channels, channels, channels)
             for j in range(4):
                 if marks[j]:
-                    site, value = field[r + i, c + j], rows[(24 + j) * channels : (25 + j) * channels]
+                    at = ((r + i) * field.shape[1] + c + j) * channels
+                    site, value = out[at : at + channels], rows[(24 + j) * channels : (25 + j) * channels]
                     for x in range(channels):
                         total = value[x] + bias[x]
                         site[x] = total if total > zero else zero
