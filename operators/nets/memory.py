@@ -14,7 +14,7 @@ PROCESS_BYTES = 350_000_000
 MOST_POINTS = 120_000
 """Of a scan in a net's range; features of kept points are held at once."""
 _FLOAT = 4
-_COPIES = 3  # of the weights: from the file, in the net as trained, folded for inference
+_COPIES = 6  # of the weights: from the file, in the net as trained, four in the domain of its products (kernels/winograd.py)
 _MAPS = 4  # of a block's size alive at once: input, output, and the copies in the layout of the convolution
 
 

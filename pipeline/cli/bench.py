@@ -32,6 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "record: recording beside the disk's own rate; eval: scoring beside TrackEval; "
         "track: the tracker beside a naive twin; "
         "detect: average precision of the shipped weights in generated scenes they never saw; "
+        "runtimes: the full PointPillars, points to boxes, beside its dense part alone in torch, OpenVINO, onnxruntime; "
         "world: rays of the generated world beside Open3D's, a whole step of it; "
         "voxelize: scans to pillars beside spconv; "
         "students: TANet's students beside their teacher; subscenes: nets for the near part of the scene; "

@@ -18,7 +18,7 @@ VERBS = {
     "ops": "list operators and drivers",
     "doctor": "check this machine",
     "new": "start an operator, a driver, a project",
-    "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the shipped detector, the generated world",
+    "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the detector, runtimes, the generated world",
     "train": "train an operator's model",
     "export": "make an engine of a trained net for another runtime or precision",
     "eval": "score results against truth",
