@@ -11,7 +11,7 @@ from operators.kernels.chance import normal, uniform
 
 _LOST, _SPREAD, _SEEN, _NOISE, _DEPTH, _MIRROR, _SHINE, _SIDE, _EDGE, _MIXED = np.arange(1, 11, dtype=np.int64)
 """Random numbers of a ray. Of type np.int64, because numba compiles uniform once for each literal integer."""
-_DARK = 0.20
+_DARK = 0.25
 """Of a mirror: what the sensor's calibration takes away. Half of the returns of real cars have intensity 0."""
 _STEP_M, _PULSE_M, _SHARE_MIXED = 0.3, 1.2, 0.4
 """Depth from which a surface beside the ray lies before it; up to which two returns merge; share of such pairs that merge."""
