@@ -33,14 +33,26 @@ def gather_sites(field: np.ndarray, sites: np.ndarray, out: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True)
-def scatter_sites(rows: np.ndarray, sites: np.ndarray, field: np.ndarray) -> None:
-    """rows (n, C) -> max(row, 0) at the sites of the map."""
+def scatter_sites(rows: np.ndarray, bias: np.ndarray, sites: np.ndarray, field: np.ndarray) -> None:
+    """rows (n, C), bias (C,) -> max(row + bias, 0) at the sites of the map."""
     columns = field.shape[1] - 2
     zero = np.float32(0)
     for i in range(len(sites)):
         site, row = field[sites[i] // columns + 1, sites[i] % columns + 1], rows[i]
         for x in range(len(row)):
-            site[x] = row[x] if row[x] > zero else zero
+            value = row[x] + bias[x]
+            site[x] = value if value > zero else zero
+
+
+@njit(nogil=True, cache=True)
+def rectify_rows(rows: np.ndarray, bias: np.ndarray) -> None:
+    """rows (n, C) become max(row + bias, 0), bias (C,)."""
+    zero = np.float32(0)
+    for i in range(len(rows)):
+        row = rows[i]
+        for x in range(len(bias)):
+            value = row[x] + bias[x]
+            row[x] = value if value > zero else zero
 
 
 @njit(nogil=True, cache=True)

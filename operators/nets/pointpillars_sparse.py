@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from operators.kernels.active import TILE, list_sites, list_tiles, reach, restore
-from operators.kernels.patches import add_parts, gather, gather_sites, scatter_sites
+from operators.kernels.patches import add_parts, gather, gather_sites, rectify_rows, scatter_sites
 from operators.kernels.pillar_features import add_taps, by_residue, pillar_features, rectify
 from operators.kernels.winograd import WEIGHT_TRANSFORM, from_products, to_products
 from operators.nets.pointpillars import PointPillars
@@ -131,8 +131,8 @@ class Conv:
             patches = scratch.take(0, num, 9 * self.channels)
             rows = scratch.take(1, num, self.wide)
             gather(before.field, items, after.columns, self.stride, patches.numpy())
-            torch.addmm(self.bias, patches, self.weight, out=rows)
-            scatter_sites(rows.numpy(), items, after.field)
+            torch.mm(patches, self.weight, out=rows)
+            scatter_sites(rows.numpy(), self.bias.numpy(), items, after.field)
 
 
 class Level:
@@ -156,8 +156,9 @@ class Level:
         sites = scratch.take(2, num, self.map.field.shape[2])
         gather_sites(self.map.field, items, sites.numpy())
         up, part = scratch.take(0, num, self.weight.shape[1]), scratch.take(1, num * step * step, self.head.shape[1])
-        torch.addmm(self.bias, sites, self.weight, out=up)
-        torch.mm(up.relu_().view(num * step * step, -1), self.head, out=part)
+        torch.mm(sites, self.weight, out=up)
+        rectify_rows(up.numpy(), self.bias.numpy())
+        torch.mm(up.view(num * step * step, -1), self.head, out=part)
         return part.view(num, step, step, -1).numpy()
 
     def features(self, rows: Tensor, columns: Tensor) -> Tensor:

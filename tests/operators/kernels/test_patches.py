@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from operators.kernels.patches import add_parts, gather, gather_sites, scatter_sites
+from operators.kernels.patches import add_parts, gather, gather_sites, rectify_rows, scatter_sites
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -27,10 +27,12 @@ def test_sites_to_rows_and_back(num):
     gather_sites(field, sites, rows)
     np.testing.assert_array_equal(rows, field[sites // 6 + 1, sites % 6 + 1])
 
-    expected = field.copy()
-    expected[sites // 6 + 1, sites % 6 + 1] = np.maximum(rows, 0)
-    scatter_sites(rows, sites, field)
+    expected, bias = field.copy(), np.array([0.5, 0, -0.5], np.float32)
+    expected[sites // 6 + 1, sites % 6 + 1] = np.maximum(rows + bias, 0)
+    scatter_sites(rows, bias, sites, field)
     np.testing.assert_array_equal(field, expected)
+    rectify_rows(rows, bias)
+    np.testing.assert_array_equal(rows, expected[sites // 6 + 1, sites % 6 + 1])
 
 
 @pytest.mark.parametrize("num", [0, 1, 4])
