@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from pipe_runs import Runs, pools_mapped, workers
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime opens files when imported, as `runtimes` says
+
 # Images of build machines set it. Each of the thousands of processes here would compile the engine again, for 0.2 s.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
