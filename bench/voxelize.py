@@ -5,7 +5,7 @@ else generated ones; K = 32 and 100 points per pillar, the grid of PointPillars.
 (no K), into memory that is used again, as in a graph; spconv also reuses its memory. CPU time of the thread, which other load
 slows down less than the clock; median over the scans of each one's median.
 Checked in the run: pillars, cells, counts equal spconv's, bit by bit; equal bits when 1, 2, 4 threads each voxelize all scans.
-spconv: pip install spconv==2.3.8 'cumm<0.8'. Without it: ours alone.
+spconv==2.3.8 and cumm<0.8: pip install 'perception-pipe[bench]'. Without it: ours alone.
 """
 
 from __future__ import annotations

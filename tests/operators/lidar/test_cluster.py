@@ -4,7 +4,7 @@ import re
 import naive_lidar as naive
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.kernels import cluster as kernel
@@ -120,6 +120,7 @@ def test_the_worst_boxes_are_dropped_and_counted(make, caplog):
     assert caplog.messages == ["dropped 5 boxes beyond max_boxes"]
 
 
+@settings(deadline=None)  # the first example may compile
 @given(
     st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=40, unique=True),
     st.lists(st.floats(0.5, 3.5), min_size=40, max_size=40),
@@ -132,6 +133,7 @@ def test_components_equal_the_naive_twin(cells, reach):
     assert count == len(set(label.tolist())) and (lookup == -1).all()
 
 
+@settings(deadline=None)  # the first example may compile
 @given(st.lists(st.tuples(*[st.floats(-9, 9, width=32)] * 4), min_size=1, max_size=30))
 def test_the_rectangle_is_the_closest_of_all_angles(rows):
     points = np.array(rows, np.float32)

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
@@ -129,6 +129,7 @@ def _ulps(value, steps):
 
 
 @pytest.mark.parametrize("grid", GRIDS)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_points_at_the_borders_equal_the_naive_twin(grid, data):
     cell_m, range_m = grid
