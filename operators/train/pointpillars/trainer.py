@@ -170,7 +170,8 @@ class PointPillarsTrainer(NetTrainer):
         with self._autocast():
             heads = self._final(pillars, counts.long(), cells.long())
         cls, box, direction = (head[0].float().cpu().numpy() for head in heads)
-        return decode(cls, box, direction, anchors, np.arange(len(config.model.class_names)), DecodeConfig())
+        labels, offset_rad = np.arange(len(config.model.class_names)), config.model.direction_offset_rad
+        return decode(cls, box, direction, anchors, labels, DecodeConfig(), offset_rad=offset_rad)
 
     # ---- files
 

@@ -366,6 +366,18 @@ def test_a_batch_is_its_scans():
                     np.testing.assert_allclose(a[i].numpy(), b[0].numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("pillar_net", ["tanet", "pointnet", "gcn"])
+def test_packed_pillars_are_the_same(pillar_net):
+    net = lively(dataclasses.replace(TINY, pillar_net=pillar_net))
+    pillars, counts, cells = scene(TINY, 60)
+    with torch.inference_mode():
+        whole, other = net(pillars, counts, cells), net(packed(pillars, counts), counts, cells)
+        none = net(pillars[:0], counts[:0], cells[:0]), net(torch.zeros(0, 1, 4), counts[:0], cells[:0])
+    for one, two in (whole, other), none:
+        for a, b in zip(one.refine, two.refine, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-4)
+
+
 def test_many_pillars_are_computed_in_parts(monkeypatch):
     net, inputs = lively(TINY), scene(TINY, 60)
     with torch.inference_mode():
