@@ -16,6 +16,7 @@ MOST_POINTS = 120_000
 _FLOAT = 4
 _COPIES = 6  # of the weights: from the file, in the net as trained, four in the domain of its products (kernels/winograd.py)
 _MAPS = 4  # of a block's size alive at once: input, output, and the copies in the layout of the convolution
+_REFINE_MAPS = 6  # of all levels together, in the refine stage
 
 
 def net_bytes(config: PointPillarsConfig, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -27,5 +28,5 @@ def net_bytes(config: PointPillarsConfig, shapes: dict[str, tuple[int, ...]]) ->
     of_anchor = len(config.anchors) + 7 + 2
     place = _MAPS * config.block_channels[0] + 2 * sum(config.up_channels) + 2 * config.anchors_per_location * of_anchor
     if any(name.startswith("psa.") for name in shapes):  # the refine stage, while the levels of the coarse one are held
-        place += _MAPS * sum(config.up_channels) + 2 * config.anchors_per_location * of_anchor
+        place += _REFINE_MAPS * sum(config.up_channels) + 2 * config.anchors_per_location * of_anchor
     return PROCESS_BYTES + _FLOAT * (_COPIES * parameters + slots * 4 + points + rows * columns * place)
