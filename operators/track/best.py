@@ -12,17 +12,26 @@
 - The picture: the projected box, cut at the border; for persons the elliptic cylinder inside, because limbs rarely fill the
   corners of their boxes. A track outside the picture has no 2D box (NaN).
 Score of a track: the running mean of its detections' scores, in their own kind.
+
+`unsure: keep` shows more, for evaluations that vary a threshold on the score; what `drop` shows is there with the same boxes:
+- every track that was detected in this frame or the last one, whatever its evidence and number of detections;
+- detections without enough evidence to begin a track: a second tracker follows them, with the same motion. A track that begins
+  with a detection which continues one of these takes over its id.
+Score of a row: the log-odds that the row is true, as a score of the detector's kind: evidence + ln(detections so far), less for
+unusual sizes and more for far boxes, as `show` has it. It depends on this frame and earlier ones only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.transforms import invert
 from operators.kernels.best import state as kernel
+from operators.kernels.best.life import farness, oddity
 from operators.kernels.best.state import Detections, Ego, Tracks
 from operators.kernels.best.step import step
 from operators.kernels.picture import rectangles
@@ -34,6 +43,11 @@ _EGO = np.array([0.4, 0.005])
 _STILL = np.eye(4)
 _ROUNDNESS = np.where(np.isin(CLASSES, ("Pedestrian", "Person_sitting")), 0.9, 0.0)
 BORDER_PX = 3.0
+UnsureTracks = Literal["drop", "keep"]
+KEPT_UNSEEN = 1
+"""Steps that `keep` shows an unsure track without a detection."""
+PRIOR = -2.3
+"""Log-odds of a row whose track has evidence 0 and one detection, measured over all classes (docs/tracking.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,7 @@ def as_logit(scores: np.ndarray, kind: str) -> np.ndarray:
 
 
 class Best:
-    def __init__(self, config: BestConfig, kind: str, first_id: int) -> None:
+    def __init__(self, config: BestConfig, kind: str, first_id: int, unsure: UnsureTracks = "drop") -> None:
         """kind  of the scores: probability or logit"""
         labels = range(len(CLASSES))
         self.next_id, self.kind = first_id, kind
@@ -104,29 +118,68 @@ class Best:
         )
         self.tracks = Tracks(motion, motion_cov, height, yaw, size, belief, np.zeros((0, 7), np.int64))
         self.boxes = np.zeros((0, 7))
+        self.second: Best | None = None
+        if unsure == "keep":
+            self.second = Best(config, kind, first_id)
+            any_evidence = [kernel.HIGH, kernel.LOW, kernel.TENTATIVE, kernel.BIRTH]
+            self.second.params[:, any_evidence] = -np.inf
         self.restart()
 
     def restart(self) -> None:
         self.num, self.frame = 0, 0
         self.T, self.drive = np.eye(4), np.zeros(4)
         self.T_world_velo: np.ndarray | None = None
+        if self.second is not None:
+            self.second.restart()
 
     def step(self, seen: Seen) -> Shown:
         self.advance(seen)
-        rows = np.flatnonzero(self.tracks.info[: self.num, kernel.STATE])
+        is_shown = self.tracks.info[: self.num, kernel.STATE] != kernel.HIDDEN
+        if self.second is None:
+            rows = np.flatnonzero(is_shown)
+            return self._shown(rows, self.tracks.belief[rows, kernel.SCORE], seen.calibration)
+        rows, others = np.flatnonzero(is_shown | self.lately_seen), np.flatnonzero(self.second.lately_seen)
+        parts = (
+            self._shown(rows, self.certainty_score(rows), seen.calibration),
+            self.second._shown(others, self.second.certainty_score(others), seen.calibration),
+        )
+        return Shown(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    @property
+    def lately_seen(self) -> np.ndarray:
+        """(num,) bool: tracks that `keep` shows."""
+        return self.tracks.info[: self.num, kernel.TIME_SINCE_UPDATE] <= KEPT_UNSEEN
+
+    def _shown(self, rows: np.ndarray, scores: np.ndarray, calibration: Calibration | None) -> Shown:
+        """The tracks of these rows, without undetected ones that leave the picture."""
         boxes3d, labels = self.boxes[rows], self.tracks.info[rows, kernel.LABEL]
-        if seen.calibration is None:
+        if calibration is None:
             boxes2d = np.full((len(rows), 4), np.nan, np.float32)
         else:
-            boxes2d, visible = in_picture(boxes3d, labels, seen.calibration)
-            last_px = seen.calibration.image_size[0] - 1 - BORDER_PX
+            boxes2d, visible = in_picture(boxes3d, labels, calibration)
+            last_px = calibration.image_size[0] - 1 - BORDER_PX
             leaves = ~visible | (boxes2d[:, 0] < BORDER_PX) | (boxes2d[:, 2] > last_px)
-            leaves &= self.tracks.info[rows, kernel.STATE] == kernel.COASTING
+            leaves &= self.tracks.info[rows, kernel.TIME_SINCE_UPDATE] > 0
             if leaves.any():
-                rows, boxes3d, labels, boxes2d = rows[~leaves], boxes3d[~leaves], labels[~leaves], boxes2d[~leaves]
-        boxes3d, scores = boxes3d.astype(np.float32), self.tracks.belief[rows, kernel.SCORE].astype(np.float32)
+                rows, boxes3d, labels, boxes2d, scores = (a[~leaves] for a in (rows, boxes3d, labels, boxes2d, scores))
+        boxes3d, scores = boxes3d.astype(np.float32), scores.astype(np.float32)
         boxes3d[:, 6] = wrap_angle(boxes3d[:, 6])
         return Shown(boxes3d, scores, labels.astype(np.int32), self.tracks.info[rows, kernel.ID], boxes2d)
+
+    def certainty_score(self, rows: np.ndarray) -> np.ndarray:
+        """(R,) the score of each row with `keep`."""
+        info = self.tracks.info[rows]
+        hits, labels = info[:, kernel.HITS], info[:, kernel.LABEL]
+        return self.as_score(self.tracks.belief[rows, kernel.EVIDENCE], hits, self.boxes[rows], labels)
+
+    def as_score(self, evidence: np.ndarray, hits: np.ndarray, boxes3d: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(R,) mean evidence, number of detections, boxes (R, 7) -> log-odds of being true, as a score of the detector's kind."""
+        usual = np.empty(len(labels))
+        for k, p in enumerate(self.params[labels]):
+            usual[k] = farness(boxes3d[k], p) - oddity(boxes3d[k], p)
+        slope, middle = self.worth[labels].T
+        logit = middle + (PRIOR + evidence + np.log(hits) + usual) / slope
+        return logit if self.kind == "logit" else 1 / (1 + np.exp(-logit))
 
     def advance(self, seen: Seen) -> None:
         """Advances the tracks by one frame; nothing is shown."""
@@ -142,9 +195,47 @@ class Best:
         world = np.empty((len(labels), 8))
         dets = Detections(boxes.astype(np.float64), labels, self.evidence(scores, labels), scores, world)
         ego = Ego(self.T, T_before_now, is_known, self.drive, _EGO)
+        num, self.track_of = self.num, np.empty(len(labels), np.int64)
         self.num, self.next_id = step(
-            tuple(dets), tuple(self.tracks), self.num, seen.steps, tuple(ego), self.params, self.frame, self.next_id, self.boxes
+            tuple(dets), tuple(self.tracks), self.num, seen.steps, tuple(ego), self.params, self.frame, self.next_id, self.boxes,
+            self.track_of,
+        )  # fmt: skip
+
+        if self.second is not None:
+            self._follow(self.second, seen._replace(boxes3d=boxes, scores=seen.scores[enough], labels=labels), num)
+
+    def _follow(self, second: Best, seen: Seen, num: int) -> None:
+        """The second tracker gets the detections that continue none of the `num` tracks before this frame, except those beside a
+        track just seen (the same object, detected twice)."""
+        is_new = self.track_of >= num
+        here = self.tracks.info[: self.num, kernel.TIME_SINCE_UPDATE] == 0
+        apart = np.linalg.norm(seen.boxes3d[:, None, :2] - self.boxes[None, : self.num, :2][:, here], axis=2)
+        same = seen.labels[:, None] == self.tracks.info[None, : self.num, kernel.LABEL][:, here]
+        is_beside = (same & (apart < self.params[seen.labels, kernel.CROWDED][:, None])).any(1)
+        alone = np.flatnonzero(is_new | ((self.track_of < 0) & ~is_beside))
+        ids, first_id = second.tracks.info[: second.num, kernel.ID].copy(), self.next_id
+        second.next_id = first_id
+        second.advance(
+            seen._replace(
+                boxes3d=seen.boxes3d[alone], scores=seen.scores[alone], labels=seen.labels[alone], T_world_velo=self.T.copy()
+            )
         )
+        self.next_id = second.next_id
+
+        # a track that began now takes the place of the unsure one with the same detection
+        taken = second.track_of[is_new[alone]]
+        older = (taken >= 0) & (taken < len(ids))
+        born = np.arange(self.num - len(taken), self.num)
+        self.tracks.info[born[older], kernel.ID] = ids[taken[older]]
+        gone = np.concatenate([ids[taken[older]], first_id + taken[taken >= len(ids)] - len(ids)])
+        second.keep_only(~np.isin(second.tracks.info[: second.num, kernel.ID], gone))
+
+    def keep_only(self, which: np.ndarray) -> None:
+        """which (num,) bool: the tracks that remain."""
+        left = int(which.sum())
+        for array in (*self.tracks, self.boxes):
+            array[:left] = array[: self.num][which]
+        self.num = left
 
     def evidence(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
         slope, middle = self.worth[labels].T

@@ -4,6 +4,8 @@ A track is real if the mean evidence of all its detections is high enough. A rea
 detection, also in frames where `best` did not show it, with gaps of up to MAX_GAP steps filled; other tracks are left out. The
 path is smoothed (kernels/smooth.py), the size is the last one. The `history` port emits this once per recording, with the frame
 that the source marks `last: true`; an interrupted recording has no history.
+With `unsure: keep` the other tracks are output too, where they were detected and one step after; one score per track, from the
+mean evidence of all its detections.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from operators.kernels.best.life import farness, oddity
 from operators.kernels.best.state import Tracks
 from operators.kernels.smooth import look_back
 from operators.streams import Calibration, History
-from operators.track.best import BORDER_PX, Best, in_picture
+from operators.track.best import BORDER_PX, KEPT_UNSEEN, Best, in_picture
 from operators.track.frame import Seen, Shown
 
 MEAN_EVIDENCE = 0.2
 MIN_HITS = 4
 MAX_GAP = 15
+_STEPS = 64
+"""Steps per 1 of a logit with `keep`: sums of such scores are exact, so AB3DMOT's evaluator, which averages averages, finds every
+track at its own mean."""
 
 
 class BestOffline(Best):
@@ -38,9 +43,17 @@ class BestOffline(Best):
         self.numbers.append(seen.number)
         self.steps.append(seen.steps)
         self.poses.append(self.T.copy())
-        self.kept.append(Tracks(*(array[: self.num].copy() for array in self.tracks)))
+        self.kept.append(self._copy())
         self.calibration = seen.calibration
         return shown
+
+    def _copy(self) -> Tracks:
+        """The tracks of this frame; with `keep` those of the second tracker behind them."""
+        mine = Tracks(*(array[: self.num].copy() for array in self.tracks))
+        if self.second is None:
+            return mine
+        theirs = (array[: self.second.num] for array in self.second.tracks)
+        return Tracks(*(np.concatenate(pair) for pair in zip(mine, theirs, strict=True)))
 
     def history(self) -> History:
         """All rows from the first frame of the recording to this one, by frame, then in order of birth."""
@@ -52,7 +65,7 @@ class BestOffline(Best):
         order = np.lexsort((of_frame, ids))
         for rows in np.split(order, np.flatnonzero(np.diff(ids[order])) + 1):
             hits = np.flatnonzero(all_rows.info[rows, kernel.TIME_SINCE_UPDATE] == 0)
-            if len(hits) < MIN_HITS:
+            if not len(hits) or (len(hits) < MIN_HITS and self.second is None):
                 continue
             rows = rows[: hits[-1] + 1]
             track = Tracks(*(array[rows] for array in all_rows))
@@ -61,9 +74,15 @@ class BestOffline(Best):
             boxes3d = _boxes(track, poses[of_frame[rows]])
             less = np.array([farness(box, params) for box in boxes3d])
             needed = MEAN_EVIDENCE + oddity(boxes3d[-1], params) - less
-            real = track.belief[hits, kernel.LATEST].mean() >= needed
-            real &= _gaps(hits, len(rows)) <= MAX_GAP
+            mean = track.belief[hits, kernel.LATEST].mean()
+            is_real, gaps = len(hits) >= MIN_HITS and mean >= needed, _gaps(hits, len(rows))
+            real = is_real & (gaps <= MAX_GAP)
             score = np.float32(track.belief[-1, kernel.SCORE])
+            if self.second is not None:
+                real |= gaps <= KEPT_UNSEEN + 1
+                num_hits, label = np.array([len(hits)]), track.info[-1:, kernel.LABEL]
+                of_all = self.as_score(mean[None], num_hits, boxes3d[-1:], label).item()
+                score = np.float32(round(of_all * _STEPS) / _STEPS if self.kind == "logit" else of_all)
             seen = np.zeros(len(rows), bool)
             seen[hits] = True
             parts.append((of_frame[rows][real], boxes3d[real], track.info[real], np.full(real.sum(), score), seen[real]))

@@ -39,7 +39,7 @@ from operators.streams import (
     Tracks,
 )
 from operators.track.ab3dmot import Ab3dmot, Ab3dmotConfig
-from operators.track.best import Best, BestConfig
+from operators.track.best import Best, BestConfig, UnsureTracks
 from operators.track.best_offline import MIN_HITS, BestOffline
 from operators.track.clock import NEW_RECORDING, FrameClock
 from operators.track.frame import Preset, Seen
@@ -55,6 +55,7 @@ class TrackerConfig:
     preset: Literal["best", "best_offline", "ab3dmot"] = "best"
     best: BestConfig = field(default_factory=BestConfig)
     ab3dmot: Ab3dmotConfig = field(default_factory=Ab3dmotConfig)
+    unsure: UnsureTracks = "drop"  # of the presets best and best_offline; keep: shows unsure tracks too, with low scores
     score_kind: Literal["auto", "probability", "logit"] = "auto"  # auto: the kind of the detector's port
     use_ego_motion: bool = True  # if a pose is connected
     rate_hz: float | None = None  # of the frames; None: learned from the stamps
@@ -143,7 +144,8 @@ class Tracker(Operator):
     def _make(self, first_id: int) -> Preset:
         if self.config.preset == "ab3dmot":
             return Ab3dmot(self.config.ab3dmot, first_id)
-        return (BestOffline if self.config.preset == "best_offline" else Best)(self.config.best, self.kind, first_id)
+        made = BestOffline if self.config.preset == "best_offline" else Best
+        return made(self.config.best, self.kind, first_id, self.config.unsure)
 
     def _kind(self) -> str:
         """Kind of the scores. Scores of a port without a kind are probabilities."""

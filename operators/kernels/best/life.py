@@ -56,7 +56,7 @@ _FAR_M, _FAR_STEP_M, _MOST_STEPS = 40.0, 10.0, 2.0
 
 @njit(nogil=True, cache=True)
 def give_birth(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, track_of: np.ndarray, next_id: int) -> int:
-    """Unmatched detections of at least BIRTH evidence become tracks -> number of tracks.
+    """Unmatched detections of at least BIRTH evidence become tracks, and get their rows in `track_of` -> number of tracks.
 
     A detection within CROWDED metres of a track of its class that was detected in this frame begins none: detectors report one
     object twice. A size begins at the mean of its class.
@@ -94,6 +94,7 @@ def give_birth(dets: Detections, tracks: Tracks, num: int, params: np.ndarray, t
             blend(size, k, 3 + k, boxes[d, 3 + k], p[SIGMA_L + k] * z[LOOSENESS])
         belief[EVIDENCE], belief[SCORE], belief[LATEST] = evidence[d], scores[d], evidence[d]
         info[ID], info[LABEL], info[HITS], info[TIME_SINCE_UPDATE], info[WAS_SHOWN], info[VOTES] = next_id, label, 1, 0, 0, 1
+        track_of[d] = num
         num += 1
         next_id += 1
     return num

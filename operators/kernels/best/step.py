@@ -32,6 +32,7 @@ def step(
     frame: int,
     next_id: int,
     boxes: np.ndarray,
+    track_of: np.ndarray,
 ) -> tuple[int, int]:
     """-> number of tracks, next id. Tracks and `boxes` need room for num + D rows.
 
@@ -39,6 +40,7 @@ def step(
                                           NamedTuples
     steps   frame periods since the last frame;   frame  of the recording, from 1
     boxes   (T, 7) float64 is filled: the tracks as BOXES3D; info[STATE] says which are shown
+    track_of (D,) int64 is filled: row of the track that each detection continued (before deaths: below num) or began, -1 = none
     """
     dets, tracks, ego = Detections(*det_fields), Tracks(*track_fields), Ego(*ego_fields)
 
@@ -47,7 +49,7 @@ def step(
         predict(tracks, num, params)
 
     # 2., 3. the car's pose: known, or from the detections of earlier tracks; it places the detections in the world
-    matches = Matches(np.empty(len(dets.boxes), np.int64), np.empty(num, np.int64))
+    matches = Matches(track_of, np.empty(num, np.int64))
     last = np.empty((4, 4))
     for i in range(4):
         for j in range(4):

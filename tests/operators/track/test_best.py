@@ -15,7 +15,7 @@ NONE = detections()
 @pytest.fixture
 def best(make):
     """best(car=BestClassConfig(...)) -> the tracker with this preset; scores are probabilities"""
-    return lambda **config: make(Tracker, preset="best", best=BestConfig(**config))
+    return lambda unsure="drop", **config: make(Tracker, preset="best", best=BestConfig(**config), unsure=unsure)
 
 
 def test_one_sure_detection_is_a_track_at_once(best, header):
@@ -170,20 +170,73 @@ def test_missing_frames_are_steps_too(best, header):
     assert tracks[-1].boxes3d[0, 0] == pytest.approx(28.5, abs=0.1)
 
 
-def test_nothing_emitted_depends_on_what_comes_later(best, header):
-    """A random scene truncated at 20 places: the same bytes up to there."""
+def crowd(num=60):
+    """A random scene: objects of three classes that are sometimes missed, and false detections."""
     rng = np.random.default_rng(7)
     frames = []
-    for k in range(60):
+    for k in range(num):
         objects = [
             (label, 6 + 5 * n + 0.2 * k * (n % 3), 4 * label - 4) for label in range(3) for n in range(5) if rng.random() < 0.85
         ]
         objects += [(CAR, *rng.uniform(2, 40, 2))] * (rng.random() < 0.3)
         frames.append(detections(*objects, score=rng.uniform(0.2, 1, len(objects)).astype(np.float32)))
-    whole = [b"".join(a.tobytes() for a in t) for t in play(best(), header, frames)]
-    for cut in rng.choice(60, 20, replace=False):
-        part = [b"".join(a.tobytes() for a in t) for t in play(best(), header, frames[:cut])]
+    return frames
+
+
+@pytest.mark.parametrize("unsure", ["drop", "keep"])
+def test_nothing_emitted_depends_on_what_comes_later(best, header, unsure):
+    """A random scene truncated at 20 places: the same bytes up to there."""
+    frames = crowd()
+    whole = [b"".join(a.tobytes() for a in t) for t in play(best(unsure), header, frames)]
+    for cut in np.random.default_rng(8).choice(60, 20, replace=False):
+        part = [b"".join(a.tobytes() for a in t) for t in play(best(unsure), header, frames[:cut])]
         assert part == whole[:cut], cut
+
+
+@pytest.mark.parametrize("poses", [None, [np.eye(4)] * 60], ids=["no poses", "poses"])
+def test_keep_shows_what_drop_shows_and_more(best, header, poses):
+    dropped, kept = (play(best(unsure), header, crowd(), poses) for unsure in ("drop", "keep"))
+    for less, more in zip(dropped, kept, strict=True):
+        boxes = {box.tobytes() for box in more.boxes3d}
+        assert {box.tobytes() for box in less.boxes3d} <= boxes
+        assert len(set(more.track_ids.tolist())) == len(more.track_ids)
+    assert sum(len(t.labels) for t in kept) > sum(len(t.labels) for t in dropped) + 20
+
+
+def test_an_unsure_track_is_kept_with_a_low_score_and_its_id_when_it_gets_sure(best, header):
+    """0.2 begins no track with `drop`; it moves, is seen better later, and is then shown by `drop`, too."""
+    frames = [NONE] * 3 + [detections((CAR, 10 + 0.5 * k, 0), score=0.2 if k < 5 else 0.95) for k in range(12)]
+    assert ids(play(best(), header, frames)) == [[]] * 8 + [[1]] * 7
+    tracks = play(best("keep"), header, frames)
+    assert ids(tracks)[3:] == [[ids(tracks)[3][0]]] * 12
+    scores = [float(t.scores[0]) for t in tracks[3:]]
+    assert scores[0] < 0.1 and scores[4] < 0.3 < scores[6] and scores[-1] > 0.8
+
+
+def test_keep_shows_one_step_without_a_detection(best, header):
+    weak = detections((CAR, 10, 0), score=0.2)
+    assert [len(i) for i in ids(play(best("keep"), header, [weak] * 3 + [NONE] * 3))] == [1, 1, 1, 1, 0, 0]
+
+
+def test_keep_follows_no_second_detection_of_a_track(best, header):
+    frames = [detections((CAR, 10, 0), (CAR, 10.6, 0.3), score=(0.95, 0.2))] * 8
+    assert [len(i) for i in ids(play(best("keep"), header, frames))] == [1] * 8
+
+
+@pytest.mark.parametrize(("kind", "sure", "unsure"), [("logit", 9.0, 0.1), ("probability", 0.97, 0.2)])
+def test_scores_of_keep_are_of_the_kind_of_the_detections(make, header, kind, sure, unsure):
+    op = make(Tracker, score_kind=kind, unsure="keep")
+    (*_, last) = play(op, header, [detections((CAR, 10, 0), (CAR, 30, 0), score=(sure, unsure))] * 6)
+    high, low = last.scores.tolist()
+    assert high > low + 0.5
+    assert kind == "logit" or (0 <= low and high <= 1)
+
+
+def test_another_recording_ends_unsure_tracks(best, header):
+    op, weak = best("keep"), detections((CAR, 10, 0), score=0.2)
+    (before,) = play(op, header, [weak])
+    (after,) = play(op, lambda k: header(k, f"0007/{k:06d}", 10**12 + k * 10**8), [weak])
+    assert set(ids([before])[0]).isdisjoint(ids([after])[0])
 
 
 def test_in_the_picture_a_car_is_its_box_and_a_person_is_rounder(best, header, calibration):

@@ -109,3 +109,17 @@ def test_without_the_word_that_it_is_the_last_nothing_is_told(make, header):
     op = make(Tracker, preset="best_offline")
     op.meta, op.header = {"boxes3d": {"last": False}}, header(0)
     assert "history" not in op.process(boxes3d=NONE)
+
+
+def test_kept_tracks_are_told_where_they_were_seen(make, told):
+    """One sure track, one of three detections, one too weak to begin a track: all three, the sure one with the highest score."""
+    both = detections((CAR, 10, 0), (CAR, 30, 0), (CAR, 20, 8), score=(0.95, 0.9, 0.2))
+    sure = detections((CAR, 10, 0), score=0.95)
+    frames = [both] * 3 + [sure] * 7
+    op = make(Tracker, preset="best_offline", unsure="keep")
+    _, history = told(frames, op)
+    by_track = {int(i): history.frames[history.track_ids == i].tolist() for i in set(history.track_ids.tolist())}
+    assert sorted(by_track.values(), key=len) == [[0, 1, 2], [0, 1, 2], list(range(10))]
+    scores = {len(by_track[int(i)]): float(s) for i, s in zip(history.track_ids, history.scores, strict=True)}
+    assert scores[10] > scores[3]
+    assert len(told(frames)[1].frames) == 10, "drop tells the sure one only"

@@ -4,6 +4,7 @@ Files are read with plain code here, independent of the drivers.
 """
 
 import gzip
+import json
 from collections import defaultdict
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from operators.geometry.boxes3d import camera_to_velo, velo_to_camera, wrap_angle
 from operators.geometry.project import boxes_to_image
-from operators.score import kitti_tracking
+from operators.score import ab3dmot, kitti_tracking
 from operators.streams import CLASSES, Boxes2D, Boxes3D, Calibration, Imu, Tracks
 from operators.track.ab3dmot import Ab3dmotConfig, ClassConfig
 from operators.track.tracker import Tracker
@@ -153,6 +154,26 @@ def test_hota_of_best(make, shared_data, tmp_path, is_known, car):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("preset", ["best", "best_offline"])
+def test_kept_unsure_tracks_win_ab3dmots_table(make, shared_data, tmp_path, preset):
+    """sAMOTA and MOTA of AB3DMOT's own output (golden/ab3dmot), which are lower limits, in 3D and 2D."""
+
+    def tracks(sequence):
+        if preset == "best_offline":
+            return told_offline(make, shared_data, sequence, True, unsure="keep")
+        return play_best(make, shared_data, sequence, op=make(Tracker, score_kind="logit", unsure="keep"))
+
+    score(shared_data, tmp_path, tracks)
+    found = ab3dmot.score(shared_data / "kitti_tracking", tmp_path)
+    expected = json.loads((shared_data / "golden/ab3dmot/expected_kitti_eval.json").read_text())["tracks"]
+    for criterion in ("3D IoU 0.25", "2D IoU 0.5"):
+        for name in ("car", "pedestrian"):
+            got, theirs = found[criterion][name], expected[criterion]["python_3.11"][name]
+            assert got["sAMOTA"] >= theirs["sAMOTA"] + 0.02, (criterion, name)
+            assert got["best"]["MOTA"] >= theirs["best"]["MOTA"] + 0.03, (criterion, name)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("is_known", "car"), [(True, 80.0), (False, 79.5)], ids=["poses", "no poses"])
 def test_hota_of_best_offline(make, shared_data, tmp_path, is_known, car):
     """Targets: 79.4 and 78.4 for cars, 50 for pedestrians."""
@@ -161,9 +182,9 @@ def test_hota_of_best_offline(make, shared_data, tmp_path, is_known, car):
     assert 100 * found["pedestrian"]["HOTA"] >= 59, found["pedestrian"]
 
 
-def told_offline(make, shared_data, sequence, is_known):
+def told_offline(make, shared_data, sequence, is_known, unsure="drop"):
     """The rows of the history -> (Tracks, Boxes2D) of every frame"""
-    op, out = make(Tracker, score_kind="logit", preset="best_offline"), []
+    op, out = make(Tracker, score_kind="logit", preset="best_offline", unsure=unsure), []
     op.meta = {}
     play_best(make, shared_data, sequence, is_known, op=op)
     history = op.preset.history()
@@ -192,6 +213,18 @@ def test_best_cut_at_20_frames_has_emitted_the_same_bytes(make, shared_data, seq
     for cut in cuts.tolist():
         part = play_best(make, shared_data, sequence, is_known, cut)
         assert [b"".join(a.tobytes() for a in (*t, *p)) for t, p in part] == whole[:cut], cut
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sequence", ["0003", "0017"])
+def test_kept_tracks_are_as_causal(make, shared_data, sequence):
+    def tracks(count=None):
+        op = make(Tracker, score_kind="logit", unsure="keep")
+        return [b"".join(a.tobytes() for a in (*t, *p)) for t, p in play_best(make, shared_data, sequence, count=count, op=op)]
+
+    whole = tracks()
+    for cut in np.random.default_rng(int(sequence)).integers(1, len(whole), 8).tolist():
+        assert tracks(cut) == whole[:cut], cut
 
 
 def read_truth(path):
