@@ -9,7 +9,7 @@ import math
 
 from operators.nets.pointpillars_config import PointPillarsConfig
 
-PROCESS_BYTES = 400_000_000
+PROCESS_BYTES = 450_000_000
 """Python, NumPy, numba's kernels, torch and its threads."""
 MOST_POINTS = 120_000
 """Of a scan in a net's range; features of kept points are held at once."""
