@@ -87,7 +87,12 @@ class Running:
         return None
 
     def children(self) -> list[int]:
+        """The processes of nodes, the fork server, and for a moment the starter of the guard."""
         return [pid for pid, _, parent in processes() if parent == self.pid]
+
+    def nodes(self) -> list[int]:
+        """The processes of nodes."""
+        return [pid for pid, argv, parent in processes() if parent == self.pid and "--node" in argv]
 
     def lines(self, sink: str) -> int:
         path = self.out / sink / "frames.txt"

@@ -36,7 +36,7 @@ def produced(ended: Ended) -> range:
 
 
 def started(running) -> list[int]:
-    return wait_for(running.children, 10, "the first child")
+    return wait_for(running.nodes, 10, "the first process of a node")
 
 
 @pytest.mark.quick(2)
@@ -56,7 +56,7 @@ def test_ctrl_c_mid_run(pipe, seed):
 @pytest.mark.quick(2)
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.15, 0.3])
 def test_ctrl_c_while_it_starts(pipe, after_s):
-    """Children exist, most of them still import."""
+    """The first process exists, others are still to come."""
     graph = pipe.graph(GRAPH)
     running = pipe.start(graph, "--rate", "1.0")
     children = started(running)
@@ -114,7 +114,7 @@ def test_ctrl_c_in_a_long_open(pipe):
   snk:  {op: test.null, inputs: {in: op.out}}
 """)
     running = pipe.start(graph)
-    wait_for(lambda: len(running.children()) == 3, 10, "three children")
+    wait_for(lambda: len(running.nodes()) == 3, 10, "three processes")
     time.sleep(0.5)
     children = running.children()
     ended = check_gone(running, children, running.signal(signal.SIGINT))
