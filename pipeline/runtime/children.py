@@ -290,7 +290,8 @@ def _started(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        why = error.strerror or str(error)
+        if error.errno is None:
+            raise  # not of the system: a signal's handler of the program has raised it
         raise RunError(
-            f"{name}: its process cannot be started: {why}; are processes, memory or open files limited (ulimit -a)?"
+            f"{name}: its process cannot be started: {error.strerror}; are processes, memory or open files limited (ulimit -a)?"
         ) from None

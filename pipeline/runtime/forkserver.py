@@ -25,7 +25,7 @@ from typing import Any
 
 from pipeline.graph import project
 from pipeline.runtime import prctl, worker
-from pipeline.runtime.spawn import MOST_FDS
+from pipeline.runtime.spawn import MOST_FDS, READY
 
 _REQUEST_BYTES = 1 << 18
 
@@ -37,6 +37,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # a collection must not write to the pages that all processes share
     with contextlib.suppress(ConnectionError), socket.socket(fileno=os.dup(0)) as asked:
+        asked.send(READY)
         while (received := _receive(asked)) is not None:
             request, fds = received
             answer = _fork(request, fds)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import resource
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +25,7 @@ _PATIENCE_S = 60.0
 _MAIN = "pipeline.runtime.forkserver"
 MOST_FDS = 250
 """Descriptors in one message; Linux takes 253."""
+READY = b"ready"
 _ROOM = 4096
 """Length of an argument of the fork server that is there to be overwritten by the command lines of its forks."""
 
@@ -73,7 +77,10 @@ class Spawner:
                 self._servers[num_threads] = _Server(num_threads)
 
     def spawn(self, num_threads: int, command: Command, log: int, fds: Sequence[int]) -> Process:
-        """Start a process that writes to the descriptor `log` and inherits `fds` under the same numbers. Raises OSError."""
+        """Start a process that writes to the descriptor `log` and inherits `fds` under the same numbers.
+
+        Raises OSError. Exceptions of the program's signal handlers pass through; the process does not start then.
+        """
         for _ in range(2):
             server = self._servers.get(num_threads)
             if server is None:
@@ -81,9 +88,15 @@ class Spawner:
             try:
                 return Process(server.ask(command, [log, *fds]))
             except EOFError:  # somebody has killed it
-                server.close()
-                del self._servers[num_threads]
-        raise OSError("the fork server ends")
+                self._drop(num_threads)
+            except BaseException as error:
+                if not isinstance(error, OSError) or error.errno is None:  # of a signal's handler: an answer may be on its way
+                    self._drop(num_threads)
+                raise
+        raise OSError(errno.ECHILD, "the fork server ends")
+
+    def _drop(self, num_threads: int) -> None:
+        self._servers.pop(num_threads).close()
 
 
 class _Server:
@@ -91,7 +104,7 @@ class _Server:
 
     def __init__(self, num_threads: int) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(_PATIENCE_S)
+        self._ready = False
         code = f"import sys; sys.path[:] = {project.engine_path()!r}; from {_MAIN} import main; main()"
         try:
             self._process = subprocess.Popen(
@@ -121,23 +134,45 @@ class _Server:
                 "fds": fds,
             }
         ).encode()
+        if not self._ready and not select.select([self._socket], [], [], _PATIENCE_S)[0]:
+            raise OSError(errno.ETIMEDOUT, f"the fork server is not ready after {_PATIENCE_S:g} s")
         with prctl.reaper_of_orphans():
             try:
+                if not self._ready:
+                    self._receive()
+                    self._ready = True
                 for at in range(0, len(fds), MOST_FDS):
                     socket.send_fds(self._socket, [request if at == 0 else b"+"], fds[at : at + MOST_FDS])
-                answer = self._socket.recv(32)
+                answer = int(self._receive())
             except (BrokenPipeError, ConnectionResetError):
                 raise EOFError from None
+        if answer < 0:
+            raise OSError(-answer, os.strerror(-answer))
+        return answer
+
+    def _receive(self) -> bytes:
+        answer = self._socket.recv(32)
         if not answer:
             raise EOFError
-        if int(answer) < 0:
-            raise OSError(-int(answer), os.strerror(-int(answer)))
-        return int(answer)
+        return answer
 
     def close(self) -> None:
-        self._socket.close()
         self._process.kill()  # it holds nothing, and may be in the middle of its imports
         self._process.wait()
+        self._socket.setblocking(False)
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                self._end_unknown(self._receive())
+        self._socket.close()
+
+    @staticmethod
+    def _end_unknown(answer: bytes) -> None:
+        """An answer that nobody has read may be the pid of a process."""
+        if answer.isdigit():
+            pid = int(answer)
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def spawner_for(place: str | None) -> contextlib.AbstractContextManager[Spawner | None]:

@@ -56,7 +56,7 @@ _VIEWS_S = 0.05
 
 class Worker:
     def __init__(self, folder: Path, control: Path, started_ns: int) -> None:
-        self._pid = os.getpid()
+        self._pid, self._folder = os.getpid(), folder
         self._stopping = self._started = self._failed = False
         self._exiting = threading.Event()
         self._have_plan = threading.Event()
@@ -76,7 +76,7 @@ class Worker:
     # -- life -----------------------------------------------------------------------------------------------------
     def run(self) -> int:
         while not self._have_plan.wait(0.2):
-            if self._stopping:
+            if self._stopping or not self._folder.exists():  # the run is over
                 return 0
         plan = self._plan
         assert plan is not None

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -113,6 +114,24 @@ def test_the_server_is_killed(asked):
     os.kill(server, signal.SIGKILL)
     assert asked("pass")[0][0] == 7
     assert servers(os.getpid()) != [server]
+
+
+def test_a_handler_that_raises_before_the_answer_is_read(asked, monkeypatch):
+    """Its exception passes through; the process that nobody knows of ends; the next one is another server's."""
+    assert asked("pass")[0][0] == 7
+    (server,) = servers(os.getpid())
+
+    def interrupted(self):
+        assert select.select([self._socket], [], [], 10)[0], "the answer is there"
+        monkeypatch.undo()
+        raise TimeoutError("enough")
+
+    before = {pid for pid, _, parent in processes() if parent == os.getpid()}
+    monkeypatch.setattr(spawn._Server, "_receive", interrupted)
+    with pytest.raises(TimeoutError, match="enough"):
+        asked("import time; time.sleep(60)")
+    assert not {pid for pid, _, parent in processes() if parent == os.getpid()} - before
+    assert not alive([server])
 
 
 def test_no_server_can_be_started(monkeypatch):
