@@ -1,7 +1,9 @@
 """Pillars and nets for the tests of nets."""
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
 
 
 def scene(config, num, seed=0):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drivers.synthetic.camera import in_picture
 from drivers.synthetic.spinning import LidarConfig
 from drivers.synthetic.world import CameraConfig, SyntheticWorld, WorldConfig
 from operators.detect.pointpillars import DetectorConfig, torch_net
@@ -20,8 +19,8 @@ from operators.streams import CLASSES, Boxes3D, Calibration, Truth
 from operators.track.best import Best, BestConfig
 from operators.track.frame import Seen, Shown
 from operators.train.pointpillars.batches import Pillarizer
-from pipeline.errors import InputError
 from pipeline.operator import Source, prepare
+from studies.world_vs_real import cut
 
 BEAM_MRAD = 2.0
 """Of the HDL-64E, from its manual."""
@@ -57,21 +56,13 @@ def detected(source: Source, name: str, threads: int, single: bool = False) -> I
     config = DetectorConfig(weights=name)
     loaded = weights.load(name, POINTPILLARS)
     net, pillarize = torch_net(config, loaded, threads, "studies"), Pillarizer(loaded.config)
-    calibrations = [static for static in source.statics() if static.port == "calibration"]
     sequence = None
-    while (reading := source.read()) is not None:
-        if not {"points", "truth"} <= set(reading.values):
-            continue
-        valid = [static.value for static in calibrations if static.from_ns <= reading.stamp_ns]
-        if not valid:
-            raise InputError(f"{source.name}: {reading.item} needs a calibration to be cut to the picture, got none")
-        points = np.array(reading.values["points"])
-        points = points[in_picture(points, valid[-1])]
+    for reading, points, calibration in cut(source):
         pillars, counts, cells = pillarize(points)
         found = Boxes3D(**net.run({"pillars": pillars.copy(), "counts": counts.copy(), "cells": cells.copy()}))
         before, sequence = sequence, reading.item.rpartition("/")[0]
         begins = single or sequence != before
-        yield Frame(reading.item, points, reading.values["truth"], found, reading.values.get("pose"), valid[-1], begins)
+        yield Frame(reading.item, points, reading.values["truth"], found, reading.values.get("pose"), calibration, begins)
 
 
 def tracked(frames: Sequence[Frame], config: BestConfig) -> Iterator[Shown]:

@@ -28,9 +28,9 @@ from drivers.synthetic.camera import in_picture
 from drivers.synthetic.spinning import BEAMS, LidarConfig
 from drivers.synthetic.world import CameraConfig, SyntheticWorld, WorldConfig
 from operators.kernels.box_points import owners
-from operators.streams import CLASSES, Truth
+from operators.streams import CLASSES, Calibration, Truth
 from pipeline.errors import InputError, PipeError
-from pipeline.operator import Source, prepare
+from pipeline.operator import Reading, Source, prepare
 from studies.svg import Line, plot
 
 DRIVES = 120
@@ -190,8 +190,8 @@ def generated(drives: int) -> SyntheticWorld:
     return world
 
 
-def cut(source: Source) -> Iterator[tuple[np.ndarray, Truth]]:
-    """Every labelled scan of an open source, cropped to the image."""
+def cut(source: Source) -> Iterator[tuple[Reading, np.ndarray, Calibration]]:
+    """Every labelled reading of an open source, its points in the picture, its calibration. Without one: InputError."""
     calibrations = [static for static in source.statics() if static.port == "calibration"]
     while (reading := source.read()) is not None:
         if not {"points", "truth"} <= set(reading.values):
@@ -199,14 +199,14 @@ def cut(source: Source) -> Iterator[tuple[np.ndarray, Truth]]:
         valid = [static.value for static in calibrations if static.from_ns <= reading.stamp_ns]
         if not valid:
             raise InputError(f"{source.name}: {reading.item} needs a calibration to be cut to the picture, got none")
-        points = reading.values["points"]
-        yield points[in_picture(points, valid[-1])], reading.values["truth"]
+        points = np.array(reading.values["points"])
+        yield reading, points[in_picture(points, valid[-1])], valid[-1]
 
 
 def tally(name: str, source: Source) -> Tally:
     out = Tally(name)
-    for points, truth in cut(source):
-        out.add(points, truth)
+    for reading, points, _ in cut(source):
+        out.add(points, reading.values["truth"])
     source.close()
     if not out.scans:
         raise InputError(f"{name}: needs scans with labels, got none")

@@ -108,7 +108,8 @@ def recorded(tmp_path):
 
 def test_scans_are_cut_to_the_picture(recorded):
     scans = list(cut(opened(recorded.root)))
-    assert [len(p) for p, _ in scans] == [1, 1] and [len(t.labels) for _, t in scans] == [1, 1]
+    assert [len(points) for _, points, _ in scans] == [1, 1]
+    assert [len(reading.values["truth"].labels) for reading, _, _ in scans] == [1, 1]
 
 
 def test_without_a_calibration(recorded):
@@ -134,9 +135,9 @@ def test_a_folder_that_is_none(tmp_path, capsys, monkeypatch):
 def test_generated_scenes_are_as_the_driver_says():
     scans = list(cut(generated(2)))
     assert len(scans) == 2
-    for scan, truths in scans:
+    for reading, scan, _ in scans:
         assert 5_000 < len(scan) < 30_000 and scan[:, 0].min() > 0
-        assert np.abs(np.degrees(np.arctan2(scan[:, 1], scan[:, 0]))).max() < 45 and len(truths.labels)
+        assert np.abs(np.degrees(np.arctan2(scan[:, 1], scan[:, 0]))).max() < 45 and len(reading.values["truth"].labels)
 
 
 def test_the_page_and_its_plots(recorded, tmp_path, capsys):

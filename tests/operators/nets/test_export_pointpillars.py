@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+import pillar_nets
+
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -23,27 +25,7 @@ TINY = PointPillarsConfig(
 
 def ready(config, seed=0):
     torch.manual_seed(seed)
-    net = PointPillars(config).eval()
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if name.endswith(("running_mean", "bias")):
-                value.normal_(0, 0.3)
-            elif name.endswith(("running_var", "norm.weight")):
-                value.uniform_(0.5, 1.5)
-            elif name == "box_head.weight":
-                value.normal_(0, 0.1)
-    return InferencePointPillars(net)
-
-
-def scene(config, num, seed=0):
-    rng = np.random.default_rng(seed)
-    rows, columns = config.grid
-    at = rng.choice(rows * columns, num, replace=False)
-    counts = rng.integers(1, 5, num).astype(np.int32)
-    pillars = rng.uniform((0, -6, -3, 0), (16, 6, 1, 1), (num, 4, 4)).astype(np.float32)
-    pillars[np.arange(4) >= counts[:, None]] = 0
-    cells = np.stack([at // columns, at % columns], 1).astype(np.int32)
-    return tuple(torch.from_numpy(a) for a in (pillars, counts, cells))
+    return InferencePointPillars(pillar_nets.liven(PointPillars(config)))
 
 
 def level_of(net, arrays):
@@ -63,7 +45,7 @@ def test_the_dense_part_is_the_net(changed, num):
     config = dataclasses.replace(TINY, **changed)
     net = ready(config)
     with torch.inference_mode():
-        arrays = scene(config, num)
+        arrays = pillar_nets.scene(config, num)
         logits, levels = net(*arrays)
         residuals, directions = net.boxes(levels, torch.arange(config.num_anchors))
         classes, boxes = DensePointPillars(net)(level_of(net, arrays))
@@ -81,7 +63,7 @@ def test_the_file_is_the_dense_part(tmp_path, changed):
     assert [str(s) for s in engine.inputs] == [f"features ({rows}, {columns}, 8) float32"]
     assert [s.shape for s in engine.outputs] == [(config.num_anchors, len(config.anchors)), (config.num_anchors, 9)]
     with torch.inference_mode():
-        level = level_of(net, scene(config, 60))
+        level = level_of(net, pillar_nets.scene(config, 60))
         exact = DensePointPillars(net)(level)
     found = engine.run({"features": level.numpy()})
     for name, part in zip(("class_logits", "boxes"), exact, strict=True):

@@ -3,6 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+import pillar_nets
+
 torch = pytest.importorskip("torch")
 
 from operators.nets.pointpillars import PointPillars  # noqa: E402
@@ -20,33 +22,9 @@ TINY = PointPillarsConfig(
 )
 
 
-def scene(config, num, seed=0):
-    """pillars, counts, cells: each cell once, zero-padded, corners of the grid among them where there is more than one"""
-    rng = np.random.default_rng(seed)
-    rows, columns = config.grid
-    at = rng.choice(rows * columns, num, replace=False)
-    at[: min(num, 4)] = [0, columns - 1, (rows - 1) * columns, rows * columns - 1][: min(num, 4)]
-    at = np.unique(at)
-    cells = np.stack([at // columns, at % columns], 1).astype(np.int32)
-    counts = rng.integers(1, config.max_points + 1, len(at)).astype(np.int32)
-    pillars = rng.uniform((0, -6, -3, 0), (16, 6, 1, 1), (len(at), config.max_points, 4)).astype(np.float32)
-    pillars[np.arange(config.max_points) >= counts[:, None]] = 0
-    return torch.from_numpy(pillars), torch.from_numpy(counts), torch.from_numpy(cells)
-
-
 def trained(config, seed=0):
-    """A net in eval mode whose statistics, gains and biases differ from the initial ones."""
     torch.manual_seed(seed)
-    net = PointPillars(config).eval()
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if name.endswith(("running_mean", "bias")):
-                value.normal_(0, 0.3)
-            elif name.endswith(("running_var", "norm.weight")):
-                value.uniform_(0.5, 1.5)
-            elif name == "box_head.weight":
-                value.normal_(0, 0.1)
-    return net
+    return pillar_nets.liven(PointPillars(config))
 
 
 @pytest.mark.parametrize("num", [0, 1, 4, 60])
@@ -65,8 +43,8 @@ def test_it_is_the_net_in_eval_mode(changed, num):
     fast = InferencePointPillars(net)
     at = torch.arange(config.num_anchors)
     with torch.inference_mode():
-        expected = net(*scene(config, num))
-        logits, levels = fast(*scene(config, num))
+        expected = net(*pillar_nets.scene(config, num))
+        logits, levels = fast(*pillar_nets.scene(config, num))
         residuals, directions = fast.boxes(levels, at)
     assert expected.class_logits.std() > 0.05 and expected.box_residuals.std() > 0.05, "they say something"
     for ours, theirs in zip((logits, residuals, directions), expected, strict=True):
@@ -76,7 +54,7 @@ def test_it_is_the_net_in_eval_mode(changed, num):
 
 def test_packed_pillars_are_the_same_pillars():
     fast = InferencePointPillars(trained(TINY))
-    pillars, counts, cells = scene(TINY, 30)
+    pillars, counts, cells = pillar_nets.scene(TINY, 30)
     packed = pillars[torch.arange(TINY.max_points) < counts[:, None]][:, None]
     with torch.inference_mode():
         np.testing.assert_allclose(fast(packed, counts, cells)[0].numpy(), fast(pillars, counts, cells)[0].numpy(), atol=1e-5)
@@ -85,7 +63,7 @@ def test_packed_pillars_are_the_same_pillars():
 def test_boxes_of_chosen_anchors_only():
     fast = InferencePointPillars(trained(TINY))
     with torch.inference_mode():
-        _, levels = fast(*scene(TINY, 30))
+        _, levels = fast(*pillar_nets.scene(TINY, 30))
         everywhere = [part.numpy() for part in fast.boxes(levels, torch.arange(TINY.num_anchors))]
         some = torch.tensor([7, 3, TINY.num_anchors - 1, 7])
         for part, whole in zip(fast.boxes(levels, some), everywhere, strict=True):
@@ -96,8 +74,8 @@ def test_boxes_of_chosen_anchors_only():
 def test_bfloat16_is_near():
     net = trained(TINY)
     with torch.inference_mode():
-        exact, _ = InferencePointPillars(net)(*scene(TINY, 30))
-        near, levels = InferencePointPillars(net, torch.bfloat16)(*scene(TINY, 30))
+        exact, _ = InferencePointPillars(net)(*pillar_nets.scene(TINY, 30))
+        near, levels = InferencePointPillars(net, torch.bfloat16)(*pillar_nets.scene(TINY, 30))
         residuals, _ = InferencePointPillars(net, torch.bfloat16).boxes(levels, torch.arange(9))
     assert near.dtype == residuals.dtype == torch.float32
     assert 0 < (near - exact).abs().max() < 0.1 * exact.std()
@@ -107,7 +85,7 @@ def test_the_trained_net_is_not_changed():
     net = trained(TINY)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     with torch.inference_mode():
-        InferencePointPillars(net, torch.bfloat16)(*scene(TINY, 30))
+        InferencePointPillars(net, torch.bfloat16)(*pillar_nets.scene(TINY, 30))
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert all(p.requires_grad and p.dtype == torch.float32 for p in net.parameters())
 
@@ -115,5 +93,5 @@ def test_the_trained_net_is_not_changed():
 def test_the_same_bytes_again():
     fast = InferencePointPillars(trained(TINY))
     with torch.inference_mode():
-        one, two = (fast(*scene(TINY, 60))[0].numpy().tobytes() for _ in range(2))
+        one, two = (fast(*pillar_nets.scene(TINY, 60))[0].numpy().tobytes() for _ in range(2))
     assert one == two
