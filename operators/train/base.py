@@ -27,10 +27,10 @@ from torch import Tensor, nn
 
 from operators.nets import weights
 from operators.train import checkpoint, start
+from operators.train.config import StartConfig
 from operators.train.csvfile import CsvFile
 from operators.train.progress import Progress
 from operators.train.schedule import follow, rate
-from operators.train.start import StartConfig
 from pipeline import settings, training
 from pipeline.errors import GraphError, InputError, RunError
 from pipeline.graph import lookup

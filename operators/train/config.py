@@ -1,9 +1,18 @@
-"""What the training files of all nets have in common: the checks of their keys."""
+"""What the training files of all nets have in common: keys, and their checks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StartConfig:
+    """Tensors of another training to start with (start.py)."""
+
+    weights: str  # path of a .safetensors file of the same architecture, of any config
+    only: tuple[str, ...] = ()  # beginnings of the names that are copied; none: all
 
 
 def check_loop(config: Any, counts: Iterable[str] = (), shares: Iterable[str] = ()) -> None:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
 from operators.nets import weights
+from operators.train.config import StartConfig
 from pipeline.errors import GraphError, InputError
-
-
-@dataclass(frozen=True, slots=True)
-class StartConfig:
-    weights: str  # path of a .safetensors file of the same architecture, of any config
-    only: tuple[str, ...] = ()  # beginnings of the names that are copied; none: all
 
 
 def copy(net: nn.Module, start: StartConfig, architecture: weights.Architecture) -> int:

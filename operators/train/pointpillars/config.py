@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from operators.nets.pointpillars_config import PointPillarsConfig
 from operators.streams import CLASSES
-from operators.train.config import at_least, check_loop, within
+from operators.train.config import StartConfig, at_least, check_loop, within
 from operators.train.scenes import DataConfig, ValidConfig
-from operators.train.start import StartConfig
 from pipeline.settings import suggest
 
 

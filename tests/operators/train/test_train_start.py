@@ -9,7 +9,8 @@ pytest.importorskip("safetensors")
 from operators.nets import weights  # noqa: E402
 from operators.nets.pointpillars import PointPillars  # noqa: E402
 from operators.nets.pointpillars_config import POINTPILLARS, PointPillarsConfig  # noqa: E402
-from operators.train.start import StartConfig, copy  # noqa: E402
+from operators.train.config import StartConfig  # noqa: E402
+from operators.train.start import copy  # noqa: E402
 from pipeline.errors import GraphError  # noqa: E402
 
 SMALL = {"cell_m": (0.64, 0.64), "range_m": (0.0, -10.24, -3.0, 20.48, 10.24, 1.0), "pillar_channels": 4}
