@@ -65,6 +65,7 @@ class Log:
         self._head, self._tail = base + RING_HEAD, base + RING_TAIL
         self._events = (base + RING_FIRST) * 8
         self._on_full = on_full
+        self._abandoned = False
         self._next: int = self._words[self._head]
         self._limit: int = self._words[self._tail] + RING_EVENTS
 
@@ -124,18 +125,18 @@ class Log:
         self._words[self._head] = self._next
 
     def abandon(self) -> None:
-        """In a forked child: the board is not its own, so the first event that it would log ends it."""
-        for name in ("add", "step", "commit"):
-            setattr(self, name, _leave)
+        """In a forked child: board and frames are not its own."""
+        self._abandoned = True
+
+    def check_owner(self) -> None:
+        """After each call of a node, and before a slot is taken: ends a child that the node forked and that goes on as the run."""
+        if self._abandoned:
+            os._exit(1)
 
     def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0) -> None:
         """Records one dropped frame. The caller commits it, alone or together with its step."""
         with self.lock:
             self.add(DROPPED, edge, gen, who, stamp, reason=REASON[reason], slot=slot)
-
-
-def _leave(*_: object, **__: object) -> None:
-    os._exit(1)
 
 
 class Ring:

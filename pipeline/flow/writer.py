@@ -55,7 +55,7 @@ class OutPort:
         """The edge that had no room at the last `room()`; None: there was no free slot."""
         self.refs = [0] * layout.slots
         self.free: deque[int] = deque()
-        self._lock, self._memory, self._verify, self._bell = log.lock, memory, verify, bell
+        self._log, self._lock, self._memory, self._verify, self._bell = log, log.lock, memory, verify, bell
         self._pack = msgpack.Packer().pack  # one packer per port: creating one per frame costs more than packing
         self._gen = epoch << EPOCH_SHIFT
         self._headers = [layout.offset + slot * layout.stride for slot in range(layout.slots)]
@@ -113,6 +113,7 @@ class OutPort:
     # -- writing --------------------------------------------------------------------------------------------------
     def _begin(self) -> int:
         """Take a free slot for the first array of a frame."""
+        self._log.check_owner()
         with self._lock:
             if not self.free:
                 for edge in self.edges:

@@ -20,7 +20,7 @@ from pipeline.errors import PipeError, RunError, explain
 from pipeline.frame import NEVER
 from pipeline.graph import project
 from pipeline.options import Outcome
-from pipeline.runtime import guard, memory, threads
+from pipeline.runtime import forked, guard, memory, threads
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.ending import DRAIN_S, STEP_S, close_text
 from pipeline.runtime.interrupt import Interrupt
@@ -58,7 +58,7 @@ class Inline:
     def run(self) -> Outcome:
         exit_, code = "failed", 1
         try:
-            with self.interrupt.caught():
+            with self.interrupt.caught(), forked.undone_in_child(self.built.log.abandon):
                 try:
                     for _ in self.steps():
                         if self.interrupt.number or time.monotonic() > self._drained:

@@ -184,6 +184,7 @@ class OperatorRunner(Runner):
                 faults.point("processing")
             result = operator.process(**values)
             finished = monotonic_ns()
+            self.log.check_owner()
             for frame in taken:
                 frame.edge.verify(frame)
             if result is not None:
@@ -193,6 +194,7 @@ class OperatorRunner(Runner):
             if self._digest is not None or self.trace is not None:
                 self._digest_set(header, frames)
         except BaseException as raised:  # sys.exit(), too, is an error of this frame
+            self.log.check_owner()
             self.abort()
             if self.inline and isinstance(raised, KeyboardInterrupt):
                 raise

@@ -175,6 +175,7 @@ class Runner:
                 raise
             raise Failure(f"{self.node.name}: {call}: {explain(error)}", traceback.format_exc()) from None
         finally:
+            self.log.check_owner()
             self.state(IDLE)
 
     def report(self, message: str, details: str) -> None:

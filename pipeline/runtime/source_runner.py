@@ -84,6 +84,7 @@ class SourceRunner(Runner):
                 threads.apply(self.node.threads)
                 reading = self.source.read()
                 self._made_ns = monotonic_ns()
+                self.log.check_owner()
                 self._read_ns = self._made_ns - started
                 if faults.armed:
                     faults.point("reading")
@@ -92,6 +93,7 @@ class SourceRunner(Runner):
                     if self.source.live:
                         self.held.stamp_ns = self.clock.steady(self.held.stamp_ns)
             except BaseException as error:  # sys.exit(), too, is an error of this reading
+                self.log.check_owner()
                 self.abort()
                 if self.inline and isinstance(error, KeyboardInterrupt):
                     raise

@@ -53,9 +53,11 @@ class TapRunner(OperatorRunner):
             self.state(PROCESSING, started)
             self._points("processing", len(frames))
             operator.process_all(given)
+            self.log.check_owner()
             for f in frames:
                 f.edge.verify(f)
         except BaseException as raised:
+            self.log.check_owner()
             if self.inline and isinstance(raised, KeyboardInterrupt):
                 raise
             error = raised

@@ -1,5 +1,7 @@
 """An output port on a private board: loans and copies, oversized frames, slots and generations, the readers' frames."""
 
+import os
+
 import msgpack
 import numpy as np
 import pytest
@@ -267,6 +269,18 @@ def test_a_slot_being_written_has_generation_0(local):
     assert GENERATION.unpack_from(local.memory.view, local.place.offset) == (0,), "slot 0 was generation 1"
     sent = local.write({})
     assert GENERATION.unpack_from(local.memory.view, local.place.offset) == (sent.gen,) == (7,)
+
+
+def test_a_forked_copy_ends_before_it_takes_a_slot(local):
+    first, before = local.port.free[0], bytes(local.memory.view)
+    pid = os.fork()
+    if pid == 0:
+        local.log.abandon()
+        local.port.alloc("x", (4,), np.float32)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert bytes(local.memory.view) == before
+    assert local.port.free[0] == first
 
 
 def test_an_aborted_step_leaves_no_slot_behind(local):

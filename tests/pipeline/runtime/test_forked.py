@@ -25,8 +25,8 @@ def test_in_process(pipe, way):
     check_account(ended, graph, range(4))
 
 
-@pytest.mark.quick(1)
-@pytest.mark.parametrize("way", ["pool", "terminate"])
+@pytest.mark.quick(2)
+@pytest.mark.parametrize("way", ["fork_return", "pool", "terminate", "fork_exit"])
 def test_inline(pipe, way):
     graph = pipe.graph(GRAPH.replace("WAY", way))
     ended = pipe.run(graph, "--place", "inline")
