@@ -129,7 +129,7 @@ class Log:
         self._abandoned = True
 
     def check_owner(self) -> None:
-        """After each call of a node, and before a slot is taken: ends a child that the node forked and that goes on as the run."""
+        """After each call of a node, and before a slot is taken: ends a child of the node that goes on as if it were the run."""
         if self._abandoned:
             os._exit(1)
 
