@@ -56,14 +56,15 @@ ROWS = [Row(0.2, 10, 9, 0.5, 0.6), Row(0.4, 10, 8, 0.1, 0.8), Row(0.6, 10, 8, 0.
 
 
 @pytest.mark.parametrize(
-    ("most", "even_score"), [(1.0, 0.2), (0.1, 0.4), (0.09, 0.6), (0.0, 0.8)], ids=["all", "first of equals", "second", "none"]
+    ("precision", "even_score"), [(0.6, 0.2), (0.7, 0.4), (0.9, 0.6), (0.95, 0.8)], ids=["all", "first of equals", "second", "last"]
 )
-def test_the_most_found_within_the_limit(most, even_score):
-    assert chosen(ROWS, most).even_score == even_score
+def test_the_most_found_with_this_precision(precision, even_score):
+    assert chosen(ROWS, precision).even_score == even_score
 
 
-def test_without_any_within_the_limit_the_fewest_false_ones():
-    assert chosen(ROWS[:3], 0.01).even_score == 0.6
+def test_without_any_of_this_precision_the_fewest_false_ones():
+    assert chosen(ROWS[:3], 0.95).even_score == 0.6
+    assert chosen([Row(0.9, 10, 0, 0.0, float("nan"))]).even_score == 0.9
 
 
 def test_what_is_printed():
