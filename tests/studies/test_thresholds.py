@@ -56,7 +56,9 @@ ROWS = [Row(0.2, 10, 9, 0.5, 0.6), Row(0.4, 10, 8, 0.1, 0.8), Row(0.6, 10, 8, 0.
 
 
 @pytest.mark.parametrize(
-    ("precision", "even_score"), [(0.6, 0.2), (0.7, 0.4), (0.9, 0.6), (0.95, 0.8)], ids=["all", "first of equals", "second", "last"]
+    ("precision", "even_score"),
+    [(0.6, 0.2), (0.7, 0.4), (0.9, 0.6), (0.95, 0.8)],
+    ids=["all", "first of equals", "second", "last"],
 )
 def test_the_most_found_with_this_precision(precision, even_score):
     assert chosen(ROWS, precision).even_score == even_score

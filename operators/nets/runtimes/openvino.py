@@ -6,6 +6,7 @@ DequantizeLinear runs its convolutions in int8 whatever the precision of the res
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ class OpenvinoNet:
             "ENABLE_CPU_PINNING": False,  # other nodes share the cores
         }
         try:
-            core = ov.Core()
+            core = _core()
             self._compiled = core.compile_model(core.read_model(os.fspath(path)), "CPU", properties)
         except Exception as error:
             said = " ".join(str(error).split())[-300:]  # the cause comes last
@@ -52,6 +53,13 @@ class OpenvinoNet:
 
     def close(self) -> None:
         del self._request, self._compiled
+
+
+@functools.cache
+def _core() -> Any:
+    """One for the process, never deleted: the CPU plugin gives the thread a signal stack and takes it back when its core goes. After
+    two cores that go in the order they came the stack is freed memory, and the next signal kills the process (2026.4.1)."""
+    return library().Core()
 
 
 def library() -> Any:

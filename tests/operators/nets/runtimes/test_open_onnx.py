@@ -186,3 +186,18 @@ def test_looking_imports_no_runtime(path):
 
 def test_every_runtime_names_its_extra():
     assert set(runtimes.EXTRAS) == {"torch", "onnxruntime", "openvino", "tensorrt"}
+
+
+@both
+def test_nets_that_end_in_the_order_they_began_leave_signals_alone(path, runtime):
+    """A library's signal stack must not be freed memory: the next signal would kill the process."""
+    code = f"""import signal
+from pathlib import Path
+from operators.nets.runtimes import open_onnx
+nets = [open_onnx(Path({str(path)!r}), runtime={runtime!r}, threads=1, node="n") for _ in range(2)]
+while nets:
+    nets.pop(0).close()
+signal.signal(signal.SIGALRM, lambda *_: print("came"))
+signal.raise_signal(signal.SIGALRM)"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "came\n")
