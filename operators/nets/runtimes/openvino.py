@@ -57,8 +57,10 @@ class OpenvinoNet:
 
 @functools.cache
 def _core() -> Any:
-    """One for the process, never deleted: the CPU plugin gives the thread a signal stack and takes it back when its core goes. After
-    two cores that go in the order they came the stack is freed memory, and the next signal kills the process (2026.4.1)."""
+    """One for the process, never deleted: the CPU plugin gives the thread a signal stack, and takes it back when its core goes.
+
+    After two cores that go in the order they came, the stack is freed memory, and the next signal kills the process (2026.4.1).
+    """
     return library().Core()
 
 
