@@ -264,7 +264,10 @@ class Removes(Operator):
             for folder in {"out": [out], "contents": list(out.iterdir()), "run": [p for p in runs.iterdir() if p.is_dir()]}[
                 self.config.what
             ]:
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+                else:
+                    folder.unlink()
             if self.config.dies:
                 os._exit(7)
         return data.copy()
