@@ -25,6 +25,15 @@ MAX_POINTS = 200_000
 MAX_BOXES = 4_096
 MAX_HISTORY = 131_072
 MAX_EMBEDDING = 512
+MAX_PICTURE = {"H": 2048, "W": 2048}
+MAX_MODALITIES = 4
+
+MODALITIES = "modalities"
+"""Fact of a HEALTH or WEIGHTS frame: names of the modalities, row by row; those of the input ports, such as image, thermal."""
+REASONS = "reasons"
+"""Fact of a HEALTH frame: one line per modality that is not healthy, such as `thermal: frozen for 5 frames`."""
+SENSOR_FAULTS = ("blank", "frozen", "saturated", "glare", "noise", "blur", "shifted", "too_old", "missing")
+"""Columns of HEALTH."""
 
 
 def names_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -94,6 +103,11 @@ class Calibration(NamedTuple):
 class Imu(NamedTuple):
     T_velo_imu: np.ndarray
     T_enu_world: np.ndarray
+
+
+class Health(NamedTuple):
+    health: np.ndarray
+    usable: np.ndarray
 
 
 class Pillars(NamedTuple):
@@ -187,9 +201,20 @@ IMAGE = Schema(
     "IMAGE",
     {"image": Array("uint8", ("H", "W", 3), "", "RGB")},
     frame="image",
-    limits={"H": 1080, "W": 1920},
+    limits=MAX_PICTURE,
 )
-GREY = Schema("GREY", {"image": Array("uint8", ("H", "W"), "", "luminance")}, frame="image", limits={"H": 1080, "W": 1920})
+GREY = Schema(
+    "GREY",
+    {"image": Array("uint8", ("H", "W"), "", "luminance, or a thermal picture after gain control")},
+    frame="image",
+    limits=MAX_PICTURE,
+)
+THERMAL_RAW = Schema(
+    "THERMAL_RAW",
+    {"thermal_raw": Array("uint16", ("H", "W"), "counts", "of the thermal sensor, before gain control; warmer is larger")},
+    frame="image",
+    limits=MAX_PICTURE,
+)
 CLASS_MAP = Schema(
     "CLASS_MAP",
     {"class_map": Array("uint8", ("H", "W"), "class", "index into the fact class_names; 255 = none")},
@@ -212,6 +237,26 @@ PIXEL_IDS = Schema(
     {"pixel_ids": Array("int64", ("H", "W"), "", "track id of what each pixel shows; -1 = no object")},
     frame="image",
     limits=IMAGE.limits,
+)
+HEALTH = Schema(
+    "HEALTH",
+    {
+        "health": Array("float32", ("S", len(SENSOR_FAULTS)), "", "how surely each modality has each of SENSOR_FAULTS, 0..1"),
+        "usable": Array("bool", ("S",), "", "false: a fusion works without this modality"),
+    },
+    limits={"S": MAX_MODALITIES},
+    value=Health,
+)
+WEIGHTS = Schema(
+    "WEIGHTS",
+    {"weights": Array("float32", ("S",), "", "share of each modality in the result, sum 1; exactly 0: not used")},
+    limits={"S": MAX_MODALITIES},
+)
+GATE = Schema(
+    "GATE",
+    {"gate": Array("float32", ("H", "W"), "", "weight of image against the second modality, 0..1; of the picture or coarser")},
+    frame="image",
+    limits=MAX_PICTURE,
 )
 POSE = Schema(
     "POSE",
