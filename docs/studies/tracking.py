@@ -7,7 +7,8 @@
    and without poses, over all sequences with the 95 % interval of a bootstrap over the sequences, and of each sequence.
    `ab3dmot` by its authors' rule: tracks with a mean score below 2.9 (cars) or 2.0 (pedestrians) are left out. For comparison,
    perfect association of the same detections: each has the id of the truth that it overlaps by half, the others are removed.
-2. AB3DMOT's tables of the same tracks, and the published ones, which are of other sequences.
+2. AB3DMOT's tables of the same tracks and of `best` with `unsure: keep`, and the published ones, which are of other sequences;
+   `keep` minus `ab3dmot` with each sequence left out.
 3. Cars, leave one sequence out: the settings in SEARCHED are chosen on the other sequences, from a neutral start, and scored on
    the one left out. "on all": the same search with nothing left out. The difference is the gain from having seen a sequence;
    subtract it from the scores of the shipped settings too, since they were chosen on all sequences. Pedestrians are mostly in
@@ -47,6 +48,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 CAR = CLASSES.index("Car")
 LEAST_MEAN_SCORE = {"car": 2.9, "pedestrian": 2.0}
 BOOTSTRAPS = 1000
+IN_TABLES = ("ab3dmot", "best", "keep")
 PUBLISHED = {  # AB3DMOT with ego-motion on KITTI's usual validation sequences, 3D IoU 0.25
     "car": {"sAMOTA": 93.34, "MOTA": 86.47, "IDS": 0},
     "pedestrian": {"sAMOTA": 82.73, "MOTA": 73.86, "IDS": 4},
@@ -96,15 +98,18 @@ def main(data: Path | None = None, left_out: bool = False, results: Path = RESUL
             for is_known in (True, False)
         }
         out["scores"] = _scores(recordings, truth, found)
+        found["keep", True] = {r.name: tracks(make("keep"), r, True) for r in recordings}
         out["ab3dmot"] = _ab3dmots_tables(folder, truth, found)
     save(results, "tracking-left-out" if left_out else "tracking", out)
     return out
 
 
 def make(preset: str, car: models.Model | None = None, worth: models.Worth | None = None) -> Preset:
-    """A tracker for PointRCNN's scores, optionally with another model of cars."""
+    """A tracker for PointRCNN's scores, optionally with another model of cars; keep: `best` with `unsure: keep`."""
     if preset == "ab3dmot":
         return Ab3dmot(Ab3dmotConfig(), 1)
+    if preset == "keep":
+        return Best(BestConfig(), "logit", 1, "keep")
     made = (BestOffline if preset == "best_offline" else Best)(BestConfig(), "logit", 1)
     if car is not None:
         made.params[CAR] = models.row(car)
@@ -247,11 +252,11 @@ def _ab3dmots_tables(
         truth_0000.frames["0000"] = len(recording.frames)
         rows = truth_0000.rows["0000"]
         truth_0000.rows["0000"] = rows.take(rows.frames < len(recording.frames))
-        riders = {preset: {"0000": tracks(make(preset), recording, True)} for preset in ("ab3dmot", "best")}
+        riders = {preset: {"0000": tracks(make(preset), recording, True)} for preset in IN_TABLES}
     out: dict[str, dict[str, dict[str, Any]]] = {}
     print("\nAB3DMOT's tables, with poses. Published: KITTI's usual validation sequences, none of which is here")
     print(f"{'':<30} | sAMOTA  MOTA   IDS FRAG | published sAMOTA MOTA IDS")
-    for preset in ("ab3dmot", "best"):
+    for preset in IN_TABLES:
         scores = table.score_rows(truth, found[preset, True], ("3D IoU 0.25", "2D IoU 0.5"))
         if truth_0000 is not None:
             of_0000 = table.score_rows(truth_0000, riders[preset], ("3D IoU 0.25", "2D IoU 0.5"))
@@ -273,6 +278,28 @@ def _ab3dmots_tables(
                     f"{row['FRAG']:4d} | {beside if preset == 'ab3dmot' else ''}",
                     flush=True,
                 )
+    out["keep - ab3dmot"] = _left_out_gains(truth, found)
+    return out
+
+
+def _left_out_gains(truth: Truth, found: Mapping[tuple[str, bool], Mapping[str, Rows]]) -> dict[str, dict[str, float]]:
+    """Lowest and highest gain of `keep` over `ab3dmot`, 3D IoU 0.25, over the sets of sequences that lack one sequence."""
+    gains: dict[str, list[float]] = {}
+    for left_out in truth.rows:
+        rest = Truth(
+            {s: r for s, r in truth.rows.items() if s != left_out}, {s: n for s, n in truth.frames.items() if s != left_out}
+        )
+        scores = {
+            preset: table.score_rows(rest, {s: r for s, r in found[preset, True].items() if s != left_out}, ("3D IoU 0.25",))
+            for preset in ("keep", "ab3dmot")
+        }
+        for name, kept in scores["keep"]["3D IoU 0.25"].items():
+            other = scores["ab3dmot"]["3D IoU 0.25"][name]
+            gains.setdefault(f"{name} sAMOTA", []).append(100 * (kept["sAMOTA"] - other["sAMOTA"]))
+            gains.setdefault(f"{name} MOTA", []).append(100 * (kept["best"]["MOTA"] - other["best"]["MOTA"]))
+    out = {key: {"low": min(values), "high": max(values)} for key, values in gains.items()}
+    for key, of in out.items():
+        print(f"keep - ab3dmot, one sequence left out: {key:<18} {of['low']:+.2f} .. {of['high']:+.2f}", flush=True)
     return out
 
 
