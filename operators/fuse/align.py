@@ -3,15 +3,18 @@
 in   image    IMAGE  the camera's picture
      thermal  GREY   optional: only its size counts; the output gets it
 out  image    IMAGE  the same scene, pixel for pixel that of the thermal picture; 0 where the camera does not see
-The thermal size is, in this order: `size` of the config, the thermal picture of the set, the size that was known before (a thermal
-stream that stops changes nothing), the calibration file's, the image's own.
-A homography comes from `file`, which `pipe calibrate homography` writes, or from `homography`; without one the picture is resized.
-Pictures of another size than the calibrated ones are taken for resized ones if width : height is as calibrated within 1 %; others
-are refused. Interpolation is bilinear, after averaging whole blocks of pixels where the picture shrinks to half or less.
+The output's size is, in this order: `size` of the config, the size of the latest thermal picture (a thermal stream that stops
+changes nothing), the size in the calibration file, the image's own.
+A homography comes from `file`, which `pipe calibrate homography` writes, or from `homography`; without one the picture is
+resized. Pictures of another size than the calibrated ones are taken for resized ones if width : height is as calibrated within
+1 %; others are refused. Interpolation is bilinear, after averaging blocks of pixels where the picture shrinks to half or less.
 State: tables of the warp, made for the first frame and again where a size changes.   Empty picture: FrameError.
 
-    align:  {op: fuse.align, inputs: {image: camera.image, thermal: flir.thermal}, sync: {trigger: thermal}, config: {file: pair.yaml}}
-    health: {op: fuse.health, inputs: {image: align.image, thermal: flir.thermal}, sync: {trigger: thermal, optional: [image]}}
+    align:
+      op: fuse.align
+      inputs: {image: camera.image, thermal: flir.thermal}
+      sync: {policy: nearest, trigger: image, tolerance_ms: 100, optional: [thermal]}   # the output keeps the image's stamp
+      config: {file: pair.yaml}
 """
 
 from __future__ import annotations
