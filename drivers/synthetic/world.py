@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from drivers.synthetic import camera
+from drivers.synthetic.lighting import Light, lighting, shine
 from drivers.synthetic.scene import NUM_BODIES, Objects, Placed, Scene, Stage, body_of, pose
 from drivers.synthetic.shapes import Family
 from drivers.synthetic.spinning import LidarConfig, Scan, SpinningLidar
@@ -54,7 +55,7 @@ _WHO = "synthetic.world"
 _EGO_M = (-3.2, 1.7, 1.2)  # the ego vehicle's rear bumper, front bumper and half width, relative to the sensor
 _OCCLUDED_AT = (0.35, 0.70)  # shares of blocked rays from which `occluded` is 1 and 2
 _MAX_READINGS = 100_000_000  # `find` lists their stamps
-_SCAN = 2  # key of the random numbers of a frame
+_SCAN, _IMAGE = 2, 3  # keys of the random numbers of a frame
 _PICTURES = frozenset({"image", "depth", "pixel_ids"})
 _SEEN = _PICTURES | {"points", "point_ids", "truth"}
 _PICTURE_VIEW_RAD = 1.3  # to both sides: the camera's view, and things that cast shadows into it
@@ -69,7 +70,7 @@ class CameraConfig:
     height: int = 192
 
     def __post_init__(self) -> None:
-        for key, most in (("width", 1920), ("height", 1080)):
+        for key, most in (("width", 2048), ("height", 2048)):
             if not 16 <= getattr(self, key) <= most:
                 raise ValueError(f"{key}: needs 16..{most}, got {getattr(self, key)}")
 
@@ -102,6 +103,8 @@ class WorldConfig:
     unlabelled: tuple[Label, ...] = ()  # classes that are there, but not in the truth
     lidar: LidarConfig = field(default_factory=LidarConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
+    light: Light = "day"  # mixed: day, dusk or night, each drive its own
+    glare: float = 0.0  # share of the drives that dazzle: by day a low sun ahead, else the headlights of others
 
 
 class SyntheticWorld(Source):
@@ -162,7 +165,8 @@ class SyntheticWorld(Source):
             if self.wanted & {"points", "point_ids", "truth"}:
                 self._scan(values, scene, drive, frame)
             if self.camera is not None:
-                self._picture(values, scene, street)
+                self.camera.eye.look(scene.triangles, scene.materials)
+                self._picture(values, scene, street, frame)
         if "pose" in self.wanted:
             values["pose"] = invert(pose(street, config.start_s)) @ pose(street, t_s)
         stamp_ns = round(number * 1e9 / config.rate_hz)
@@ -183,9 +187,14 @@ class SyntheticWorld(Source):
             for o in self.config.objects
         )
 
+    def _seed(self, drive: int, frame: int, key: int) -> int:
+        """Of the random numbers of a frame."""
+        state = np.random.SeedSequence([self.config.seed, drive, frame, key]).generate_state(1, np.uint64)
+        return int(state[0] >> np.uint64(2))
+
     def _scan(self, values: dict[str, Any], scene: Scene, drive: int, frame: int) -> None:
         config = self.config
-        seed = int(np.random.SeedSequence([config.seed, drive, frame, _SCAN]).generate_state(1, np.uint64)[0] >> np.uint64(2))
+        seed = self._seed(drive, frame, _SCAN)
         scan = self.lidar.scan(scene, seed)
         track_ids = np.append(scene.objects.track_ids, -1)
         if self.wanted & {"points", "point_ids"}:
@@ -202,7 +211,7 @@ class SyntheticWorld(Source):
             known = ~np.isin(truth.labels, [CLASSES.index(label) for label in config.unlabelled])
             values["truth"] = truth if known.all() else Truth(*(column[known] for column in truth))
 
-    def _picture(self, values: dict[str, Any], scene: Scene, street: Street) -> None:
+    def _picture(self, values: dict[str, Any], scene: Scene, street: Street, frame: int) -> None:
         assert self.camera is not None
         size = self.config.camera.height, self.config.camera.width
         arrays = {}
@@ -212,12 +221,12 @@ class SyntheticWorld(Source):
             ("pixel_ids", "pixel_ids", size, "int64"),
         ):
             arrays[port] = self.alloc(port, name, shape, dtype) if port in self.wanted else np.empty(shape, dtype)
-        azimuth, elevation = street.sun
-        sun = np.array([math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)])
         track_ids = np.append(scene.objects.track_ids, -1)
-        self.camera.render(
-            scene.triangles, scene.colors, track_ids[scene.owners], scene.materials, sun, scene.T_street_velo,
-            out=camera.Picture(arrays["image"], arrays["depth"], arrays["pixel_ids"]),
+        light = lighting(self.config.light, self.config.glare, street)
+        seed = self._seed(street.drive, frame, _IMAGE)
+        self.camera.paint(
+            scene.triangles, scene.colors, track_ids[scene.owners], scene.materials, light, scene.T_street_velo,
+            shine(light, scene), seed, out=camera.Picture(arrays["image"], arrays["depth"], arrays["pixel_ids"]),
         )  # fmt: skip
         values |= {port: array for port, array in arrays.items() if port in self.wanted}
 
@@ -261,6 +270,7 @@ def check(config: WorldConfig) -> None:
         "density": (0, 10),
         "range_m": (5, 250),
         "start_s": (0, 1e6),
+        "glare": (0, 1),
         **({"ego_speed_mps": (0.0, 60.0)} if config.ego_speed_mps is not None else {}),
     }
     for key, (low, high) in limits.items():

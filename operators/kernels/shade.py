@@ -1,7 +1,8 @@
 """Colours of the pixels that raster.fill filled: sun, sky and haze on flat faces, with patterns fixed to the world.
 
-Daylight only. Light is linear RGB; a table converts it into sRGB bytes. The only operations beyond sums and products are square
-roots and divisions (both exact by IEEE 754), and noise is an integer hash: every machine computes the same bytes.
+Light is linear RGB; a table converts it into sRGB bytes, or it is kept for glare and exposure (glare.py). The only operations
+beyond sums and products are square roots and divisions (both exact by IEEE 754), and noise is an integer hash: every machine
+computes the same bytes.
 
 Directions and positions are in the world frame, z up.
 """
@@ -51,6 +52,19 @@ class Sun(NamedTuple):
     """Edge of a cell."""
 
 
+class Lamps(NamedTuple):
+    """Light that is neither sun nor sky. `DARK`: none."""
+
+    beams: np.ndarray
+    """(L, LAMP) float64 low beams; the first is the one beside the camera: retroreflectors send it back."""
+    retro: np.ndarray
+    """(K,) bool of each material."""
+    glowing: np.ndarray
+    """(T, 3) float32 light that a triangle emits itself, or (0, 3): none does."""
+    lit: float
+    """Share of the windows that are lit from inside."""
+
+
 class Picture(NamedTuple):
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
@@ -60,28 +74,38 @@ class Picture(NamedTuple):
     """(H, W) int64 owner of the nearest triangle, -1 for sky."""
 
 
-_SUNLIGHT = (1.95, 1.78, 1.48)
-_SKYLIGHT = (0.34, 0.43, 0.58)
-_BOUNCE = (0.20, 0.18, 0.15)  # reflected from the ground
-_HORIZON = (0.50, 0.66, 0.86)
-_ZENITH = (0.06, 0.17, 0.50)
-_CLOUD = (1.15, 1.12, 1.08)
+LAMP = 8
+"""Columns of a beam: position x y z [m], unit vector of its axis, light on a white face 1 m away, its reach squared [m2]."""
+SUNLIGHT, SKYLIGHT, BOUNCE, HORIZON, ZENITH, CLOUD, GLOW, STREET = range(8)
+"""Rows of the tones of a sky, linear RGB: BOUNCE is reflected from the ground, GLOW surrounds the sun, STREET is what windows
+mirror below the horizon."""
+DAY = np.array([
+    (1.95, 1.78, 1.48), (0.34, 0.43, 0.58), (0.20, 0.18, 0.15), (0.50, 0.66, 0.86), (0.06, 0.17, 0.50), (1.15, 1.12, 1.08),
+    (1.00, 0.90, 0.70), (0.22, 0.21, 0.20),
+])  # fmt: skip
+"""(8, 3) float64 tones of a clear day."""
+DAY.flags.writeable = False
+DARK = Lamps(np.empty((0, LAMP)), np.empty(0, np.bool_), np.empty((0, 3), np.float32), 0.0)
+NO_LIGHT = np.empty((0, 0, 3), np.float32)
+_RETRO = 4.0  # gain of retroreflectors over a white face
+_WINDOW = (0.85, 0.62, 0.34)
 _HAZE_M = 900.0
 _OFF_CELLS = 1.6  # offset from the face, in cells, of the shadow test: with less than a cell, faces shadow themselves
 _BRIGHTEST = 4.0
-_STEPS = 4096  # of light per unit
+STEPS = 4096
+"""Steps of light per unit in the table SRGB."""
 
 
 def _to_srgb() -> np.ndarray:
     """(brightest * steps + 1,) uint8: extended Reinhard tone curve (white at the brightest), then the sRGB curve."""
-    light = np.arange(int(_BRIGHTEST * _STEPS) + 1) / _STEPS
+    light = np.arange(int(_BRIGHTEST * STEPS) + 1) / STEPS
     light = light * (1 + light / _BRIGHTEST**2) / (1 + light) * 1.35
     curve = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
     return np.rint(np.clip(curve, 0, 1) * 255).astype(np.uint8)
 
 
-_SRGB = _to_srgb()
-_LAST = len(_SRGB) - 1
+SRGB = _to_srgb()
+LAST = len(SRGB) - 1
 
 
 def _lattice() -> np.ndarray:
@@ -119,26 +143,27 @@ def _noise(x: float, y: float, layer: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: float) -> tuple[float, float, float]:
+def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: float, tones: np.ndarray) -> tuple[float, float, float]:
     """Light from the unit vector x y z: gradient from horizon to zenith, glow around the sun; haze below the horizon.
 
     clouds: 1 with, 0 without; a float, because numba compiles once for each literal bool.
     """
     up = min(max(z, 0.0), 1.0)
     share = 1 - (1 - up) * (1 - up) * (1 - up)
-    r = _HORIZON[0] + (_ZENITH[0] - _HORIZON[0]) * share
-    g = _HORIZON[1] + (_ZENITH[1] - _HORIZON[1]) * share
-    b = _HORIZON[2] + (_ZENITH[2] - _HORIZON[2]) * share
+    r = tones[HORIZON, 0] + (tones[ZENITH, 0] - tones[HORIZON, 0]) * share
+    g = tones[HORIZON, 1] + (tones[ZENITH, 1] - tones[HORIZON, 1]) * share
+    b = tones[HORIZON, 2] + (tones[ZENITH, 2] - tones[HORIZON, 2]) * share
     if clouds > 0 and up > 0.02:
         far = 1.0 / (up + 0.12)
         cover = 0.6 * _noise(x * far * 1.1, y * far * 1.1, 7.0) + 0.4 * _noise(x * far * 2.9, y * far * 2.9, 8.0)
         cover = min(max((cover - 0.50) * 3.2, 0.0), 0.8) * min(up * 5.0, 1.0)
-        r, g, b = r + (_CLOUD[0] - r) * cover, g + (_CLOUD[1] - g) * cover, b + (_CLOUD[2] - b) * cover
+        cloud = tones[CLOUD]
+        r, g, b = r + (cloud[0] - r) * cover, g + (cloud[1] - g) * cover, b + (cloud[2] - b) * cover
     glow = max(x * sun[0] + y * sun[1] + z * sun[2], 0.0)
     glow *= glow
     glow *= glow
     glow *= glow * 0.5
-    return r + glow, g + glow * 0.9, b + glow * 0.7
+    return r + glow * tones[GLOW, 0], g + glow * tones[GLOW, 1], b + glow * tones[GLOW, 2]
 
 
 @njit(nogil=True, cache=True)
@@ -150,13 +175,14 @@ def light(
     T_world_velo: np.ndarray,
     eye: np.ndarray,
     sun: np.ndarray,
+    tones: np.ndarray,
     boxes: np.ndarray,
     faces: np.ndarray,
 ) -> None:
     """Once per picture, before shade: fills faces (T, FACE) float64 of the triangles with a box (raster.set_up).
 
     in   triangles (T, 3, 3) float64, velodyne; colors (T, 3) float32 linear albedo; materials (T,) int32 indices into
-         patterns (K,) int32; eye (3,) float64; sun (3,) float64 unit vector towards it
+         patterns (K,) int32; eye (3,) float64; sun (3,) float64 unit vector towards it; tones (8, 3) float64
     A face is lit on the side that is seen. The two triangles of an upright rectangle have the same extent, so that a pattern
     across it (a window's frame) fits both.
     """
@@ -179,7 +205,7 @@ def light(
         face[0], face[1], face[2] = nx, ny, nz
         up = 0.5 + 0.5 * nz
         for c in range(3):
-            face[3 + c] = _BOUNCE[c] + (_SKYLIGHT[c] - _BOUNCE[c]) * up
+            face[3 + c] = tones[BOUNCE, c] + (tones[SKYLIGHT, c] - tones[BOUNCE, c]) * up
             face[14 + c] = colors[t, c]
         face[6] = max(nx * sun[0] + ny * sun[1] + nz * sun[2], 0.0)
         flat = np.sqrt(nx * nx + ny * ny)
@@ -197,7 +223,7 @@ def light(
 
 @njit(nogil=True, cache=True)
 def _mirror(
-    x: float, y: float, z: float, face: np.ndarray, shine: float, sun: np.ndarray, r: float, g: float, b: float
+    x: float, y: float, z: float, face: np.ndarray, shine: float, sun: np.ndarray, tones: np.ndarray, r: float, g: float, b: float
 ) -> tuple[float, float, float]:
     """Mixes the reflected sky or street into r g b of a shiny face seen along the unit vector x y z; more at grazing angles."""
     back = x * face[0] + y * face[1] + z * face[2]
@@ -205,8 +231,8 @@ def _mirror(
     share = shine + (1 - shine) * 0.5 * grazing * grazing
     up = z - 2 * back * face[2]
     if up <= 0:
-        return r + 0.22 * share, g + 0.21 * share, b + 0.20 * share
-    sky = _sky(x - 2 * back * face[0], y - 2 * back * face[1], up, sun, 0.0)
+        return r + tones[STREET, 0] * share, g + tones[STREET, 1] * share, b + tones[STREET, 2] * share
+    sky = _sky(x - 2 * back * face[0], y - 2 * back * face[1], up, sun, 0.0, tones)
     return r * (1 - share) + sky[0] * share, g * (1 - share) + sky[1] * share, b * (1 - share) + sky[2] * share
 
 
@@ -296,25 +322,56 @@ def _pane(x: float, y: float, z: float, face: np.ndarray) -> tuple[float, float,
 
 
 @njit(nogil=True, cache=True)
+def _lamplight(x: float, y: float, z: float, face: np.ndarray, retro: bool, beams: np.ndarray) -> float:
+    """Light of all low beams on a face at x y z. Each is cut off above its axis; nothing casts a shadow."""
+    total = 0.0
+    for k in range(beams.shape[0]):
+        beam = beams[k]
+        dx, dy, dz = x - beam[0], y - beam[1], z - beam[2]
+        squared = dx * dx + dy * dy + dz * dz
+        along = dx * beam[3] + dy * beam[4] + dz * beam[5]
+        if squared > beam[7] or along <= 0:
+            continue
+        distance = np.sqrt(squared)
+        share = along / distance
+        spread = share * share
+        spread *= spread
+        spread *= spread
+        below = min(max((0.02 - dz / distance + beam[5] * share) / 0.05, 0.0), 1.0)
+        spread *= 0.10 + 0.90 * below * below * (3 - 2 * below)
+        facing = max(-(dx * face[0] + dy * face[1] + dz * face[2]) / distance, 0.0)
+        if retro and k == 0:
+            facing = _RETRO
+        total += beam[6] * spread * facing * (1 - squared / beam[7]) / (squared + 30)
+    return total
+
+
+@njit(nogil=True, cache=True)
 def shade(
     values: np.ndarray,
     index: np.ndarray,
     of: Faces,
     view: View,
     sun: Sun,
+    tones: np.ndarray,
+    lamps: Lamps,
     first_row: int,
     end_row: int,
     out: Picture,
+    linear: np.ndarray,
 ) -> None:
     """Fills rows first_row .. end_row - 1 of `out`; rows are independent.
 
-    values (H, W) float32 1/depth, index (H, W) int32: of raster.fill.
+    values (H, W) float32 1/depth, index (H, W) int32: of raster.fill; tones (8, 3) float64.
+    linear (H, W, 3) float32 takes the light instead of out.image; NO_LIGHT: the bytes go to out.image.
     """
     # locals, because an array taken from a tuple inside the loops is reference-counted each time
     owners, materials, patterns, faces = of
     rays, eye, px_rad = view
     towards, heights, corner, cell_m = sun
     image, depth_m, pixel_ids = out
+    beams, retro, glowing, lit = lamps
+    lamplit, keep = glowing.shape[0] > 0, linear.shape[0] > 0
     slant, per_m, off = (towards[0] / towards[2], towards[1] / towards[2]), 1 / cell_m, _OFF_CELLS * cell_m
     for v in range(first_row, end_row):
         for u in range(values.shape[1]):
@@ -325,7 +382,7 @@ def shade(
             if t < 0:
                 depth_m[v, u], pixel_ids[v, u] = np.inf, -1
                 norm = np.sqrt(rx * rx + ry * ry + rz * rz)
-                r, g, b = _sky(rx / norm, ry / norm, rz / norm, towards, 1.0)
+                r, g, b = _sky(rx / norm, ry / norm, rz / norm, towards, 1.0, tones)
             else:
                 # 1. the point, its face, its paint
                 depth = 1.0 / values[v, u]
@@ -334,21 +391,36 @@ def shade(
                 face = faces[t]
                 r, g, b, shine = _paint(patterns[materials[t]], x, y, z, depth * px_rad, face)
 
-                # 2. light: albedo * (sky and ground + sun)
+                # 2. light: albedo * (sky and ground + sun + lamps), and what shines itself
                 sunlight = face[6]
                 if sunlight > 0:
                     lifted = x + off * face[0], y + off * face[1], z + off * face[2]
                     sunlight *= _sunlit(*lifted, heights, corner, per_m, slant)
-                r *= face[3] + _SUNLIGHT[0] * sunlight
-                g *= face[4] + _SUNLIGHT[1] * sunlight
-                b *= face[5] + _SUNLIGHT[2] * sunlight
+                red = face[3] + tones[SUNLIGHT, 0] * sunlight
+                green = face[4] + tones[SUNLIGHT, 1] * sunlight
+                blue = face[5] + tones[SUNLIGHT, 2] * sunlight
+                if lamplit:
+                    more = _lamplight(x, y, z, face, retro[materials[t]], beams)
+                    red, green, blue = red + more, green + 0.94 * more, blue + 0.82 * more
+                r, g, b = r * red, g * green, b * blue
+                if lamplit:
+                    r, g, b = r + glowing[t, 0], g + glowing[t, 1], b + glowing[t, 2]
+                    if shine > 0 and patterns[materials[t]] == PANE and face[13] < lit:
+                        r, g, b = r + _WINDOW[0], g + _WINDOW[1], b + _WINDOW[2]
 
                 # 3. mirrored sky, then haze
                 if shine > 0:
                     norm = np.sqrt(rx * rx + ry * ry + rz * rz)
-                    r, g, b = _mirror(rx / norm, ry / norm, rz / norm, face, shine, towards, r, g, b)
+                    r, g, b = _mirror(rx / norm, ry / norm, rz / norm, face, shine, towards, tones, r, g, b)
                 haze = depth / (depth + _HAZE_M)
-                r, g, b = r + (_HORIZON[0] - r) * haze, g + (_HORIZON[1] - g) * haze, b + (_HORIZON[2] - b) * haze
-            image[v, u, 0] = _SRGB[min(max(int(r * _STEPS), 0), _LAST)]
-            image[v, u, 1] = _SRGB[min(max(int(g * _STEPS), 0), _LAST)]
-            image[v, u, 2] = _SRGB[min(max(int(b * _STEPS), 0), _LAST)]
+                r, g, b = (
+                    r + (tones[HORIZON, 0] - r) * haze,
+                    g + (tones[HORIZON, 1] - g) * haze,
+                    b + (tones[HORIZON, 2] - b) * haze,
+                )
+            if keep:
+                linear[v, u, 0], linear[v, u, 1], linear[v, u, 2] = r, g, b
+            else:
+                image[v, u, 0] = SRGB[min(max(int(r * STEPS), 0), LAST)]
+                image[v, u, 1] = SRGB[min(max(int(g * STEPS), 0), LAST)]
+                image[v, u, 2] = SRGB[min(max(int(b * STEPS), 0), LAST)]
