@@ -222,3 +222,10 @@ def assign_anchors(
             if top > 0 and overlaps[i, j] >= top - 1e-6:
                 labels[i], owner[i] = anchor_classes[i] + 1, j
     return labels, owner
+
+
+def stretched(counts: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Thermal counts (H, W) uint16 -> (H, W) uint8: low -> 0, high -> 255. All in float32."""
+    scale = np.float32(255.0 / (high - low))
+    value = (counts.astype(np.float32) - np.float32(low)) * scale + np.float32(0.5)
+    return np.clip(value, 0, 255).astype(np.uint8)
