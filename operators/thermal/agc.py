@@ -1,6 +1,7 @@
 """Gain control: 16-bit counts of a thermal camera to an 8-bit picture, warmer is brighter.
 
-in   thermal_raw  (H, W) uint16  counts
+in   thermal_raw  (H, W) uint16  optional: counts
+     thermal      (H, W) uint8   optional: the picture that the camera made itself, passed on where a frame has no counts
 out  thermal      (H, W) uint8   low count -> 0, high count -> 255, linear between, cut beyond
      facts        low_counts, high_counts: the limits of this frame
 method percentile: limits are two percentiles of the frame's counts, blended with those of earlier frames by `memory`.
@@ -18,7 +19,9 @@ import numpy as np
 
 from operators.kernels import counts as kernel
 from operators.streams import GREY, THERMAL_RAW
+from pipeline.errors import FrameError
 from pipeline.operator import Operator
+from pipeline.schema import optional
 
 Limits = tuple[float, float]
 
@@ -59,7 +62,8 @@ def widened(limits: Limits, least: float) -> Limits:
 
 
 class Agc(Operator):
-    Config, inputs, outputs = AgcConfig, {"thermal_raw": THERMAL_RAW}, {"thermal": GREY}
+    Config, outputs = AgcConfig, {"thermal": GREY}
+    inputs = {"thermal_raw": optional(THERMAL_RAW), "thermal": optional(GREY)}
 
     def open(self) -> None:
         self.bins = np.zeros(kernel.NUM_COUNTS, np.int32)
@@ -71,7 +75,11 @@ class Agc(Operator):
             percentile_limits(counts, self.config.percentiles, self.bins)
             kernel.stretch(counts, 0.0, 1.0, np.empty((0, 0), np.uint8))
 
-    def process(self, thermal_raw: np.ndarray) -> np.ndarray:
+    def process(self, thermal_raw: np.ndarray | None = None, thermal: np.ndarray | None = None) -> np.ndarray:
+        if thermal_raw is None:
+            if thermal is None:
+                raise FrameError(f"{self.name}: needs one of its inputs thermal_raw and thermal, got neither")
+            return self.put("thermal", "image", thermal)
         counts = np.ascontiguousarray(thermal_raw)
         if self.header.sequence != self.sequence:
             self.limits, self.sequence = None, self.header.sequence

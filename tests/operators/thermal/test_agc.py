@@ -10,7 +10,7 @@ RAMP = np.arange(20_000, 20_000 + 30 * 40, dtype=np.uint16).reshape(30, 40)
 
 
 def run(pictures, headers=None, **config):
-    return run_operator(Agc, pictures, config, headers=headers)
+    return run_operator(Agc, [{"thermal_raw": picture} for picture in pictures], config, headers=headers)
 
 
 def limits(counts, percentiles):
@@ -92,3 +92,10 @@ def test_wrong_config(config, text):
 def test_eight_bit_pictures_are_refused():
     with pytest.raises(Exception, match=r"thermal_raw.*uint16.*uint8"):
         run([np.zeros((4, 4), np.uint8)])
+
+
+def test_the_camera_s_own_picture_is_passed_on_where_there_are_no_counts():
+    own = np.arange(1200, dtype=np.uint16).reshape(30, 40).astype(np.uint8)
+    sets = [{"thermal_raw": RAMP, "thermal": own}, {"thermal": own}]
+    counted, passed = run_operator(Agc, sets, {})
+    assert np.array_equal(passed, own) and not np.array_equal(counted, own)
