@@ -52,6 +52,6 @@ class FuseHealth(Operator):
             age_ms = (newest_ns - header.stamp_ns) / 1e6
             seen[name] = None if picture is None else Seen(picture, header.frame_id, age_ms)
         scores, reasons = self.judge.step(seen)
-        usable = (scores <= self.limits).all(axis=1)
+        usable = np.asarray((scores <= self.limits).all(axis=1))
         self.describe("health", **{MODALITIES: names, REASONS: reasons})
         return Health(scores, usable)
