@@ -258,6 +258,10 @@ GATE = Schema(
     frame="image",
     limits=MAX_PICTURE,
 )
+HOMOGRAPHY = Schema(
+    "HOMOGRAPHY",
+    {"homography": Array("float64", (3, 3), "px", "thermal [u v 1] ~ homography @ image [u v 1]; pixel centres are whole")},
+)
 POSE = Schema(
     "POSE",
     {

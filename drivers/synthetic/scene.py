@@ -25,7 +25,7 @@ PHASES = 6
 """Poses of a stride, or of a turn of the pedals."""
 FIRST_PLACED_ID = 1 << 40
 _FIRST_CARRIED = 1 << 41
-_KEYS_PER_PIECE = 1 << 14
+KEYS_PER_PIECE = 1 << 14
 _TRIES = 4  # bodies tried for a place
 _MARGIN_M = (0.06, 0.06, 0.03)  # annotators include the scattered points of the surface
 _NUM_SCENERY = 96
@@ -170,7 +170,7 @@ class Stage:
             colors=self._colors[source],
             owners=owner_of[piece],
             reflectance=np.clip(table.lidar_reflectance[of] + table.lidar_spread[of] * gain_of[piece], 0.005, 1.0),
-            keys=np.array(keys, np.int64)[piece] * _KEYS_PER_PIECE + (source - where[piece, 0]),
+            keys=np.array(keys, np.int64)[piece] * KEYS_PER_PIECE + (source - where[piece, 0]),
             objects=objects,
             T_street_velo=T_street_velo,
             ego_velocity=T_velo_street[:3, :3] @ _velocity(street, ego_x),

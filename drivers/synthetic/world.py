@@ -7,8 +7,13 @@ out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1
      pixel_ids    (H, W) int64        track id of the object that each pixel shows, -1 = no object
      truth        all objects within range, 360 degrees; boxes2d is 0 for objects outside the image; occluded 0..2 from the
                   share of LiDAR rays that other things block; truncated 0..1 share of the projected box outside the image
+     thermal      (H, W) uint8       of a thermal camera, after its gain control (GREY); registered with the RGB camera by default
+     thermal_raw  (H, W) uint16      the same before gain control: 100 counts per kelvin
+     thermal_truth  as truth, with boxes2d and truncated of the thermal camera
      pose         (4, 4) float64      T_world_velo, world = velodyne at frame 0 of a drive
      calibration  static, a camera mounted like KITTI's
+     thermal_calibration  static, of the thermal camera
+     homography   static, pixels of the image -> pixels of the thermal picture
 
 Each drive is a sequence ("0000/000000" = drive/frame) on its own street; `drives: 500, frames: 1` gives 500 unrelated
 scenes. All output is a function of (config, drive, frame): reading may start at any frame, and no port depends on the
@@ -31,6 +36,7 @@ from drivers.synthetic.shapes import Family
 from drivers.synthetic.spinning import LidarConfig, Scan, SpinningLidar
 from drivers.synthetic.street import Street, Style
 from drivers.synthetic.street_layout import make_street
+from drivers.synthetic.thermal import ThermalCamera, ThermalConfig, gain_control, mount
 from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.project import boxes_to_image
 from operators.geometry.transforms import invert
@@ -38,11 +44,14 @@ from operators.streams import (
     CALIBRATION,
     CLASSES,
     DEPTH,
+    GREY,
+    HOMOGRAPHY,
     IMAGE,
     PIXEL_IDS,
     POINT_IDS,
     POINTS,
     POSE,
+    THERMAL_RAW,
     TRUTH,
     Truth,
 )
@@ -55,9 +64,11 @@ _WHO = "synthetic.world"
 _EGO_M = (-3.2, 1.7, 1.2)  # the ego vehicle's rear bumper, front bumper and half width, relative to the sensor
 _OCCLUDED_AT = (0.35, 0.70)  # shares of blocked rays from which `occluded` is 1 and 2
 _MAX_READINGS = 100_000_000  # `find` lists their stamps
-_SCAN, _IMAGE = 2, 3  # keys of the random numbers of a frame
+_SCAN, _IMAGE, _THERMAL = 2, 3, 4  # keys of the random numbers of a frame
 _PICTURES = frozenset({"image", "depth", "pixel_ids"})
-_SEEN = _PICTURES | {"points", "point_ids", "truth"}
+_HEAT = frozenset({"thermal", "thermal_raw"})
+_SCANNED = frozenset({"points", "point_ids", "truth", "thermal_truth"})
+_SEEN = _PICTURES | _HEAT | _SCANNED
 _PICTURE_VIEW_RAD = 1.3  # to both sides: the camera's view, and things that cast shadows into it
 
 
@@ -105,6 +116,7 @@ class WorldConfig:
     camera: CameraConfig = field(default_factory=CameraConfig)
     light: Light = "day"  # mixed: day, dusk or night, each drive its own
     glare: float = 0.0  # share of the drives that dazzle: by day a low sun ahead, else the headlights of others
+    thermal: ThermalConfig = field(default_factory=ThermalConfig)
 
 
 class SyntheticWorld(Source):
@@ -115,9 +127,14 @@ class SyntheticWorld(Source):
         "image": IMAGE,
         "depth": DEPTH,
         "pixel_ids": PIXEL_IDS,
+        "thermal": GREY,
+        "thermal_raw": THERMAL_RAW,
         "truth": TRUTH,
+        "thermal_truth": TRUTH,
         "pose": POSE,
         "calibration": static(CALIBRATION),
+        "thermal_calibration": static(CALIBRATION),
+        "homography": static(HOMOGRAPHY),
     }
 
     @classmethod
@@ -130,7 +147,8 @@ class SyntheticWorld(Source):
     @classmethod
     def slot_bytes(cls, config: WorldConfig) -> dict[str, int]:
         pixels = config.camera.width * config.camera.height
-        sizes = {"image": 3 * pixels, "depth": 4 * pixels, "pixel_ids": 8 * pixels}
+        heat = (config.thermal.width or config.camera.width) * (config.thermal.height or config.camera.height)
+        sizes = {"image": 3 * pixels, "depth": 4 * pixels, "pixel_ids": 8 * pixels, "thermal": heat, "thermal_raw": 2 * heat}
         return {port: -(-size // 64) * 64 for port, size in sizes.items()}
 
     def open(self, start: int = 0) -> None:
@@ -139,16 +157,29 @@ class SyntheticWorld(Source):
         self.stage = Stage(config.shapes)
         self.lidar = SpinningLidar(config.lidar, config.rate_hz, self.threads)
         self.calibration = camera.kitti_like_calibration(config.camera.width, config.camera.height)
+        self.mounted = mount(config.thermal, self.calibration)
         self.camera: camera.Camera | None = None
+        self.thermal: ThermalCamera | None = None
         self.street: Street | None = None
         if self.wanted & _PICTURES:
             self.camera = camera.Camera(self.calibration, self.threads)
+        if self.wanted & _HEAT:
+            shared = self.camera.eye if self.camera is not None and self.mounted.registered else None
+            eye = shared or camera.Eye(self.mounted.calibration, self.threads)
+            self.thermal = ThermalCamera(config.thermal, config.seed, eye)
         if self.wanted & _SEEN:  # compile now, before any frame waits
             bare = make_street(config.seed, config.first_drive, density=0)
-            self.lidar.scan(self.stage.build(bare, 0.0, config.range_m), 0)
+            scene = self.stage.build(bare, 0.0, config.range_m)
+            if self.wanted & _SCANNED:
+                self.lidar.scan(scene, 0)
+            if self.thermal is not None:
+                self.thermal.eye.look(scene.triangles, scene.materials)
+                self.thermal.measure(scene, bare, "day", np.array([0.0, 0.0, 1.0]), 0, np.empty(self.thermal.eye.size, np.uint16))
 
     def statics(self) -> Iterable[Static]:
         yield Static("calibration", self.calibration)
+        yield Static("thermal_calibration", self.mounted.calibration)
+        yield Static("homography", self.mounted.homography)
 
     def read(self) -> Reading | None:
         config, number = self.config, self.number
@@ -162,11 +193,15 @@ class SyntheticWorld(Source):
         values: dict[str, Any] = {}
         if self.wanted & _SEEN:
             scene = self.stage.build(street, t_s, config.range_m, self._placed(street), self._half_view())
-            if self.wanted & {"points", "point_ids", "truth"}:
+            if self.wanted & _SCANNED:
                 self._scan(values, scene, drive, frame)
             if self.camera is not None:
                 self.camera.eye.look(scene.triangles, scene.materials)
                 self._picture(values, scene, street, frame)
+            if self.thermal is not None:
+                if self.camera is None or self.thermal.eye is not self.camera.eye:  # else the triangles are drawn already
+                    self.thermal.eye.look(scene.triangles, scene.materials)
+                self._heat(values, scene, street, frame)
         if "pose" in self.wanted:
             values["pose"] = invert(pose(street, config.start_s)) @ pose(street, t_s)
         stamp_ns = round(number * 1e9 / config.rate_hz)
@@ -175,10 +210,13 @@ class SyntheticWorld(Source):
     def close(self) -> None:
         if self.camera is not None:
             self.camera.close()
+        if self.thermal is not None:
+            self.thermal.eye.close()
 
     def _half_view(self) -> float:
         """Angle to both sides of ahead within which the scene is built. Equal for all ports: shadows may come from behind."""
-        return self.lidar.half_view_rad if self.camera is None else max(self.lidar.half_view_rad, _PICTURE_VIEW_RAD)
+        cameras = self.camera is not None or self.thermal is not None
+        return max(self.lidar.half_view_rad, _PICTURE_VIEW_RAD) if cameras else self.lidar.half_view_rad
 
     def _placed(self, street: Street) -> tuple[Placed, ...]:
         start_m = street.ego(self.config.start_s)[0]
@@ -206,10 +244,11 @@ class SyntheticWorld(Source):
                 values["points"] = self.put("points", "points", points)
             if "point_ids" in self.wanted:
                 values["point_ids"] = self.put("point_ids", "point_ids", track_ids[owners])
-        if "truth" in self.wanted:
-            truth = truth_of(scene.objects, scan, self.calibration, self.lidar.half_view_rad)
-            known = ~np.isin(truth.labels, [CLASSES.index(label) for label in config.unlabelled])
-            values["truth"] = truth if known.all() else Truth(*(column[known] for column in truth))
+        for port, calibration in (("truth", self.calibration), ("thermal_truth", self.mounted.calibration)):
+            if port in self.wanted:
+                truth = truth_of(scene.objects, scan, calibration, self.lidar.half_view_rad)
+                known = ~np.isin(truth.labels, [CLASSES.index(label) for label in config.unlabelled])
+                values[port] = truth if known.all() else Truth(*(column[known] for column in truth))
 
     def _picture(self, values: dict[str, Any], scene: Scene, street: Street, frame: int) -> None:
         assert self.camera is not None
@@ -229,6 +268,20 @@ class SyntheticWorld(Source):
             shine(light, scene), seed, out=camera.Picture(arrays["image"], arrays["depth"], arrays["pixel_ids"]),
         )  # fmt: skip
         values |= {port: array for port, array in arrays.items() if port in self.wanted}
+
+    def _heat(self, values: dict[str, Any], scene: Scene, street: Street, frame: int) -> None:
+        assert self.thermal is not None
+        config, size = self.config, self.thermal.eye.size
+        light = lighting(config.light, config.glare, street)
+        wanted = "thermal_raw" in self.wanted
+        counts = self.alloc("thermal_raw", "thermal_raw", size, "uint16") if wanted else np.empty(size, np.uint16)
+        seed = self._seed(street.drive, frame, _THERMAL)
+        self.thermal.measure(scene, street, light.hour, light.sun, seed, counts)
+        if wanted:
+            values["thermal_raw"] = counts
+        if "thermal" in self.wanted:
+            values["thermal"] = self.alloc("thermal", "image", size, "uint8")
+            gain_control(counts, config.thermal, values["thermal"])
 
 
 def truth_of(objects: Objects, scan: Scan, calibration: Any, half_view_rad: float) -> Truth:
