@@ -12,11 +12,11 @@ def scale_of(height: int, width: int, size: tuple[int, int]) -> float:
 
 
 def scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (height, width, 3) uint8 of size (width, height)."""
+    """(H, W, 3) or (H, W) uint8 -> as many channels, of size (width, height)."""
     height, width = image.shape[:2]
     scale = scale_of(height, width, size)
     inner = max(round(width * scale), 1), max(round(height * scale), 1)
-    out = np.zeros((size[1], size[0], 3), np.uint8)
+    out = np.zeros((size[1], size[0], *image.shape[2:]), np.uint8)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     out[: inner[1], : inner[0]] = image if inner == (width, height) else cv2.resize(image, inner, interpolation=way)
     return out

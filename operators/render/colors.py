@@ -32,6 +32,12 @@ RAMP = cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_TURBO).res
 """(256, 3) uint8: blue, green, yellow, red."""
 
 
+def of_modality(number: int) -> Color:
+    """The first modality red and the second blue, as the ends of the ramp in which a gate is drawn; further ones green."""
+    red, green, blue = RAMP[(235, 20, 128, 90)[number % 4]].tolist()
+    return red, green, blue
+
+
 def of_labels(labels: np.ndarray) -> list[Color]:
     """(M,) -> M colours; labels outside the table are grey."""
     return [OF_CLASS[label] if 0 <= label < len(OF_CLASS) else DETECTION for label in labels.tolist()]

@@ -5,6 +5,8 @@ in   image      IMAGE      optional: the picture; frames without it give none
      boxes2d    BOXES2D    optional: detections, thin; grey if tracks are connected, else in the colour of their class, with names
      tracks2d   TRACKS2D   optional: boxes in the colour of their class, with names and ids
      class_map  CLASS_MAP  optional: a tint per class; of any size, stretched over the picture
+     gate       GATE       optional: red where the image has the weight, blue where the second modality has; stretched alike
+     weights    WEIGHTS    optional: a bar at the top left, a part per modality as long as its share, with name and share
 Colours of our classes as in render.scene; other names (fact class_names) have a fixed colour each.
 Writes files as album.py says.
 State: the open video.   Empty frame: the picture as it is.   Same input: same bytes.
@@ -12,7 +14,7 @@ State: the open video.   Empty frame: the picture as it is.   Same input: same b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,14 +24,31 @@ import numpy as np
 from operators.render import album, colors
 from operators.render.birdseye import SHIFT, fixed
 from operators.render.camera import label
-from operators.streams import BOXES2D, CLASS_MAP, GREY, IMAGE, TRACKS2D, VOID, Boxes2D, Tracks2D, names_of, one_picture
+from operators.streams import (
+    BOXES2D,
+    CLASS_MAP,
+    GATE,
+    GREY,
+    IMAGE,
+    MODALITIES,
+    TRACKS2D,
+    VOID,
+    WEIGHTS,
+    Boxes2D,
+    Tracks2D,
+    names_of,
+    one_picture,
+)
 from pipeline.operator import Operator
 from pipeline.schema import optional
+
+_BAR = 8, 8, 9  # left, top, height [px]
+_LINE = 16  # px from one name to the next
 
 
 @dataclass(frozen=True, slots=True)
 class PictureConfig:
-    tint: float = 0.45  # share of a class's colour over the picture
+    tint: float = 0.45  # share of a class's colour over the picture, or of the gate's
     png_every: int = 10  # frames; 0: no PNG
     video: bool = True
     video_rate_hz: float = 10.0  # pictures per second when played
@@ -55,6 +74,27 @@ def tinted(picture: np.ndarray, class_map: np.ndarray, names: tuple[str, ...], s
     np.copyto(picture, mixed, where=(class_map != VOID)[:, :, None])
 
 
+def gated(picture: np.ndarray, gate: np.ndarray, share: float) -> None:
+    """Mix the ramp's colour of the gate (h, w) 0..1 into the picture (H, W, 3)."""
+    level = np.rint(255 * np.clip(gate, 0, 1)).astype(np.uint8)
+    stretched = cv2.resize(level, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR)
+    np.copyto(picture, cv2.addWeighted(picture, 1 - share, colors.RAMP[stretched], share, 0))
+
+
+def weighed(picture: np.ndarray, weights: np.ndarray, names: Sequence[str]) -> None:
+    """A bar of the weights (S,): parts from left to right, of the colours that the gate has at its ends."""
+    left, top, height = _BAR
+    width, at = max(picture.shape[1] // 3, 2), 0.0
+    cv2.rectangle(picture, (left, top), (left + width, top + height), colors.GRID, cv2.FILLED)
+    for m, (name, weight) in enumerate(zip(names, weights.tolist(), strict=True)):
+        color = colors.of_modality(m)
+        x1, x2 = (left + round(width * share) for share in (at, at + weight))
+        if x2 > x1:
+            cv2.rectangle(picture, (x1, top), (x2 - 1, top + height), color, cv2.FILLED)
+        label(picture, f"{name} {weight:.2f}", left, top + height + _LINE * (m + 1), color)
+        at += weight
+
+
 def boxed(picture: np.ndarray, boxes2d: np.ndarray, box_colors: list[colors.Color], texts: list[str], thick: int) -> None:
     """Rectangles (M, 4) x1 y1 x2 y2 with a text on each; the boxes of NaN, of objects out of the picture, are left out."""
     finite = np.isfinite(boxes2d).all(axis=1)
@@ -77,6 +117,8 @@ class Picture(Operator):
         "boxes2d": optional(BOXES2D),
         "tracks2d": optional(TRACKS2D),
         "class_map": optional(CLASS_MAP),
+        "gate": optional(GATE),
+        "weights": optional(WEIGHTS),
     }
 
     def open(self) -> None:
@@ -89,11 +131,15 @@ class Picture(Operator):
         boxes2d: Boxes2D | None = None,
         tracks2d: Tracks2D | None = None,
         class_map: np.ndarray | None = None,
+        gate: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         shown = one_picture(image, grey, self.name)
         canvas = np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown.copy()
         if class_map is not None:
             tinted(canvas, class_map, self._names("class_map"), self.config.tint)
+        if gate is not None:
+            gated(canvas, gate, self.config.tint)
         if boxes2d is not None:
             alone = tracks2d is None
             names = self._texts("boxes2d", boxes2d.labels)
@@ -104,6 +150,9 @@ class Picture(Operator):
             names = self._texts("tracks2d", tracks2d.labels)
             texts = [f"{name} {i}" for name, i in zip(names, tracks2d.track_ids.tolist(), strict=True)]
             boxed(canvas, tracks2d.boxes2d, [colors.of_name(name) for name in names], texts, 2)
+        if weights is not None:
+            known = self.meta.get("weights", {}).get(MODALITIES, ())
+            weighed(canvas, weights, known if len(known) == len(weights) else [f"{m}" for m in range(len(weights))])
         rows, columns = (n - n % 2 for n in canvas.shape[:2])  # a video needs even sizes
         self.album.add(np.ascontiguousarray(canvas[:rows, :columns]), self.header)
 

@@ -4,7 +4,7 @@ import pytest
 
 from operators.render import colors
 from operators.render.picture import Picture, PictureConfig
-from operators.streams import CLASS_NAMES, VOID, Boxes2D, Tracks2D
+from operators.streams import CLASS_NAMES, MODALITIES, VOID, Boxes2D, Tracks2D
 from pipeline.errors import FrameError
 from pipeline.testing import run_operator
 
@@ -54,6 +54,31 @@ def test_class_maps_tint_the_picture(tmp_path):
     picture = drawn(tmp_path, {"image": IMAGE, "class_map": class_map}, {"class_map": {CLASS_NAMES: ["road", "Car"]}}, tint=1.0)
     assert picture[30, 5].tolist() == list(colors.of_name("road")) and picture[30, 30].tolist() == list(colors.OF_CLASS[0])
     assert picture[30, 60].tolist() == [50, 50, 50]
+
+
+def test_a_gate_is_red_for_the_image_and_blue_for_the_other(tmp_path):
+    picture = drawn(tmp_path, {"image": IMAGE, "gate": np.array([[1.0, 0.0]], np.float32)}, tint=1.0)
+    assert picture[30, 5].tolist() == colors.RAMP[255].tolist() and picture[30, 75].tolist() == colors.RAMP[0].tolist()
+    assert (
+        drawn(tmp_path / "none", {"image": IMAGE, "gate": np.array([[0.5]], np.float32)}, tint=0.0)[30, 30].tolist() == [50] * 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "parts"), [([1.0, 0.0], (27, 0)), ([0.0, 1.0], (0, 27)), ([0.25, 0.75], (7, 20)), ([0.0, 0.0], (0, 0))]
+)
+def test_a_bar_of_the_weights(tmp_path, weights, parts):
+    """A third of the picture wide: 27 px."""
+    facts = {"weights": {MODALITIES: ["image", "thermal"]}}
+    picture = drawn(tmp_path, {"image": IMAGE, "weights": np.array(weights, np.float32)}, facts)
+    row = picture[10].tolist()
+    assert tuple(row.count(list(colors.of_modality(m))) for m in (0, 1)) == parts
+    assert colors.of_modality(0)[0] > colors.of_modality(0)[2] and colors.of_modality(1)[2] > colors.of_modality(1)[0]
+
+
+def test_weights_without_names_are_numbered(tmp_path):
+    picture = drawn(tmp_path, {"grey": IMAGE[:, :, 0], "weights": np.array([0.5, 0.5], np.float32)})
+    assert has(picture, colors.of_modality(1))
 
 
 def test_a_video_and_pictures(tmp_path):
