@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -42,16 +42,14 @@ class Form(NamedTuple):
 
 
 def form(path: Path) -> Form:
-    """Of a PNG, JPEG or TIFF. Raises InputError."""
+    """Of a PNG, JPEG or TIFF; reads no pixels. Raises InputError."""
     with folders.reading(path) as file:
         head = file.read(_HEAD_BYTES)
-    if head[:4] in _TIFF:
-        with folders.reading(path) as file:
-            return _tiff(path, file.read())
-    width, height = picture_size(path)
+        if head[:4] in _TIFF:
+            return _tiff(path, file)
     if head.startswith(_PNG):
-        bits, kind = head[24], head[25]
-        return Form(width, height, bits, kind in (0, 4), kind == _PALETTE)
+        return _png(path, head)
+    width, height = picture_size(path)
     return Form(width, height, 8)  # a JPEG; three equal channels are grey, too
 
 
@@ -76,7 +74,7 @@ def check_thermal(path: Path) -> None:
         raise InputError(f"{path}: needs grey values, got a PNG with a palette, which is of colours; save it as grey")
 
 
-def check_raw(path: Path) -> None:
+def check_raw(path: Path) -> Form:
     """Raises InputError for what is no picture of 16-bit counts."""
     found = form(path)
     if found.bits != 16 or not found.grey:
@@ -85,14 +83,14 @@ def check_raw(path: Path) -> None:
             f"{path}: needs 16-bit counts of a thermal camera, got {got}; "
             "8-bit pictures after gain control belong to port thermal"
         )
+    return found
 
 
 def read_raw(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.ndarray:
     """A picture of 16-bit counts as (H, W) uint16, in the array from `alloc`. Raises InputError."""
-    check_raw(path)
+    width, height = check_raw(path).size
     with folders.reading(path) as file:
         data = file.read()
-    width, height = form(path).size
     counts = None
     if 2 * width * height <= _RATIO * len(data):
         try:
@@ -100,47 +98,63 @@ def read_raw(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.n
         except cv2.error:
             counts = None
     if counts is None or counts.shape != (height, width) or counts.dtype != np.uint16:
-        raise _damaged(path, len(data))
+        raise _damaged(path)
     out = alloc((height, width))
     np.copyto(out, counts)
     return out
 
 
-def _damaged(path: Path, size: int) -> InputError:
-    return InputError(f"{path}: needs a whole 16-bit TIFF or PNG, got {size} bytes that do not decode; copied incompletely?")
+def _damaged(path: Path) -> InputError:
+    return InputError(
+        f"{path}: needs a whole TIFF or PNG picture, got {folders.size(path)} bytes that do not decode; copied incompletely?"
+    )
 
 
-def _tiff(path: Path, data: bytes) -> Form:
+def _png(path: Path, head: bytes) -> Form:
+    if len(head) < 26 or head[12:16] != b"IHDR":
+        raise _damaged(path)
+    width, height, bits, kind = struct.unpack(">IIBB", head[16:26])
+    if not width or not height:
+        raise _damaged(path)
+    return Form(width, height, bits, kind in (0, 4), kind == _PALETTE)
+
+
+def _tiff(path: Path, file: BinaryIO) -> Form:
     """Form of the first picture in a TIFF file whose pixels all lie in the file."""
     try:
-        tags = _tags(data)
+        tags = _tags(file)
         width, height = tags[_WIDTH][0], tags[_HEIGHT][0]
         bits, samples = tags.get(_BITS, (1,))[0], tags.get(_SAMPLES, (1,))[0]
         offsets = next(tags[tag] for tag in _OFFSETS if tag in tags)
         lengths = next(tags[tag] for tag in _BYTES if tag in tags)
-    except (struct.error, KeyError, StopIteration, IndexError):
-        raise _damaged(path, len(data)) from None
-    there = all(offset + length <= len(data) for offset, length in zip(offsets, lengths, strict=False))
+        pieces = list(zip(offsets, lengths, strict=True))
+    except (struct.error, KeyError, StopIteration, IndexError, ValueError):
+        raise _damaged(path) from None
+    size = folders.size(path)
+    there = all(offset + length <= size for offset, length in pieces)
     packed = tags.get(_COMPRESSION, (1,))[0] != 1
-    needed = width * height * samples * bits // 8
-    if not width or not height or not there or len(offsets) != len(lengths) or (not packed and sum(lengths) < needed):
-        raise _damaged(path, len(data))
+    if not width or not height or not there or (not packed and sum(lengths) < width * height * samples * bits // 8):
+        raise _damaged(path)
     return Form(width, height, bits, samples == 1)
 
 
-def _tags(data: bytes) -> dict[int, tuple[int, ...]]:
+def _tags(file: BinaryIO) -> dict[int, tuple[int, ...]]:
     """Tag -> whole numbers of the first directory. Raises struct.error where the file ends before."""
-    order = _TIFF[data[:4]]
-    (at,) = struct.unpack_from(f"{order}I", data, 4)
-    (entries,) = struct.unpack_from(f"{order}H", data, at)
+
+    def unpack(form: str, at: int) -> tuple[int, ...]:
+        file.seek(at)
+        return struct.unpack(order + form, file.read(struct.calcsize(order + form)))
+
+    file.seek(0)
+    order = _TIFF[file.read(4)]
+    (at,) = unpack("I", 4)
+    (entries,) = unpack("H", at)
     out = {}
     for entry in range(entries):
         start = at + 2 + 12 * entry
-        tag, kind, count = struct.unpack_from(f"{order}HHI", data, start)
-        if kind not in _SIZES or count > _MOST_ENTRIES:
-            continue
-        numbers = f"{order}{count}{_SIZES[kind]}"
-        inside = struct.calcsize(numbers) <= 4
-        place = start + 8 if inside else struct.unpack_from(f"{order}I", data, start + 8)[0]
-        out[tag] = struct.unpack_from(numbers, data, place)
+        tag, kind, count = unpack("HHI", start)
+        if kind in _SIZES and count <= _MOST_ENTRIES:
+            numbers = f"{count}{_SIZES[kind]}"
+            inside = struct.calcsize(order + numbers) <= 4
+            out[tag] = unpack(numbers, start + 8 if inside else unpack("I", start + 8)[0])
     return out

@@ -61,7 +61,7 @@ def test_big_endian_tiff(tmp_path):
 def test_a_picture_cut_anywhere_is_refused(tmp_path, name):
     path = save(tmp_path / name, COUNTS)
     data = path.read_bytes()
-    for size in [*range(0, len(data) - 1, 23), len(data) - 13]:
+    for size in [*range(40), *range(40, len(data) - 1, 23), len(data) - 13]:
         path.write_bytes(data[:size])
         with pytest.raises(InputError, match=rf"{name}: needs a "):
             whole(path)
@@ -116,5 +116,5 @@ def test_a_size_that_the_bytes_do_not_hold(tmp_path, size):
         if tag in (256, 257):
             data[start + 2 : start + 12] = struct.pack("<HII", 4, 1, size[tag - 256])
     (tmp_path / "a.tiff").write_bytes(data)
-    with pytest.raises(InputError, match=r"a\.tiff: needs a whole 16-bit TIFF or PNG, got"):
+    with pytest.raises(InputError, match=r"a\.tiff: needs a whole TIFF or PNG picture, got"):
         read_raw(tmp_path / "a.tiff", lambda shape: pytest.fail(f"asked for {shape}"))
