@@ -22,3 +22,24 @@ def test_a_flir_folder_is_replayed(pipe, tmp_path, version):
     assert edges["camera.thermal_raw->agc.thermal_raw"]["produced"] == counted
     assert not any(edge["dropped"] for edge in edges.values())
     assert (ended.out / "thermal" / "video.mp4").exists() and (ended.out / "rgb" / "video.mp4").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_classes_of_real_pairs(pipe, shared_data):
+    """MFNet with its published weights on pairs of the rig that it was trained on."""
+    pytest.importorskip("torch")
+    folder = shared_data / "rgbt"
+    graph = pipe.graph(f"""
+  pairs: {{driver: image_pairs, config: {{image: {folder}/msrs/vi, thermal: {folder}/msrs/ir}}}}
+  segment:
+    op: segment.mfnet
+    inputs: {{image: pairs.image, thermal: pairs.thermal}}
+    sync: {{policy: exact}}
+    config: {{weights: {folder}/mfnet/final.pth}}
+  render: {{op: render.picture, inputs: {{image: pairs.image, class_map: segment.class_map}}, sync: {{policy: exact}}}}
+""")
+    ended = pipe.run(graph, timeout_s=100)
+    assert ended.code == 0, ended.stderr
+    assert ended.report["sinks"]["render"]["frames"] == 6
+    assert not any(edge["dropped"] for edge in ended.report["edges"].values())

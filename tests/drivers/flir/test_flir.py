@@ -2,6 +2,7 @@
 
 import re
 
+import cv2
 import numpy as np
 import pytest
 from flir_files import BBGT, coco, flir1, flir2, kaist, llvip, picture, text
@@ -301,6 +302,35 @@ def test_wrong_folders(tmp_path):
         InputError, match=r"kaist: config.sequences: needs sets or videos of set06/V000, set09/V001, .., got set07"
     ):
         Kaist.find(KaistConfig(root=str(tmp_path), sequences="set07"))
+
+
+def test_a_cut_picture_is_named_and_the_next_frame_follows(tmp_path, play):
+    root = flir1(tmp_path, numbers=(1, 2, 3), **SMALL)
+    damaged = [root / "val/RGB/FLIR_00002.jpg", root / "val/thermal_8_bit/FLIR_00002.jpeg"]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-40])
+    for port, path in zip(("image", "thermal"), damaged, strict=True):
+        source = play.opened(Flir, flir(root), frozenset({port}))
+        assert source.read().item == "FLIR_00001"
+        with pytest.raises(InputError, match=f"{path}: needs a whole PNG or JPEG picture, got .*; copied incompletely"):
+            source.read()
+        assert source.read().item == "FLIR_00003" and source.read() is None
+
+
+def test_the_bits_of_files_are_checked_before_the_run(tmp_path):
+    folder = flir1(tmp_path, numbers=(1, 2), **SMALL) / "val"
+    raw = picture(folder / "thermal_16_bit/FLIR_00002.tiff", SMALL["thermal"], kind="png", grey=True)
+    deep = cv2.imencode(".png", np.full((52, 64), 9000, np.uint16))[1].tobytes()
+    (folder / "thermal_8_bit/FLIR_00001.jpeg").write_bytes(deep)
+    for port, message in (
+        ("thermal_raw", f"{raw}: needs 16-bit counts of a thermal camera, got 8 bits per value"),
+        (
+            "thermal",
+            r"FLIR_00001.jpeg: needs an 8-bit thermal picture, got 16 bits per value; .* thermal.agc makes 8-bit pictures",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            Flir.check_ports("src", flir(tmp_path), frozenset({port}), frozenset({port}))
 
 
 @pytest.mark.data
