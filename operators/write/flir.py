@@ -17,8 +17,8 @@ Annotations are COCO's, x y w h [px]. Categories are FLIR's: v1 person 1, bicycl
 bike 2, car 3, train 7, truck 8, other vehicle 79. Van becomes car, and a Cyclist, rider included, one bicycle (bike).
 Lost: boxes3d, occluded, truncated, DontCare, and in v1 track ids; objects without a box in the picture get no line, boxes are
 rounded to 0.001 px. JPEG changes pixels (`quality`); the TIFF is exact. Frames without a connected picture have none.
-The JSON files are written at the end of the run, from a line per frame in `annotations.jsonl`: after a kill without a restart that
-file is what there is.
+The JSON files are written at the end of the run, from a line per frame in `annotations.jsonl`; after a kill without a restart
+only that file is there.
 State: none but the files.   Empty truth: an image without annotations.
 """
 

@@ -197,3 +197,24 @@ def test_percentile_gain_spreads_the_scene_but_never_a_scene_of_one_temperature(
 def test_bad_configs(config, message):
     with pytest.raises(ValueError, match=message):
         ThermalConfig(**config)
+
+
+# -- two sensors --------------------------------------------------------------------------------------------------------
+
+SENSOR = (
+    "{driver: synthetic.world, live: true, config: {light: night, frames: 12, rate_hz: 10, range_m: 40, lidar: {view_deg: 90}, "
+    "camera: {width: 96, height: 80}}}"
+)
+
+
+@pytest.mark.quick(1)
+def test_a_killed_thermal_sensor_leaves_the_camera_alone(pipe):
+    """Two nodes of one config, each with one port: two sensors that look at one scene."""
+    graph = pipe.graph(
+        f"  cam: {SENSOR}\n  heat: {SENSOR}\n  image: {{op: test.null, inputs: {{in: cam.image}}, config: {{write: true}}}}\n"
+        "  warm: {op: test.null, inputs: {in: heat.thermal}, config: {write: true}}"
+    )
+    ended = pipe.run(graph, "--inject", "heat:sent@4")
+    assert ended.code == 0, ended.stderr
+    assert {node: of["restarts"] for node, of in ended.report["nodes"].items() if of["restarts"]} == {"heat": 1}
+    assert ended.ids("image") == list(range(12)) and ended.ids("warm")[:4] == [0, 1, 2, 3] and ended.ids("warm")[-1] == 11
