@@ -60,7 +60,7 @@ test-pythons:  ## the quick tests on Python 3.10, 3.12 and 3.13
 	  if [ -z "$$found" ]; then echo "== Python $$v: not installed here, left out"; continue; fi; \
 	  echo "== Python $$v ($$found)"; \
 	  test -x .venv-$$v/bin/python || $$found -m venv .venv-$$v || exit 1; \
-	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= EXTRAS=record,test,lint RUNTIMES= || exit 1; \
+	  $(MAKE) --no-print-directory test VENV=.venv-$$v CONSTRAINTS= EXTRAS=record,eval,test,lint RUNTIMES= || exit 1; \
 	done
 
 # A venv of its own, since the extra brings 57 packages. On a bare Debian first: apt-get install libusb-1.0-0 libgl1 libegl1 libx11-6
@@ -79,7 +79,7 @@ test-tensorrt: $(READY)  ## the TensorRT backend against the names and signature
 	PIPE_TENSORRT_BINDINGS=$(BINDINGS) $(BIN)/python -m pytest tests/operators/nets/runtimes/test_tensorrt_bindings.py
 
 CONSTRAINTS ?= -c constraints.txt
-EXTRAS ?= torch,record,test,lint
+EXTRAS ?= torch,record,eval,test,lint
 # Runtimes of nets: the tests of one that cannot be installed are skipped.
 RUNTIMES ?= onnx openvino
 $(READY): pyproject.toml constraints.txt

@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "What a file must look like stands at the top of operators/score/NAME.py. "
         "Exit codes: 0 scored, 2 a file or folder is missing or wrong (the message names file and line)."
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="kitti-tracking, kitti-centres, mot, ...")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="kitti-tracking, kitti-object, mot, coco, kaist, ...")
     parser.add_argument("--gt", type=Path, metavar="PATH", help="the truth")
     parser.add_argument("--results", type=Path, metavar="PATH", help="what is scored, e.g. out/t/results of a run")
     parser.add_argument("--sequences", metavar="A,B", help="score only these")
