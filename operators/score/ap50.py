@@ -65,8 +65,8 @@ def paired_ap50(
     losses = (of_each[0] - of_each[1])[1:]
     losses = losses[~np.isnan(losses)]  # of draws with truth
     upper95, low, high = np.quantile(losses, (0.95, 0.025, 0.975)).tolist() if len(losses) else (np.nan,) * 3
-    points = [float(values[0]) for values in of_each]
-    return Paired(*points, points[0] - points[1], upper95, low, high)
+    before, after = (float(values[0]) for values in of_each)
+    return Paired(before, after, before - after, upper95, low, high)
 
 
 def _ap50(ranked: Sequence[Ranked], weights: np.ndarray) -> np.ndarray:
