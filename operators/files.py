@@ -46,6 +46,27 @@ def extend(fd: int, data: bytes) -> None:
         raise
 
 
+def patch(path: Path, at: int, data: bytes) -> None:
+    """Overwrites from byte `at` on; the file may grow. All of `data` or nothing, also when the disk is full.
+
+    As with `append`, a SIGKILL between two pages leaves a part; a writer that continues the file takes it back.
+    """
+    fd = os.open(path, os.O_RDWR)
+    try:
+        size = os.fstat(fd).st_size
+        before = os.pread(fd, len(data), at)
+        try:
+            done = 0
+            while done < len(data):
+                done += os.pwrite(fd, data[done:], at + done)
+        except OSError:
+            os.pwrite(fd, before, at)
+            os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
+
+
 def failed(who: str, path: Path, error: OSError, what: str) -> RunError:
     """The error for a failed write, e.g. on a full disk."""
     return RunError(

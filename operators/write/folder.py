@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from operators import files
-from operators.write.undo import Undo
+from operators.write.undo import Part, Undo
 from pipeline.errors import FrameError
 from pipeline.frame import Header
 from pipeline.names import below
@@ -23,11 +23,13 @@ class Write:
     new      a file that no other frame writes
     replace  the whole file
     append   lines at its end; the file is created if it is missing
+    patch    overwrite from byte `at` on; the file is there and may grow
     """
 
     name: str
     data: bytes
-    how: Literal["new", "replace", "append"]
+    how: Literal["new", "replace", "append", "patch"]
+    at: int = 0
 
 
 class Folder:
@@ -75,16 +77,22 @@ class Folder:
         """All changes of one frame; they are on disk when this returns."""
         paths = [self.at(write.name, header) for write in writes]
         what = f"frame {header} ({header.item})"
-        grow = [path for path, write in zip(paths, writes, strict=True) if write.how == "append"]
+        made = list(zip(paths, writes, strict=True))
+        grow = [path for path, write in made if write.how == "append"]
+        parts: list[Part] = [(path, write.at, len(write.data)) for path, write in made if write.how == "patch"]
+        whole = [path for path, write in made if write.how in ("new", "replace") and path not in grow]
         path = self.path
         try:
-            for path, write in zip(paths, writes, strict=True):
+            for path, write in made:
                 if write.how == "new" and path.exists():
                     raise FrameError(f"{self.who}: {path}: needs a file of its own for {what}, got one of an earlier frame")
                 path.parent.mkdir(parents=True, exist_ok=True)
-            with self.undo.frame(header.frame_id, grow, [path for path in paths if path not in grow]):
-                for path, write in zip(paths, writes, strict=True):
-                    (files.append if write.how == "append" else files.replace)(path, write.data)
+            with self.undo.frame(header.frame_id, grow, whole, parts):
+                for path, write in made:
+                    if write.how == "patch":
+                        files.patch(path, write.at, write.data)
+                    else:
+                        (files.append if write.how == "append" else files.replace)(path, write.data)
         except OSError as error:
             raise files.failed(self.who, path, error, what) from error
 

@@ -2,9 +2,10 @@
 
 `.undo` in the sink's folder holds the changes that one frame is about to make, as one line of JSON: its frame_id, and per file
 its name with its size [bytes] if lines are appended, "new" if it is created, "kept" if it is replaced (a second name keeps the
-old content). The line is written before the files are changed, and the next frame overwrites it: the engine has recorded the
-frame before it calls `process` again. So at most one frame is in doubt. A process may write a frame and die before the engine
-records it; its successor takes back this frame, if it is not the last one that counts (`Resume.frame_id`).
+old content), [size, offset, old bytes] if a part is overwritten. The line is written before the files are changed, and the next
+frame overwrites it: the engine has recorded the frame before it calls `process` again. So at most one frame is in doubt. A
+process may write a frame and die before the engine records it; its successor takes back this frame, if it is not the last one
+that counts (`Resume.frame_id`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import RunError
 from pipeline.names import below
 from pipeline.operator import Resume
 
 _NEW, _KEPT = "new", "kept"
-Change = tuple[str, int | str]
-"""A file's name below the folder; its size, "new" or "kept"."""
+Part = tuple[Path, int, int]
+"""A file; offset and length of what is overwritten, which may end beyond the file."""
+Change = tuple[str, int | str | list[Any]]
+"""A file's name below the folder; its size, "new", "kept" or [size, offset, old bytes as Latin-1 text]."""
 
 
 class Undo:
@@ -38,11 +42,18 @@ class Undo:
         self.path.write_bytes(b"")
 
     @contextlib.contextmanager
-    def frame(self, frame_id: int, append: Iterable[Path] = (), replace: Iterable[Path] = ()) -> Iterator[None]:
-        """The files to which this frame appends lines and those that it writes anew. An error inside takes all back."""
+    def frame(
+        self, frame_id: int, append: Iterable[Path] = (), replace: Iterable[Path] = (), patch: Iterable[Part] = ()
+    ) -> Iterator[None]:
+        """The files to which this frame appends lines, those that it writes anew, and the parts that it overwrites. An error
+        inside takes all back."""
         self._settle(self._changes)
         self._changes = []
-        changes = [*(self._change(path, grows=True) for path in append), *(self._change(path, grows=False) for path in replace)]
+        changes = [
+            *(self._change(path, grows=True) for path in append),
+            *(self._change(path, grows=False) for path in replace),
+            *(self._part(*part) for part in patch),
+        ]
         self.path.write_bytes(json.dumps([frame_id, changes]).encode() + b"\n")
         self._changes = changes
         try:
@@ -68,6 +79,12 @@ class Undo:
             return name, _NEW
         return name, path.stat().st_size if grows else _KEPT
 
+    def _part(self, path: Path, at: int, length: int) -> Change:
+        with path.open("rb") as file:
+            file.seek(at)
+            old = file.read(length).decode("latin-1")
+        return str(path.relative_to(self.folder)), [path.stat().st_size, at, old]
+
     def _read(self) -> tuple[int, list[Change]]:
         """Frame and changes of the journal; none if its line is cut short, because no file was changed yet."""
         line = self.path.read_bytes() if self.path.exists() else b""
@@ -75,8 +92,8 @@ class Undo:
             return -1, []
         try:
             frame_id, changes = json.loads(line)
-            return int(frame_id), [(str(name), before if before in (_NEW, _KEPT) else int(before)) for name, before in changes]
-        except (ValueError, TypeError, RecursionError) as error:
+            return int(frame_id), [(str(name), _before(before)) for name, before in changes]
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise RunError(f"{self.path}: needs the changes of one frame, got a line that cannot be read: {error}") from None
 
     def _take_back(self, changes: Iterable[Change]) -> None:
@@ -88,6 +105,12 @@ class Undo:
             elif before == _KEPT:
                 with contextlib.suppress(FileNotFoundError):  # not replaced yet
                     os.replace(_kept(path), path)
+            elif isinstance(before, list):
+                size, at, old = before
+                with path.open("r+b") as file:
+                    file.seek(at)
+                    file.write(old.encode("latin-1"))
+                    file.truncate(size)
             elif path.stat().st_size > int(before):
                 os.truncate(path, int(before))
         self._settle(changes)
@@ -97,6 +120,15 @@ class Undo:
         for name, before in changes:
             if before == _KEPT:
                 _kept(below(self.folder, name, str(self.path))).unlink(missing_ok=True)
+
+
+def _before(value: Any) -> int | str | list[Any]:
+    """Raises ValueError or TypeError for a value that no journal has."""
+    if isinstance(value, list):
+        size, at, old = value
+        old.encode("latin-1")
+        return [int(size), int(at), old]
+    return value if value in (_NEW, _KEPT) else int(value)
 
 
 def _kept(path: Path) -> Path:
