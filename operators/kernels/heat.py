@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from operators.kernels.chance import normal
-from operators.kernels.shade import PANE, View
+from operators.kernels.shade import PANE, View, noise
 
 ABOVE, SUNNY, EMITS, PATCHY, BODY = range(5)
 """Columns of a material: kelvin above the air; more in full sun; emissivity 0..1; kelvin of its patches; share of the way from
@@ -112,23 +112,9 @@ def warm(
 
 
 @njit(nogil=True, cache=True)
-def _lump(x: float, y: float, layer: int) -> float:
+def _lump(x: float, y: float, layer: float) -> float:
     """-1..1, smooth, one bump per unit."""
-    x_floor, y_floor = np.floor(x), np.floor(y)
-    s, t = x - x_floor, y - y_floor
-    s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
-    i, j = np.int64(x_floor), np.int64(y_floor)
-    low = _cell(i, j, layer) * (1 - s) + _cell(i + 1, j, layer) * s
-    high = _cell(i, j + 1, layer) * (1 - s) + _cell(i + 1, j + 1, layer) * s
-    return low * (1 - t) + high * t
-
-
-@njit(nogil=True, cache=True)
-def _cell(i: int, j: int, layer: int) -> float:
-    h = np.uint32(i) * np.uint32(668265263) + np.uint32(j) * np.uint32(374761393) + np.uint32(layer) * np.uint32(2246822519)
-    h = (h ^ (h >> np.uint32(15))) * np.uint32(1274126177)
-    h = (h ^ (h >> np.uint32(13))) * np.uint32(3266489917)
-    return float((h ^ (h >> np.uint32(16))) & np.uint32(0xFFFF)) * (2.0 / 65535.0) - 1.0
+    return 2 * noise(x, y, layer) - 1
 
 
 @njit(nogil=True, cache=True)
@@ -163,7 +149,7 @@ def see(
             if t < 0:
                 up = max(rz / np.sqrt(rx * rx + ry * ry + rz * rz), 0.0)
                 share = 1 - (1 - up) * (1 - up) * (1 - up)
-                cloud = 0.5 + 0.5 * _lump(rx / (up + 0.15), ry / (up + 0.15), 7)
+                cloud = 0.5 + 0.5 * _lump(rx / (up + 0.15), ry / (up + 0.15), 7.0)
                 out[v, u] = weather.horizon + (weather.zenith - weather.horizon) * share * (1 - 0.35 * cloud)
                 continue
             depth = 1.0 / values[v, u]
@@ -173,9 +159,11 @@ def see(
             patchy = table[kind, PATCHY]
             if owners[t] < 0:
                 if patchy > 0:
-                    own += patchy * (_lump(x * 0.4 + z * 0.7, y * 0.4 + z * 0.3, 1) + 0.5 * _lump(x * 2.3 + z, y * 2.3 - z, 2))
+                    own += patchy * (
+                        _lump(x * 0.4 + z * 0.7, y * 0.4 + z * 0.3, 1.0) + 0.5 * _lump(x * 2.3 + z, y * 2.3 - z, 2.0)
+                    )
                 if patterns[kind] == PANE:  # rooms behind windows differ
-                    own += 2.5 * _lump(np.floor(0.45 * (x + y)) + 0.5, np.floor(0.35 * z) + 0.5, 3)
+                    own += 2.5 * _lump(np.floor(0.45 * (x + y)) + 0.5, np.floor(0.35 * z) + 0.5, 3.0)
             elif thing[FLAT] == 0:
                 dx, dy = x - thing[PLACE], y - thing[PLACE + 1]
                 ahead = (dx * thing[PLACE + 2] + dy * thing[PLACE + 3]) / thing[PLACE + 4]  # -0.5 tail .. 0.5 nose
@@ -186,7 +174,7 @@ def see(
                     hot = min(max((ahead - 0.05) / 0.25, 0.0), 1.0)
                     own += thing[ENGINE] * (0.12 + 0.88 * hot * hot * (3 - 2 * hot))
                 if patchy > 0:
-                    own += patchy * _lump(ahead * thing[PLACE + 4] * 6, side * 6 + z * 5, 4)
+                    own += patchy * _lump(ahead * thing[PLACE + 4] * 6, side * 6 + z * 5, 4.0)
             through = depth / (depth + _HAZE_M)
             out[v, u] = own + (weather.air - own) * through
 

@@ -129,7 +129,7 @@ def _random(x: int, y: int, layer: float) -> float:
 
 
 @njit(nogil=True, cache=True)
-def _noise(x: float, y: float, layer: float) -> float:
+def noise(x: float, y: float, layer: float) -> float:
     """0..1, smooth, one bump per unit. layer: as in _random."""
     x_floor, y_floor = np.floor(x), np.floor(y)
     i, j = int(x_floor) + 101 * int(layer), int(y_floor) + 37 * int(layer)
@@ -155,7 +155,7 @@ def _sky(x: float, y: float, z: float, sun: np.ndarray, clouds: float, tones: np
     b = tones[HORIZON, 2] + (tones[ZENITH, 2] - tones[HORIZON, 2]) * share
     if clouds > 0 and up > 0.02:
         far = 1.0 / (up + 0.12)
-        cover = 0.6 * _noise(x * far * 1.1, y * far * 1.1, 7.0) + 0.4 * _noise(x * far * 2.9, y * far * 2.9, 8.0)
+        cover = 0.6 * noise(x * far * 1.1, y * far * 1.1, 7.0) + 0.4 * noise(x * far * 2.9, y * far * 2.9, 8.0)
         cover = min(max((cover - 0.50) * 3.2, 0.0), 0.8) * min(up * 5.0, 1.0)
         cloud = tones[CLOUD]
         r, g, b = r + (cloud[0] - r) * cover, g + (cloud[1] - g) * cover, b + (cloud[2] - b) * cover
@@ -264,12 +264,12 @@ def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: n
     if pattern == GLASS:
         return r, g, b, 0.30
     if pattern == GRAIN:
-        m = 0.80 + 0.28 * _noise(x * 0.35, y * 0.35, 0.0)
+        m = 0.80 + 0.28 * noise(x * 0.35, y * 0.35, 0.0)
         if footprint < 0.06:
-            m += (1 - footprint / 0.06) * 0.34 * (_noise(x * 11, y * 11, 1.0) - 0.5)
+            m += (1 - footprint / 0.06) * 0.34 * (noise(x * 11, y * 11, 1.0) - 0.5)
         return r * m, g * m, b * m, 0.0
     if pattern == SLABS:
-        m = 0.88 + 0.2 * _noise(x * 0.5, y * 0.5, 2.0)
+        m = 0.88 + 0.2 * noise(x * 0.5, y * 0.5, 2.0)
         if footprint < 0.05:
             sharp = 1 - footprint / 0.05
             row, column = np.floor(x * 1.6), np.floor(y * 1.6)
@@ -278,21 +278,21 @@ def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: n
             m += 0.14 * sharp * (_random(int(row), int(column), 3.0) - 0.5)
         return r * m, g * m, b * m, 0.0
     if pattern == TURF:
-        dry = _noise(x * 0.22, y * 0.22, 4.0)
+        dry = noise(x * 0.22, y * 0.22, 4.0)
         m = 0.75 + 0.35 * dry
         if footprint < 0.12:
-            m += (1 - footprint / 0.12) * 0.6 * (_noise(x * 6, y * 6, 5.0) - 0.5)
+            m += (1 - footprint / 0.12) * 0.6 * (noise(x * 6, y * 6, 5.0) - 0.5)
         return r * m * (0.85 + 0.45 * dry), g * m, b * m, 0.0
     if pattern == LEAVES:
-        m = 0.55 + 0.6 * _noise(x * 1.7 + z * 1.1, y * 1.7 + z * 1.5, 6.0)
+        m = 0.55 + 0.6 * noise(x * 1.7 + z * 1.1, y * 1.7 + z * 1.5, 6.0)
         if footprint < 0.15:
-            m += (1 - footprint / 0.15) * 1.1 * (_noise(x * 6.1 + z * 4.7, y * 6.3 - z * 5.1, 9.0) - 0.5)
+            m += (1 - footprint / 0.15) * 1.1 * (noise(x * 6.1 + z * 4.7, y * 6.3 - z * 5.1, 9.0) - 0.5)
         m = max(m, 0.15)
         return r * m, g * m, b * m * 0.9, 0.0
     if pattern == BLOCKS:
         along, course = x * face[1] - y * face[0], np.floor(z * 4)
         place = along * 2 + 0.5 * (course - 2 * np.floor(course / 2))
-        m = 0.9 + 0.2 * _noise(along * 0.6, z * 0.6, 10.0)
+        m = 0.9 + 0.2 * noise(along * 0.6, z * 0.6, 10.0)
         if footprint < 0.06:
             sharp = 1 - footprint / 0.06
             m += 0.24 * sharp * (_random(int(np.floor(place)), int(course), 11.0) - 0.5)
@@ -300,7 +300,7 @@ def _paint(pattern: int, x: float, y: float, z: float, footprint: float, face: n
                 m -= 0.25 * sharp
         return r * m, g * m, b * m, 0.0
     if pattern == PLASTER:
-        m = 0.90 + 0.2 * _noise((x + y) * 0.4, z * 0.4, 12.0)
+        m = 0.90 + 0.2 * noise((x + y) * 0.4, z * 0.4, 12.0)
         if face[12] > 2 and z - face[11] < 0.45:
             m *= 0.65  # plinth
         return r * m, g * m, b * m, 0.0
