@@ -94,7 +94,7 @@ class FusionTrainer(NetTrainer):
 
     @torch.inference_mode()
     def detect(self, pair: Pair, used: tuple[str, ...]) -> Boxes2D:
-        """With the averaged weights and the modalities in `used`: boxes [px of the net's picture], labels: classes of the model."""
+        """With the averaged weights and the modalities in `used`. Boxes [px of the net's picture], labels: of the model."""
         model = self.config.model
         given = [
             torch.from_numpy(picture)[None].to(self.device) if name in used else None
