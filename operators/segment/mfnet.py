@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from operators.kernels.argmax import best_class
 from operators.nets import device as devices
-from operators.streams import CLASS_MAP, CLASS_NAMES, GREY, IMAGE
+from operators.streams import CLASS_MAP, CLASS_NAMES, GREY, IMAGE, VOID
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
 
@@ -29,6 +30,7 @@ NAMES = ("unlabeled", "car", "person", "bike", "curve", "car_stop", "guardrail",
 @dataclass(frozen=True, slots=True)
 class MfnetConfig:
     weights: str = ""  # path of a state dict, .pth
+    unlabeled: Literal["class", "none"] = "class"  # none: 255 in place of class 0, so that render.picture tints the others alone
     device: devices.Device = "cpu"  # auto: cuda where there is one
 
     def __post_init__(self) -> None:
@@ -79,5 +81,7 @@ class Mfnet(Operator):
         if classes.size:
             scores = self.net.run({"picture": stacked(image, thermal, self.stride)})["scores"][0, :, :height, :width]
             best_class(np.ascontiguousarray(scores), np.empty(classes.shape, np.float32), classes)
+        if self.config.unlabeled == "none":
+            classes[classes == 0] = VOID
         self.describe("class_map", **{CLASS_NAMES: NAMES})
         return classes

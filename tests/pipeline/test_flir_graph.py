@@ -36,7 +36,7 @@ def test_classes_of_real_pairs(pipe, shared_data):
     op: segment.mfnet
     inputs: {{image: pairs.image, thermal: pairs.thermal}}
     sync: {{policy: exact}}
-    config: {{weights: {folder}/mfnet/final.pth}}
+    config: {{weights: {folder}/mfnet/final.pth, unlabeled: none}}
   render: {{op: render.picture, inputs: {{image: pairs.image, class_map: segment.class_map}}, sync: {{policy: exact}}}}
 """)
     ended = pipe.run(graph, timeout_s=100)

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from operators.nets import mfnet  # noqa: E402
 from operators.segment.mfnet import NAMES, Mfnet, stacked  # noqa: E402
+from operators.streams import VOID  # noqa: E402
 from pipeline.errors import FrameError, GraphError, InputError  # noqa: E402
 from pipeline.testing import run_operator  # noqa: E402
 
@@ -19,12 +20,14 @@ def weights(tmp_path_factory):
     """Random weights of the right names and shapes."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("mfnet") / "net.pth"
-    torch.save(mfnet.MFNet(len(NAMES)).state_dict(), path)
+    state = mfnet.MFNet(len(NAMES)).state_dict()
+    state["decode1.bn.bias"][0] = 0.5  # some pixels are unlabeled
+    torch.save(state, path)
     return path
 
 
-def segmented(weights, image, thermal):
-    (out,) = run_operator(Mfnet, [{"image": image, "thermal": thermal}], {"weights": str(weights)})
+def segmented(weights, image, thermal, **config):
+    (out,) = run_operator(Mfnet, [{"image": image, "thermal": thermal}], {"weights": str(weights)} | config)
     return out
 
 
@@ -65,11 +68,21 @@ def test_planes_are_r_g_b_thermal_of_0_to_1_with_repeated_edges():
     assert np.allclose(planes[0, :, 0, 0], [1, 0, 0, 0.2]) and np.allclose(planes[0, :, 31, 31], [0, 0.4, 1, 0.2])
 
 
-@pytest.mark.parametrize("size", [(0, 0), (1, 1), (16, 16), (37, 50)])
-def test_any_size(weights, size):
+def test_any_size(weights):
     rng = np.random.default_rng(1)
-    out = segmented(weights, rng.integers(0, 256, (*size, 3), np.uint8), rng.integers(0, 256, size, np.uint8))
-    assert out.shape == size and out.dtype == np.uint8 and (out < len(NAMES)).all()
+    sizes = [(0, 0), (1, 1), (16, 16), (37, 50)]
+    sets = [
+        {"image": rng.integers(0, 256, (*size, 3), np.uint8), "thermal": rng.integers(0, 256, size, np.uint8)} for size in sizes
+    ]
+    for size, out in zip(sizes, run_operator(Mfnet, sets, {"weights": str(weights)}), strict=True):
+        assert out.shape == size and out.dtype == np.uint8 and (out < len(NAMES)).all()
+
+
+def test_unlabeled_pixels_may_have_no_class(weights):
+    rng = np.random.default_rng(2)
+    pair = rng.integers(0, 256, (16, 32, 3), np.uint8), rng.integers(0, 256, (16, 32), np.uint8)
+    classes, labelled = segmented(weights, *pair), segmented(weights, *pair, unlabeled="none")
+    assert (classes == 0).any() and np.array_equal(labelled, np.where(classes == 0, VOID, classes))
 
 
 def test_different_sizes_are_refused(weights):
