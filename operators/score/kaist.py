@@ -12,7 +12,8 @@ the MLPD, INSANet and later detectors publish (KAISTPedEval):
 - Miss rates at nine false positives per image, 0.01 .. 1, as the script rounds them; the geometric mean of the nine, each at
   least 1e-10. A rate that is exceeded by the first result is a miss rate of 1.
 - Persons in an image without any result are not required, as in the script; a warning names the miss rate with them.
-The script pairs overlaps with the wrong results where a file's rows of an image do not fall by score; here they are sorted.
+Two errors of the script are left out: it pairs overlaps with the wrong results where a file's rows of an image do not fall by
+score (a warning says so), and takes a match with annotation 0 for none (KAIST's own: 50 px high, not of the setting reasonable).
 Day: sets 00-02 and 06-08, night: 03-05 and 09-11; without names of images the first 1,455 are by day.
 """
 
