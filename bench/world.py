@@ -106,7 +106,8 @@ def _places(random: np.random.Generator, count: int, taken: np.ndarray) -> list[
 
 def measure_steps(steps: int) -> dict[str, float]:
     """Milliseconds of a step, without the first step of a drive, which builds bodies and street."""
-    world = prepare(SyntheticWorld(), "world", WorldConfig(drives=DRIVES, frames=steps + 1), threads=THREADS)
+    wanted = ("points", "image", "truth")
+    world = prepare(SyntheticWorld(), "world", WorldConfig(drives=DRIVES, frames=steps + 1), threads=THREADS, wanted=wanted)
     world.open()
     world.read()  # compiles
     world.number = 0
