@@ -37,7 +37,7 @@ class FusionNetConfig:
     points: int = 4  # deformable: samples per head
     feedforward: int = 192
     encoder_layers: int = 1
-    decoder_layers: int = 3
+    decoder_layers: int = 2
     key_pool: int = 4  # the encoder's keys are means over so many cells each way; 1: all cells
 
     def __post_init__(self) -> None:
