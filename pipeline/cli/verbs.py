@@ -22,6 +22,7 @@ VERBS = {
     "train": "train an operator's model",
     "export": "make an engine of a trained net for another runtime or precision",
     "eval": "score results against truth",
+    "calibrate": "calibrate a pair of cameras",
     "weights": "import weights of other programs",
 }
 """Verb -> its line in `pipe --help`; pipeline/cli/VERB.py has the rest."""

@@ -31,6 +31,7 @@ _KINDS: dict[str, tuple[str, str]] = {"op": ("operators", "pipe.operators"), "dr
 _TEST_NODES = "pipeline.nodes"
 _TEST_NODES_FOLDER = Path(__file__).resolve().parents[1] / "nodes"
 _EVALUATORS = "operators.score"
+_CALIBRATORS = "operators.calibrate"
 _WEIGHTS_IMPORTER = "operators.nets.foreign.convert"
 
 
@@ -94,6 +95,11 @@ def available_evaluators() -> list[str]:
 def weights_importer() -> ModuleType:
     """The module with `MODELS` and `import_file(path, model, out, sets)`, for `pipe weights import`."""
     return _import(_WEIGHTS_IMPORTER, "weights import")
+
+
+def calibrator(kind: str) -> ModuleType:
+    """The module with `CalibrateConfig` and `calibrate(config)`, which returns lines for the user, for `pipe calibrate KIND`."""
+    return _import(f"{_CALIBRATORS}.{kind}", f"calibrate {kind}")
 
 
 def class_ref(cls: type) -> str:
