@@ -175,7 +175,7 @@ def torch_net(config: FuseGateConfig, loaded: weights.Weights, threads: int, nod
     net = FusionNet(loaded.config).eval()
     fill(net, loaded, config.weights)
     fold(net)
-    net.to(device, memory_format=torch.channels_last)  # a fifth less time in the light backbone
+    net.to(device)
     names = loaded.config.modalities
 
     def forward(**pictures: Tensor) -> dict[str, Tensor]:
