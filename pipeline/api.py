@@ -25,6 +25,7 @@ import numpy as np
 from pipeline.errors import GraphError, RunError
 from pipeline.frame import Header
 from pipeline.graph.check import check
+from pipeline.graph.inject import with_faults
 from pipeline.graph.load import load
 from pipeline.graph.spec import DEFAULT_CLOSE_S, DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S, GraphSpec, Input, NodeSpec, Queue, Restart
 from pipeline.operator import NoConfig, Operator
@@ -54,6 +55,7 @@ def run(
     overwrite: bool = False,
     verify: bool = False,
     record: str | Path | Record | None = None,
+    inject: Iterable[str] = (),
 ) -> Outcome:
     """`pipe run`: the same checks, files and report under `out` (default out/GRAPH-TIME), `report.json` among them.
 
@@ -63,6 +65,7 @@ def run(
     place      "inline" = everything in this process and thread: for pdb, and for threads other than the main one
     verify     checksum every frame on both sides
     record     the MCAP file to record to, or a `pipeline.options.Record` that also says what to record
+    inject     faults as of `--inject`: ["cam:blackout@10s-15s"]
     Raises GraphError or InputError before anything starts. The outcome of a run that fails says so: `exit`, `code`, `errors`.
     Inline, the exception of an operator passes through.
     """
@@ -72,7 +75,7 @@ def run(
         here = threading.current_thread().name
         raise RunError(f"run() needs the main thread to stop its processes on a signal, got thread {here}; use place='inline'")
     with spawner_for(place) as spawner:
-        spec = load(graph, _sets(overrides))
+        spec = with_faults(load(graph, _sets(overrides)), inject)
         if isinstance(record, (str, Path)):
             record = Record(Path(record), overwrite=overwrite)
         folder = (Path(out) if out else new_out(spec)).resolve()
@@ -89,12 +92,13 @@ def replay(
     rate: float | Literal["max"] | None = None,
     place: Literal["inline"] | None = None,
     overwrite: bool = False,
+    inject: Iterable[str] = (),
 ) -> Outcome:
     """`pipe replay`: `run` with a recording in the place of the graph's sources. Raises InputError if it is no recording."""
     from pipeline.recording import playback
 
     with spawner_for(place) as spawner, playback.Recording(Path(recording)) as opened:
-        spec = playback.load(opened, graph, _sets(overrides))
+        spec = with_faults(playback.load(opened, graph, _sets(overrides)), inject)
         options = RunOptions((Path(out) if out else new_out(spec)).resolve(), rate, quiet=True)
         return execute(spec, options, spawner=spawner, overwrite=overwrite, warn=_warn)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.run import count, rate
+from pipeline.cli.run import INJECT_HELP, count, rate
 from pipeline.errors import printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
     parser.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
+    parser.add_argument(
+        "--inject", action="append", default=[], metavar="NODE[.PORT]:FAULT[=LEVEL][@FROM-TO]", help=INJECT_HELP + "; repeatable"
+    )
     parser.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
     parser.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
     parser.set_defaults(run=run)
@@ -47,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
     from pipeline import api, verify
+    from pipeline.graph.inject import with_faults
     from pipeline.options import RunOptions
     from pipeline.recording import playback
     from pipeline.runtime import streams
@@ -54,7 +58,7 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
     from pipeline.watch.summary import summary
 
     with playback.Recording(args.recording) as recording:
-        graph = playback.load(recording, args.graph, args.sets)
+        graph = with_faults(playback.load(recording, args.graph, args.sets), args.inject)
         for line in playback.remarks(recording):
             say.warning(line)
         out = (args.out or api.new_out(graph)).resolve()

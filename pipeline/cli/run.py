@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import GraphError, RunError, explain, printable
+from pipeline.flow.faults import STEPS, Fault, is_step
 
 if TYPE_CHECKING:
     from pipeline.graph.spec import GraphSpec
     from pipeline.runtime.spawn import Spawner
+
+
+INJECT_HELP = (
+    "frames of the node's outputs (or of the port; of its inputs, where no output fits) get a fault: cam:blackout, "
+    "cam.image:noise=0.2@10s-15s (time since the first frame), scans:drop=0.1@100-200 (frame numbers, TO excluded); "
+    "all of them: docs/faults.md"
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +62,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--inject",
         action="append",
         default=[],
-        metavar="NODE:STEP[@N[+]]",
-        help="test: the node's process kills itself the N-th time a frame passes STEP, with + in each of its lives; repeatable",
+        metavar="NODE[.PORT]:FAULT[=LEVEL][@FROM-TO]",
+        help=INJECT_HELP
+        + "; or NODE:STEP[@N[+]]: the node's process kills itself the N-th time a frame passes STEP, with + in each "
+        "of its lives; STEP is one of " + ", ".join(STEPS) + "; repeatable",
     )
     parser.add_argument(
         "--only", metavar="NODE", help="with --frame: call one node on a saved frame, here; a debugger where it raises"
@@ -75,14 +85,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
     from pipeline import api
-    from pipeline.flow.faults import Fault
+    from pipeline.graph.inject import with_faults
     from pipeline.graph.load import load
     from pipeline.options import Record, RunOptions
     from pipeline.runtime import streams
     from pipeline.watch import say
     from pipeline.watch.summary import summary
 
-    graph = load(args.graph, args.sets)
+    graph = with_faults(load(args.graph, args.sets), [text for text in args.inject if not is_step(text)])
     if (args.only is None) != (args.frame is None):
         raise GraphError("--only and --frame: need each other; e.g. --only tracker --frame out/demo/poison/tracker-world-17.npz")
     if args.only is not None:
@@ -90,7 +100,8 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
             operators = ", ".join(n for n, s in graph.nodes.items() if not s.is_source)
             raise GraphError(f"--only {args.only}: needs an operator of the graph ({operators})")
         return _only(graph, args.only, args.frame)
-    for text in args.inject:
+    steps = tuple(text for text in args.inject if is_step(text))
+    for text in steps:
         fault = Fault.parse(text)
         if fault.node not in graph.nodes and not (args.record and fault.node == _recorder()):
             raise GraphError(f"--inject {text}: needs a node of the graph ({', '.join(graph.nodes)}), got {fault.node}")
@@ -101,7 +112,7 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
         args.frames,
         args.duration,
         args.verify_frames,
-        tuple(args.inject),
+        steps,
         args.quiet,
         record=args.record and Record(args.record, args.record_ports, args.record_images, args.overwrite),
         alone=True,

@@ -1,7 +1,7 @@
 """The board: one memfd owned by the supervisor, with the run's state in signed 64-bit words. Each word has exactly one writer.
 
     per edge      head, bound, armed (writer) | tail (reader) | sent (writer), released, done (reader) per slot | ring (writer)
-    per node      busy since, state, edge waited for, number of statuses | two items | two statuses      its thread
+    per node      busy since, state, edge waited for, number of statuses, first stamp | two items | two statuses      its thread
     per bell      asleep                                                                                 its thread
     per process   head (process) | tail (supervisor) | events: see log.py
 

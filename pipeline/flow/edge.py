@@ -188,8 +188,8 @@ class OutEdge:
         if faults.armed:
             faults.point("rung")
 
-    def _drop(self, frame: Sent, reason: str) -> None:
-        self._log.drop(self.spec.index, frame.gen, frame.who, frame.stamp_ns, reason, frame.slot)
+    def _drop(self, frame: Sent, reason: str, injected: int = 0) -> None:
+        self._log.drop(self.spec.index, frame.gen, frame.who, frame.stamp_ns, reason, frame.slot, injected)
         self._log.commit()
         self.port.unref(frame.slot)
 

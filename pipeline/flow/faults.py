@@ -28,6 +28,12 @@ STEPS = (
     "reading",
 )
 
+
+def is_step(text: str) -> bool:
+    """Does a text of `--inject` name a step, NODE:STEP[@N[+]], and not a fault?"""
+    return text.partition(":")[2].partition("@")[0] in STEPS
+
+
 armed: dict[str, int] = {}
 """Step -> passings left. The data path calls `point` only if this is not empty."""
 

@@ -8,7 +8,9 @@ Event, 8 int64 words:
     1  generation; of a STEP its number
     2  source index << 48 | frame_id
     3  stamp_ns
-    4-6  by kind:  PUBLISHED bytes, copied bytes, -   DELIVERED hop_ns, wait_ns, -   STEP compute_ns, latency_ns, started_ns
+    4-6  by kind:  PUBLISHED bytes, copied bytes, -   DELIVERED hop_ns, wait_ns, injected   DROPPED -, -, injected
+                   STEP compute_ns, latency_ns, started_ns
+    injected: a bit for each fault of the graph that changed, delayed or dropped the frame
     7  -
 """
 
@@ -38,6 +40,7 @@ REASONS = (
     "sync_timeout",
     "sync_no_match",
     "shutdown",
+    "injected",
 )
 REASON = {name: i for i, name in enumerate(REASONS)}
 
@@ -100,7 +103,7 @@ class Log:
             if not f.accounted:
                 f.accounted = True
                 hop_ns, kind = started_ns - f.made_ns, DELIVERED | f.edge.index << 8 | f.slot << 40
-                pack(view, first + (n & _MASK) * 64, kind, f.gen, f.who, f.header.stamp_ns, hop_ns, 0, 0, 0)
+                pack(view, first + (n & _MASK) * 64, kind, f.gen, f.who, f.header.stamp_ns, hop_ns, 0, f.injected, 0)
                 n += 1
         for s in outputs:
             kind = PUBLISHED | s.port.index << 8 | s.slot << 40
@@ -133,10 +136,10 @@ class Log:
         if self._abandoned:
             os._exit(1)
 
-    def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0) -> None:
+    def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0, injected: int = 0) -> None:
         """Records one dropped frame. The caller commits it, alone or together with its step."""
         with self.lock:
-            self.add(DROPPED, edge, gen, who, stamp, reason=REASON[reason], slot=slot)
+            self.add(DROPPED, edge, gen, who, stamp, c=injected, reason=REASON[reason], slot=slot)
 
 
 class Ring:

@@ -55,6 +55,7 @@ class Arrived:
 
     accounted  its end is in the event log
     lost       drop reason if none of the sets containing this frame is processed
+    injected   a bit for each fault that changed or delayed it
     """
 
     edge: InEdge
@@ -70,6 +71,7 @@ class Arrived:
     accounted: bool = False
     lost: str = "too_old"
     arrays: dict[str, np.ndarray] | None = None
+    injected: int = 0
 
 
 class InEdge:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import GraphError, PipeError
 from pipeline.graph import check_sync, sizing
+from pipeline.graph.fault import TIMED
 from pipeline.graph.spec import GraphSpec, NodeSpec
 from pipeline.operator import Found
 from pipeline.settings import show
@@ -33,6 +34,9 @@ def check(spec: GraphSpec) -> Checked:
     """Raises GraphError with one line for each problem: `FILE:LINE: node.key: needed, got; hint`."""
     problems: list[str] = []
     checked = Checked()
+    for injection in spec.faults:
+        if injection.fault in TIMED and not spec.live:
+            checked.warnings.append(f"{spec.path}: {injection.text}: has no effect offline: stamps decide there, not time")
     for name, node in spec.nodes.items():
         problems += _types(spec, node) + _cpus(node)
         errors, warnings = _memory(node)

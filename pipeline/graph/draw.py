@@ -36,8 +36,13 @@ def mermaid(spec: GraphSpec) -> str:
                 f'  {"  " if shared else ""}{ids[name]}{left}"{name}<br/>{_mermaid_text(node.driver or node.op or "")}"{right}'
             )
         lines += ["  end"] if shared else []
+    faults: dict[str, str] = {}
+    for injection in spec.faults:
+        for target in injection.targets:
+            faults[target.edge] = f"{faults.get(target.edge, '')} ! {injection.fault}"
     for edge in spec.edges():
         label = edge.src_port if edge.src_port == edge.dst_port else f"{edge.src_port} → {edge.dst_port}"
+        label += faults.get(edge.name, "")
         arrow = f'-. "{label}" .->' if edge.static else f'-- "{label}" -->'
         lines.append(f"  {ids[edge.src_node]} {arrow} {ids[edge.dst_node]}")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pipeline import settings
 from pipeline.errors import GraphError
-from pipeline.graph import lookup, project, yamlfile
+from pipeline.graph import inject, lookup, project, yamlfile
 from pipeline.graph.spec import (
     DEFAULT_CLOSE_S,
     DEFAULT_HANG_S,
@@ -66,6 +66,7 @@ class _Node:
     rate_hz: float | None = None
     live: bool = False
     pool: dict[str, Pool] = field(default_factory=dict)
+    inject: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.place is not None and not NAME.fullmatch(self.place):
@@ -170,7 +171,7 @@ def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), st
     if problems:
         raise GraphError("\n".join(problems))
     budget, quality = ({k: v for k, v in dataclasses.asdict(part).items() if v is not None} for part in (raw.budget, raw.quality))
-    return GraphSpec(file, Path(file).stem, text, nodes, budget, quality, project.current())
+    return inject.with_faults(GraphSpec(file, Path(file).stem, text, nodes, budget, quality, project.current()))
 
 
 def _apply(sets: Iterable[str] | Mapping[str, Any], data: dict[str, Any], marks: dict[yamlfile.Key, int | str]) -> None:
@@ -272,6 +273,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
         line=where.line,
         where=where,
         memory_budget_mb=raw.memory_budget_mb,
+        inject=raw.inject,
     )
 
 

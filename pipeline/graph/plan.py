@@ -5,9 +5,10 @@ A `Plan` is made once per run. `runtime/process_plan.py` takes from it what one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.graph import sizing
+from pipeline.graph.fault import EdgeFault
 from pipeline.graph.layout import BoardShape, EdgeSpec, PortLayout, layout, pool_bytes
 from pipeline.graph.spec import Edge, GraphSpec
 from pipeline.options import RunOptions
@@ -34,6 +35,7 @@ class Plan:
     edge_specs: list[EdgeSpec] = field(default_factory=list)
     ports: list[PlannedPort] = field(default_factory=list)
     pool_size: dict[str, int] = field(default_factory=dict)
+    faults: list[EdgeFault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         graph = self.graph
@@ -42,6 +44,12 @@ class Plan:
         self.node_index = {name: i for i, name in enumerate(order)}
         self.sources = [name for name in graph.nodes if graph.nodes[name].is_source]
         self.edges = graph.edges()
+        by_name = {edge.name: edge for edge in self.edges}
+        for bit, injection in enumerate(graph.faults):
+            for target in injection.targets:
+                if (edge := by_name.get(target.edge)) is not None:  # `frames` leaves nodes out
+                    origin = self.node_index[graph.origin(edge.src_node)]
+                    self.faults.append(replace(target.fault, edge=edge.id, bit=bit, origin=origin))
         for name in order:
             node = graph.nodes[name]
             streams = [port for port, spec in node.outputs.items() if not spec.static]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 
+from pipeline.graph.fault import TIMED
 from pipeline.graph.spec import Edge, GraphSpec, NodeSpec, Queue
 from pipeline.schema import ports
 
@@ -86,7 +87,16 @@ def slot_terms(spec: GraphSpec, node: str, port: str) -> dict[str, int]:
         resolved = queue(spec, edge.dst_node, edge.dst_port)
         queued = resolved.size if resolved.size and resolved.policy != "block" and not spec.nodes[edge.dst_node].is_tap else 0
         terms[f"{edge.dst_node}.{edge.dst_port}"] = window(spec, edge) + queued
+        late = late_s(spec, edge)
+        if late:
+            terms[f"held back for {edge.dst_node}.{edge.dst_port}"] = 1 + math.ceil(late * (spec.rate(node) or UNKNOWN_RATE_HZ))
     return terms
+
+
+def late_s(spec: GraphSpec, edge: Edge) -> float:
+    """How long the faults delay and jitter hold the frames of an edge back, at most; live only."""
+    found = (t.fault for injection in spec.faults for t in injection.targets if t.edge == edge.name) if spec.live else ()
+    return sum(fault.level * 1e-3 for fault in found if fault.name in TIMED)
 
 
 def slot_bytes(spec: GraphSpec, node: str, port: str) -> int:
@@ -132,9 +142,8 @@ def _reach_s(spec: GraphSpec, node: NodeSpec, port: str, other: str) -> float:
     assert sync is not None
     tolerance_ms = sync.tolerance_ms if sync.policy == "nearest" else 0.0
     offsets_ms = sync.offset_ms.get(port, 0.0) - sync.offset_ms.get(other, 0.0)
-    mine, source = node.inputs[port].source_node, node.inputs[other].source_node
-    period_s = 1.0 / (spec.rate(source) or UNKNOWN_RATE_HZ)
-    return (offsets_ms + tolerance_ms) * 1e-3 + period_s + _delay_s(spec, source) - _delay_s(spec, mine)
+    period_s = 1.0 / (spec.rate(node.inputs[other].source_node) or UNKNOWN_RATE_HZ)
+    return (offsets_ms + tolerance_ms) * 1e-3 + period_s + _arrival_s(spec, node, other) - _arrival_s(spec, node, port)
 
 
 def _wait_s(spec: GraphSpec, node: NodeSpec, trigger: str) -> float:
@@ -163,7 +172,13 @@ def _delay_s(spec: GraphSpec, name: str) -> float:
     if node.trigger is None:
         return 0.0
     waits_s = _wait_s(spec, node, node.trigger) if node.joins else 0.0
-    return _delay_s(spec, node.inputs[node.trigger].source_node) + waits_s
+    return _arrival_s(spec, node, node.trigger) + waits_s
+
+
+def _arrival_s(spec: GraphSpec, node: NodeSpec, port: str) -> float:
+    """How far the frames of an input lie behind its sources when they arrive, in stream time."""
+    late = sum(late_s(spec, e) for e in spec.edges() if (e.dst_node, e.dst_port) == (node.name, port)) if spec.faults else 0.0
+    return _delay_s(spec, node.inputs[port].source_node) + late
 
 
 def _depth(spec: GraphSpec, name: str) -> int:

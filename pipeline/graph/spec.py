@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.errors import Where
+from pipeline.graph.fault import Injection
 from pipeline.operator import Found, Source
 from pipeline.schema import Port
 
@@ -130,6 +131,7 @@ class NodeSpec:
     line: int
     where: Where = field(repr=False, compare=False)
     memory_budget_mb: float | None = None
+    inject: tuple[str, ...] = ()
 
     @property
     def is_source(self) -> bool:
@@ -185,6 +187,7 @@ class GraphSpec:
     quality: dict[str, float]
     project: Path | None = None
     """Folder of the user's own modules; see project.py."""
+    faults: tuple[Injection, ...] = ()
     _found: dict[str, Found] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -45,6 +45,7 @@ class EdgeBook:
     dropped: dict[str, int] = field(default_factory=dict)
     bytes: int = 0
     copied_bytes: int = 0
+    injected: dict[int, int] = field(default_factory=dict)  # bit of a fault -> frames
     hop: Histogram = field(default_factory=Histogram)
     open: dict[int, tuple[int, int]] = field(default_factory=dict)  # generation -> (who, stamp)
     early: dict[int, tuple[int, int]] = field(default_factory=dict)  # settled before its PUBLISHED was read
@@ -145,13 +146,23 @@ class Accountant:
     def _delivered(self, book: EdgeBook, rows: np.ndarray) -> None:
         book.delivered += len(rows)
         book.hop.add(rows[:, VALUES])
+        self._count_injected(book, rows)
         for gen, who, stamp in zip(rows[:, GENERATION].tolist(), rows[:, WHO].tolist(), rows[:, STAMP].tolist(), strict=True):
             self._close(book, gen, who, stamp)
 
     def _dropped(self, book: EdgeBook, rows: np.ndarray) -> None:
+        self._count_injected(book, rows)
         for event in rows.tolist():
             self._close(book, event[GENERATION], event[WHO], event[STAMP])
             self._drop(book, event[WHO], reason_of(event), event[STAMP])
+
+    @staticmethod
+    def _count_injected(book: EdgeBook, rows: np.ndarray) -> None:
+        masks = rows[:, VALUES + 2]
+        for mask in masks[masks != 0].tolist():
+            for bit in range(mask.bit_length()):
+                if mask >> bit & 1:
+                    book.injected[bit] = book.injected.get(bit, 0) + 1
 
     def _steps(self, book: NodeBook, rows: np.ndarray) -> None:
         compute_ns, latency_ns, started_ns = rows[:, VALUES], rows[:, VALUES + 1], rows[:, VALUES + 2]

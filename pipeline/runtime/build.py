@@ -12,13 +12,16 @@ from pipeline.flow.bell import Bell, Silent
 from pipeline.flow.board import Board
 from pipeline.flow.clock import Clock
 from pipeline.flow.edge import OutEdge
+from pipeline.flow.injected import Active, Corruption, FaultyInEdge, FaultyOutEdge
 from pipeline.flow.latched import StaticIn, StaticOut, StaticPort
 from pipeline.flow.log import Log
 from pipeline.flow.reader import InEdge
 from pipeline.flow.shm import Mapping
 from pipeline.flow.sync import Joiner
 from pipeline.flow.writer import OutPort
+from pipeline.frame import FOREVER
 from pipeline.graph import lookup
+from pipeline.graph.fault import TIMED, EdgeFault
 from pipeline.operator import Operator, Source, prepare
 from pipeline.runtime import digests, poison
 from pipeline.runtime.digests import Trace
@@ -45,6 +48,18 @@ class Built:
     in_edges: dict[int, InEdge] = field(default_factory=dict)
     static_outs: dict[int, StaticOut] = field(default_factory=dict)
     static_ins: dict[int, StaticIn] = field(default_factory=dict)
+    late: list[FaultyOutEdge] = field(default_factory=list)  # edges that may hold frames back
+
+    def deliver(self) -> None:
+        """Offer the frames that were held back and are due."""
+        with self.log.lock:
+            for edge in self.late:
+                edge.deliver()
+
+    @property
+    def due_ns(self) -> int:
+        """When the next one is due; FOREVER: there is none."""
+        return min((edge.due_ns for edge in self.late), default=FOREVER)
 
     @property
     def all(self) -> list[OperatorRunner | SourceRunner]:
@@ -67,6 +82,9 @@ class _Builder:
         self.own = {node.name for node in plan.nodes}
         self.ports = {(port.node, port.port): port for port in plan.ports}
         self.edges = {edge.spec.index: edge for edge in plan.edges}
+        self.faults: dict[int, list[EdgeFault]] = {}
+        for fault in plan.faults:
+            self.faults.setdefault(fault.edge, []).append(fault)
         self.writable = {n: Mapping(p.write_fd, p.size, write=True) for n, p in plan.pools.items() if n in self.own}
         self.readable = {n: Mapping(p.read_fd, p.size, write=False) for n, p in plan.pools.items()}
 
@@ -158,11 +176,22 @@ class _Builder:
         )
         for index in planned.edges:
             edge = self.edges[index]
-            out = OutEdge(edge.spec, port, self.board, built.log, built.clock, built.bells[edge.reader_bell])
+            out = self._out_edge(edge, port)
             built.out_edges[index] = out
             port.edges.append(out)
         port.ready()
         return port
+
+    def _out_edge(self, edge: EdgePlan, port: OutPort) -> OutEdge:
+        built = self.built
+        ends = edge.spec, port, self.board, built.log, built.clock, built.bells[edge.reader_bell]
+        faults = [fault for fault in self.faults.get(edge.spec.index, ()) if fault.cls is None]
+        if not faults:
+            return OutEdge(*ends)
+        out = FaultyOutEdge(faults, self.board, built.bells[edge.writer_io_bell].ring, *ends)
+        if any(fault.name in TIMED for fault in faults):
+            built.late.append(out)
+        return out
 
     def _static_port(self, node_plan: NodePlan, name: str, declared: Port) -> StaticPort:
         port = StaticPort(node_plan.name, name, declared.schema)
@@ -174,7 +203,19 @@ class _Builder:
     def _in_edge(self, edge: EdgePlan) -> InEdge:
         layout = self.ports[(edge.src_node, edge.src_port)].layout
         memory = self.readable.get(edge.src_node) or _NO_MEMORY
-        return InEdge(edge.spec, edge.dst_port, layout, memory, self.board, self.plan.sources, self.plan.verify)
+        ends = edge.spec, edge.dst_port, layout, memory, self.board, self.plan.sources, self.plan.verify
+        faults = self.faults.get(edge.spec.index)
+        if not faults:
+            return InEdge(*ends)
+        late = [Active(fault, self.board) for fault in faults if fault.name in TIMED]
+        return FaultyInEdge([self._corruption(f, edge) for f in faults if f.cls is not None], late, self.plan.live, *ends)
+
+    def _corruption(self, fault: EdgeFault, edge: EdgePlan) -> Corruption:
+        cls = lookup.class_by_ref(fault.cls or "", fault.file)
+        config = settings.build(cls.Config, fault.config, settings.Where(self.plan.graph))
+        operator = prepare(cls(), f"{edge.dst_node}.{edge.dst_port}.{fault.name}", config)
+        operator.open()
+        return Corruption(fault, self.board, operator, edge.spec.name)
 
     def _join_ends(self, edge: EdgePlan) -> None:
         """Connect the two ends of an edge."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from time import monotonic_ns
 
 from pipeline.errors import PipeError, RunError, explain
-from pipeline.frame import NEVER
+from pipeline.frame import FOREVER, NEVER
 from pipeline.graph import project
 from pipeline.options import Outcome
 from pipeline.runtime import forked, guard, memory, threads
@@ -99,6 +99,8 @@ class Inline:
             self.interrupt.arm(session.options.duration_s + DRAIN_S + 2 * STEP_S)
         while True:
             moved = False
+            if built.late:
+                built.deliver()
             for runner in order:
                 while runner.step():
                     moved = True
@@ -153,17 +155,23 @@ class Inline:
                 clock.anchor_stamp_ns = best[0]
             due = clock.due_mono_ns(best[0])
             if due is not None and due > monotonic_ns():
-                deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
+                deadlines = self._deadlines(built)
                 time.sleep(max(0.0, (min([due, *deadlines]) - monotonic_ns()) * 1e-9))
                 if min([due, *deadlines]) < due:
                     return None
         return best[1]
 
+    @staticmethod
+    def _deadlines(built: Built) -> list[int]:
+        """Times at which something happens without a new frame: a join decides, a frame is due that a fault holds back."""
+        deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
+        return deadlines if built.due_ns == FOREVER else [*deadlines, built.due_ns]
+
     def _wait(self, built: Built) -> None:
         """No node could step: a join waits for its timeout, or the graph is stuck."""
         if any(runner.is_work() for runner in built.runners):
             return  # drops made room for frames that waited at their sender
-        deadlines = [d for r in built.runners if not r.finished and (d := r.line.next_deadline()) is not None]
+        deadlines = self._deadlines(built)
         if deadlines:
             time.sleep(max(0.0, (min(deadlines) - monotonic_ns()) * 1e-9))
             return

@@ -12,10 +12,12 @@ import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic_ns
 
 from pipeline.flow.fence import LOOK_S, SURE
 from pipeline.flow.latched import StaticIn, StaticOut
 from pipeline.flow.transport import Channel, Sockets
+from pipeline.frame import FOREVER
 from pipeline.runtime import forked
 from pipeline.runtime.build import Built
 from pipeline.runtime.messages import EdgeEnd, EdgeGone, EdgeUp, Exit, ProcessPlan, ToWorker, to_worker
@@ -106,13 +108,15 @@ class IoThread:
             os._exit(70)
 
     def _once(self) -> None:
-        ready = self._poll.poll(-1 if SURE else LOOK_S)
+        ready = self._poll.poll(self._patience_s())
         for fd, _ in ready:
             handler = self._handlers.get(fd)
             if handler is not None:
                 handler()
         if not ready and self._built is not None:
             self._look(self._built)  # in case a ring was missed
+        if self._built is not None and self._built.late:
+            self._built.deliver()
         self._work_off()
         self._control.drain()
         while self._built is not None and self._backlog:
@@ -125,6 +129,14 @@ class IoThread:
                 self._take(self._built, message)
             else:
                 self._backlog.append(message)  # concerns edges that the main thread is still building
+
+    def _patience_s(self) -> float:
+        """Longest wait: until a frame is due that a fault holds back; -1 = no limit."""
+        due_ns = FOREVER if self._built is None else self._built.due_ns
+        if due_ns == FOREVER:
+            return -1 if SURE else LOOK_S
+        left_s = max(0.0, (due_ns - monotonic_ns()) * 1e-9)
+        return left_s if SURE else min(left_s, LOOK_S)
 
     def _take(self, built: Built, message: ToWorker) -> None:
         if isinstance(message, EdgeUp):

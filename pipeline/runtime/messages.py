@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.graph.fault import EdgeFault
 from pipeline.graph.layout import BoardShape, EdgeSpec, PortLayout
 from pipeline.operator import Resume
 from pipeline.runtime import wire
@@ -104,7 +105,7 @@ class ProcessPlan:
     bells    index -> descriptor, of this process's threads and of those at the other ends of its edges
     pools    node -> its frame memory, for the nodes of this process and those that it reads
     sources  names of all sources of the graph, in the order of their indices
-    inject   `--inject` as given: for all processes
+    inject   steps of `--inject` as given: for all processes; faults: on edges of this process
     """
 
     graph: str
@@ -124,6 +125,7 @@ class ProcessPlan:
     ports: tuple[PortPlan, ...]
     edges: tuple[EdgePlan, ...]
     nodes: tuple[NodePlan, ...]
+    faults: tuple[EdgeFault, ...] = ()
 
 
 # -- from the supervisor ------------------------------------------------------------------------------------------------

@@ -256,7 +256,8 @@ class OperatorRunner(Runner):
             for frame in frames:
                 if not frame.accounted:
                     frame.accounted = True
-                    self.log.drop(frame.edge.index, frame.gen, frame.who, frame.header.stamp_ns, "error", frame.slot)
+                    stamp_ns, injected = frame.header.stamp_ns, frame.injected
+                    self.log.drop(frame.edge.index, frame.gen, frame.who, stamp_ns, "error", frame.slot, injected)
             self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns)
             self.log.commit()
         if self.on_error == "stop" and self.passes(error):

@@ -52,6 +52,7 @@ def process_plan(
         ports=tuple(PortPlan(p.index, p.node, p.port, p.layout, tuple(p.edges)) for p in plan.ports if p.node in needed),
         edges=edge_plans,
         nodes=tuple(_node_plan(plan, graph.nodes[n], resume.get(n)) for n in nodes),
+        faults=tuple(fault for fault in plan.faults if fault.edge in specs),
     )
 
 

@@ -62,6 +62,7 @@ def make(
         "comparable": exit_ == "completed" and not graph.live and not restarted and not lossy,
         "nodes": nodes,
         "edges": {e.name: balance(edge_books[e.id]) for e in streams},
+        "injected": _injected(plan, edge_books),
         "sinks": {
             n: {
                 "frames": node_books[n].steps,
@@ -72,6 +73,19 @@ def make(
         },
         "digest": {n: d for n, d in digests.items() if d is not None and not lives[n].restarts},
     }
+
+
+def _injected(plan: Plan, edge_books: list[EdgeBook]) -> list[dict[str, Any]]:
+    """Each fault, and the frames that it changed, delayed or dropped: of a port with several readers the largest number."""
+    ids = {e.name: e.id for e in plan.edges}
+    rows = []
+    for bit, injection in enumerate(plan.graph.faults):
+        frames: dict[str, int] = {}
+        for target in injection.targets:
+            count = edge_books[ids[target.edge]].injected.get(bit, 0) if target.edge in ids else 0
+            frames[target.port] = max(count, frames.get(target.port, 0))
+        rows.append({"node": injection.node, "fault": injection.fault, "frames": sum(frames.values()), "text": injection.text})
+    return rows
 
 
 def unbalanced(report: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.flow.log import ERROR
 from pipeline.flow.slot import who
 from pipeline.flow.writer import OutPort
 from pipeline.frame import NEVER, Header, Reading, new_header
-from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, READING, STATE
+from pipeline.graph.layout import BUSY_SINCE, FIRST_STAMP, HAS_FIRST, IDLE, OPENING, READING, STATE
 from pipeline.operator import Source
 from pipeline.runtime import readings, threads
 from pipeline.runtime.runner import Failure, Runner, Shared
@@ -49,6 +49,7 @@ class SourceRunner(Runner):
         self.held: Reading | None = None
         self._failed: BaseException | None = None
         self._failed_in_a_row = 0
+        self._has_first = False
         self._statics = statics
         self._max_stamp = NEVER
         self._read_ns = self._made_ns = 0
@@ -139,8 +140,17 @@ class SourceRunner(Runner):
         self.board.set_item(self.index, self._steps, header.item)
         step = (self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, monotonic_ns())
         self.last_emitted_ns = header.stamp_ns
+        if not self._has_first:
+            self._set_first(header.stamp_ns)
         self.publish(step, (), written, bound)
         return True
+
+    def _set_first(self, stamp_ns: int) -> None:
+        """Windows of faults count from the first frame of the source, that of its first life."""
+        self._has_first = True
+        if not self._words[self._at + HAS_FIRST]:
+            self._words[self._at + FIRST_STAMP] = stamp_ns
+            self._words[self._at + HAS_FIRST] = 1
 
     def _raised(self, error: BaseException) -> bool:
         """A reading failed: its number is skipped, or the run stops."""

@@ -85,7 +85,7 @@ class TapRunner(OperatorRunner):
             for f in frames:
                 f.accounted = True
                 stamp_ns, latency_ns = f.header.stamp_ns, self._latency_ns(f.header)
-                self.log.add(DELIVERED, f.edge.index, f.gen, f.who, stamp_ns, started - f.made_ns, 0, 0, 0, f.slot)
+                self.log.add(DELIVERED, f.edge.index, f.gen, f.who, stamp_ns, started - f.made_ns, 0, f.injected, 0, f.slot)
                 self.log.add(STEP, self.index, self._steps, f.who, stamp_ns, each_ns, latency_ns, started)
             self.log.commit()
         self._steps += 1

@@ -24,6 +24,8 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
         digest = report["digest"].get(name)
         lines.append(f"  {name}: {sink['frames']} frames{latency}" + (f", digest {digest[:16]}" if digest else ""))
     lines += [f"  {n}: {v['status']}" for n, v in report["nodes"].items() if "status" in v]
+    if report["injected"]:
+        lines.append("  injected: " + ", ".join(f"{i['text']} {i['frames']} frames" for i in report["injected"]))
     restarts = {n: v["restarts"] for n, v in report["nodes"].items() if v["restarts"]}
     if restarts:
         lines.append("  restarted: " + ", ".join(f"{n} {k}×" for n, k in restarts.items()))

@@ -69,7 +69,8 @@ def arrived(edge, gen, slot=0, accounted=False):
     """The fields of `reader.Arrived` that the log reads."""
     header = SimpleNamespace(stamp_ns=1000 * gen)
     index = SimpleNamespace(index=edge)
-    return SimpleNamespace(edge=index, slot=slot, gen=gen, who=who(1, gen), header=header, made_ns=40, accounted=accounted)
+    fields = {"slot": slot, "gen": gen, "who": who(1, gen), "made_ns": 40, "accounted": accounted, "injected": 5}
+    return SimpleNamespace(edge=index, header=header, **fields)
 
 
 def sent(port, gen, slot=0, nbytes=64, copied=8):
@@ -132,8 +133,8 @@ def test_a_step_names_its_inputs_its_outputs_and_itself(process):
     process.log.step(STEP_3, inputs, [sent(2, 5, slot=3), sent(0, 6, nbytes=0, copied=0)])
     process.drain()
     assert process.read == [
-        [DELIVERED | 4 << 8 | 1 << 40, 7, who(1, 7), 7000, 60, 0, 0, 0],
-        [DELIVERED | 6 << 8, 9, who(1, 9), 9000, 60, 0, 0, 0],
+        [DELIVERED | 4 << 8 | 1 << 40, 7, who(1, 7), 7000, 60, 0, 5, 0],
+        [DELIVERED | 6 << 8, 9, who(1, 9), 9000, 60, 0, 5, 0],
         [PUBLISHED | 2 << 8 | 3 << 40, 5, who(1, 5), 5000, 64, 8, 0, 0],
         [PUBLISHED | 0 << 8, 6, who(1, 6), 6000, 0, 0, 0, 0],
         [STEP | 5 << 8, 3, who(1, 7), 7000, 11, -1, 100, 0],
