@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import GraphError, RunError, explain, printable
-from pipeline.flow.faults import STEPS, Fault, is_step
+from pipeline.flow.faults import Fault, is_step
+from pipeline.graph.fault import STEPS
 
 if TYPE_CHECKING:
     from pipeline.graph.spec import GraphSpec

@@ -13,20 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.errors import GraphError
-
-STEPS = (
-    "allocated",
-    "written",
-    "committed",
-    "recorded",
-    "sent",
-    "rung",
-    "received",
-    "processing",
-    "processed",
-    "released",
-    "reading",
-)
+from pipeline.graph.fault import STEPS
 
 
 def is_step(text: str) -> bool:

@@ -17,6 +17,20 @@ from pipeline.errors import GraphError
 from pipeline.frame import FOREVER, NEVER
 
 FORM = "FAULT[=LEVEL][@FROM-TO]"
+STEPS = (
+    "allocated",
+    "written",
+    "committed",
+    "recorded",
+    "sent",
+    "rung",
+    "received",
+    "processing",
+    "processed",
+    "released",
+    "reading",
+)
+"""Steps of a frame's life at which a process kills itself, see flow/faults.py: no faults, but `--inject` takes them, too."""
 TIMED = ("delay", "jitter")
 """Faults that hold frames back, in ms."""
 _UNITS_NS = {"s": 1_000_000_000, "ms": 1_000_000}

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import settings
 from pipeline.errors import GraphError, Where
 from pipeline.graph import fault, lookup
-from pipeline.graph.fault import TIMED, EdgeFault, FaultText, Injection, Target
+from pipeline.graph.fault import STEPS, TIMED, EdgeFault, FaultText, Injection, Target
 from pipeline.graph.spec import Edge, GraphSpec
 from pipeline.schema import Schema, ports
 from pipeline.settings import suggest
@@ -87,6 +87,8 @@ def _known(given: FaultText) -> str:
     if name is None:
         near = settings.nearest(given.fault, names.values())
         hint = f"; did you mean {near}?" if near else ""
+        if not near and given.at.startswith("--inject"):
+            hint = f"; pipe run also takes a step at which the process kills itself: {', '.join(STEPS)}"
         raise GraphError(f"{given.at}: needs a fault ({', '.join(names.values())}), got {given.fault}{hint}")
     return name
 

@@ -93,9 +93,10 @@ def test_wrong_options(pipe, args, message):
     [
         (
             ["--inject", "op:somewhere"],
-            "--inject op:somewhere: needs NODE:STEP[@N[+]] with STEP one of allocated, written, committed, recorded, "
-            "sent, rung, received, processing, processed, released, reading; "
-            "e.g. tracker:processing@10 (once), tracker:sent@30+ (at the 30th passing of each life)",
+            "--inject op:somewhere: needs a fault (beam-loss, blackout, delay, disconnect, drop, fog, freeze, glare, jitter, "
+            "noise, rain, salt-and-pepper, sector-loss, shift, whiteout), got somewhere; pipe run also takes a step at which the "
+            "process kills itself: allocated, written, committed, recorded, sent, rung, received, processing, processed, "
+            "released, reading",
         ),
         (
             ["--inject", "op:sent@2", "--inject", "nobody:sent"],
@@ -152,7 +153,19 @@ def test_report_and_summary(pipe):
     ended = pipe.run(pipe.graph(CHAIN), "--report", str(path))
     report = json.loads(path.read_text())
     assert report == ended.report
-    assert set(report) == {"graph", "run", "exit", "wall_s", "frames", "comparable", "nodes", "edges", "sinks", "digest"}
+    assert set(report) == {
+        "graph",
+        "run",
+        "exit",
+        "wall_s",
+        "frames",
+        "comparable",
+        "nodes",
+        "edges",
+        "injected",
+        "sinks",
+        "digest",
+    }
     assert (report["graph"], report["exit"], report["frames"], report["comparable"]) == ("g1", "completed", 50, True)
     assert set(report["nodes"]) == {"src", "op", "snk"}
     assert set(report["nodes"]["op"]) == {"in", "out", "errors", "restarts", "restart_ms", "compute_ms", "cpu_s", "rss_mb"}
