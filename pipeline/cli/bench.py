@@ -12,7 +12,7 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world", "voxelize", "students", "subscenes",
-    "devices",
+    "devices", "align",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes")  # benches of nets that their user has trained
@@ -36,7 +36,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "world: rays of the generated world beside Open3D's, a whole step of it; "
         "voxelize: scans to pillars beside spconv; "
         "students: TANet's students beside their teacher; subscenes: nets for the near part of the scene; "
-        "devices: frames/s and memory of TANet and PointPillars by voxel size and runtime",
+        "devices: frames/s and memory of TANet and PointPillars by voxel size and runtime; "
+        "align: fuse.align beside cv2.warpPerspective, fuse.health",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
