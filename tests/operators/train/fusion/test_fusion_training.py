@@ -218,6 +218,7 @@ def test_resnet50_learns_for_a_few_steps():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_resnet50_learns_for_a_hundred_steps():
-    values = steps_of_resnet50(100, (96, 64))
+    values = steps_of_resnet50(100, (64, 64))
     assert np.isfinite(values).all() and values[-10:].mean() < 0.5 * values[:10].mean()
