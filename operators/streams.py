@@ -249,7 +249,11 @@ HEALTH = Schema(
 )
 WEIGHTS = Schema(
     "WEIGHTS",
-    {"weights": Array("float32", ("S",), "", "share of each modality in the result, sum 1; exactly 0: not used")},
+    {
+        "weights": Array(
+            "float32", ("S",), "", "share of each modality in the result: sum 1, exactly 0 where not used; all 0 without any"
+        )
+    },
     limits={"S": MAX_MODALITIES},
 )
 GATE = Schema(

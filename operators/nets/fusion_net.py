@@ -3,7 +3,7 @@
 Sources: sec. 5.2 of the report (D2); Carion et al. 2020 (DETR). No anchors, no suppression of boxes.
 `decoder: dense` is DETR: learned queries that attend to all cells. `decoder: deformable` takes its queries from the best cells of
 the encoder (Zhu et al. 2021, two-stage; Lv et al. 2023, RT-DETR), and each layer improves the boxes of the one before. Why:
-docs/decisions/019-fusion-net.md.
+docs/decisions/020-fusion-net.md.
 """
 
 from __future__ import annotations
