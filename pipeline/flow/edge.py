@@ -139,7 +139,7 @@ class OutEdge:
 
     def flush(self) -> None:
         """Send queued frames while there is credit; then the bound, if no frame carried it."""
-        while self.queue and self.credit():
+        while self.queue and (self.credit() or self._find_more()):
             frame = self.queue.popleft()
             if self._asked == NEWER:
                 self._words[self._armed] = self._asked = ASKED  # before sending: a frame must not supersede itself
@@ -147,15 +147,17 @@ class OutEdge:
                 self._drop(frame, "too_old")
             else:
                 self._send(frame)
-        if self.queue:
-            if not self._asked:
-                self._asked = NEWER if self.spec.policy == "latest" else ASKED
-                self._words[self._armed] = self._asked
-        elif self._bound > self._words[self._bound_word]:
+        if not self.queue and self._bound > self._words[self._bound_word]:
             if not ORDERED:
                 fence()
             self._words[self._bound_word] = self._bound
             self._bell.wake()
+
+    def _find_more(self) -> bool:
+        """Asks for credit, unless the reader is asked already; it may have taken all sent frames and given them back before."""
+        if not self._asked:
+            self.ask_for_credit()
+        return self.credit()
 
     def advance(self, bound: int) -> None:
         """No frame older than `bound` follows."""

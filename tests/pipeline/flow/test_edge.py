@@ -55,6 +55,29 @@ def test_a_reader_that_gives_back_gets_what_waits(make):
     assert (local.port.edges[0].leased, len(local.port.free), local.open_leases()) == ({}, 8, [])
 
 
+def test_a_reader_that_gives_back_before_it_is_asked_again_gets_the_rest(make):
+    """The reader's thread may run inside of the ring: it takes the frame and gives it back while nobody asks for credit."""
+    local = make(edge_spec(window=1, size=4, policy="drop_oldest", slots=8))
+    reader, edge = local.readers[0], local.port.edges[0]
+    got, rings = [], []
+    reader.give_credit = lambda: rings.append(1)
+
+    class Swift:
+        def wake(self):
+            while (frame := reader.take()) is not None:
+                got.append(frame)
+                reader.done(frame)
+
+    local.send(4)
+    assert len(edge.queue) == 3
+    edge._bell = Swift()
+    edge._bell.wake()
+    while rings:
+        rings.pop()
+        edge.rung()
+    assert (numbers(got), len(edge.queue), local.drops()) == ([0, 1, 2, 3], 0, [])
+
+
 def test_processed_frames_whose_views_are_kept_count_apart(make):
     """window 1 and holds 2: one in work, two kept."""
     local = make(edge_spec(window=1, holds=2, slots=6))
