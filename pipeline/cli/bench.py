@@ -12,10 +12,10 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world", "voxelize", "students", "subscenes",
-    "devices", "align",
+    "devices", "align", "gate",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
-WITH_WEIGHTS = ("students", "subscenes")  # benches of nets that their user has trained
+WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "voxelize: scans to pillars beside spconv; "
         "students: TANet's students beside their teacher; subscenes: nets for the near part of the scene; "
         "devices: frames/s and memory of TANet and PointPillars by voxel size and runtime; "
-        "align: fuse.align beside cv2.warpPerspective, fuse.health",
+        "align: fuse.align beside cv2.warpPerspective, fuse.health; "
+        "gate: fuse.gate on damaged pictures, against the better of its two modalities",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
