@@ -21,6 +21,7 @@ from operators.nets import weights  # noqa: E402
 from operators.nets.pointpillars_config import POINTPILLARS  # noqa: E402
 from operators.train import base  # noqa: E402
 from operators.train.fairmot.trainer import FairmotTrainer  # noqa: E402
+from operators.train.fusion.trainer import FusionTrainer  # noqa: E402
 from operators.train.pointpillars.trainer import PointPillarsTrainer  # noqa: E402
 from operators.train.schedule import rate  # noqa: E402
 from operators.train.tanet.trainer import TANetTrainer  # noqa: E402
@@ -282,7 +283,12 @@ def test_a_loss_that_is_not_finite_ends_the_training(folder, capsys):
 
 
 def test_shipped_trainings_are_read_and_need_no_data_folder():
-    trainers = {"pointpillars_world": PointPillarsTrainer, "fairmot_world": FairmotTrainer, "tanet_world": TANetTrainer}
+    trainers = {
+        "pointpillars_world": PointPillarsTrainer,
+        "fairmot_world": FairmotTrainer,
+        "tanet_world": TANetTrainer,
+        "fusion_world": FusionTrainer,
+    }
     files = sorted(training.SHIPPED.glob("*.yaml"))
     assert {file.stem for file in files} == set(trainers)
     for file in files:
