@@ -19,6 +19,7 @@ from typing import Any, get_args
 
 from bench.common import RESULTS, header, save
 from bench.pairs import CLEAN, KINDS, LEAST_SCORE, MODALITIES, SEED, Cell, Made
+from operators.detect.scaled import scaled
 from operators.fuse.gate import FuseGateConfig, torch_net
 from operators.nets.fusion_config import FUSION, Scheme
 from operators.nets.weights import load
@@ -71,11 +72,12 @@ def measured(made: Made, files: Mapping[str, Path], cell: Cell) -> dict[str, Any
 def spent(made: Made, file: Path) -> dict[str, float]:
     """Median milliseconds of the net with both modalities and with each alone, in turns, with two threads."""
     config = FuseGateConfig(weights=str(file), score_threshold=LEAST_SCORE)
-    net = torch_net(config, load(str(file), FUSION), 2, "bench gate")
+    loaded = load(str(file), FUSION)
+    net = torch_net(config, loaded, 2, "bench gate")
     took: dict[str, list[float]] = {}
     for index in range(min(TIMED, len(made.pairs))):
         for used in (MODALITIES, *((m,) for m in MODALITIES)):
-            given = {m: made.shown(index, CLEAN, m) for m in used}
+            given = {m: scaled(made.shown(index, CLEAN, m), loaded.config.image_size) for m in used}
             begun = time.perf_counter()
             net.run(given)
             took.setdefault(f"{' + '.join(used)}.ms", []).append(1e3 * (time.perf_counter() - begun))
