@@ -2,21 +2,18 @@
 
     python -m bench.train_students [--minutes-teacher 30] [--minutes-each 4] [--out DIR] [--only A,B] [--set KEY=VALUE]
 
-One command, to be repeated until it says that all are trained: what lies in DIR is not trained again, and what was cut goes on
-from its last checkpoint (every 50 steps, on Ctrl-C and SIGTERM at once). Minutes count steps: the schedule follows the time, and
-reading scenes ahead does not. Runs with the lowest priority. DIR/work/NAME has the curves.
+One command, to be repeated until it says that all are trained (bench/train.py). Runs at nice 10.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from pathlib import Path
 
 from bench.recipes import FILE, FOLDER, TEACHER, recipes, sets_of
-from pipeline.__main__ import main as pipe
+from bench.train import train
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,28 +29,16 @@ def main(arguments: list[str] | None = None) -> int:
     for name in names:
         if name not in every:
             parser.error(f"--only: needs names of {', '.join(every)}, got {name}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name in [*([TEACHER] if TEACHER not in names else []), *names]:
-        made, work = args.out / f"{name}.safetensors", args.out / "work" / name
-        if made.is_file():
-            print(f"{name}: is there: {made}")
-            continue
-        minutes = args.minutes_teacher if name == TEACHER else args.minutes_each
-        sets = sets_of(every[name], args.out, minutes, tuple(args.sets))
-        words = ["train", FILE, "--out", str(work), *(word for text in sets for word in ("--set", text))]
-        words.append("--resume" if (work / "checkpoint.pt").is_file() else "--overwrite")
-        sys.argv = ["pipe", *words]  # the command in the header of the weights
-        code = pipe(words)
-        if code:
-            print(f"{name}: stopped; the same command goes on", file=sys.stderr)
-            return code
-        part = made.with_name(f"{made.name}.part")
-        shutil.copyfile(work / "model.safetensors", part)
-        os.replace(part, made)
-    print(f"all trained: {args.out}")
-    return 0
+    minutes = {TEACHER: args.minutes_teacher}
+    return train(
+        args.out,
+        [
+            (name, FILE, sets_of(every[name], args.out, minutes.get(name, args.minutes_each), tuple(args.sets)))
+            for name in [*([TEACHER] if TEACHER not in names else []), *names]
+        ],
+    )
 
 
 if __name__ == "__main__":
-    os.nice(19)
+    os.nice(max(0, 10 - os.nice(0)))
     sys.exit(main())

@@ -8,11 +8,12 @@ pytest.importorskip("safetensors")
 
 import torch
 
-from bench import gate
+from bench import gate, train_gate
 from bench.pairs import CLEAN, Made
 from operators.nets import weights
 from operators.nets.fusion_config import FUSION, FusionNetConfig
 from operators.nets.fusion_net import FusionNet
+from pipeline import training
 from pipeline.errors import InputError
 
 TINY = {
@@ -66,3 +67,16 @@ def test_damage_meets_its_modality_alone_and_comes_again():
     assert np.array_equal(image, made.shown(0, cell, "image"))
     assert 0.2 < (image != made.shown(0, CLEAN, "image")).any(2).mean() < 0.4
     assert made.truth[0].crowd.sum() % 3 == 0 and not made.truth[0].crowd[: (~made.truth[0].crowd).sum()].any()
+
+
+def test_jobs_are_trainings_with_equal_damage_of_each_modality(tmp_path, capsys):
+    jobs = train_gate.jobs(40)
+    assert list(jobs) == ["image", "thermal", "fusion", "scalar_average", "mask_average", "mask_concat", "selective"]
+    loaded = {name: training.load("fusion_world", sets).config for name, sets in jobs.items()}
+    assert [config.minutes for config in loaded.values()] == [40, 40, 40, 4, 4, 4, 4]
+    assert [config.model.modalities for config in loaded.values()][:3] == [("image",), ("thermal",), ("image", "thermal")]
+    assert loaded["fusion"].model.scheme == "scalar_concat" and loaded["selective"].model.scheme == "selective"
+    assert 2 * loaded["image"].corrupt.p == loaded["fusion"].corrupt.p
+    with pytest.raises(SystemExit):
+        train_gate.main(["--only", "image,theraml", "--out", str(tmp_path)])
+    assert "needs names of image, thermal, fusion" in capsys.readouterr().err
