@@ -127,9 +127,9 @@ def _open(
     name: str | Path, architecture: Architecture, config: Any, *, tensors: bool
 ) -> tuple[Path, Mapping[str, Any], Any, dict[str, np.ndarray]]:
     """-> path, metadata, the net's config, its tensors (none where they are not asked for)."""
+    path = find(name, architecture)
     from safetensors import SafetensorError, safe_open
 
-    path = find(name, architecture)
     try:
         with safe_open(path, framework="np") as file:
             model = _model(path, file.metadata() or {})

@@ -93,6 +93,7 @@ def test_without_a_refine_stage_any_number_of_blocks_will_do():
 
 
 def test_weight_files_there_and_back(tmp_path):
+    pytest.importorskip("safetensors")
     config = dataclasses.replace(
         PRESETS["car_32_half"], pillar_net="gcn", gcn=GcnConfig(graph="nearest", pool="both"), cnn="crop1+filter2"
     )
