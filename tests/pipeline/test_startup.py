@@ -29,7 +29,7 @@ def command(*words: str) -> str:
     ("code", "libraries", "most"),
     [
         (command("--help"), set(), 100),
-        (command("run", "--help"), set(), 105),
+        (command("run", "--help"), set(), 110),
         (command("new", "--help"), set(), 110),
         (command("ops"), set(), 175),
         (command("check", "no_such_graph"), {"numpy", "yaml"}, 265),
