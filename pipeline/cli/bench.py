@@ -11,8 +11,8 @@ from typing import Any
 from pipeline.errors import GraphError, RunError
 
 BENCHES = (
-    "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "world", "voxelize", "students", "subscenes",
-    "devices", "align", "gate",
+    "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
+    "subscenes", "devices", "align", "gate",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
