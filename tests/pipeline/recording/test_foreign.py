@@ -408,6 +408,8 @@ def mutated(data, rng):
     """Bytes changed, cut out, doubled, set to extremes."""
     out = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
+        if len(out) <= 8:
+            break
         at, n = int(rng.integers(8, len(out))), int(rng.integers(1, 9))
         kind = int(rng.integers(0, 6))
         if kind == 0:
