@@ -409,9 +409,10 @@ def test_a_file_that_may_not_be_read(tmp_path, name, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / name).write_bytes(b"")
-    with monkeypatch.context() as here, pytest.raises(InputError, match=rf"{name}: may not be read \(Permission denied\)"):
-        here.setattr("os.open", denied)  # not while pytest removes its folders
-        formats.read(tmp_path / name, 4)
+    with monkeypatch.context() as here:  # not while pytest removes its folders
+        here.setattr("os.open", denied)
+        with pytest.raises(InputError, match=rf"{name}: may not be read \(Permission denied\)"):
+            formats.read(tmp_path / name, 4)
 
 
 def test_a_file_that_is_gone(tmp_path):
