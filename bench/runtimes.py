@@ -29,7 +29,7 @@ from pipeline.frame import Header
 from pipeline.operator import prepare
 from pipeline.testing import run_source
 
-THREADS, ROUNDS, FITTING, AGREEING = 2, 3, 8, 100
+THREADS, ROUNDS, FITTING, AGREEING = 2, 1, 8, 100
 SCANS = {"kitti_object/training/velodyne_reduced": 1, "kitti_tracking_0000/velodyne/0000": 16}
 """Folder -> every n-th scan of it."""
 
