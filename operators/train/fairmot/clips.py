@@ -12,7 +12,8 @@ import numpy as np
 
 from operators.detect.scaled import scale_of, scaled
 from operators.streams import CLASSES, Truth
-from operators.train.fairmot.config import FairmotTrainConfig, VideoConfig
+from operators.train.config import PicturesConfig
+from operators.train.fairmot.config import FairmotTrainConfig
 from operators.train.fairmot.targets import IGNORED, Targets, targets
 from pipeline.errors import GraphError, InputError
 from pipeline.frame import Header
@@ -36,7 +37,7 @@ class Frame(NamedTuple):
 class Clips:
     """All frames of a source. `num_identities` counts the objects that are not ignored."""
 
-    def __init__(self, source: type[Source], source_config: Any, video: VideoConfig, config: FairmotTrainConfig) -> None:
+    def __init__(self, source: type[Source], source_config: Any, video: PicturesConfig, config: FairmotTrainConfig) -> None:
         for port in ("image", "truth"):
             if port not in source.outputs:
                 raise GraphError(f"{video.driver}: needs the ports image and truth to train on, has {', '.join(source.outputs)}")

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from operators.augment.shadows_highlights import ShadowsHighlightsConfig
 from operators.nets.fusion_config import FusionNetConfig
-from operators.streams import CLASSES
-from operators.train.config import StartConfig, check_loop, within
+from operators.train.config import PicturesConfig, StartConfig, check_loop, check_names, within
 from pipeline.settings import suggest
 
 KINDS = ("blackout", "whiteout", "glare", "noise", "salt_and_pepper", "blur")
 
 
 @dataclass(frozen=True, slots=True)
-class PairsConfig:
-    """A driver with the ports truth and those of the net's modalities. Truth beyond the limits is ignored: neither object nor
-    background."""
+class PairsConfig(PicturesConfig):
+    """The pictures are those of the net's modalities."""
 
-    driver: str
-    config: dict[str, Any] = field(default_factory=dict)
-    min_height_px: float = 10.0  # of a box, in the net's picture
-    max_occluded: int = 1
-    max_truncated: float = 0.5
-    min_visible: float = 0.3  # share of a box that no nearer box covers
-
-    def __post_init__(self) -> None:
-        for key in ("max_truncated", "min_visible"):
-            within(self, key, 0, 1)
+    min_height_px: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +76,4 @@ class FusionTrainConfig:
             within(self, key, 0, 100)
         if self.drop and len(self.model.modalities) < 2:
             raise ValueError(f"drop: needs a net of two modalities, got {', '.join(self.model.modalities)}")
-        if set(self.classes) != set(self.model.class_names):
-            needs = ", ".join(self.model.class_names)
-            raise ValueError(f"classes: needs labels for {needs}, as in model.class_names, got {', '.join(self.classes)}")
-        for name, labels in self.classes.items():
-            for label in labels:
-                if label not in CLASSES:
-                    raise ValueError(f"classes: {name}: {label} is no label of the streams{suggest(label, CLASSES)}")
+        check_names(self.classes, self.model.class_names)

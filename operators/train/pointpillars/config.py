@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from operators.nets.pointpillars_config import PointPillarsConfig
-from operators.streams import CLASSES
-from operators.train.config import StartConfig, at_least, check_loop, within
+from operators.train.config import StartConfig, at_least, check_labels, check_loop, within
 from operators.train.scenes import DataConfig, ValidConfig
 from pipeline.settings import suggest
 
@@ -107,9 +106,8 @@ def _check_classes(config: TrainConfig) -> None:
     for name, labels in config.classes.items():
         if name not in anchored:
             raise ValueError(f"classes: {name} has no anchors in model.anchors{suggest(name, anchored)}")
+        check_labels(name, labels)
         for label in labels:
-            if label not in CLASSES:
-                raise ValueError(f"classes: {name}: {label} is no label of the streams{suggest(label, CLASSES)}")
             if label in seen:
                 raise ValueError(f"classes: {label} is given to {seen[label]} and to {name}")
             seen[label] = name

@@ -6,8 +6,9 @@ pytest.importorskip("torch")
 from operators.detect.scaled import scale_of, scaled
 from operators.nets.fairmot_config import FairmotNetConfig
 from operators.streams import IMAGE, TRUTH, Truth
+from operators.train.config import PicturesConfig
 from operators.train.fairmot.clips import Clips, batch, flipped, visible_share
-from operators.train.fairmot.config import FairmotTrainConfig, VideoConfig
+from operators.train.fairmot.config import FairmotTrainConfig
 from operators.train.fairmot.targets import IGNORED
 from pipeline.errors import GraphError, InputError
 from pipeline.frame import Reading
@@ -61,7 +62,7 @@ class Empty(Walks):
 
 
 def config(**changed):
-    return FairmotTrainConfig(1, "detect.fairmot", VideoConfig("walks", min_height_px=12.0), steps=1, model=MODEL, **changed)
+    return FairmotTrainConfig(1, "detect.fairmot", PicturesConfig("walks", min_height_px=12.0), steps=1, model=MODEL, **changed)
 
 
 @pytest.fixture
