@@ -27,7 +27,13 @@ MAX_HISTORY = 131_072
 MAX_EMBEDDING = 512
 MAX_PICTURE = {"H": 2048, "W": 2048}
 MAX_MODALITIES = 4
+MAX_CLASSES = 128
+MAX_INSTANCES = 512
+MAX_MASK = 28
+MAX_BEAMS, MAX_COLUMNS = 128, 4_096
 
+THINGS = "things"
+"""Fact of a frame with classes: names of those that can be counted, such as Car; the others are stuff, such as road."""
 MODALITIES = "modalities"
 """Fact of a HEALTH or WEIGHTS frame: names of the modalities, row by row; those of the input ports, such as image, thermal."""
 REASONS = "reasons"
@@ -108,6 +114,26 @@ class Imu(NamedTuple):
 class Health(NamedTuple):
     health: np.ndarray
     usable: np.ndarray
+
+
+class Instances(NamedTuple):
+    boxes2d: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    mask_logits: np.ndarray
+
+
+class Panoptic(NamedTuple):
+    panoptic: np.ndarray
+    segment_ids: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    track_ids: np.ndarray
+
+
+class RangeImage(NamedTuple):
+    range_image: np.ndarray
+    point_pixels: np.ndarray
 
 
 class Pillars(NamedTuple):
@@ -220,6 +246,53 @@ CLASS_MAP = Schema(
     {"class_map": Array("uint8", ("H", "W"), "class", "index into the fact class_names; 255 = none")},
     frame="image",
     limits=IMAGE.limits,
+)
+SEMANTIC = Schema(
+    "SEMANTIC",
+    {"semantic_logits": Array("float32", ("C", "H", "W"), "", "one plane per class of the fact class_names, before softmax")},
+    frame="image",
+    limits={"C": MAX_CLASSES, **MAX_PICTURE},
+)
+INSTANCES = Schema(
+    "INSTANCES",
+    {
+        "boxes2d": Array("float32", ("M", 4), "px", "x1 y1 x2 y2; may reach beyond the picture"),
+        "scores": _SCORES,
+        "labels": _LABELS,
+        "mask_logits": Array("float32", ("M", "S", "S"), "", "of the instance's class, stretched over its box; > 0 is inside"),
+    },
+    frame="image",
+    kind="probability",
+    limits={"M": MAX_INSTANCES, "S": MAX_MASK},
+    value=Instances,
+)
+PANOPTIC = Schema(
+    "PANOPTIC",
+    {
+        "panoptic": Array("int32", ("H", "W"), "", "segment id of each pixel; 0 = void"),
+        "segment_ids": Array("int32", ("S",), "", "each id of the map once, 1 or more"),
+        "labels": Array("int32", ("S",), "", "class of each segment: index into CLASSES, or into the fact class_names"),
+        "scores": Array("float32", ("S",), "", "confidence of a thing, 0..1; 1 for stuff and truth"),
+        "track_ids": Array("int64", ("S",), "", "unique per run over all classes; -1 = stuff, or not tracked"),
+    },
+    frame="image",
+    limits={"S": MAX_INSTANCES + MAX_CLASSES, **MAX_PICTURE},
+    value=Panoptic,
+)
+RANGE_IMAGE = Schema(
+    "RANGE_IMAGE",
+    {
+        "range_image": Array("float32", (5, "H", "W"), "m", "x y z range, intensity 0..1; all 0 where no point falls"),
+        "point_pixels": Array("int32", ("N", 2), "", "row, column of each point of the scan; -1 -1 outside"),
+    },
+    frame="velodyne",
+    limits={"H": MAX_BEAMS, "W": MAX_COLUMNS, "N": MAX_POINTS},
+    value=RangeImage,
+)
+POINT_CLASSES = Schema(
+    "POINT_CLASSES",
+    {"point_classes": Array("uint8", ("N",), "class", "of each point of the same scan, index into class_names; 255 = none")},
+    limits={"N": MAX_POINTS},
 )
 DEPTH = Schema(
     "DEPTH",
