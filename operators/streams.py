@@ -266,6 +266,11 @@ INSTANCES = Schema(
     limits={"M": MAX_INSTANCES, "S": MAX_MASK},
     value=Instances,
 )
+INSTANCE_IDS = Schema(
+    "INSTANCE_IDS",
+    {"instance_ids": Array("int64", ("M",), "", "track id of each row of the frame's INSTANCES, unique per run; -1 = none")},
+    limits={"M": MAX_INSTANCES},
+)
 PANOPTIC = Schema(
     "PANOPTIC",
     {
