@@ -1,4 +1,4 @@
-"""Classes of the panoptic task in the generated world, for the camera and the LiDAR: stuff, then things, as Cityscapes orders them.
+"""Classes of the panoptic task in the generated world, for camera and LiDAR: stuff, then things, as Cityscapes orders them.
 
 Car includes vans. `object` is what stands around without being any of the others: bins, cabinets, bicycles without a rider,
 trailers, trams. Class tables of data sets stand beside their drivers.
