@@ -73,7 +73,7 @@ def test_jobs_are_trainings_with_equal_damage_of_each_modality(tmp_path, capsys)
     jobs = train_gate.jobs(40)
     assert list(jobs) == ["image", "thermal", "fusion", "scalar_average", "mask_average", "mask_concat", "selective"]
     loaded = {name: training.load("fusion_world", sets).config for name, sets in jobs.items()}
-    assert [config.minutes for config in loaded.values()] == [40, 40, 40, 4, 4, 4, 4]
+    assert [config.minutes for config in loaded.values()] == [40, 40, 80, 8, 8, 8, 8]
     assert [config.model.modalities for config in loaded.values()][:3] == [("image",), ("thermal",), ("image", "thermal")]
     assert loaded["fusion"].model.scheme == "scalar_concat" and loaded["selective"].model.scheme == "selective"
     assert 2 * loaded["image"].corrupt.p == loaded["fusion"].corrupt.p
