@@ -34,6 +34,9 @@ MAX_BEAMS, MAX_COLUMNS = 128, 4_096
 
 THINGS = "things"
 """Fact of a frame with classes: names of those that can be counted, such as Car; the others are stuff, such as road."""
+STRIDE, IMAGE_SIZE = "stride", "image_size"
+"""Facts of a SEMANTIC frame that is smaller than its picture: pixels per cell along a side (the centre of a cell is that of its
+pixels); width, height of the picture [px]. Without them: 1, and stride * cells."""
 MODALITIES = "modalities"
 """Fact of a HEALTH or WEIGHTS frame: names of the modalities, row by row; those of the input ports, such as image, thermal."""
 REASONS = "reasons"
