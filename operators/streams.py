@@ -280,7 +280,7 @@ PANOPTIC = Schema(
         "panoptic": Array("int32", ("H", "W"), "", "segment id of each pixel; 0 = void"),
         "segment_ids": Array("int32", ("S",), "", "each id of the map once, 1 or more"),
         "labels": Array("int32", ("S",), "", "class of each segment: index into CLASSES, or into the fact class_names"),
-        "scores": Array("float32", ("S",), "", "confidence of a thing, 0..1; 1 for stuff and truth"),
+        "scores": Array("float32", ("S",), "", "confidence of a thing, 0..1; 1 for stuff and truth, 0 for a crowd of truth"),
         "track_ids": Array("int64", ("S",), "", "unique per run over all classes; -1 = stuff, or not tracked"),
     },
     frame="image",

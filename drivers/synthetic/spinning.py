@@ -62,11 +62,11 @@ class LidarConfig:
 
 
 class Scan(NamedTuple):
-    """points (N, 4) float32, point_ids (N,) int64 index into the scene's objects or -1; hidden (M,) float64: share of the
+    """points (N, 4) float32, on (N,) int64: triangle of the scene that each point lies on; hidden (M,) float64: share of the
     rays towards each object that something else blocks, 1 if there are no such rays."""
 
     points: np.ndarray
-    point_ids: np.ndarray
+    on: np.ndarray
     hidden: np.ndarray
 
 
@@ -94,7 +94,7 @@ class SpinningLidar:
         """The next scan overwrites the arrays."""
         table, of = materials.MATERIALS, scene.materials
         covered = self.cast(scene, seed)
-        surfaces = Surfaces(scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of], scene.owners)
+        surfaces = Surfaces(scene.reflectance, table.drop[of], _GLOSS[of], table.retro[of], _ROUGH[of], np.arange(len(of)))
         num = self.report(scene.triangles, surfaces, seed)
         objects = scene.objects
         hit = scene.owners[self.hits[self.hits != raycast.NOTHING]]
@@ -117,7 +117,7 @@ class SpinningLidar:
         return covered
 
     def report(self, triangles: np.ndarray, surfaces: Surfaces, seed: int) -> int:
-        """`ranges` and `hits` -> `points` and `ids`; returns their number. triangles (T, 3, 3) float64, sensor frame."""
+        """`ranges` and `hits` -> `points` and `ids` (owners); returns their number. triangles (T, 3, 3) float64, sensor frame."""
         config = self.config
         width = min(config.beam_mrad / 2000 / (2 * math.pi / config.columns), 1.0)
         limits = np.array([config.nearest_m, config.range_m, config.noise_m, config.weakest, config.lost, width])

@@ -2,9 +2,11 @@
 
 out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
      point_ids    (N,) int64          track id of the object that each point lies on, -1 = no object
+     point_classes_truth  (N,) uint8  class of each point; facts class_names and things: operators/panoptic_classes.py
      image        (H, W, 3) uint8     RGB, at the stamp of the scan
      depth        (H, W) float32      of the image's pixels [m], inf = sky
      pixel_ids    (H, W) int64        track id of the object that each pixel shows, -1 = no object
+     panoptic_truth  of the image's pixels, with the same facts and the track ids of the things (PANOPTIC)
      truth        all objects within range, 360 degrees; boxes2d is 0 for objects outside the image; occluded 0..2 from the
                   share of LiDAR rays that other things block; truncated 0..1 share of the projected box outside the image
      thermal      (H, W) uint8       of a thermal camera, after its gain control (GREY); registered with the RGB camera by default
@@ -29,7 +31,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from drivers.synthetic import camera
+from drivers.synthetic import camera, panoptic
 from drivers.synthetic.lighting import Light, lighting, shine
 from drivers.synthetic.scene import NUM_BODIES, Objects, Placed, Scene, Stage, body_of, pose
 from drivers.synthetic.shapes import Family
@@ -47,7 +49,9 @@ from operators.streams import (
     GREY,
     HOMOGRAPHY,
     IMAGE,
+    PANOPTIC,
     PIXEL_IDS,
+    POINT_CLASSES,
     POINT_IDS,
     POINTS,
     POSE,
@@ -67,8 +71,11 @@ _MAX_READINGS = 100_000_000  # `find` lists their stamps
 _SCAN, _IMAGE, _THERMAL = 2, 3, 4  # keys of the random numbers of a frame
 _PICTURES = frozenset({"image", "depth", "pixel_ids"})
 _HEAT = frozenset({"thermal", "thermal_raw"})
-_SCANNED = frozenset({"points", "point_ids", "truth", "thermal_truth"})
-_SEEN = _PICTURES | _HEAT | _SCANNED
+_SCANNED = frozenset({"points", "point_ids", "point_classes_truth", "truth", "thermal_truth"})
+_LOOKED = _PICTURES | {"panoptic_truth"}
+_SEEN = _LOOKED | _HEAT | _SCANNED
+_CLASSED = frozenset({"panoptic_truth", "point_classes_truth"})
+_MAX_SEGMENTS = PANOPTIC.limits["S"]
 _PICTURE_VIEW_RAD = 1.3  # to both sides: the camera's view, and things that cast shadows into it
 
 
@@ -124,9 +131,11 @@ class SyntheticWorld(Source):
     outputs = {
         "points": POINTS,
         "point_ids": POINT_IDS,
+        "point_classes_truth": POINT_CLASSES,
         "image": IMAGE,
         "depth": DEPTH,
         "pixel_ids": PIXEL_IDS,
+        "panoptic_truth": PANOPTIC,
         "thermal": GREY,
         "thermal_raw": THERMAL_RAW,
         "truth": TRUTH,
@@ -149,6 +158,7 @@ class SyntheticWorld(Source):
         pixels = config.camera.width * config.camera.height
         heat = (config.thermal.width or config.camera.width) * (config.thermal.height or config.camera.height)
         sizes = {"image": 3 * pixels, "depth": 4 * pixels, "pixel_ids": 8 * pixels, "thermal": heat, "thermal_raw": 2 * heat}
+        sizes["panoptic_truth"] = 4 * pixels + _MAX_SEGMENTS * 20 + 4 * 64  # four tables of 4 + 4 + 4 + 8 bytes a row
         return {port: -(-size // 64) * 64 for port, size in sizes.items()}
 
     def open(self, start: int = 0) -> None:
@@ -161,7 +171,7 @@ class SyntheticWorld(Source):
         self.camera: camera.Camera | None = None
         self.thermal: ThermalCamera | None = None
         self.street: Street | None = None
-        if self.wanted & _PICTURES:
+        if self.wanted & _LOOKED:
             self.camera = camera.Camera(self.calibration, self.threads)
         if self.wanted & _HEAT:
             shared = self.camera.eye if self.camera is not None and self.mounted.registered else None
@@ -191,13 +201,17 @@ class SyntheticWorld(Source):
             self.street = make_street(config.seed, drive, config.style, config.ego_speed_mps, config.density)
         street, t_s = self.street, config.start_s + frame / config.rate_hz
         values: dict[str, Any] = {}
+        meta: dict[str, dict[str, Any]] = dict.fromkeys(_CLASSED & self.wanted, panoptic.FACTS)
         if self.wanted & _SEEN:
             scene = self.stage.build(street, t_s, config.range_m, self._placed(street), self._half_view())
             if self.wanted & _SCANNED:
                 self._scan(values, scene, drive, frame)
             if self.camera is not None:
                 self.camera.eye.look(scene.triangles, scene.materials)
-                self._picture(values, scene, street, frame)
+                if self.wanted & _PICTURES:
+                    self._picture(values, scene, street, frame)
+                if "panoptic_truth" in self.wanted:
+                    self._segments(values, scene)
             if self.thermal is not None:
                 if self.camera is None or self.thermal.eye is not self.camera.eye:  # else the triangles are drawn already
                     self.thermal.eye.look(scene.triangles, scene.materials)
@@ -205,7 +219,7 @@ class SyntheticWorld(Source):
         if "pose" in self.wanted:
             values["pose"] = invert(pose(street, config.start_s)) @ pose(street, t_s)
         stamp_ns = round(number * 1e9 / config.rate_hz)
-        return Reading(values, f"{drive:04d}/{frame:06d}", stamp_ns)
+        return Reading(values, f"{drive:04d}/{frame:06d}", stamp_ns, meta=meta)
 
     def close(self) -> None:
         if self.camera is not None:
@@ -235,15 +249,18 @@ class SyntheticWorld(Source):
         seed = self._seed(drive, frame, _SCAN)
         scan = self.lidar.scan(scene, seed)
         track_ids = np.append(scene.objects.track_ids, -1)
-        if self.wanted & {"points", "point_ids"}:
-            points, owners = scan.points, scan.point_ids
+        if self.wanted & {"points", "point_ids", "point_classes_truth"}:
+            points, on = scan.points, scan.on
             if config.lidar.crop == "camera" or (config.lidar.crop == "mixed" and drive % 2):
                 kept = camera.in_picture(points, self.calibration)
-                points, owners = points[kept], owners[kept]
+                points, on = points[kept], on[kept]
             if "points" in self.wanted:
                 values["points"] = self.put("points", "points", points)
             if "point_ids" in self.wanted:
-                values["point_ids"] = self.put("point_ids", "point_ids", track_ids[owners])
+                values["point_ids"] = self.put("point_ids", "point_ids", track_ids[scene.owners[on]])
+            if "point_classes_truth" in self.wanted:
+                classes = panoptic.classes_of(scene, config.unlabelled)
+                values["point_classes_truth"] = self.put("point_classes_truth", "point_classes", classes[on])
         for port, calibration in (("truth", self.calibration), ("thermal_truth", self.mounted.calibration)):
             if port in self.wanted:
                 truth = truth_of(scene.objects, scan, calibration, self.lidar.half_view_rad)
@@ -268,6 +285,13 @@ class SyntheticWorld(Source):
             shine(light, scene), seed, out=camera.Picture(arrays["image"], arrays["depth"], arrays["pixel_ids"]),
         )  # fmt: skip
         values |= {port: array for port, array in arrays.items() if port in self.wanted}
+
+    def _segments(self, values: dict[str, Any], scene: Scene) -> None:
+        assert self.camera is not None
+        classes = panoptic.classes_of(scene, self.config.unlabelled)
+        size = self.camera.size
+        drawn = self.alloc("panoptic_truth", "panoptic", size, "int32")
+        values["panoptic_truth"] = panoptic.segments(self.camera.eye.grid.index, scene, classes, drawn)
 
     def _heat(self, values: dict[str, Any], scene: Scene, street: Street, frame: int) -> None:
         assert self.thermal is not None

@@ -1,5 +1,5 @@
 import math
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pytest
@@ -31,9 +31,15 @@ def bare(stage, *placed, speed=0.0, t_s=0.0):
     return stage.build(make_street(7, 0, "street", speed, 0.0), t_s, 80.0, placed)
 
 
+class Got(NamedTuple):
+    points: np.ndarray
+    point_ids: np.ndarray  # index into the scene's objects or -1
+    hidden: np.ndarray
+
+
 def scan(sensor, scene, seed=1):
     got = sensor.scan(scene, seed)
-    return got._replace(points=got.points.copy(), point_ids=got.point_ids.copy())
+    return Got(got.points.copy(), scene.owners[got.on], got.hidden)
 
 
 # -- which beams --------------------------------------------------------------------------------------------------------

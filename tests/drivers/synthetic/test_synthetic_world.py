@@ -13,7 +13,20 @@ from drivers.synthetic.street_layout import make_street
 from drivers.synthetic.world import CameraConfig, ObjectConfig, SyntheticWorld, WorldConfig
 from operators.geometry.project import project_points
 from operators.geometry.transforms import invert, transform_boxes
-from operators.streams import CLASSES, DEPTH, GREY, IMAGE, PIXEL_IDS, POINT_IDS, POINTS, POSE, THERMAL_RAW, TRUTH
+from operators.streams import (
+    CLASSES,
+    DEPTH,
+    GREY,
+    IMAGE,
+    PANOPTIC,
+    PIXEL_IDS,
+    POINT_CLASSES,
+    POINT_IDS,
+    POINTS,
+    POSE,
+    THERMAL_RAW,
+    TRUTH,
+)
 from pipeline.errors import GraphError, InputError
 from pipeline.graph.check import check
 from pipeline.graph.load import load
@@ -21,7 +34,8 @@ from pipeline.testing import run_source
 
 SCHEMAS = {
     "points": POINTS, "point_ids": POINT_IDS, "image": IMAGE, "depth": DEPTH, "pixel_ids": PIXEL_IDS, "truth": TRUTH,
-    "thermal": GREY, "thermal_raw": THERMAL_RAW, "thermal_truth": TRUTH, "pose": POSE,
+    "thermal": GREY, "thermal_raw": THERMAL_RAW, "thermal_truth": TRUTH, "pose": POSE, "panoptic_truth": PANOPTIC,
+    "point_classes_truth": POINT_CLASSES,
 }  # fmt: skip
 SMALL = WorldConfig(frames=3, range_m=50, lidar=LidarConfig(columns=360, range_m=50), camera=CameraConfig(160, 48))
 SHARP = replace(SMALL, lidar=LidarConfig(columns=1800, sweep=False, noise_m=0.0))
