@@ -1,0 +1,149 @@
+"""A picture in, semantic logits and instances with masks out: EfficientPS, with embeddings PanopticTrackNet.
+
+Source: Mohan and Valada 2021 (EfficientPS), Hurtado et al. 2020 (MOPT); report, C2 and B3
+
+in   image       IMAGE       any size up to max_picture; scaled to the size that the net was trained on
+out  semantic    SEMANTIC    a plane per class, of the picture's size
+     instances   INSTANCES   things, best first, at most max_instances; masks 28 x 28 over their boxes
+     embeddings  EMBEDDINGS  of the tracking head, row by row of the instances, of any length; zeros (unknown) without such a head
+State: none.   No instance: M = 0.
+Facts: class_names, which the planes and the labels index; things, those that are counted. fuse.panoptic makes one map of both.
+A box reaches from edge to edge: an object on columns a..b has x1 = a - 0.5, x2 = b + 0.5 (pixel centres are whole numbers).
+`pipe check` checks weights and device; only the running node loads torch. Runtime: torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from operators.detect.scaled import scale_of, scaled
+from operators.nets import device as devices
+from operators.nets import weights
+from operators.nets.efficientps_config import EFFICIENTPS, MASK, EfficientPSConfig, weight_file
+from operators.nets.runtimes import Net
+from operators.streams import CLASS_NAMES, EMBEDDINGS, IMAGE, INSTANCES, MAX_INSTANCES, SEMANTIC, THINGS, Instances
+from pipeline.errors import FrameError, InputError
+from pipeline.operator import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEfficientpsConfig:
+    weights: str = "panoptic_world"  # a shipped model or the path of a .safetensors file
+    min_score: float = 0.1  # of an instance
+    max_instances: int = 100
+    nms_iou: float = 0.5  # of two instances of a class with a larger overlap the better one stays
+    proposals: int = 200  # regions that are classified
+    scales: tuple[float, ...] = (1.0,)  # the paper's test: [0.75, 1, 1.25, 1.5, 1.75, 2], with mirror
+    mirror: bool = False  # each scale a second time, left and right swapped
+    max_picture: tuple[int, int] | None = None  # width, height of the largest picture, for the slots; None: the net's own size
+    device: devices.Device = "cpu"  # auto: cuda where there is one
+
+    def __post_init__(self) -> None:
+        devices.check(self.device)
+        for key in ("min_score", "nms_iou"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ValueError(f"{key}: needs 0..1, got {getattr(self, key)}")
+        if not 1 <= self.max_instances <= MAX_INSTANCES:
+            raise ValueError(f"max_instances: needs 1..{MAX_INSTANCES}, got {self.max_instances}")
+        if self.proposals < 1:
+            raise ValueError(f"proposals: needs 1 or more, got {self.proposals}")
+        if not self.scales or not all(0.1 <= scale <= 4 for scale in self.scales):
+            raise ValueError(f"scales: needs one or more numbers of 0.1..4, got {list(self.scales)}")
+        if self.max_picture is not None:
+            for side, most in zip(self.max_picture, (IMAGE.limits["W"], IMAGE.limits["H"]), strict=True):
+                if not 1 <= side <= most:
+                    raise ValueError(f"max_picture: needs width, height of 1..{most} pixels, got {list(self.max_picture)}")
+        try:
+            weights.read_config(weight_file(self.weights), EFFICIENTPS)
+        except InputError as error:
+            raise ValueError(f"weights: {error}") from None
+
+
+class SegmentEfficientps(Operator):
+    Config, inputs = SegmentEfficientpsConfig, {"image": IMAGE}
+    outputs = {"semantic": SEMANTIC, "instances": INSTANCES, "embeddings": EMBEDDINGS}
+    trainer = "operators.train.panoptic.trainer:PanopticTrainer"  # for `pipe train`
+
+    @classmethod
+    def slot_bytes(cls, config: SegmentEfficientpsConfig) -> dict[str, int]:
+        """Of this net's classes and of the largest picture; the schemas allow far more."""
+        net = weights.read_config(weight_file(config.weights), EFFICIENTPS)
+        width, height = config.max_picture or net.image_size
+        rows = {"boxes2d": 16, "scores": 4, "labels": 4, "mask_logits": 4 * MASK**2}
+        return {
+            "semantic": whole(4 * len(net.class_names) * width * height),
+            "instances": sum(whole(config.max_instances * size) for size in rows.values()),
+            "embeddings": whole(4 * config.max_instances * max(net.embedding, 1)),
+        }
+
+    def open(self) -> None:
+        loaded = weights.load(weight_file(self.config.weights), EFFICIENTPS)
+        self.net_config: EfficientPSConfig = loaded.config
+        self.labels = np.array(self.net_config.thing_indices, np.int32)
+        self.facts = {CLASS_NAMES: list(self.net_config.class_names), THINGS: list(self.net_config.things)}
+        self.net = torch_net(self.config, loaded, self.threads, self.name)
+
+    def process(self, image: np.ndarray) -> dict[str, Any]:
+        height, width = image.shape[:2]
+        most = self.config.max_picture or self.net_config.image_size
+        if width * height > most[0] * most[1]:
+            raise FrameError(
+                f"{self.name}.image: needs at most {most[0]} x {most[1]} pixels, got {width} x {height}; "
+                "set config.max_picture: [width, height]"
+            )
+        found = self.net.run({"image": scaled(image, self.net_config.image_size), "size": np.array([height, width])})
+        for port in ("semantic", "instances"):
+            self.describe(port, **self.facts)
+        scale = np.float32(scale_of(height, width, self.net_config.image_size))
+        boxes = found["boxes"].astype(np.float32) / scale - np.float32(0.5)
+        instances = Instances(boxes, found["scores"], self.labels[found["things"]], found["masks"])
+        return {
+            "semantic": self.put("semantic", "semantic_logits", found["semantic"]),
+            "instances": Instances(*(self.put("instances", name, array) for name, array in instances._asdict().items())),
+            "embeddings": self.put("embeddings", "embeddings", found["embeddings"]),
+        }
+
+
+def whole(size: int) -> int:
+    """Bytes of an array in a slot."""
+    return -(-size // 64) * 64
+
+
+def torch_net(config: SegmentEfficientpsConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+    """A picture of the net's size, the (height, width) of the given one in; semantic logits of that size and `Found` out."""
+    import torch
+    from torch import Tensor
+    from torch.nn import functional
+
+    from operators.nets import efficientps
+    from operators.nets.activated import fold
+    from operators.nets.efficientps_scales import at_scales
+    from operators.nets.region_proposals import ProposalConfig
+    from operators.nets.runtimes.torch import TorchNet, fill
+
+    torch.set_num_threads(threads)
+    device = devices.choose(config.device, node)
+    net = efficientps.EfficientPS(loaded.config).eval()
+    fill(net, loaded, config.weights)
+    fold(net)
+    net.to(device)
+    regions = ProposalConfig(before=max(config.proposals, 500), after=config.proposals)
+    find = efficientps.FindConfig(config.min_score, config.max_instances, config.nms_iou, regions)
+
+    def forward(image: Tensor, size: Tensor) -> dict[str, Tensor]:
+        semantic, found = at_scales(net, image[None], config.scales, config.mirror, find)
+        height, width = size.tolist()
+        scale = scale_of(height, width, loaded.config.image_size)
+        inner = semantic[:, :, : max(round(height * scale), 1), : max(round(width * scale), 1)]
+        if inner.shape[2:] != (height, width):
+            inner = functional.interpolate(inner, (height, width), mode="bilinear")
+        embeddings = found.embeddings if found.embeddings.shape[1] else found.embeddings.new_zeros((len(found.boxes), 1))
+        return {**found._asdict(), "embeddings": embeddings, "semantic": inner[0]}
+
+    ready = TorchNet(forward, device)
+    width, height = loaded.config.image_size
+    ready.warm_up({"image": np.zeros((height, width, 3), np.uint8), "size": np.array([height, width])})
+    return ready
