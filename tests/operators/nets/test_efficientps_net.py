@@ -21,7 +21,8 @@ def config(stuff, things, **keys):
     return EfficientPSConfig((*(f"stuff{k}" for k in range(stuff)), *counted), counted, **keys)
 
 
-LIGHT = {"width": 0.25, "depth": 0.3, "channels": 16, "semantic_channels": 8, "hidden": 32, "image_size": (96, 64), "anchor_scale": 4.0}
+LIGHT = {"width": 0.25, "depth": 0.3, "channels": 16, "semantic_channels": 8, "hidden": 32, "anchor_scale": 4.0}
+LIGHT["image_size"] = (96, 64)
 
 
 def light(stuff=2, things=2, **keys):
