@@ -31,6 +31,8 @@ MAX_CLASSES = 128
 MAX_INSTANCES = 512
 MAX_MASK = 28
 MAX_BEAMS, MAX_COLUMNS = 128, 4_096
+NO_RING = 255
+"""Ring of a point whose beam is not known."""
 
 THINGS = "things"
 """Fact of a frame with classes: names of those that can be counted, such as Car; the others are stuff, such as road."""
@@ -296,6 +298,11 @@ RANGE_IMAGE = Schema(
     frame="velodyne",
     limits={"H": MAX_BEAMS, "W": MAX_COLUMNS, "N": MAX_POINTS},
     value=RangeImage,
+)
+POINT_RINGS = Schema(
+    "POINT_RINGS",
+    {"point_rings": Array("uint8", ("N",), "", "beam of each point of the same scan, 0 = the highest; 255 = unknown")},
+    limits={"N": MAX_POINTS},
 )
 POINT_CLASSES = Schema(
     "POINT_CLASSES",
