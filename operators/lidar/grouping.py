@@ -52,6 +52,10 @@ class Grouping:
             kernel.choose(*of_points, cells, counts, self._starts[:num], max_points, seed)
         return num, kernel.keep(counts[:num], max_points, self.dropped)
 
+    def pillars_of(self, points: np.ndarray) -> np.ndarray:
+        """(N,) int32: pillar of each of the points of the last `group`, below 0: none. The next call overwrites it."""
+        return self._pillar[: len(points)]
+
     def pack(self, points: np.ndarray, counts: np.ndarray, packed: np.ndarray) -> None:
         """counts (P,) of `group` -> packed (kept points, 4): the points of the first pillar, of the second, ..."""
         kernel.pack(points, self._pillar, self._rank, counts, self._starts, packed)
