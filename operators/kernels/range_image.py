@@ -6,8 +6,6 @@ points (N, 4) float32 x y z [m], intensity; pixels (N, 2) int32 row, column; -1 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -21,11 +19,11 @@ def rings_of_file_order(points: np.ndarray, rings: np.ndarray) -> int:
     """
     ring, before = 0, -1.0
     for n in range(points.shape[0]):
-        azimuth = math.atan2(np.float64(points[n, 1]), np.float64(points[n, 0]))
+        azimuth = np.arctan2(np.float64(points[n, 1]), np.float64(points[n, 0]))
         if azimuth < 0:
-            azimuth += 2 * math.pi
+            azimuth += 2 * np.pi
         if azimuth == azimuth:
-            if before - azimuth > math.pi:
+            if before - azimuth > np.pi:
                 ring += 1
             before = azimuth
         rings[n] = ring
@@ -54,22 +52,22 @@ def place(
     by_ring = rings.shape[0] > 0
     for n in range(points.shape[0]):
         x, y, z = np.float64(points[n, 0]), np.float64(points[n, 1]), np.float64(points[n, 2])
-        away = math.sqrt(x * x + y * y + z * z)
+        away = np.sqrt(x * x + y * y + z * z)
         pixels[n, 0] = pixels[n, 1] = -1
         ranges[n] = 0.0
-        if not (0.0 < away < math.inf and abs(points[n, 3]) < math.inf):
+        if not (0.0 < away < np.inf and abs(points[n, 3]) < np.inf):
             outside += 1
             continue
         if by_ring:
             row = rings[n]
         else:
-            row = math.floor((high - math.asin(z / away)) / (high - low) * rows)
+            row = int(np.floor((high - np.arcsin(z / away)) / (high - low) * rows))
             if clip:
                 row = min(max(row, 0), rows - 1)
         if row < 0 or row >= rows:
             outside += 1
             continue
-        column = math.floor(0.5 * (1 - math.atan2(y, x) / math.pi) * columns)
+        column = int(np.floor(0.5 * (1 - np.arctan2(y, x) / np.pi) * columns))
         pixels[n, 0], pixels[n, 1] = row, min(max(column, 0), columns - 1)
         ranges[n] = away
     return outside
@@ -122,7 +120,7 @@ def vote(
             out[n] = -1
             continue
         x, y, z = np.float64(points[n, 0]), np.float64(points[n, 1]), np.float64(points[n, 2])
-        away = np.float32(math.sqrt(x * x + y * y + z * z))
+        away = np.float32(np.sqrt(x * x + y * y + z * z))
         count = 0
         for i in range(weights.shape[0]):
             r = row + i - half
