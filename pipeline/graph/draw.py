@@ -1,7 +1,7 @@
 """Draw a graph: Mermaid text for Markdown, SVG for everything else. No layout program is needed.
 
 SVG: a node stands in the column after its last input, ordered in its column by where its inputs stand. An edge across
-several columns gets a lane in each, so that it passes between the nodes.
+several columns gets a lane in each, so that it passes between the nodes. Injected faults stand on their edges, as `! drop`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,20 @@ from pipeline.graph.spec import Edge, GraphSpec, NodeSpec
 CHAR_PX, ROW_PX, HEAD_PX, GAP_PX, COLUMN_PX, MARGIN_PX = 7, 18, 44, 26, 90, 20
 FILL = {"source": "#e6f4ea", "operator": "#eef2fb", "sink": "#fdf1e3"}
 LINE = {"source": "#2e7d4f", "operator": "#3b5ba5", "sink": "#b5691a"}
+EDGE, FAULT = "#6b7280", "#c62828"
 
 
 def kind(node: NodeSpec) -> str:
     return "source" if node.is_source else "sink" if node.is_sink else "operator"
+
+
+def marks(spec: GraphSpec) -> dict[str, str]:
+    """Edge -> its injected faults, `! noise ! drop`."""
+    found: dict[str, list[str]] = {}
+    for injection in spec.faults:
+        for target in injection.targets:
+            found.setdefault(target.edge, []).append(f"! {injection.fault}")
+    return {edge: " ".join(faults) for edge, faults in found.items()}
 
 
 def mermaid(spec: GraphSpec) -> str:
@@ -36,13 +46,10 @@ def mermaid(spec: GraphSpec) -> str:
                 f'  {"  " if shared else ""}{ids[name]}{left}"{name}<br/>{_mermaid_text(node.driver or node.op or "")}"{right}'
             )
         lines += ["  end"] if shared else []
-    faults: dict[str, str] = {}
-    for injection in spec.faults:
-        for target in injection.targets:
-            faults[target.edge] = f"{faults.get(target.edge, '')} ! {injection.fault}"
+    faults = marks(spec)
     for edge in spec.edges():
         label = edge.src_port if edge.src_port == edge.dst_port else f"{edge.src_port} → {edge.dst_port}"
-        label += faults.get(edge.name, "")
+        label += f" {faults[edge.name]}" if edge.name in faults else ""
         arrow = f'-. "{label}" .->' if edge.static else f'-- "{label}" -->'
         lines.append(f"  {ids[edge.src_node]} {arrow} {ids[edge.dst_node]}")
     return "\n".join(lines) + "\n"
@@ -79,7 +86,8 @@ def svg(spec: GraphSpec) -> str:
     columns: dict[int, list[_Box]] = {}
     for box in [*boxes.values(), *(lane for route in routes for lane in route[1:-1])]:
         columns.setdefault(box.column, []).append(box)
-    _place(columns, routes)
+    faults = marks(spec)
+    _place(columns, routes, _gaps(spec, boxes, faults))
     width = max(b.x + b.width for b in boxes.values()) + MARGIN_PX
     height = max(b.y + b.height for column in columns.values() for b in column) + MARGIN_PX
     out = [
@@ -88,7 +96,7 @@ def svg(spec: GraphSpec) -> str:
         f"<title>{escape(spec.name)}</title>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
     ]
-    out += [_svg_edge(edge, route) for edge, route in zip(spec.edges(), routes, strict=True)]
+    out += [_svg_edge(edge, route, faults.get(edge.name, "")) for edge, route in zip(spec.edges(), routes, strict=True)]
     out += [_svg_node(box) for box in boxes.values()]
     return "\n".join([*out, "</svg>"]) + "\n"
 
@@ -116,14 +124,25 @@ def _route(edge: Edge, boxes: dict[str, _Box]) -> list[_Box]:
     return [start, *(_Box(c, height=ROW_PX) for c in range(start.column + 1, end.column)), end]
 
 
-def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]]) -> None:
+def _gaps(spec: GraphSpec, boxes: dict[str, _Box], faults: dict[str, str]) -> dict[int, int]:
+    """Column -> pixels before it, where the faults of the edges that end in it need more than COLUMN_PX."""
+    gaps: dict[int, int] = {}
+    for edge in spec.edges():
+        if edge.name in faults:
+            column = boxes[edge.dst_node].column
+            gaps[column] = max(gaps.get(column, COLUMN_PX), len(faults[edge.name]) * CHAR_PX + 2 * MARGIN_PX)
+    return gaps
+
+
+def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]], gaps: dict[int, int]) -> None:
     """Columns go left to right, each as wide as its widest node. Boxes of a column are ordered and centred by their inputs."""
     before: dict[int, list[_Box]] = {}
     for route in routes:
         for a, b in itertools.pairwise(route):
             before.setdefault(id(b), []).append(a)
     x = float(MARGIN_PX)
-    for _, column in sorted(columns.items()):
+    for number, column in sorted(columns.items()):
+        x += gaps.get(number, COLUMN_PX) if number else 0
         middles = {}
         for i, box in enumerate(column):
             inputs = before.get(id(box), [])
@@ -138,10 +157,11 @@ def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]]) -> None:
         widest = max(box.width for box in column)
         for box in column:
             box.width = box.width if box.node is not None else widest
-        x += widest + COLUMN_PX
+        x += widest
 
 
-def _svg_edge(edge: Edge, route: list[_Box]) -> str:
+def _svg_edge(edge: Edge, route: list[_Box], faults: str) -> str:
+    """faults: text beside the arrow's head, "" = none"""
     points = [route[0].port(edge.src_port, "out")]
     for lane in route[1:-1]:
         points += [lane.port("", "in"), lane.port("", "out")]
@@ -152,9 +172,11 @@ def _svg_edge(edge: Edge, route: list[_Box]) -> str:
         path += f" L{x1:.0f} {y1:.0f}" if i % 2 else f" C{middle:.0f} {y0:.0f} {middle:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
     x, y = points[-1]
     dash = ' stroke-dasharray="5 4"' if edge.static else ""
+    color = FAULT if faults else EDGE
+    label = _text(x - 10, y - 5, faults, "end", f' fill="{FAULT}" stroke="none"') if faults else ""
     return (
-        f'<g stroke="#6b7280" fill="none"><title>{escape(edge.name)}</title><path d="{path}"{dash}/>'
-        f'<path d="M{x - 7:.0f} {y - 4:.0f} L{x:.0f} {y:.0f} L{x - 7:.0f} {y + 4:.0f} Z" fill="#6b7280"/></g>'
+        f'<g stroke="{color}" fill="none"><title>{escape(edge.name)}</title><path d="{path}"{dash}/>'
+        f'<path d="M{x - 7:.0f} {y - 4:.0f} L{x:.0f} {y:.0f} L{x - 7:.0f} {y + 4:.0f} Z" fill="{color}"/>{label}</g>'
     )
 
 

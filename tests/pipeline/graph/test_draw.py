@@ -118,18 +118,49 @@ def test_svg_says_everything():
     assert len(root.findall(f".//{SVG}path[@stroke-dasharray]")) == 1  # the static edge
 
 
+FAULTS = GRAPH.replace("place: p}", "place: p, inject: [drop, 'in:delay=50']}", 1)
+
+
+def test_faults_stand_on_their_edges():
+    """Of the node's outputs, or of its input: in both forms of the drawing, and nowhere else."""
+    marked = {"b.out->c.in": "! drop", "b.out->s.in": "! drop", "end.out->b.in": "! delay"}
+    spec = graph.parse(FAULTS, "g.yaml")
+    assert draw.marks(spec) == marked
+    lines = draw.mermaid(spec).splitlines()
+    assert [line for line in lines if "!" in line] == [
+        '  n0 -- "out → in ! delay" --> n1',
+        '  n1 -- "out → in ! drop" --> n2',
+        '  n1 -- "out → in ! drop" --> n4',
+    ]
+    root = parsed(FAULTS)
+    groups = {group.findtext(f"{SVG}title"): group for group in root.iter(f"{SVG}g") if group.find(f"{SVG}title") is not None}
+    texts = {name: group.findtext(f"{SVG}text") for name, group in groups.items()}
+    assert {name: text for name, text in texts.items() if text} == marked
+    assert {name for name, group in groups.items() if group.get("stroke") == draw.FAULT} == set(marked)
+
+
+def test_several_faults_of_an_edge_have_room():
+    text = "version: 1\nnodes:\n  a: {driver: test.counter, inject: [drop, jitter, disconnect]}\n"
+    root = parsed(text + "  b: {op: test.null, inputs: {in: a.out}}\n")
+    (label,) = [text for text in root.iter(f"{SVG}text") if "!" in (text.text or "")]
+    assert label.text == "! drop ! jitter ! disconnect"
+    end, first = float(label.get("x", "nan")), boxes(root)["a"]
+    assert end - len(label.text) * draw.CHAR_PX > first.x + first.width and end < boxes(root)["b"].x
+
+
 def test_svg_names_are_escaped():
     root = parsed("version: 1\nnodes:\n  a: {driver: test.counter, place: x}\n", "a&<b>.yaml")
     assert root.findtext(f"{SVG}title") == "a&<b>"
     assert "test.counter in x" in [t.text for t in root.iter(f"{SVG}text")]
 
 
-@pytest.mark.parametrize("name", ["demo", "kitti_scans", "kitti_tracking", "kitti_camera_lidar", "made"])
+@pytest.mark.parametrize("name", ["demo", "kitti_scans", "kitti_tracking", "kitti_camera_lidar", "made", "faulty"])
 def test_svg_layout(name):
     """Nodes do not overlap, lie inside the drawing, come after their inputs, and no edge crosses a node."""
     if name == "demo":
         pytest.importorskip("torch", reason="the demo's detector needs torch")
-    spec = graph.parse(GRAPH, "g.yaml") if name == "made" else graph.load(name)
+    made = {"made": GRAPH, "faulty": FAULTS}
+    spec = graph.parse(made[name], "g.yaml") if name in made else graph.load(name)
     root = ElementTree.fromstring(draw.svg(spec))
     found = boxes(root)
     assert set(found) == set(spec.nodes)
