@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from operators.nets.weights import Architecture
@@ -125,4 +126,5 @@ REPORT = FusionNetConfig(
 )
 """The net of the report: ResNet-50 per modality, DETR's encoder and decoder, 100 learned queries."""
 
-FUSION = Architecture("fusion", FusionNetConfig, train="pipe train fusion_world --out out/fusion")
+MODELS = Path(__file__).parent.parent / "fuse" / "models"
+FUSION = Architecture("fusion", FusionNetConfig, train="pipe train fusion_world --out out/fusion", models=MODELS)

@@ -2,7 +2,7 @@
 
 Metadata `model`, JSON: `architecture` (a name), `config` (of the net), `facts` (what made the weights). One key, because the
 library writes several in random order. Tensors: float16, those of at most SMALL values float32; all float32 once loaded.
-A name without a slash and without .safetensors is a shipped model: operators/detect/models/NAME.safetensors.
+A name without a slash and without .safetensors is a shipped model: NAME.safetensors in the architecture's folder of models.
 
 Loading is strict: InputError names the file, and of wrong tensors the first one with the shape needed and the shape found.
 """
@@ -39,13 +39,15 @@ class Architecture:
     name    in the metadata of its files
     config  class of the net's config
     shapes  config -> name and shape of every tensor, in the order of the net; None: the net itself checks them
-    train   the command that trains one, for an architecture of which no weights are shipped; "": some are shipped
+    train   the command that trains one, for an architecture that needs it; "": weights are shipped
+    models  folder of its shipped weights; None: MODELS, or none are shipped if there is a command that trains one
     """
 
     name: str
     config: type
     shapes: Callable[[Any], dict[str, tuple[int, ...]]] | None = None
     train: str = ""
+    models: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -57,29 +59,35 @@ class Weights:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def shipped() -> list[str]:
-    return sorted(path.stem for path in MODELS.glob("*.safetensors"))
+def shipped(models: Path | None = None) -> list[str]:
+    """Names of the models in a folder, by default MODELS."""
+    return sorted(path.stem for path in (models or MODELS).glob("*.safetensors"))
 
 
 def find(name: str | Path, architecture: Architecture) -> Path:
     """Path of a shipped model or of a file. Raises InputError where there is none."""
     text = str(name)
-    if architecture.train:
-        if not Path(text).is_file():
-            got = "nothing" if not text else f"{text}, {'a folder' if Path(text).is_dir() else 'which is not there'}"
+    models = architecture.models or (None if architecture.train else MODELS)
+    if models is not None and (text or not architecture.train) and "/" not in text and not text.endswith(".safetensors"):
+        path = models / f"{text}.safetensors"
+        if path.is_file():
+            return path
+        known = ", ".join(shipped(models))
+        if not known and architecture.train:
             raise InputError(
-                f"needs the path of a .safetensors file, got {got}; none is shipped: train one with {architecture.train}"
+                f"needs {path}, got no such file; train it with {architecture.train} and set weights to its model.safetensors"
             )
+        raise InputError(
+            f"{text}: needs shipped weights ({known or 'none'}) or the path of a .safetensors file, got no such name"
+        )
+    if Path(text).is_file():
         return Path(text)
-    if "/" in text or text.endswith(".safetensors"):
-        if not Path(text).is_file():
-            raise InputError(f"{text}: needs a .safetensors file, got {'a folder' if Path(text).is_dir() else 'nothing there'}")
-        return Path(text)
-    path = MODELS / f"{text}.safetensors"
-    if not path.is_file():
-        known = ", ".join(shipped()) or "none"
-        raise InputError(f"{text}: needs shipped weights ({known}) or the path of a .safetensors file, got no such name")
-    return path
+    if architecture.train:
+        got = "nothing" if not text else f"{text}, {'a folder' if Path(text).is_dir() else 'which is not there'}"
+        raise InputError(
+            f"needs the path of a .safetensors file, got {got}; none is shipped: train one with {architecture.train}"
+        )
+    raise InputError(f"{text}: needs a .safetensors file, got {'a folder' if Path(text).is_dir() else 'nothing there'}")
 
 
 def save(

@@ -99,6 +99,25 @@ def test_a_name_is_a_shipped_model(path, monkeypatch):
         weights.load("tinny", POINTPILLARS)
 
 
+def test_a_model_that_will_ship_says_how_to_train_it(path, tmp_path):
+    """An architecture with a folder of its own: until its weights are there, the name leads to the command."""
+    models = tmp_path / "models"
+    models.mkdir()
+    architecture = weights.Architecture("tiny", PointPillarsConfig, train="pipe train tiny", models=models)
+    with pytest.raises(
+        InputError,
+        match=rf"^needs {models}/one.safetensors, got no such file; train it with pipe train tiny and set weights to its model",
+    ):
+        weights.find("one", architecture)
+    assert weights.find(path, architecture) == path, "a path is a path"
+    path.rename(models / "one.safetensors")
+    assert weights.find("one", architecture) == models / "one.safetensors"
+    with pytest.raises(InputError, match=r"^two: needs shipped weights \(one\) or the path of a .safetensors file, got no such"):
+        weights.find("two", architecture)
+    with pytest.raises(InputError, match=r"^needs the path of a .safetensors file, got nothing; none is shipped: train one with"):
+        weights.find("", architecture)
+
+
 @pytest.mark.parametrize("name", ["none.safetensors", "./none", "sub/none.safetensors"])
 def test_a_missing_file_is_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
