@@ -4,8 +4,8 @@ Every score is 0..1, and 0.5 at the limit of HealthConfig. A picture without con
 nothing else is looked for in it. Of a missing picture nothing is known but that.
 Frozen compares pixels with the same camera's frame before: a standing camera's noise changes most of them.
 Blur compares the detail with what this modality had; a picture that never had any, such as a soft thermal one, is not judged.
-Shifted compares the edges of both modalities. Whose picture moved: the one that jumped against its own frame before; both, with a
-score of 0.5, where that is not clear. One modality alone is not judged, since its picture moves with the car.
+Shifted compares the edges of both modalities. Whose picture moved: the one that jumped against its own frame before, or whose
+partner stands; both, with a score of 0.5, where that is not clear. One modality alone is not judged: it moves with the car.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class HealthConfig:
     white_share: float = 0.5  # of the pixels; more: saturated
     dark_share: float = 0.9  # of the pixels at 0; more: saturated, if not blank
     glare_share: float = 0.02  # of the picture, in one white region with a halo
-    noise_sigma: float = 8.0  # grey levels
+    noise_sigma: float = 12.0  # grey levels; a camera by night may have 10
     impulse_share: float = 0.005  # of the pixels, salt and pepper
     impulse_levels: int = 40  # grey levels from all neighbours
     blur_ratio: float = 0.3  # of the detail that this modality had; less: blur
@@ -217,15 +217,22 @@ class Judge:
                 )
 
     def _who(self, first: str, second: str, sharp: dict[str, np.ndarray], found: Shift) -> dict[str, float]:
-        """Names and highest scores. The first jumped by the shift, or the second by its opposite, since both were in place."""
-        jumped = []
+        """Names and highest scores. Both were in place: the first jumped by the shift, or the second by its opposite, or one
+        stands where it stood and so the other has moved."""
+        jumped: list[str] = []
+        stands: list[str] = []
         for name, sign in ((first, 1), (second, -1)):
             before = self.past[name].steady
-            if before is not None:
-                own = picture_facts.shift(sharp[name], before)
-                is_jump = max(abs(own.x - sign * found.x), abs(own.y - sign * found.y)) <= 2 * _SAME_PX
-                if is_jump and own.clear >= _OWN_CLEAR:
-                    jumped.append(name)
+            if before is None:
+                continue
+            own = picture_facts.shift(sharp[name], before)
+            if own.clear < _OWN_CLEAR:
+                continue
+            jump, stand = (max(abs(own.x - k * found.x), abs(own.y - k * found.y)) for k in (sign, 0))
+            if min(jump, stand) <= 2 * _SAME_PX:
+                (jumped if jump < stand else stands).append(name)
+        if not jumped and len(stands) == 1:
+            jumped = [second if stands[0] == first else first]
         return {jumped[0]: 1.0} if len(jumped) == 1 else dict.fromkeys((first, second), LIMIT)
 
     def _say(self, row: np.ndarray, fault: str, reason: str, reasons: list[str]) -> None:

@@ -165,6 +165,19 @@ def test_who_moved_is_unclear_without_a_past(pairs):
     assert len(reasons[0]) == 2 and "shifted" in reasons[0][0]
 
 
+@pytest.mark.parametrize("which", [0, 1], ids=["image", "thermal"])
+def test_a_small_shift_is_not_taken_for_one_of_the_other(pairs, which):
+    """Little more than the picture may move by itself between two frames."""
+
+    def small(picture, _):
+        matrix = np.array([[1.0, 0, round(0.025 * WIDTH)], [0, 1.0, 0]])
+        return cv2.warpAffine(picture, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+
+    scores, _, _ = judged(injected(pairs, which, small))
+    for rows in scores[FAULTY_FROM:FAULTY_TO]:
+        assert names_above(rows[which]) == ["shifted"] and names_above(rows[1 - which]) == []
+
+
 def test_a_known_offset_is_no_shift(pairs):
     config = {"offset_share": [0.05, 0.03]}
     scores, _, _ = judged([(moved(image, None), thermal) for image, thermal in pairs[:4]], config)
