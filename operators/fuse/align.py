@@ -101,6 +101,10 @@ class Align(Operator):
     Config = AlignConfig
     inputs, outputs = {"image": IMAGE, "thermal": optional(GREY)}, {"image": IMAGE}
 
+    @classmethod
+    def slot_bytes(cls, config: AlignConfig) -> dict[str, int]:
+        return {} if config.size is None else {"image": -(-3 * config.size[0] * config.size[1] // 64) * 64}
+
     def open(self) -> None:
         config = self.config
         self.pair = homography_file.read(config.file) if config.file else None

@@ -85,6 +85,10 @@ def test_the_output_is_written_into_its_slot(make):
     assert make(Align).process(image := picture(80, 64)) is image, "same size: the engine copies the picture, nobody else"
 
 
+def test_a_slot_is_as_large_as_the_size_says():
+    assert Align.slot_bytes(AlignConfig(size=(33, 10))) == {"image": 1024} and Align.slot_bytes(AlignConfig()) == {}
+
+
 def test_shrinking_averages():
     """One-pixel stripes, a quarter of the size: grey, not stripes again."""
     image = np.zeros((128, 160, 3), np.uint8)
