@@ -50,8 +50,8 @@ class Bottleneck(nn.Module):
         self.shortcut = ConvNorm(inputs, outputs, 1, stride) if stride > 1 or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu(self.second(functional.relu(self.first(x))))
-        return functional.relu(self.third(y) + self.shortcut(x))
+        y = functional.relu_(self.second(functional.relu_(self.first(x))))
+        return functional.relu_(self.third(y).add_(self.shortcut(x)))
 
 
 class Block(nn.Module):
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self.shortcut = ConvNorm(inputs, outputs, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.second(functional.relu(self.first(x))) + self.shortcut(x))
+        return functional.relu_(self.second(functional.relu_(self.first(x))).add_(self.shortcut(x)))
 
 
 class ResNet50(nn.Module):
@@ -82,7 +82,7 @@ class ResNet50(nn.Module):
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, 2, 1)  # (B, 64, H/4, W/4)
+        x = functional.max_pool2d(functional.relu_(self.stem(x)), 3, 2, 1)  # (B, 64, H/4, W/4)
         for stage in self.stages:
             x = stage(x)
         return x
@@ -96,7 +96,8 @@ class Light(nn.Module):
 
     def __init__(self, inputs: int, widths: tuple[int, ...], channels: int, stride: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(ConvNorm(inputs, widths[0], 3, 2), nn.ReLU(), ConvNorm(widths[0], widths[1], 3, 2), nn.ReLU())
+        first, second = ConvNorm(inputs, widths[0], 3, 2), ConvNorm(widths[0], widths[1], 3, 2)
+        self.stem = nn.Sequential(first, nn.ReLU(True), second, nn.ReLU(True))
         self.stages = nn.ModuleList(Block(a, b, 2) for a, b in pairwise(widths[1:]))
         self.first = max(stride.bit_length() - 3, 0)  # index of the first map used: 0 = stem, k = stage k - 1
         self.sides = nn.ModuleList(ConvNorm(width, channels, 1) for width in widths[1 + self.first :])
@@ -110,8 +111,8 @@ class Light(nn.Module):
         levels = levels[self.first :]
         total: Tensor = self.sides[-1](levels[-1])
         for side, level in zip(reversed(self.sides[:-1]), reversed(levels[:-1]), strict=True):
-            total = side(level) + functional.interpolate(total, scale_factor=2.0, mode="nearest")
-        return functional.relu(total)
+            total = side(level).add_(functional.interpolate(total, scale_factor=2.0, mode="nearest"))
+        return functional.relu_(total)
 
 
 def fold(net: nn.Module) -> None:

@@ -160,10 +160,10 @@ def _backbone(config: FusionNetConfig, modality: str) -> nn.Module:
 
 def _normal(picture: Tensor, backbone: nn.Module) -> Tensor:
     """uint8 -> (B, channels, H, W) float32 about 0; a picture of one channel is repeated where the backbone takes three."""
-    x = (picture.float() - 127.5) / 64
-    if x.ndim == 4:
-        return x.permute(0, 3, 1, 2)
-    return x[:, None].expand(-1, 3, -1, -1) if isinstance(backbone, ResNet50) else x[:, None]
+    x = picture.to(torch.float32, copy=True).sub_(127.5).mul_(1 / 64)
+    if x.ndim == 3:
+        x = x[..., None].expand(-1, -1, -1, 3) if isinstance(backbone, ResNet50) else x[..., None]
+    return x.permute(0, 3, 1, 2)  # channels lie last
 
 
 def _cells(rows: int, columns: int) -> Tensor:
