@@ -25,21 +25,21 @@ class FusionNetConfig:
     scheme: Scheme = "scalar_concat"
     image_size: tuple[int, int] = (640, 512)  # width, height of the input; pictures are scaled to it
     backbone: Literal["light", "resnet50"] = "light"
-    stage_channels: tuple[int, ...] = (16, 24, 48, 96, 160)  # of the light backbone at strides 2, 4, 8, ..
-    map_channels: int = 128  # C of the light backbone's feature map; 2048 with resnet50
+    stage_channels: tuple[int, ...] = (16, 24, 40, 80, 160)  # of the light backbone at strides 2, 4, 8, ..
+    map_channels: int = 96  # C of the light backbone's feature map; 2048 with resnet50
     map_stride: int = 16  # pixels per cell of that map; 32 with resnet50
     weight_net: Literal["pooled", "released"] = "pooled"  # scalar schemes: pooled = convolution, mean over the map, two layers
     tau: float = 1.0  # selective: temperature of the Gumbel softmax
     evaluation_noise: bool = False  # selective: Gumbel noise outside of training, too
     decoder: Literal["dense", "deformable"] = "deformable"  # dense: learned queries (DETR); deformable: queries from the encoder
-    queries: int = 100
-    hidden: int = 96  # channels of encoder and decoder
+    queries: int = 64
+    hidden: int = 64  # channels of encoder and decoder
     heads: int = 4
     points: int = 4  # deformable: samples per head
-    feedforward: int = 192
+    feedforward: int = 128
     encoder_layers: int = 1
     decoder_layers: int = 2
-    key_pool: int = 4  # the encoder's keys are means over so many cells each way; 1: all cells
+    key_pool: int = 8  # the encoder's keys are means over so many cells each way; 1: all cells
 
     def __post_init__(self) -> None:
         for name in self.class_names:
@@ -117,6 +117,7 @@ REPORT = FusionNetConfig(
     backbone="resnet50",
     weight_net="released",
     decoder="dense",
+    queries=100,
     hidden=256,
     heads=8,
     feedforward=2048,
