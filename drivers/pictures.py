@@ -8,6 +8,7 @@ calibrations count its pixels as they are stored.
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _SIZES_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 _SCAN = 0xDA
 _END = b"\xff\xd9"
+_GREY, _PALETTE = 0, 3
+_LABEL_CHANNELS = {_GREY: 1, 2: 3, _PALETTE: 1, 6: 4}
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEFLATE_RATIO, _JPEG_PIXELS_PER_BYTE = 1032, 1024
 """More pixels than the formats can hold in the bytes of a file are claimed, not there."""
@@ -62,6 +65,38 @@ def read_grey(path: Path, alloc: Callable[[tuple[int, int]], np.ndarray]) -> np.
     grey = alloc((height, width))
     np.copyto(grey, _decode(path, data, cv2.IMREAD_GRAYSCALE, grey.shape))
     return grey
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """A PNG of labels as stored: (H, W) uint8 or uint16, of a palette the index; (H, W, 3) uint8 RGB without its alpha."""
+    data, (width, height) = _whole(path)
+    if not data.startswith(_PNG):
+        raise InputError(f"{path}: needs labels as PNG, got a JPEG, which does not keep them")
+    bits, kind = data[24], data[25]
+    if kind not in _LABEL_CHANNELS or (bits == 16 and kind != _GREY):
+        raise InputError(f"{path}: needs labels in grey, RGB or a palette, got a PNG of type {kind} with {bits} bits per value")
+    if kind == _PALETTE:
+        data = _as_grey(data)
+    channels = _LABEL_CHANNELS[kind]
+    labels = _decode(path, data, cv2.IMREAD_UNCHANGED, (height, width, channels)[: 2 if channels == 1 else 3])
+    if channels > 1:
+        return np.ascontiguousarray(labels[:, :, 2::-1])
+    return labels // np.uint8(255 // ((1 << bits) - 1)) if bits < 8 else labels  # OpenCV spreads few bits over 0..255
+
+
+def _as_grey(data: bytes) -> bytes:
+    """A PNG with a palette as one of grey values: OpenCV would put colours in the place of the indices."""
+    out, at = [_PNG], len(_PNG)
+    while at + 12 <= len(data):
+        end = at + 12 + struct.unpack(">I", data[at : at + 4])[0]
+        name = data[at + 4 : at + 8]
+        if name == b"IHDR":
+            head = data[at + 4 : at + 17] + bytes([_GREY]) + data[at + 18 : end - 4]
+            out.append(data[at : at + 4] + head + struct.pack(">I", zlib.crc32(head)))
+        elif name not in (b"PLTE", b"tRNS"):
+            out.append(data[at:end])
+        at = end
+    return b"".join(out)
 
 
 def _read(path: Path, most: int = -1) -> bytes:

@@ -5,8 +5,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from panoptic_files import label_png
 
-from drivers.pictures import check_pictures, picture_size, read_grey, read_rgb
+from drivers.pictures import check_pictures, picture_size, read_grey, read_labels, read_rgb
 from pipeline.errors import InputError
 
 RGB = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
@@ -142,3 +143,30 @@ def test_no_file(tmp_path):
             picture_size(tmp_path / f"{name}.png")
     with pytest.raises(InputError, match=r"gone\.png: needs to be readable, got No such file"):
         whole(tmp_path / "gone.png")
+
+
+# -- labels -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "bits"), [(0, 1), (0, 4), (0, 8), (0, 16), (3, 1), (3, 2), (3, 4), (3, 8), (2, 8), (6, 8)])
+def test_labels_are_the_numbers_that_the_file_holds(tmp_path, kind, bits):
+    """Of a palette the index, of few bits the bits, of colours with alpha the colours."""
+    shape = {2: (7, 9, 3), 6: (7, 9, 4)}.get(kind, (7, 9))
+    labels = np.random.default_rng(kind + bits).integers(0, 1 << bits, shape)
+    label_png(tmp_path / "l.png", labels, kind, bits)
+    found = read_labels(tmp_path / "l.png")
+    np.testing.assert_array_equal(found, labels[:, :, :3] if labels.ndim == 3 else labels)
+    assert found.dtype == (np.uint16 if bits == 16 else np.uint8)
+
+
+def test_labels_are_no_jpeg_and_no_grey_with_alpha(tmp_path):
+    cv2.imwrite(str(tmp_path / "l.jpg"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError, match=r"l.jpg: needs labels as PNG, got a JPEG, which does not keep them"):
+        read_labels(tmp_path / "l.jpg")
+    label_png(tmp_path / "a.png", np.zeros((4, 4, 2), np.uint8), kind=4)
+    with pytest.raises(InputError, match="needs labels in grey, RGB or a palette, got a PNG of type 4 with 8 bits per value"):
+        read_labels(tmp_path / "a.png")
+    label_png(tmp_path / "p.png", np.zeros((4, 4), np.uint8), kind=3)
+    (tmp_path / "p.png").write_bytes((tmp_path / "p.png").read_bytes()[:-20])
+    with pytest.raises(InputError, match="needs a whole PNG or JPEG picture"):
+        read_labels(tmp_path / "p.png")

@@ -1,0 +1,1 @@
+"""What drivers of panoptic data sets share: the skeleton, label pictures, tables of classes."""
