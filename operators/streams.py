@@ -52,6 +52,11 @@ def names_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(facts.get(CLASS_NAMES, CLASSES))
 
 
+def things_of(facts: Mapping[str, Any]) -> frozenset[str]:
+    """Those of the names that can be counted; all of CLASSES where a frame names neither classes nor things."""
+    return frozenset(facts.get(THINGS, () if CLASS_NAMES in facts else CLASSES))
+
+
 def one_picture(image: np.ndarray | None, grey: np.ndarray | None, node: str) -> np.ndarray:
     """The picture of a node that takes IMAGE or GREY. Raises FrameError where it gets both or neither."""
     if image is not None and grey is None:

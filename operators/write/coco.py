@@ -21,14 +21,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from operators import folders
 from operators.files import exact_decimals, failed
-from operators.score.coco_files import CocoTruth, read_truth
+from operators.score.coco_files import read_truth
 from operators.streams import BOXES2D, DONT_CARE, GREY, IMAGE, TRUTH, Boxes2D, Truth, names_of
 from operators.write.coco_files import TruthFile, results
 from operators.write.folder import Folder, Write
@@ -57,7 +57,7 @@ class Coco(Operator):
     def open(self) -> None:
         self.folder = Folder(self.name, self.out_dir, self.resume)
         self.like = read_truth(folders.at(self.config.like)) if self.config.like else None
-        self.image_ids = _image_ids(self.like) if self.like is not None else {}
+        self.image_ids = image_ids(self.like.images) if self.like is not None else {}
         self.ids: dict[str, int] | None = None  # class -> category id
         self.truth: TruthFile | None = None
 
@@ -102,11 +102,7 @@ class Coco(Operator):
     def _image_id(self) -> int:
         if self.like is None:
             return self.header.frame_id
-        item = self.header.item
-        for name in (item, PurePosixPath(item).name):
-            if name in self.image_ids:
-                return self.image_ids[name]
-        raise FrameError(f"{self.name}: frame {self.header}: needs an item that is an image of {self.like.path}, got {item!r}")
+        return image_id_of(self.image_ids, self.header.item, f"{self.name}: frame {self.header}", self.like.path)
 
     def _category_ids(self, truth_names: tuple[str, ...], found_names: tuple[str, ...]) -> dict[str, int]:
         """Class -> id; fixed by the first frame."""
@@ -160,11 +156,19 @@ def _known(boxes2d: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, int, 
     return zip(rows.tolist(), labels[rows].tolist(), boxes[rows].tolist(), strict=True)
 
 
-def _image_ids(like: CocoTruth) -> dict[str, int]:
-    """Name, with and without suffix and folder -> id. A name that several images have is left out."""
+def image_ids(images: Mapping[int, Mapping[str, Any]]) -> dict[str, int]:
+    """images of a COCO file by id -> name, with and without suffix and folder -> id. A name that several have is left out."""
     found: dict[str, set[int]] = {}
-    for number, image in like.images.items():
+    for number, image in images.items():
         path = PurePosixPath(str(image.get("file_name") or image.get("im_name") or ""))
         for name in (str(path), str(path.parent / path.stem), path.name, path.stem):
             found.setdefault(name, set()).add(number)
     return {name: min(numbers) for name, numbers in found.items() if len(numbers) == 1}
+
+
+def image_id_of(ids: Mapping[str, int], item: str, who: str, path: str | Path) -> int:
+    """Raises FrameError for an item that is no image of the file."""
+    for name in (item, PurePosixPath(item).name):
+        if name in ids:
+            return ids[name]
+    raise FrameError(f"{who}: needs an item that is an image of {path}, got {item!r}")

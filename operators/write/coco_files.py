@@ -35,10 +35,11 @@ class TruthFile:
     """Where the next records go: `changes` before each frame, `forget` if they were not written.
 
     categories  name -> id, in the file's header
+    more        name -> what the header says of it beside id and name
     """
 
-    def __init__(self, path: Path, categories: Mapping[str, int]) -> None:
-        self.path, self.categories = path, dict(categories)
+    def __init__(self, path: Path, categories: Mapping[str, int], more: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self.path, self.categories, self.more = path, dict(categories), more or {}
         self.next_id = 1  # of an annotation; pycocotools takes a match with annotation 0 for none
         self._images_end = self._room_end = 0
         self.forget()
@@ -64,7 +65,7 @@ class TruthFile:
         rows = [{"id": number, **row} for number, row in enumerate(annotations, start=self.next_id)]
         self.next_id += len(rows)
         if not self.path.exists():
-            named = _list([{"id": number, "name": name} for name, number in self.categories.items()])
+            named = _list([{"id": number, "name": name, **self.more.get(name, {})} for name, number in self.categories.items()])
             head, room = _IMAGES + _list([image]), b" " * LEAST_ROOM
             self._images_end, self._room_end = len(head), len(head) + LEAST_ROOM
             data = head + room + _CATEGORIES + b"[" + named + b"\n]" + _ANNOTATIONS + _list(rows) + _TRUTH_END
