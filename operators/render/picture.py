@@ -1,10 +1,12 @@
-"""Draw boxes, tracks and class maps onto the pictures that they are of.
+"""Draw boxes, tracks, class maps and panoptic maps onto the pictures that they are of.
 
 in   image      IMAGE      optional: the picture; frames without it give none
      grey       GREY       optional: or a thermal or grey one
      boxes2d    BOXES2D    optional: detections, thin; grey if tracks are connected, else in the colour of their class, with names
      tracks2d   TRACKS2D   optional: boxes in the colour of their class, with names and ids
      class_map  CLASS_MAP  optional: a tint per class; of any size, stretched over the picture
+     panoptic   PANOPTIC   optional: a tint per segment: stuff in its class's colour, with a legend; things in one of their
+                           track, the same in every frame, with name and id; lines between segments; stretched alike
      gate       GATE       optional: red where the image has the weight, blue where the second modality has; stretched alike
      weights    WEIGHTS    optional: a bar at the top left, a part per modality as long as its share, with name and share
 Colours of our classes as in render.scene; other names (fact class_names) have a fixed colour each.
@@ -22,6 +24,7 @@ import cv2
 import numpy as np
 
 from operators.render import album, colors
+from operators.render import panoptic as overlay
 from operators.render.birdseye import SHIFT, fixed
 from operators.render.camera import label
 from operators.streams import (
@@ -31,13 +34,16 @@ from operators.streams import (
     GREY,
     IMAGE,
     MODALITIES,
+    PANOPTIC,
     TRACKS2D,
     VOID,
     WEIGHTS,
     Boxes2D,
+    Panoptic,
     Tracks2D,
     names_of,
     one_picture,
+    things_of,
 )
 from pipeline.operator import Operator
 from pipeline.schema import optional
@@ -48,7 +54,7 @@ _LINE = 16  # px from one name to the next
 
 @dataclass(frozen=True, slots=True)
 class PictureConfig:
-    tint: float = 0.45  # share of a class's colour over the picture, or of the gate's
+    tint: float = 0.45  # share of the colour of a class, a segment or the gate over the picture
     png_every: int = 10  # frames; 0: no PNG
     video: bool = True
     video_rate_hz: float = 10.0  # pictures per second when played
@@ -117,6 +123,7 @@ class Picture(Operator):
         "boxes2d": optional(BOXES2D),
         "tracks2d": optional(TRACKS2D),
         "class_map": optional(CLASS_MAP),
+        "panoptic": optional(PANOPTIC),
         "gate": optional(GATE),
         "weights": optional(WEIGHTS),
     }
@@ -131,6 +138,7 @@ class Picture(Operator):
         boxes2d: Boxes2D | None = None,
         tracks2d: Tracks2D | None = None,
         class_map: np.ndarray | None = None,
+        panoptic: Panoptic | None = None,
         gate: np.ndarray | None = None,
         weights: np.ndarray | None = None,
     ) -> None:
@@ -138,6 +146,9 @@ class Picture(Operator):
         canvas = np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown.copy()
         if class_map is not None:
             tinted(canvas, class_map, self._names("class_map"), self.config.tint)
+        if panoptic is not None:
+            things = things_of(self.meta.get("panoptic", {}))
+            overlay.painted(canvas, panoptic, self._names("panoptic"), things, self.config.tint)
         if gate is not None:
             gated(canvas, gate, self.config.tint)
         if boxes2d is not None:
