@@ -8,7 +8,7 @@ from drivers import cityscapes as cityscapes_driver
 from drivers import idd as idd_driver
 from drivers.cityscapes import Cityscapes, CityscapesConfig
 from drivers.idd import Idd, IddConfig
-from drivers.kitti.panoptic import KittiPanoptic, PanopticConfig
+from drivers.kitti_panoptic import KittiPanoptic, KittiPanopticConfig
 from drivers.vistas import Vistas, VistasConfig
 from drivers.vkitti2 import Vkitti2, Vkitti2Config
 from operators.geometry.project import project_points
@@ -180,12 +180,12 @@ def test_idd_has_17_classes_of_stuff_and_9_of_things():
 
 def test_kitti_panoptic(tmp_path, play):
     root = kitti_panoptic(tmp_path, shots={"000001_10": blocks(23, 33999), "000000_10": blocks(26, 21)})
-    _, readings = play(KittiPanoptic, PanopticConfig(root=str(root)))
+    _, readings = play(KittiPanoptic, KittiPanopticConfig(root=str(root)))
     assert [(r.item, r.stamp_ns) for r in readings] == [("000000_10", 0), ("000001_10", 1_000_000_000)]
     assert told(readings[0]) == ([("vegetation", 4, 1.0, -1), ("car", 4, 0.0, -1)], 0)
     assert told(readings[1]) == ([("sky", 4, 1.0, -1), ("bicycle", 4, 1.0, -1)], 0)
     with pytest.raises(InputError, match=r"needs a folder with training/images/\*.png and training/annotations"):
-        play(KittiPanoptic, PanopticConfig(root=str(root), split="training"))
+        play(KittiPanoptic, KittiPanopticConfig(root=str(root), split="training"))
 
 
 # -- Mapillary Vistas ---------------------------------------------------------------------------------------------------

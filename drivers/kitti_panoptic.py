@@ -1,4 +1,4 @@
-"""KITTI panoptic, as the authors of EfficientPS publish it: single pictures of KITTI.          Layout: ../panoptic/README.md
+"""KITTI panoptic, as the authors of EfficientPS publish it: single pictures of KITTI.          Layout: panoptic/README.md
 
 out  image           (H, W, 3) uint8  RGB, about 1242 x 375
      panoptic_truth  of annotations/NAME.png: R + 256 G + 65,536 B is Cityscapes' instance id; facts class_names: Cityscapes' 19
@@ -20,12 +20,12 @@ from drivers.panoptic.labels import Meaning, by_class, read_ids
 from drivers.panoptic.shots import OUTPUTS, Layout, Played, Shot, Shots, Unpaired, paired, tailed
 from pipeline.operator import Source
 
-_WHO = "kitti.panoptic"
+_WHO = "kitti_panoptic"
 _NEEDS = "SPLIT/images/*.png and SPLIT/annotations/*.png"
 
 
 @dataclass(frozen=True, slots=True)
-class PanopticConfig:
+class KittiPanopticConfig:
     root: str = ""  # folder with training/ and validation/
     split: Literal["training", "validation", "test"] = "validation"
     unpaired: Unpaired = "skip"  # pictures without labels, labels without a picture; keep: the frame lacks the other port
@@ -33,10 +33,10 @@ class PanopticConfig:
 
 
 class KittiPanoptic(Shots, Source):
-    Config, outputs, who = PanopticConfig, OUTPUTS, _WHO
+    Config, outputs, who = KittiPanopticConfig, OUTPUTS, _WHO
 
     @classmethod
-    def layout(cls, config: PanopticConfig) -> Layout:
+    def layout(cls, config: KittiPanopticConfig) -> Layout:
         root = root_folder(_WHO, config.root, _NEEDS)
         folder = root / config.split
         shots = paired(tailed(folder / "images", ".png", ".jpg"), tailed(folder / "annotations", ".png"))
