@@ -52,7 +52,7 @@ class CityscapesConfig:
 
 
 class Cityscapes(Shots, Source):
-    Config, who = CityscapesConfig, _WHO
+    Config, who, largest = CityscapesConfig, _WHO, (2048, 1024)
     outputs = {**OUTPUTS, "calibration": static(CALIBRATION)}
 
     @classmethod

@@ -21,7 +21,7 @@ from drivers.panoptic.labels import Classes, Meaning, read_ids
 from drivers.panoptic.shots import OUTPUTS, Layout, Played, Shot, Shots, Unpaired
 from drivers.pictures import SUFFIXES
 from operators import folders, textfile
-from pipeline.errors import InputError
+from pipeline.errors import InputError, printable
 from pipeline.operator import Source
 from pipeline.outside import parse_json
 
@@ -106,7 +106,7 @@ def read_panoptic(path: Path) -> tuple[Classes, list[tuple[str, str, dict[int, S
         )
     at = "categories"
     try:
-        ids = [int(row["id"]) for row in data["categories"]]
+        ids = [_whole(row["id"]) for row in data["categories"]]
         names = tuple(str(row["name"]) for row in data["categories"])
         things = tuple(str(row["name"]) for row in data["categories"] if row["isthing"])
         if len(set(ids)) < len(ids) or len(set(names)) < len(names):
@@ -116,16 +116,27 @@ def read_panoptic(path: Path) -> tuple[Classes, list[tuple[str, str, dict[int, S
         out = []
         for k, row in enumerate(data["annotations"]):
             at = f"annotations[{k}]"
-            segments = {}
-            for segment in row["segments_info"]:
-                if segment["id"] in segments:
-                    raise ValueError(f"segment {segment['id']} twice")
-                if segment["category_id"] not in ids:
-                    raise ValueError(f"category {segment['category_id']}, which categories do not have")
-                label, crowd = ids.index(segment["category_id"]), bool(segment.get("iscrowd", 0))
-                segments[int(segment["id"])] = Segment(label, crowd, int(segment.get("track_id", -1)))
-            out.append((images[row["image_id"]], str(row["file_name"]), segments))
+            out.append((images[row["image_id"]], str(row["file_name"]), _segments(row["segments_info"], ids)))
     except (ValueError, LookupError, TypeError) as error:
         what = f"no key {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{path}: {at}: needs COCO panoptic JSON, got {what}") from None
+        raise InputError(f"{path}: {at}: needs COCO panoptic JSON, got {printable(what, 120)}") from None
     return Classes(names, things), out
+
+
+def _segments(rows: list[dict[str, Any]], ids: list[int]) -> dict[int, Segment]:
+    """Raises ValueError, LookupError or TypeError."""
+    out: dict[int, Segment] = {}
+    for row in rows:
+        number, category = _whole(row["id"]), _whole(row["category_id"])
+        if number in out:
+            raise ValueError(f"segment {number} twice")
+        if category not in ids:
+            raise ValueError(f"category {category}, which categories do not have")
+        out[number] = Segment(ids.index(category), bool(row.get("iscrowd", 0)), _whole(row.get("track_id", -1)))
+    return out
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, (int, float)) or not abs(value) < 2**62 or value != int(value):
+        raise ValueError(f"{value!r} in the place of a whole number")
+    return int(value)

@@ -54,7 +54,7 @@ class IddConfig:
 
 
 class Idd(Shots, Source):
-    Config, outputs, who = IddConfig, OUTPUTS, _WHO
+    Config, outputs, who, largest = IddConfig, OUTPUTS, _WHO, (1920, 1080)
 
     @classmethod
     def layout(cls, config: IddConfig) -> Layout:

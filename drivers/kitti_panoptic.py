@@ -33,7 +33,7 @@ class KittiPanopticConfig:
 
 
 class KittiPanoptic(Shots, Source):
-    Config, outputs, who = KittiPanopticConfig, OUTPUTS, _WHO
+    Config, outputs, who, largest = KittiPanopticConfig, OUTPUTS, _WHO, (1280, 384)
 
     @classmethod
     def layout(cls, config: KittiPanopticConfig) -> Layout:

@@ -47,11 +47,6 @@ class Vistas(Shots, Source):
     Config, outputs, who = VistasConfig, OUTPUTS, _WHO
 
     @classmethod
-    def slot_bytes(cls, config: VistasConfig) -> dict[str, int]:
-        pixels = config.most_px**2
-        return {"image": 3 * pixels, "panoptic_truth": 4 * pixels + (1 << 14)}
-
-    @classmethod
     def layout(cls, config: VistasConfig) -> Layout:
         root = root_folder(_WHO, config.root, _NEEDS)
         folder = root / config.split

@@ -72,7 +72,7 @@ class Vkitti2Config:
 
 
 class Vkitti2(Shots, Source):
-    Config, who = Vkitti2Config, _WHO
+    Config, who, largest = Vkitti2Config, _WHO, (1242, 375)
     outputs = {**OUTPUTS, "pose": POSE, "calibration": static(CALIBRATION)}
 
     @classmethod

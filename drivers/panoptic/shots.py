@@ -22,11 +22,11 @@ import numpy as np
 from drivers.flir.boxes import Left
 from drivers.flir.pairs import GAP_NS
 from drivers.kitti.files import check_rate, check_stamp
-from drivers.panoptic.labels import Classes, Meaning, panoptic_of
+from drivers.panoptic.labels import MAX_SEGMENTS, Classes, Meaning, panoptic_of
 from drivers.pictures import check_pictures, picture_size, read_rgb
 from drivers.recorded import Item, Listing, Recorded
 from operators import folders
-from operators.streams import IMAGE, PANOPTIC
+from operators.streams import IMAGE, MAX_PICTURE, PANOPTIC
 from pipeline.errors import InputError
 from pipeline.frame import Reading
 
@@ -76,6 +76,7 @@ class Shots(Recorded):
     """A driver implements `layout`, `ids` and `meaning`; its config has `unpaired` and `rate_hz`."""
 
     who: str
+    largest: tuple[int, int] = (MAX_PICTURE["W"], MAX_PICTURE["H"])  # width, height of the set's pictures: the size of the slots
     alloc: Callable[[str, str, tuple[int, ...], Any], np.ndarray]
     put: Callable[[str, str, np.ndarray], np.ndarray]
     listing: ShotListing
@@ -98,6 +99,12 @@ class Shots(Recorded):
     def shown(cls, config: Any, size: tuple[int, int]) -> tuple[int, int]:
         """(width, height) sent of a picture on disk."""
         return size
+
+    @classmethod
+    def slot_bytes(cls, config: Any) -> dict[str, int]:
+        width, height = cls.shown(config, cls.largest)
+        sizes = {"image": 3 * width * height, "panoptic_truth": 4 * width * height + 20 * MAX_SEGMENTS + 4 * 64}
+        return {port: -(-size // 64) * 64 for port, size in sizes.items()}
 
     @classmethod
     def list_items(cls, config: Any) -> ShotListing:

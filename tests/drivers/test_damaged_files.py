@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from cloud_files import pcd, ply
+from panoptic_files import label_png
 
 from drivers.clouds import formats
 from drivers.clouds.reader import Clouds, CloudsConfig
 from drivers.kitti.files import read_points
-from drivers.pictures import picture_size, read_grey, read_rgb
+from drivers.pictures import picture_size, read_grey, read_labels, read_rgb
 from pipeline.errors import InputError
 from pipeline.operator import prepare
 
@@ -46,6 +47,8 @@ def pictures(folder):
     for name, options in (("a.png", []), ("a.jpg", []), ("b.jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])):
         (folder / name).write_bytes(cv2.imencode(name[1:], image, options)[1].tobytes())
         yield folder / name
+    label_png(folder / "palette.png", image[:, :, 0], kind=3)
+    yield folder / "palette.png"
 
 
 def mutated(random, data):
@@ -93,6 +96,8 @@ def read_picture(path):
     size = picture_size(path)
     for read in (read_rgb, read_grey):
         assert read(path, lambda shape: np.empty(shape, np.uint8)).shape[:2] == size[::-1]
+    if path.suffix == ".png":
+        assert read_labels(path).shape[:2] == size[::-1]
 
 
 def outcomes(path, calls, seed, times):

@@ -99,6 +99,36 @@ def test_refused_in_one_line(tmp_path, play, break_it, more, message):
     assert "\n" not in str(error.value)
 
 
+ODD = (None, "x", [], {}, [1], 1e400, -1, 2**70, 1.5, True)
+
+
+def places(value, path=()):
+    """The path of every value in JSON."""
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+def test_odd_values_at_every_place_of_the_file(tmp_path, play):
+    """Played, or refused in one line."""
+    root = coco_panoptic(tmp_path)
+    file = root / "panoptic.json"
+    text, refused = file.read_text(), []
+    for path in places(json.loads(text)):
+        for odd in ODD if path else ():
+            data = json.loads(text)
+            inner = data
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = odd
+            file.write_text(json.dumps(data))
+            try:
+                play(CocoPanoptic, config(root))
+            except InputError as error:
+                refused.append(str(error))
+    assert len(refused) > 150 and not [text for text in refused if "\n" in text or len(text) > 500 + 2 * len(str(tmp_path))]
+
+
 @pytest.mark.data
 def test_two_real_pictures(shared_data, play):
     """Areas and classes of the segments are those of the file."""
