@@ -51,7 +51,9 @@ def margin_of(stack):
     return np.nan_to_num(first - second, nan=np.inf)
 
 
-def fuse(logits, is_thing, boxes, scores, planes, masks, *, threshold=0.5, overlap=0.5, least=2048, scale=4.0, paste=False):
+def fuse(
+    logits, is_thing, boxes, scores, planes, masks, *, threshold=0.5, overlap=0.5, least=2048, scale=4.0, paste=False, alone=False
+):
     """logits (C, H, W) of the picture's size."""
     (num, height, width), kept = logits.shape, []
     logits = logits.astype(np.float64)
@@ -60,7 +62,7 @@ def fuse(logits, is_thing, boxes, scores, planes, masks, *, threshold=0.5, overl
         if not np.isfinite(boxes[i]).all():
             continue
         own, inside = stretched(masks[i], boxes[i], height, width)
-        own, mask = own * scale, own > 0
+        own, mask, taken = own * scale, own > 0, occupied.copy()
         if not mask.any() or (mask & occupied).sum() > overlap * mask.sum():
             continue
         occupied |= mask
@@ -68,16 +70,14 @@ def fuse(logits, is_thing, boxes, scores, planes, masks, *, threshold=0.5, overl
         covers.append(mask)
         of_class = np.where(inside, logits[planes[i]], 0)
         fused = (sigmoid(own) + sigmoid(of_class)) * (own + of_class)
-        channels.append(np.where(inside, fused, -np.inf))  # the pitfall: zero padding gives 0 there
+        channels.append(np.where(inside & ~(alone & taken), fused, -np.inf))  # the pitfall: zero padding gives 0 there
     stuff = np.flatnonzero(~is_thing)
     semantic = logits.argmax(0)
     codes = np.where(is_thing[semantic], 0, 1 + semantic)
     margin = margin_of(logits)
     if paste:
-        taken = np.zeros((height, width), bool)
-        for i, mask in zip(kept, covers, strict=True):
-            codes[mask & ~taken] = 1 + num + i
-            taken |= mask
+        for i, mask in reversed([*zip(kept, covers, strict=True)]):
+            codes[mask] = 1 + num + i
     elif kept:
         stack = np.concatenate([logits[stuff], np.stack(channels)])
         best = stack.argmax(0)

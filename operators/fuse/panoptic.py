@@ -1,4 +1,4 @@
-"""Logits of classes and masks of instances -> one label per pixel.    Source: EfficientPS, panoptic fusion; Kirillov et al. 2019
+"""Logits of classes and masks of instances -> one label per pixel.  Source: EfficientPS, PanopticTrackNet; Kirillov et al. 2019
 
 in   semantic      SEMANTIC      (C, h, w), of the picture's size or smaller by the factor `stride`; facts class_names, things
      instances     INSTANCES     boxes with masks, from any operator; fact class_names: theirs
@@ -9,7 +9,8 @@ the order of input), one that lies on those before by more than max_overlap of i
 box, the logits A of an instance and B of its class make (sigmoid(A) + sigmoid(B)) (A + B); of these and the stuff logits the
 largest gives each pixel. Pixels of no instance are what the class logits say if that is stuff with min_stuff_px or more of them;
 else void. An instance has no pixel outside its box, whatever the logits there.
-method heuristic: the same, but instances take the pixels of their masks (logit > 0) by falling score, without the class logits.
+method panoptictracknet: the same, but of the masks (logit > 0) on a pixel only the best competes.
+method heuristic: as efficientps, but instances take the pixels of their masks by falling score, without the class logits.
 State: counters only. No instance: stuff alone. Instances of a class that `semantic` does not have as a thing are left out and
 counted; a label that class_names does not have is refused.
 """
@@ -52,7 +53,7 @@ _DROPPED = (
 
 @dataclass(frozen=True, slots=True)
 class PanopticConfig:
-    method: Literal["efficientps", "heuristic"] = "efficientps"
+    method: Literal["efficientps", "panoptictracknet", "heuristic"] = "efficientps"
     score_threshold: float = 0.5  # least score of an instance
     max_overlap: float = 0.5  # share of a mask that may lie on those of higher scores
     min_stuff_px: int = 2048  # least area of a stuff class in the picture
@@ -74,7 +75,14 @@ class PanopticConfig:
 
     @property
     def rules(self) -> Rules:
-        return Rules(self.method == "heuristic", self.score_threshold, self.max_overlap, self.min_stuff_px, self.mask_scale)
+        return Rules(
+            self.method == "heuristic",
+            self.method == "panoptictracknet",
+            self.score_threshold,
+            self.max_overlap,
+            self.min_stuff_px,
+            self.mask_scale,
+        )
 
 
 class FusePanoptic(Operator):

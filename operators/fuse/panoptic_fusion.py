@@ -21,9 +21,10 @@ _MASK_BYTES = 16 << 20  # of the masks that are tested against those before them
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """paste: Kirillov's heuristic in place of fused logits."""
+    """paste: Kirillov's heuristic in place of fused logits; alone: of the masks on a pixel only the best competes."""
 
     paste: bool = False
+    alone: bool = False
     score_threshold: float = 0.5
     max_overlap: float = 0.5
     min_stuff_px: int = 2048
@@ -116,7 +117,7 @@ class Fusion:
                 panoptic_pixels.enlarge_rows(first, last, logits, stride, cells)
                 cells = _readonly(cells)
             panoptic_pixels.label_rows(
-                first, last, cells, top, stuff, things, rules.paste, kept, planes, size, boxes, spans, starts, wide,
+                first, last, cells, top, stuff, things, rules.paste, rules.alone, kept, planes, size, boxes, spans, starts, wide,
                 raw, areas[first // rows],
             )  # fmt: skip
             if tile is not None:

@@ -79,6 +79,15 @@ def _compete(a: np.ndarray, b: np.ndarray, code: np.int32, best: np.ndarray, cod
 
 
 @njit(nogil=True, cache=True)
+def _hide(a: np.ndarray, owned: np.ndarray) -> None:
+    """Takes the logits of an instance away where a better mask is; owned (W,) bool: where one is, this one from now on too."""
+    for x in range(len(a)):
+        inside = a[x] > 0
+        a[x] = np.float32(-np.inf) if owned[x] else a[x]
+        owned[x] |= inside
+
+
+@njit(nogil=True, cache=True)
 def _paste(a: np.ndarray, code: np.int32, first: np.int32, codes: np.ndarray) -> None:
     """The instance takes each pixel of its mask that no instance has; codes of instances begin at `first`."""
     for x in range(len(a)):
@@ -132,6 +141,7 @@ def label_rows(
     stuff: np.ndarray,
     things: np.ndarray,
     paste: bool,
+    alone: bool,
     kept: np.ndarray,
     classes: np.ndarray,
     size: int,
@@ -147,6 +157,7 @@ def label_rows(
     in   planes   (C, h, W) float32  class logits, contiguous; row 0 is row `top` of the picture
          stuff, things               classes, int64, rising
          paste                       True: instances take the pixels of their masks in the order of `kept`; False: fused logits
+         alone                       True: of the masks on a pixel only the best competes
          kept     (K,) int64         instances, best first: rows of the following arrays
          classes  (M,) int64         the plane of each instance's class
          size, boxes, spans, starts, wide    as in panoptic_masks.py
@@ -155,16 +166,20 @@ def label_rows(
     """
     num, width = planes.shape[0], raw.shape[1]
     best, codes, line = np.empty(width, np.float32), np.empty(width, np.int32), np.empty(width, np.float32)
+    owned = np.zeros(width, np.bool_)
     counts = np.zeros((4, len(areas)), np.int32)  # neighbours in different tables: no sum waits for the one before
     for row in range(first, last):
         _stuff_of_row(planes, row - top, stuff, best, codes)
         _void_things_of_row(planes, row - top, things, best, codes)
+        owned[:] = False
         for k in kept:
             if not spans[k, 1] <= row < spans[k, 3]:
                 continue
             left, right = spans[k, 0], spans[k, 2]
             logits_of_row(row, k, size, boxes, spans, starts, wide, line)
             code, own = np.int32(1 + num + k), line[: right - left]
+            if alone:
+                _hide(own, owned[left:right])
             if paste:
                 _paste(own, code, np.int32(1 + num), codes[left:right])
             else:

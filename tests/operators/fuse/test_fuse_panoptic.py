@@ -50,7 +50,7 @@ def label_at(out, row, column):
     return int(out.labels[out.panoptic[row, column] - 1]) if out.panoptic[row, column] else -1
 
 
-@pytest.mark.parametrize("method", ["efficientps", "heuristic"])
+@pytest.mark.parametrize("method", ["efficientps", "panoptictracknet", "heuristic"])
 @pytest.mark.parametrize(("seed", "num", "shape", "stride"), [
     (0, 0, SHAPE, 1), (1, 1, SHAPE, 1), (2, 30, SHAPE, 1), (3, 25, (67, 101), 1), (4, 20, (64, 96), 4), (5, 12, (9, 7), 2),
     (6, 40, (130, 33), 4),
@@ -73,8 +73,9 @@ def test_equals_c24_word_by_word(seed, num, shape, stride, method):
     ])  # fmt: skip
     is_thing = np.isin(NAMES, THINGS)
     expected = naive_panoptic.fuse(
-        full, is_thing, boxes, scores, labels, masks, threshold=np.float32(0.4), least=200, paste=method == "heuristic"
-    )
+        full, is_thing, boxes, scores, labels, masks, threshold=np.float32(0.4), least=200, paste=method == "heuristic",
+        alone=method == "panoptictracknet",
+    )  # fmt: skip
     differs = np.zeros(shape, bool)
     for row, column in np.ndindex(shape):
         code = expected.codes[row, column]
