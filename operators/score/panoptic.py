@@ -1,0 +1,277 @@
+"""Panoptic maps, by panopticapi's rules: PQ, SQ, RQ (all, things, stuff), mIoU; PTQ, sPTQ, MOTSA, sMOTSA, MOTSP of tracks.
+
+in   panoptic        PANOPTIC  facts class_names, things
+     panoptic_truth  PANOPTIC  optional; frames without it are not scored, a run without it writes nothing
+Classes meet by their names. Truth of a class that class_names does not have is void, as is id 0.
+Shows the scores so far, and writes DIR/<node>/scores.json and a line per frame in scores.csv: the numbers that
+`pipe eval panoptic` gives for the same maps. Definitions: panoptic_scores.py, panoptic_match.py; files: panoptic_files.py.
+State: counts of all frames; during the run each frame is a line in .frames.jsonl, which a restarted node reads.
+Empty frame: counts; truth in it is missed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from operators import files
+from operators.score import panoptic_files, panoptic_scores
+from operators.score.panoptic_ap import MaskAP
+from operators.score.panoptic_match import Segments, match
+from operators.score.panoptic_pairs import Pairs, areas, pairs_of
+from operators.score.panoptic_scores import Frame, Scores, frame_of, summary
+from operators.streams import PANOPTIC, THINGS, Panoptic, names_of
+from operators.team import Team
+from pipeline.errors import FrameError
+from pipeline.operator import Operator
+from pipeline.schema import optional
+
+_CSV = "frames,frame_id,item,pq,sq,rq,pq_things,pq_stuff,miou,sptq,ptq\n"
+_THREADS = 2  # of `pipe eval`
+
+
+@dataclass(frozen=True, slots=True)
+class PanopticConfig:
+    every: int = 50  # frames between two results
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every: needs 1 or more, got {self.every}")
+
+
+class ScorePanoptic(Operator):
+    Config = PanopticConfig
+    inputs = {"panoptic": PANOPTIC, "panoptic_truth": optional(PANOPTIC)}
+
+    def open(self) -> None:
+        self.team = Team(self.threads)
+        pairs_of(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32))  # compile before the first frame
+        self.names: list[str] = []
+        self.things: set[str] = set()
+        self.scores = Scores(())
+        self.last: tuple[int, str] | None = None
+        self.reported = 0
+        if self.resume is not None:
+            self._rebuild(self.resume.frame_id)
+
+    def process(self, panoptic: Panoptic, panoptic_truth: Panoptic | None) -> None:
+        if panoptic_truth is None:
+            return
+        names = [names_of(self.meta.get(port, {})) for port in ("panoptic_truth", "panoptic")]
+        things = [self.meta.get(port, {}).get(THINGS, ()) for port in ("panoptic_truth", "panoptic")]
+        for port, own, of in zip(("panoptic_truth", "panoptic"), names, (panoptic_truth, panoptic), strict=True):
+            self._check(port, own, of)
+        try:
+            pairs = pairs_of(panoptic_truth.panoptic, panoptic.panoptic, self.team)
+        except ValueError as error:
+            raise FrameError(f"{self.name} at {self.header}: {error}") from None
+        frame = scored(pairs, panoptic_truth, names[0], panoptic, names[1])
+        about = self.header.frame_id, self.header.item, [*names[0], *names[1]], sorted({*things[0], *things[1]})
+        self._save(self._frames, json.dumps([*about, _plain(frame)]) + "\n")
+        self._add(*about, frame)
+        if self.scores.num_frames >= self.reported + max(self.config.every, self.reported // 10):
+            self._tell()
+
+    def close(self) -> None:
+        self.team.close()
+        if self.last is None:
+            self.status("no truth, no scores")
+            return
+        if self.reported < self.scores.num_frames:
+            self._tell()
+        self._frames.unlink()
+
+    @property
+    def _frames(self) -> Path:
+        return self.out_dir / ".frames.jsonl"
+
+    @property
+    def _csv(self) -> Path:
+        return self.out_dir / "scores.csv"
+
+    def _check(self, port: str, names: Sequence[str], of: Panoptic) -> None:
+        ids, counts = np.unique(of.segment_ids, return_counts=True)
+        if (counts > 1).any():
+            raise FrameError(f"{self.name}.{port}: needs every segment id once, got {ids[counts > 1][0]} again")
+        if port == "panoptic" and len(wrong := of.labels[(of.labels < 0) | (of.labels >= len(names))]):
+            raise FrameError(f"{self.name}.{port}: needs labels of the {len(names)} class_names, got {wrong[0]}")
+
+    def _add(self, frame_id: int, item: str, names: Iterable[str], things: Iterable[str], frame: Frame) -> None:
+        self.names += [name for name in dict.fromkeys(names) if name not in self.names]
+        self.scores.things |= set(things)
+        self.scores.add(item.rpartition("/")[0], frame)
+        self.last = frame_id, item
+
+    def _tell(self) -> None:
+        assert self.last is not None
+        result = self.scores.result(self.names)
+        self.reported = self.scores.num_frames
+        self.status(summary(result))
+        cells = [*(result["all"][key] for key in ("pq", "sq", "rq")), *(result[group]["pq"] for group in ("things", "stuff"))]
+        cells += [result["all"][key] for key in ("miou", "sptq", "ptq")]
+        numbers = ",".join("" if value is None else f"{value:.6f}" for value in cells)
+        row = f"{self.reported},{self.last[0]},{self.last[1]},{numbers}\n"
+        self._save(self._csv, ("" if self._csv.exists() else _CSV) + row)
+        path = self.out_dir / "scores.json"
+        try:
+            files.replace(path, (json.dumps(result, indent=1) + "\n").encode())
+        except OSError as error:
+            raise files.failed(self.name, path, error, f"the scores of {self.reported} frames") from error
+
+    def _save(self, path: Path, text: str) -> None:
+        try:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            files.append(path, text.encode())
+        except OSError as error:
+            raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
+
+    def _rebuild(self, last_frame_id: int) -> None:
+        """Keep the lines of frames up to this one; later frames are delivered again."""
+        kept = []
+        for line in _complete_lines(self._frames):
+            frame_id, item, names, things, plain = json.loads(line)
+            if frame_id <= last_frame_id:
+                kept.append(line)
+                self._add(frame_id, item, names, things, Frame(dict(plain[0]), *plain[1:]))
+        rows = [row for row in _complete_lines(self._csv)[1:] if int(row.split(",")[1]) <= last_frame_id]
+        self.reported = max([int(row.split(",")[0]) for row in rows], default=0)
+        for path, lines_ in ((self._frames, kept), (self._csv, [_CSV, *rows])):
+            if path.exists():
+                files.replace(path, "".join(lines_).encode())
+
+
+def scored(pairs: Pairs, truth: Panoptic, truth_names: Sequence[str], found: Panoptic, found_names: Sequence[str]) -> Frame:
+    """One frame of two PANOPTIC values, whose maps share the pixels of `pairs`. Keys of the classes are their names."""
+    names = [*truth_names, *(name for name in found_names if name not in truth_names)]
+    known = (truth.labels >= 0) & (truth.labels < len(truth_names))
+    void = truth.segment_ids[~known]
+    if len(void):  # both void: one id
+        pairs = _merged(pairs, void)
+    t_ids, f_ids = truth.segment_ids[known].astype(np.int64), found.segment_ids.astype(np.int64)
+    own = np.array([names.index(name) for name in found_names], np.int64)
+    t_areas, f_areas = areas(pairs.truth, pairs.pixels, t_ids), areas(pairs.found, pairs.pixels, f_ids)
+    t_drawn, f_drawn = t_areas > 0, f_areas > 0  # a segment without pixels is none
+    sides = (
+        Segments(t_ids[t_drawn], truth.labels[known][t_drawn].astype(np.int64), t_areas[t_drawn], np.zeros(t_drawn.sum(), bool)),
+        Segments(f_ids[f_drawn], own[found.labels[f_drawn]], f_areas[f_drawn], np.zeros(f_drawn.sum(), bool)),
+    )
+    tracks = truth.track_ids[known][t_drawn], found.track_ids[f_drawn]
+    return frame_of(pairs, *sides, match(pairs, *sides), dict(enumerate(names)), *tracks)
+
+
+def panoptic_quality(
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], num_classes: int, void: int, max_instances: int
+) -> dict[str, Any]:
+    """PQ of maps that hold class and instance in one number, by the rules of deeplab2 and panopticapi.
+
+    pairs   (truth, prediction), (H, W) integers each: class * max_instances + instance; void = class `void`
+    result  `pq`, `sq`, `rq`: means over the classes that occur (None if none does); `tp`, `fp`, `fn`: a list each, per class;
+            `per_class`: `pq`, `sq`, `rq` of each class, None where it does not occur
+    Void pixels of the truth (class void, instance 0) leave the union, and a prediction with more than half on them is not wrong.
+    Segments of class void, of either side, count nowhere. Raises ValueError for other classes than 0..num_classes - 1 and void.
+    """
+    scores, names = Scores(()), {c: c for c in range(num_classes)}
+    for truth, found in pairs:
+        shared = pairs_of(np.asarray(truth), np.asarray(found))
+        sides = []
+        for name, ids in (("truth", shared.truth), ("prediction", shared.found)):
+            ids = np.unique(ids)
+            classes = ids // max_instances
+            wrong = (classes != void) & ((classes < 0) | (classes >= num_classes))
+            if wrong.any():
+                needs = f"classes 0..{num_classes - 1}, and {void} for void"
+                raise ValueError(f"{name}: needs {needs}, got {classes[wrong][0]} (in {ids[wrong][0]})")
+            ids, classes = ids[classes != void], classes[classes != void]
+            pixels = areas(shared.truth if name == "truth" else shared.found, shared.pixels, ids)
+            sides.append(Segments(ids, classes, pixels, np.zeros(len(ids), bool)))
+        matches = match(shared, sides[0], sides[1], void * max_instances)
+        none = [np.full(len(side.ids), -1) for side in sides]
+        scores.add("", frame_of(shared, sides[0], sides[1], matches, names, *none))
+    result = scores.result(range(num_classes))
+    rows = [result["per_class"][str(c)] for c in range(num_classes)]
+    out: dict[str, Any] = {key: result["all"][key] for key in panoptic_scores.QUALITY}
+    out |= {key: [int(row[key]) for row in rows] for key in ("tp", "fp", "fn")}
+    return out | {"per_class": [{key: row[key] for key in panoptic_scores.QUALITY} for row in rows]}
+
+
+def evaluate(gt: Path, results: Path) -> dict[str, Any]:
+    """All scores of COCO panoptic files; keys of `per_class` are ids of categories. Raises InputError."""
+    truth = panoptic_files.read_truth(gt)
+    found = panoptic_files.read_results(results, truth)
+    things = [own for own, category in truth.categories.items() if category.is_thing]
+    scores, team = Scores(things), Team(_THREADS)
+    has_scores = any(not np.isnan(listed.scores).all() for listed in found.values() if len(listed.ids))
+    ap = MaskAP() if has_scores else None
+    try:
+        for sequence, t, f, truth_map, found_map in panoptic_files.maps_of(truth, found):
+            scores.add(sequence, coco_frame(t, f, pairs_of(truth_map, found_map, team)))
+            if ap is not None:
+                ap.add(truth_map, _things(t, things, t.crowd), found_map, _things(f, things, np.nan_to_num(f.scores)))
+    finally:
+        team.close()
+    result = scores.result(list(truth.categories))
+    for own, category in truth.categories.items():
+        result["per_class"][str(own)]["name"] = category.name
+    if ap is not None:
+        result["ap"], of_category = ap.result(things)
+        for own, value in of_category.items():
+            result["per_class"][str(own)]["ap"] = value
+    return result | {"notes": _notes(truth, found)}
+
+
+def coco_frame(truth: panoptic_files.Listed, found: panoptic_files.Listed, pairs: Pairs) -> Frame:
+    """One frame of COCO panoptic files: areas of the truth as its file states them, crowd regions. Raises InputError."""
+    own, num = np.unique(pairs.found), areas(pairs.found, pairs.pixels, np.unique(pairs.found))
+    panoptic_files.check_drawn(found, own, num)
+    counted = areas(pairs.truth, pairs.pixels, truth.ids)
+    stated = np.where(truth.areas >= 0, truth.areas, counted)
+    sides = (
+        Segments(truth.ids, truth.classes, stated, truth.crowd),
+        Segments(found.ids, found.classes, areas(pairs.found, pairs.pixels, found.ids), np.zeros(len(found.ids), bool)),
+    )
+    names = {int(c): int(c) for side in sides for c in side.classes}
+    return frame_of(pairs, *sides, match(pairs, *sides, panoptic_files.VOID), names, truth.tracks, found.tracks)
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    table = panoptic_scores.lines(found)
+    if "ap" in found:
+        shown = (f"{key.upper()} {'n/a' if value is None else f'{100 * value:.2f}'}" for key, value in found["ap"].items())
+        table += ["", f"mask {', '.join(shown)} of things"]
+    return table
+
+
+def _things(listed: panoptic_files.Listed, things: Sequence[int], values: np.ndarray) -> list[tuple[int, int, Any]]:
+    rows = zip(listed.ids.tolist(), listed.classes.tolist(), values.tolist(), strict=True)
+    return [row for row in rows if row[1] in things]
+
+
+def _notes(truth: panoptic_files.TruthFile, found: Mapping[int, panoptic_files.Listed]) -> list[str]:
+    notes = []
+    if not truth.frames:
+        notes.append(f"--gt {truth.path}: has no annotation: n/a instead of scores")
+    if more := sum(image not in truth.frames for image in found):
+        notes.append(f"--results: {more} images without truth are not scored")
+    return notes
+
+
+def _merged(pairs: Pairs, void: np.ndarray) -> Pairs:
+    """The ids of `void` become 0."""
+    truth = np.where(np.isin(pairs.truth, void), 0, pairs.truth)
+    keys, inverse = np.unique(np.stack([truth, pairs.found]), axis=1, return_inverse=True)
+    return Pairs(keys[0], keys[1], np.bincount(inverse.reshape(-1), pairs.pixels).astype(np.int64))
+
+
+def _plain(frame: Frame) -> list[Any]:
+    return [list(frame.counts.items()), frame.switched, frame.pixels]
+
+
+def _complete_lines(path: Path) -> list[str]:
+    """`str.splitlines` would also split at U+2028, which a name may hold."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return [f"{line}\n" for line in text.split("\n")[:-1]]
