@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from operators.geometry.extents import extents
 from operators.render import colors
 from operators.render.camera import label
 from operators.streams import Panoptic
@@ -51,11 +52,13 @@ def painted(picture: np.ndarray, panoptic: Panoptic, names: Sequence[str], thing
     mixed = cv2.addWeighted(picture, 1 - share, table[drawn], share, 0)
     np.copyto(picture, mixed, where=known[drawn][:, :, None])
     picture[edges(drawn)] = colors.TEXT
-    areas = np.bincount(drawn.ravel(), minlength=largest + 1)
+    areas, boxes = extents(drawn, largest + 1)
     seen = [segment for segment in segments if areas[segment.number]]
     for segment in seen:
-        if segment.is_thing:
-            _name(picture, drawn, segment)
+        left, top, width, height = boxes[segment.number].tolist()
+        if segment.is_thing and max(width, height) >= _NAMED_PX:
+            text = segment.name if segment.track_id < 0 else f"{segment.name} {segment.track_id}"
+            label(picture, text, left, top, segment.color)
     legend = {segment.name: segment.color for segment in seen if not segment.is_thing}
     for k, (name, color) in enumerate(reversed(legend.items())):
         label(picture, name, 4, rows - 4 - _LINE * k, color)
@@ -67,11 +70,3 @@ def edges(drawn: np.ndarray) -> np.ndarray:
     out[:, :-1] |= drawn[:, :-1] != drawn[:, 1:]
     out[:-1] |= drawn[:-1] != drawn[1:]
     return out
-
-
-def _name(picture: np.ndarray, drawn: np.ndarray, segment: Segment) -> None:
-    """The class and track of a thing that is large enough, on its upper left corner."""
-    left, top, width, height = cv2.boundingRect((drawn == segment.number).astype(np.uint8))
-    if max(width, height) >= _NAMED_PX:
-        text = segment.name if segment.track_id < 0 else f"{segment.name} {segment.track_id}"
-        label(picture, text, left, top, segment.color)

@@ -8,7 +8,7 @@ import pytest
 from drivers.coco_panoptic import CocoPanoptic, CocoPanopticConfig
 from operators import files
 from operators.streams import CLASS_NAMES, CLASSES, THINGS, Panoptic, things_of
-from operators.write.panoptic import WritePanoptic, extents
+from operators.write.panoptic import WritePanoptic
 from pipeline.errors import FrameError, InputError, RunError
 from pipeline.operator import Resume
 from pipeline.testing import run_source
@@ -104,18 +104,6 @@ def test_read_again_by_the_driver(make, feed):
             for table, p in zip(at, (found, before), strict=True):
                 table[p.segment_ids] = np.arange(len(p.labels))
             np.testing.assert_array_equal(*(o[a[p.panoptic]] for o, a, p in zip(of, at, (found, before), strict=True)))
-
-
-def test_extents_are_those_of_a_walk_over_the_pixels():
-    rng = np.random.default_rng(0)
-    for shape in ((1, 1), (7, 3), (5, 9)):
-        ids = rng.integers(0, 9, shape).astype(np.int32)
-        areas, boxes = extents(ids, 12)
-        for k in range(12):
-            rows, columns = np.nonzero(ids == k)
-            expected = [0] * 4 if not len(rows) else [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
-            assert areas[k] == len(rows) and boxes[k].tolist() == expected
-    assert extents(np.zeros((0, 0), np.int32), 2)[0].tolist() == [0, 0]
 
 
 def test_things_of_a_frame():
