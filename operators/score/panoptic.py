@@ -2,7 +2,7 @@
 
 in   panoptic        PANOPTIC  facts class_names, things
      panoptic_truth  PANOPTIC  optional; frames without it are not scored, a run without it writes nothing
-Classes meet by their names. Truth of a class that class_names does not have is void, as is id 0.
+Classes meet by their names. Truth with a score of 0 is a crowd; truth of a class without a name is void, as is id 0.
 Shows the scores so far, and writes DIR/<node>/scores.json and a line per frame in scores.csv: the numbers that
 `pipe eval panoptic` gives for the same maps. Definitions: panoptic_scores.py, panoptic_match.py; files: panoptic_files.py.
 State: counts of all frames; during the run each frame is a line in .frames.jsonl, which a restarted node reads.
@@ -25,7 +25,7 @@ from operators.score.panoptic_ap import MaskAP
 from operators.score.panoptic_match import Segments, match
 from operators.score.panoptic_pairs import Pairs, areas, pairs_of
 from operators.score.panoptic_scores import Frame, Scores, frame_of, summary
-from operators.streams import PANOPTIC, THINGS, Panoptic, names_of
+from operators.streams import PANOPTIC, Panoptic, names_of, things_of
 from operators.team import Team
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
@@ -63,7 +63,7 @@ class ScorePanoptic(Operator):
         if panoptic_truth is None:
             return
         names = [names_of(self.meta.get(port, {})) for port in ("panoptic_truth", "panoptic")]
-        things = [self.meta.get(port, {}).get(THINGS, ()) for port in ("panoptic_truth", "panoptic")]
+        things = [things_of(self.meta.get(port, {})) for port in ("panoptic_truth", "panoptic")]
         for port, own, of in zip(("panoptic_truth", "panoptic"), names, (panoptic_truth, panoptic), strict=True):
             self._check(port, own, of)
         try:
@@ -157,7 +157,9 @@ def scored(pairs: Pairs, truth: Panoptic, truth_names: Sequence[str], found: Pan
     t_areas, f_areas = areas(pairs.truth, pairs.pixels, t_ids), areas(pairs.found, pairs.pixels, f_ids)
     t_drawn, f_drawn = t_areas > 0, f_areas > 0  # a segment without pixels is none
     sides = (
-        Segments(t_ids[t_drawn], truth.labels[known][t_drawn].astype(np.int64), t_areas[t_drawn], np.zeros(t_drawn.sum(), bool)),
+        Segments(
+            t_ids[t_drawn], truth.labels[known][t_drawn].astype(np.int64), t_areas[t_drawn], truth.scores[known][t_drawn] == 0
+        ),
         Segments(f_ids[f_drawn], own[found.labels[f_drawn]], f_areas[f_drawn], np.zeros(f_drawn.sum(), bool)),
     )
     tracks = truth.track_ids[known][t_drawn], found.track_ids[f_drawn]

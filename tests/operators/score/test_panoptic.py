@@ -14,6 +14,7 @@ from operators.score.panoptic_pairs import pairs_of
 from operators.score.panoptic_scores import Scores
 from operators.streams import Panoptic
 from operators.team import Team
+from operators.write.panoptic import WritePanoptic
 from pipeline.__main__ import main
 from pipeline.errors import FrameError, InputError
 from pipeline.operator import Resume
@@ -372,6 +373,31 @@ def test_the_sink_counts_while_the_graph_runs(tmp_path):
     assert [row.split(",")[0] for row in rows] == ["frames", "2", "3"] and not (tmp_path / ".frames.jsonl").exists()
 
 
+def random_frame(rng):
+    """Truth with a crowd and void, a prediction that is right here and there, both with tracks."""
+    truth = np.repeat(np.repeat(rng.integers(0, 7, (6, 9)), 5, 0), 5, 1)
+    found = np.where(rng.random(truth.shape) < 0.2, rng.integers(0, 7, truth.shape), truth)
+    classes = [(i, (i - 1) % 3) for i in range(1, 7)]
+    seen, given = (
+        values(map_, [(i, c, -1 if c == ROAD else int(rng.integers(0, 3))) for i, c in classes]) for map_ in (truth, found)
+    )
+    seen.scores[3] = 0
+    return seen, given
+
+
+def test_the_files_of_write_panoptic_give_the_same_scores(tmp_path):
+    frames = [random_frame(np.random.default_rng(seed)) for seed in range(8)]
+    run_sink(tmp_path / "sink", frames)
+    for side, name in enumerate(("gt", "found")):
+        meta = [{"panoptic": FACTS}] * len(frames)
+        run_operator(WritePanoptic, [{"panoptic": frame[side]} for frame in frames], meta=meta, out_dir=tmp_path / name)
+    of_files = panoptic.evaluate(tmp_path / "gt", tmp_path / "found")
+    of_sink = json.loads((tmp_path / "sink" / "scores.json").read_text())
+    for group in ("all", "things", "stuff"):
+        assert of_files[group] == pytest.approx(of_sink[group])
+    assert of_sink["things"]["ptq"] < of_sink["things"]["pq"] and of_files["per_class"]["1"]["fn"] > 0
+
+
 def test_a_restarted_sink_goes_on_after_what_counts(tmp_path):
     run_sink(tmp_path / "whole", SEEN, {"every": 1})
     whole = (tmp_path / "whole" / "scores.json").read_text()
@@ -396,6 +422,14 @@ def test_without_truth_nothing_is_written(tmp_path):
     run_sink(tmp_path / "a", [(None, SEEN[0][1])])
     run_sink(tmp_path / "b", [])
     assert not (tmp_path / "a").exists() or not list((tmp_path / "a").iterdir())
+
+
+def test_a_crowd_is_never_missed_and_forgives(tmp_path):
+    truth, seen = values([[1, 1, 1, 1]], [(1, CAR, -1)]), values([[2, 2, 2, 0]], [(2, CAR, -1)])
+    truth.scores[0] = 0
+    run_sink(tmp_path, [(truth, seen)])
+    row = json.loads((tmp_path / "scores.json").read_text())["per_class"]["Car"]
+    assert [row[key] for key in ("tp", "fp", "fn")] == [0, 0, 0]
 
 
 def test_all_void_truth_no_segment_and_labels_that_truth_has_no_name_for(tmp_path):
