@@ -253,7 +253,7 @@ def _things(listed: panoptic_files.Listed, things: Sequence[int], values: np.nda
     return [row for row in rows if row[1] in things]
 
 
-def _notes(truth: panoptic_files.TruthFile, found: Mapping[int, panoptic_files.Listed]) -> list[str]:
+def _notes(truth: panoptic_files.TruthFile, found: Mapping[panoptic_files.ImageId, panoptic_files.Listed]) -> list[str]:
     notes = []
     if not truth.frames:
         notes.append(f"--gt {truth.path}: has no annotation: n/a instead of scores")

@@ -6,7 +6,8 @@ results  {"annotations": [{"image_id", "file_name", "segments_info": [{"id", "ca
 A path is the JSON, or a folder with one. The maps lie in the folder of the JSON's name without .json, or beside the JSON. A pixel
 is the id R + 256 G + 65536 B, 0 = void. `area` of the truth is taken as it stands, counted where missing; iscrowd: 0 where
 missing. More keys of a segment, which others ignore: `track_id` (of both; then PTQ and MOTS scores; a sequence is the folder in
-`file_name` of the image) and `score` (of results; then mask AP). Frames come in the order of the truth's annotations.
+`file_name` of the image) and `score` (of results; then mask AP). Ids of images are whole numbers, or names as Cityscapes' are.
+Frames come in the order of the truth's annotations.
 Errors name file and key: `F.json: annotations[7].segments_info[0].id: needs ...`.
 """
 
@@ -26,6 +27,7 @@ from pipeline.errors import InputError, printable
 from pipeline.outside import parse_json
 
 VOID, MAX_ID = 0, (1 << 24) - 1
+ImageId = int | str
 
 
 class Listed(NamedTuple):
@@ -47,15 +49,15 @@ class Category(NamedTuple):
 
 
 class TruthFile(NamedTuple):
-    """categories: id -> name; frames: image id -> sequence, segments."""
+    """categories: id -> name; frames: image id -> file name of the picture ("" = not told), segments."""
 
     path: Path
     categories: dict[int, Category]
-    frames: dict[int, tuple[str, Listed]]
+    frames: dict[ImageId, tuple[str, Listed]]
 
 
-def read_truth(path: Path) -> TruthFile:
-    """Raises InputError."""
+def read_truth(path: Path, maps: Path | None = None) -> TruthFile:
+    """maps: folder of the PNG maps; None: as above. Raises InputError."""
     path, data = _read(path, "--gt", ("images", "categories", "annotations"))
     categories: dict[int, Category] = {}
     for i, row in enumerate(data["categories"]):
@@ -64,20 +66,18 @@ def read_truth(path: Path) -> TruthFile:
         if own in categories:
             _refuse(path, f"{at}.id", "every id once", f"{own} again")
         categories[own] = Category(str(row.get("name", own)), bool(number(path, f"{at}.isthing", row.get("isthing"))))
-    sequences = {}
+    names: dict[ImageId, str] = {}
     for i, row in enumerate(data["images"]):
-        own = _whole(path, f"images[{i}].id", _get(path, f"images[{i}]", row, "id"))
-        sequences[own] = str(row.get("file_name", "")).rpartition("/")[0]
-    frames = {
-        image: (sequences.get(image, ""), listed) for image, listed in _annotations(path, data["annotations"], categories).items()
-    }
-    return TruthFile(path, categories, frames)
+        image = _image(path, f"images[{i}].id", _get(path, f"images[{i}]", row, "id"))
+        names[image] = str(row.get("file_name", ""))
+    listed = _annotations(path, data["annotations"], categories, maps)
+    return TruthFile(path, categories, {image: (names.get(image, ""), of) for image, of in listed.items()})
 
 
-def read_results(path: Path, truth: TruthFile) -> dict[int, Listed]:
+def read_results(path: Path, truth: TruthFile) -> dict[ImageId, Listed]:
     """Image id -> segments. Raises InputError, also where an image of the truth has none."""
     path, data = _read(path, "--results", ("annotations",))
-    found = _annotations(path, data["annotations"], truth.categories)
+    found = _annotations(path, data["annotations"], truth.categories, None)
     for image, (_, listed) in truth.frames.items():
         if image not in found:
             needs = f"a prediction of each of the {len(truth.frames)} images of {truth.path}"
@@ -116,12 +116,13 @@ def _read(path: Path, option: str, lists: tuple[str, ...]) -> tuple[Path, dict[s
     return path, data
 
 
-def _annotations(path: Path, rows: list[Any], categories: Mapping[int, Category]) -> dict[int, Listed]:
-    maps = path.with_suffix("") if folders.is_folder(path.with_suffix("")) else path.parent
-    out: dict[int, Listed] = {}
+def _annotations(path: Path, rows: list[Any], categories: Mapping[int, Category], maps: Path | None) -> dict[ImageId, Listed]:
+    if maps is None:
+        maps = path.with_suffix("") if folders.is_folder(path.with_suffix("")) else path.parent
+    out: dict[ImageId, Listed] = {}
     for i, row in enumerate(rows):
         at = f"annotations[{i}]"
-        image = _whole(path, f"{at}.image_id", _get(path, at, row, "image_id"))
+        image = _image(path, f"{at}.image_id", _get(path, at, row, "image_id"))
         if image in out:
             _refuse(path, f"{at}.image_id", "every image once", f"{image} again")
         name = row.get("file_name")
@@ -159,14 +160,14 @@ def _listed(path: Path, at: str, png: Path, infos: list[Any], categories: Mappin
     return Listed(f"{path}: {at}", png, ids, classes, areas, crowd, tracks, scores)
 
 
-def maps_of(truth: TruthFile, found: Mapping[int, Listed]) -> Iterator[tuple[str, Listed, Listed, np.ndarray, np.ndarray]]:
+def maps_of(truth: TruthFile, found: Mapping[ImageId, Listed]) -> Iterator[tuple[str, Listed, Listed, np.ndarray, np.ndarray]]:
     """Sequence, truth, prediction, their maps (H, W) int32, frame by frame. Raises InputError."""
-    for image, (sequence, listed) in truth.frames.items():
+    for image, (name, listed) in truth.frames.items():
         first, second = read_map(listed.png), read_map(found[image].png)
         if first.shape != second.shape:
             sizes = [f"{array.shape[1]} x {array.shape[0]}" for array in (first, second)]
             raise InputError(f"{found[image].png}: needs {sizes[0]} pixels as {listed.png}, got {sizes[1]}")
-        yield sequence, listed, found[image], first, second
+        yield name.rpartition("/")[0], listed, found[image], first, second
 
 
 def check_drawn(listed: Listed, ids: np.ndarray, pixels: np.ndarray) -> None:
@@ -185,6 +186,10 @@ def _get(path: Path, at: str, row: Any, key: str) -> Any:
     if not isinstance(row, dict):
         _refuse(path, at, "an object", _shown(row))
     return row.get(key)
+
+
+def _image(path: Path, at: str, value: Any) -> ImageId:
+    return value if isinstance(value, str) and value else _whole(path, at, value)
 
 
 def _whole(path: Path, at: str, value: Any) -> int:

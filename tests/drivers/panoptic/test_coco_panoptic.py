@@ -62,6 +62,13 @@ def test_without_pictures_and_with_missing_files(tmp_path, play, caplog):
         play(CocoPanoptic, config(root, images=""), {"image"})
 
 
+def test_ids_of_images_may_be_names(tmp_path, play):
+    """As in the file that Cityscapes' own tool makes."""
+    root = coco_panoptic(tmp_path, images=False)
+    broken(lambda d: (d["images"][0].update(id="a_1"), d["annotations"][0].update(image_id="a_1")))(root)
+    assert [r.item for r in play(CocoPanoptic, config(root, images=""), {"panoptic_truth"})[1]] == ["000001"]
+
+
 def broken(change):
     def run(root):
         data = json.loads((root / "panoptic.json").read_text())
@@ -74,17 +81,25 @@ def broken(change):
 @pytest.mark.parametrize(
     ("break_it", "more", "message"),
     [
-        (lambda root: (root / "panoptic.json").write_text("{"), {}, "panoptic.json: needs JSON, got: "),
-        (lambda root: (root / "panoptic.json").write_text("[]"), {}, "an object with the lists images, annotations, categories"),
-        (broken(lambda d: d["annotations"][0].pop("segments_info")), {}, r"annotations\[0\]: .* got no key 'segments_info'"),
-        (broken(lambda d: d["annotations"][0].update(image_id=9)), {}, r"annotations\[0\]: .* got no key 9"),
+        (lambda root: (root / "panoptic.json").write_text("{"), {}, "panoptic.json: needs JSON .line 1, column 2"),
+        (lambda root: (root / "panoptic.json").write_text("[]"), {}, "an object with the lists images, categories, annotations"),
+        (
+            broken(lambda d: d["annotations"][0].pop("segments_info")),
+            {},
+            r"annotations\[0\].segments_info: needs a list, got nothing",
+        ),
+        (broken(lambda d: d["images"].append(9)), {}, r"images\[1\]: needs an object, got 9"),
         (
             broken(lambda d: d["annotations"][0]["segments_info"][0].update(category_id=7)),
             {},
-            "got category 7, which categories do",
+            "category_id: needs one of the 3 categor",
         ),
-        (broken(lambda d: d["annotations"][0]["segments_info"][1].update(id=300)), {}, "got segment 300 twice"),
-        (broken(lambda d: d["categories"].append(d["categories"][0])), {}, "categories: .* got an id or a name twice"),
+        (
+            broken(lambda d: d["annotations"][0]["segments_info"][1].update(id=300)),
+            {},
+            "needs every id once per image, got 300 again",
+        ),
+        (broken(lambda d: d["categories"].append({**d["categories"][0], "id": 9})), {}, "needs a name of its own for each categ"),
         (None, {"file": ""}, "config.file: needs COCO panoptic JSON, got nothing; set --set NODE.config.file=F.json"),
         (None, {"file": "/none.json"}, r"config.file: .* got /none.json \(not there\)"),
         (None, {"labels": "/none"}, r"config.labels: needs a folder, got /none \(not there\)"),
