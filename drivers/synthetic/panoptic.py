@@ -51,7 +51,7 @@ def segments(index: np.ndarray, scene: Scene, classes: np.ndarray, panoptic: np.
     codes = np.where(scene.owners >= 0, scene.owners + (1 + _STUFF), 1 + classes.astype(np.int64))
     codes[classes == VOID] = 0
     codes = np.append(codes, 1 + _SKY)
-    seen = np.bincount(index.ravel() + 1, minlength=len(codes)) > 0
+    seen = np.bincount(index.ravel() + 1, minlength=len(codes)) > 0  # the sky first
     there = np.zeros(1 + _STUFF + len(scene.objects.labels), np.bool_)
     there[codes[np.roll(seen, -1)]] = True
     there[0] = False
