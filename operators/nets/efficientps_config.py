@@ -15,8 +15,6 @@ MASK = 28
 MAX_SIDE, MAX_FACTOR, MAX_CHANNELS = 8192, 4, 2048
 """Weight files bring their config: no net may take memory by the size of a number."""
 
-MODELS = Path(__file__).parent.parent / "segment" / "models"
-
 
 @dataclass(frozen=True, slots=True)
 class EfficientPSConfig:
@@ -68,9 +66,5 @@ class EfficientPSConfig:
         return tuple(self.class_names.index(name) for name in self.things)
 
 
-EFFICIENTPS = Architecture("efficientps", EfficientPSConfig, train="pipe train panoptic_world --out out/panoptic")
-
-
-def weight_file(name: str) -> str:
-    """Path of a weight file; a name without a slash and without .safetensors is a shipped model."""
-    return name if "/" in name or name.endswith(".safetensors") or not name else str(MODELS / f"{name}.safetensors")
+MODELS = Path(__file__).parent.parent / "segment" / "models"
+EFFICIENTPS = Architecture("efficientps", EfficientPSConfig, train="pipe train panoptic_world --out out/panoptic", models=MODELS)

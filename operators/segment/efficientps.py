@@ -22,7 +22,7 @@ import numpy as np
 from operators.detect.scaled import scale_of, scaled
 from operators.nets import device as devices
 from operators.nets import weights
-from operators.nets.efficientps_config import EFFICIENTPS, MASK, EfficientPSConfig, weight_file
+from operators.nets.efficientps_config import EFFICIENTPS, MASK, EfficientPSConfig
 from operators.nets.runtimes import Net
 from operators.streams import CLASS_NAMES, EMBEDDINGS, IMAGE, INSTANCES, MAX_INSTANCES, SEMANTIC, THINGS, Instances
 from pipeline.errors import FrameError, InputError
@@ -57,7 +57,7 @@ class SegmentEfficientpsConfig:
                 if not 1 <= side <= most:
                     raise ValueError(f"max_picture: needs width, height of 1..{most} pixels, got {list(self.max_picture)}")
         try:
-            weights.read_config(weight_file(self.weights), EFFICIENTPS)
+            weights.read_config(self.weights, EFFICIENTPS)
         except InputError as error:
             raise ValueError(f"weights: {error}") from None
 
@@ -70,7 +70,7 @@ class SegmentEfficientps(Operator):
     @classmethod
     def slot_bytes(cls, config: SegmentEfficientpsConfig) -> dict[str, int]:
         """Of this net's classes and of the largest picture; the schemas allow far more."""
-        net = weights.read_config(weight_file(config.weights), EFFICIENTPS)
+        net = weights.read_config(config.weights, EFFICIENTPS)
         width, height = config.max_picture or net.image_size
         rows = {"boxes2d": 16, "scores": 4, "labels": 4, "mask_logits": 4 * MASK**2}
         return {
@@ -80,7 +80,7 @@ class SegmentEfficientps(Operator):
         }
 
     def open(self) -> None:
-        loaded = weights.load(weight_file(self.config.weights), EFFICIENTPS)
+        loaded = weights.load(self.config.weights, EFFICIENTPS)
         self.net_config: EfficientPSConfig = loaded.config
         self.labels = np.array(self.net_config.thing_indices, np.int32)
         self.facts = {CLASS_NAMES: list(self.net_config.class_names), THINGS: list(self.net_config.things)}

@@ -22,6 +22,7 @@ from operators.nets.pointpillars_config import POINTPILLARS  # noqa: E402
 from operators.train import base  # noqa: E402
 from operators.train.fairmot.trainer import FairmotTrainer  # noqa: E402
 from operators.train.fusion.trainer import FusionTrainer  # noqa: E402
+from operators.train.panoptic.trainer import PanopticTrainer  # noqa: E402
 from operators.train.pointpillars.trainer import PointPillarsTrainer  # noqa: E402
 from operators.train.schedule import rate  # noqa: E402
 from operators.train.tanet.trainer import TANetTrainer  # noqa: E402
@@ -288,6 +289,7 @@ def test_shipped_trainings_are_read_and_need_no_data_folder():
         "fairmot_world": FairmotTrainer,
         "tanet_world": TANetTrainer,
         "fusion_world": FusionTrainer,
+        "panoptic_world": PanopticTrainer,
     }
     files = sorted(training.SHIPPED.glob("*.yaml"))
     assert {file.stem for file in files} == set(trainers)
