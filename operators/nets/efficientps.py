@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from operators.nets.activated import normalised, xavier
 from operators.nets.efficientnet import EfficientNet, tap_channels
-from operators.nets.efficientps_config import MASK, EfficientPSConfig
+from operators.nets.efficientps_config import MASK, STRIDE, EfficientPSConfig
 from operators.nets.fpn2way import TwoWayFpn
 from operators.nets.instance_head import BOX_CELLS, MASK_CELLS, BoxHead, MaskHead, TrackingHead
 from operators.nets.region_proposals import (
@@ -29,12 +29,12 @@ from operators.nets.region_proposals import (
     suppressed,
 )
 from operators.nets.roi_align import align
-from operators.nets.semantic_head import SemanticHead
+from operators.nets.semantic_head import SemanticHead, enlarged
 
 
 class Dense(NamedTuple):
-    """What the net computes everywhere. maps: P4, P8, P16, P32 (B, channels, h, w); semantic (B, classes, H, W) logits; of all
-    anchors: objects (B, A) logits, offsets (B, A, 4)"""
+    """What the net computes everywhere. maps: P4, P8, P16, P32 (B, channels, h, w); semantic (B, classes, H / 4, W / 4) logits;
+    of all anchors: objects (B, A) logits, offsets (B, A, 4)"""
 
     maps: list[Tensor]
     semantic: Tensor
@@ -89,15 +89,16 @@ class EfficientPS(nn.Module):
     def forward(self, image: Tensor, config: FindConfig | None = None) -> tuple[Tensor, list[Found]]:
         """In eval(): semantic logits (B, classes, H, W) and the instances of each picture."""
         dense, config = self.dense(image), config or FindConfig()
-        height, width = image.shape[1:3]
-        found = []
-        for number in range(len(image)):
-            maps = [x[number : number + 1] for x in dense.maps]
-            regions, _ = proposals(dense.objects[number], dense.offsets[number], dense.anchors, height, width, config.proposals)
-            logits, offsets = self.classified(maps, regions)
-            boxes, scores, things = chosen(regions, logits.softmax(1), offsets, height, width, config)
-            found.append(Found(boxes, scores, things, *self.described(maps, boxes, things)))
-        return dense.semantic, found
+        return enlarged(dense.semantic, STRIDE), [self.find(dense, number, config) for number in range(len(image))]
+
+    def find(self, dense: Dense, number: int, config: FindConfig) -> Found:
+        """The instances of picture `number`."""
+        maps = [x[number : number + 1] for x in dense.maps]
+        height, width = (STRIDE * side for side in maps[0].shape[2:])
+        regions, _ = proposals(dense.objects[number], dense.offsets[number], dense.anchors, height, width, config.proposals)
+        logits, offsets = self.classified(maps, regions)
+        boxes, scores, things = chosen(regions, logits.softmax(1), offsets, height, width, config)
+        return Found(boxes, scores, things, *self.described(maps, boxes, things))
 
     def classified(self, maps: Sequence[Tensor], regions: Tensor) -> tuple[Tensor, Tensor]:
         """One picture, regions (R, 4) -> logits (R, things + 1), offsets (R, things, 4)"""

@@ -12,6 +12,8 @@ from operators.streams import MAX_CLASSES
 COARSEST = 32
 MASK = 28
 """Rows and columns of a mask."""
+STRIDE = 4
+"""Pixels per cell of the semantic logits before they are enlarged."""
 MAX_SIDE, MAX_FACTOR, MAX_CHANNELS = 8192, 4, 2048
 """Weight files bring their config: no net may take memory by the size of a number."""
 

@@ -14,17 +14,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from operators.nets.efficientps import Dense, EfficientPS, FindConfig, Found, chosen
-from operators.nets.efficientps_config import COARSEST
+from operators.nets.efficientps_config import COARSEST, STRIDE
 from operators.nets.region_proposals import proposals, suppressed
+from operators.nets.semantic_head import enlarged
 
 SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
 
 class _Copy(NamedTuple):
-    """factor: x y of a pixel of the picture in the copy; width: of the copy [px]"""
+    """factor: x y of a pixel of the picture in the copy; height, width: of the copy [px]"""
 
     dense: Dense
     factor: Tensor
+    height: int
     width: int
     mirrored: bool
 
@@ -50,8 +52,7 @@ def at_scales(
     semantic = torch.stack([_semantic(c, height, width) for c in copies]).mean(0)
     regions, scores = [], []
     for c in copies:
-        c_height, c_width = c.dense.semantic.shape[2:]
-        boxes, score = proposals(c.dense.objects[0], c.dense.offsets[0], c.dense.anchors, c_height, c_width, config.proposals)
+        boxes, score = proposals(c.dense.objects[0], c.dense.offsets[0], c.dense.anchors, c.height, c.width, config.proposals)
         regions.append(c.back(boxes))
         scores.append(score)
     region = torch.cat(regions)
@@ -77,11 +78,11 @@ def _copy(net: EfficientPS, image: Tensor, scale: float, mirrored: bool) -> _Cop
     if mirrored:
         picture = picture.flip(2)
     factor = torch.tensor((columns / width, rows / height), device=image.device)
-    return _Copy(net.dense(picture), factor, columns, mirrored)
+    return _Copy(net.dense(picture), factor, rows, columns, mirrored)
 
 
 def _semantic(c: _Copy, height: int, width: int) -> Tensor:
-    logits = c.dense.semantic.flip(3) if c.mirrored else c.dense.semantic
+    logits = enlarged(c.dense.semantic.flip(3) if c.mirrored else c.dense.semantic, STRIDE)
     return logits if logits.shape[2:] == (height, width) else functional.interpolate(logits, (height, width), mode="bilinear")
 
 

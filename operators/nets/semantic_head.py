@@ -1,8 +1,8 @@
 """The semantic head of EfficientPS: maps at strides 4, 8, 16, 32 -> logits per class.     Source: Mohan and Valada 2021, sec. 3.2
 
 Large scales (4, 8) pass an LSFE, small ones (16, 32) a DPC; MC corrects what a sum of two scales would mismatch. All four maps
-come to stride 4, are concatenated and classified, and the logits are enlarged by 4 (the report's "4, then 2" fits no size; its
-ablation says so). DPC ends in a fourth of the concatenated channels, not in 256.
+come to stride 4, are concatenated and classified; the logits are enlarged by 4 outside of the head (the report's "4, then 2" fits
+no size; its ablation says so). DPC ends in a fourth of the concatenated channels, not in 256.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ class SemanticHead(nn.Module):
         self.classify = nn.Conv2d(4 * channels, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """maps: P4, P8, P16, P32, each half as large as the one before -> (B, outputs, H, W), four times P4's size."""
+        """maps: P4, P8, P16, P32, each half as large as the one before -> (B, outputs, H, W) of P4's size."""
         p4, p8, p16, p32 = maps
         s32 = self.p32(p32)
         s16 = self.p16(p16) + resized(s32, p16)
         s8 = self.p8(p8) + self.to_p8(s16)
         s4 = self.p4(p4) + self.to_p4(s8)
         joined = torch.cat([s4, enlarged(s8, 2), enlarged(s16, 4), enlarged(s32, 8)], 1)
-        return enlarged(self.classify(joined), 4)
+        return self.classify(joined)
 
 
 def enlarged(x: Tensor, times: int) -> Tensor:

@@ -3,7 +3,7 @@
 Source: Mohan and Valada 2021 (EfficientPS), Hurtado et al. 2020 (MOPT); report, C2 and B3
 
 in   image       IMAGE       any size up to max_picture; scaled to the size that the net was trained on
-out  semantic    SEMANTIC    a plane per class, of the picture's size
+out  semantic    SEMANTIC    a plane per class, of the picture's size, or a cell for 4 x 4 pixels (facts stride, image_size)
      instances   INSTANCES   things, best first, at most max_instances; masks 28 x 28 over their boxes
      embeddings  EMBEDDINGS  of the tracking head, row by row of the instances, of any length; zeros (unknown) without such a head
 State: none.   No instance: M = 0.
@@ -15,16 +15,17 @@ A box reaches from edge to edge: an object on columns a..b has x1 = a - 0.5, x2 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from operators.detect.scaled import scale_of, scaled
 from operators.nets import device as devices
 from operators.nets import weights
-from operators.nets.efficientps_config import EFFICIENTPS, MASK, EfficientPSConfig
+from operators.nets.efficientps_config import EFFICIENTPS, MASK, STRIDE, EfficientPSConfig
 from operators.nets.runtimes import Net
-from operators.streams import CLASS_NAMES, EMBEDDINGS, IMAGE, INSTANCES, MAX_INSTANCES, SEMANTIC, THINGS, Instances
+from operators.streams import CLASS_NAMES, EMBEDDINGS, IMAGE, IMAGE_SIZE, INSTANCES, MAX_INSTANCES, SEMANTIC, THINGS, Instances
+from operators.streams import STRIDE as FACT_STRIDE
 from pipeline.errors import FrameError, InputError
 from pipeline.operator import Operator
 
@@ -37,6 +38,9 @@ class SegmentEfficientpsConfig:
     nms_iou: float = 0.5  # of two instances of a class with a larger overlap the better one stays
     proposals: int = 200  # regions that are classified
     scales: tuple[float, ...] = (1.0,)  # the paper's test: [0.75, 1, 1.25, 1.5, 1.75, 2], with mirror
+    semantic: Literal["picture", "quarter"] = (
+        "picture"  # quarter: as the net makes them, 1/16 of the bytes; fuse.panoptic enlarges
+    )
     mirror: bool = False  # each scale a second time, left and right swapped
     max_picture: tuple[int, int] | None = None  # width, height of the largest picture, for the slots; None: the net's own size
     device: devices.Device = "cpu"  # auto: cuda where there is one
@@ -56,6 +60,8 @@ class SegmentEfficientpsConfig:
             for side, most in zip(self.max_picture, (IMAGE.limits["W"], IMAGE.limits["H"]), strict=True):
                 if not 1 <= side <= most:
                     raise ValueError(f"max_picture: needs width, height of 1..{most} pixels, got {list(self.max_picture)}")
+        if self.semantic == "quarter" and (self.scales != (1.0,) or self.mirror):
+            raise ValueError("semantic: needs picture for several scales or mirror, got quarter")
         try:
             weights.read_config(self.weights, EFFICIENTPS)
         except InputError as error:
@@ -74,7 +80,7 @@ class SegmentEfficientps(Operator):
         width, height = config.max_picture or net.image_size
         rows = {"boxes2d": 16, "scores": 4, "labels": 4, "mask_logits": 4 * MASK**2}
         return {
-            "semantic": whole(4 * len(net.class_names) * width * height),
+            "semantic": whole(4 * len(net.class_names) * cells(width, config) * cells(height, config)),
             "instances": sum(whole(config.max_instances * size) for size in rows.values()),
             "embeddings": whole(4 * config.max_instances * max(net.embedding, 1)),
         }
@@ -94,17 +100,27 @@ class SegmentEfficientps(Operator):
                 f"{self.name}.image: needs at most {most[0]} x {most[1]} pixels, got {width} x {height}; "
                 "set config.max_picture: [width, height]"
             )
+        scale = scale_of(height, width, self.net_config.image_size)
+        if self.config.semantic == "quarter" and scale != 1:
+            size = "{} x {}".format(*self.net_config.image_size)
+            raise FrameError(
+                f"{self.name}.image: needs width or height of the net, {size}, for semantic: quarter, got {width} x {height}"
+            )
         found = self.net.run({"image": scaled(image, self.net_config.image_size), "size": np.array([height, width])})
-        for port in ("semantic", "instances"):
-            self.describe(port, **self.facts)
-        scale = np.float32(scale_of(height, width, self.net_config.image_size))
-        boxes = found["boxes"].astype(np.float32) / scale - np.float32(0.5)
+        of_cells = {FACT_STRIDE: STRIDE, IMAGE_SIZE: [width, height]} if self.config.semantic == "quarter" else {}
+        self.describe("semantic", **self.facts, **of_cells)
+        self.describe("instances", **self.facts)
+        boxes = found["boxes"].astype(np.float32) / np.float32(scale) - np.float32(0.5)
         instances = Instances(boxes, found["scores"], self.labels[found["things"]], found["masks"])
         return {
             "semantic": self.put("semantic", "semantic_logits", found["semantic"]),
             "instances": Instances(*(self.put("instances", name, array) for name, array in instances._asdict().items())),
             "embeddings": self.put("embeddings", "embeddings", found["embeddings"]),
         }
+
+
+def cells(side: int, config: SegmentEfficientpsConfig) -> int:
+    return side if config.semantic == "picture" else -(-side // STRIDE)
 
 
 def whole(size: int) -> int:
@@ -133,15 +149,23 @@ def torch_net(config: SegmentEfficientpsConfig, loaded: weights.Weights, threads
     regions = ProposalConfig(before=max(config.proposals, 500), after=config.proposals)
     find = efficientps.FindConfig(config.min_score, config.max_instances, config.nms_iou, regions)
 
+    def known(found: efficientps.Found) -> Tensor:
+        """A row of zeros for each instance of a net without a tracking head."""
+        return found.embeddings if loaded.config.embedding else found.embeddings.new_zeros((len(found.boxes), 1))
+
     def forward(image: Tensor, size: Tensor) -> dict[str, Tensor]:
-        semantic, found = at_scales(net, image[None], config.scales, config.mirror, find)
         height, width = size.tolist()
+        if config.semantic == "quarter":
+            dense = net.dense(image[None])
+            found = net.find(dense, 0, find)
+            semantic = dense.semantic[0, :, : cells(height, config), : cells(width, config)]
+            return {**found._asdict(), "embeddings": known(found), "semantic": semantic}
+        semantic, found = at_scales(net, image[None], config.scales, config.mirror, find)
         scale = scale_of(height, width, loaded.config.image_size)
         inner = semantic[:, :, : max(round(height * scale), 1), : max(round(width * scale), 1)]
         if inner.shape[2:] != (height, width):
             inner = functional.interpolate(inner, (height, width), mode="bilinear")
-        embeddings = found.embeddings if found.embeddings.shape[1] else found.embeddings.new_zeros((len(found.boxes), 1))
-        return {**found._asdict(), "embeddings": embeddings, "semantic": inner[0]}
+        return {**found._asdict(), "embeddings": known(found), "semantic": inner[0]}
 
     ready = TorchNet(forward, device)
     width, height = loaded.config.image_size

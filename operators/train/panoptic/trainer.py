@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from operators.nets.efficientps import Dense, EfficientPS
-from operators.nets.efficientps_config import EFFICIENTPS
+from operators.nets.efficientps_config import EFFICIENTPS, STRIDE
 from operators.nets.instance_head import BOX_CELLS, MASK_CELLS
 from operators.nets.region_proposals import ProposalConfig, offsets_to, proposals
 from operators.nets.roi_align import align
+from operators.nets.semantic_head import enlarged
 from operators.train.base import NetTrainer, Step
 from operators.train.panoptic.clips import Batch, Clips, batch
 from operators.train.panoptic.config import PanopticTrainConfig
@@ -78,7 +79,7 @@ class PanopticTrainer(NetTrainer):
         truth = torch.stack([semantic_of(s, c) for s, c in zip(drawn.segments, drawn.classes, strict=True)]).to(self.device)
         segments = torch.from_numpy(drawn.segments.astype(np.int64)).to(self.device)
         dense = self.net.dense(torch.from_numpy(drawn.images).to(self.device))
-        parts = [hard_pixel_loss(dense.semantic, truth), *self._first_stage(dense, objects)]
+        parts = [hard_pixel_loss(enlarged(dense.semantic, STRIDE), truth), *self._first_stage(dense, objects)]
         parts += self._second_stage(dense, objects, segments, truth)
         return [torch.stack(parts).sum(), *parts]
 

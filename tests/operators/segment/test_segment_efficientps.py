@@ -65,6 +65,21 @@ def test_without_a_tracking_head_the_embeddings_are_unknown(tmp_path):
     assert out["embeddings"].shape == (6, 1) and not out["embeddings"].any()
 
 
+def test_logits_as_the_net_makes_them(net):
+    """A sixteenth of the numbers; enlarged, they are those of the picture."""
+    whole, quarter = found(net, picture()), found(net, picture(), semantic="quarter")
+    assert quarter["semantic"].shape == (4, 16, 24)
+    enlarged = torch.nn.functional.interpolate(
+        torch.from_numpy(quarter["semantic"].copy())[None], scale_factor=4, mode="bilinear"
+    )
+    np.testing.assert_allclose(enlarged[0].numpy(), whole["semantic"], atol=1e-5)
+    np.testing.assert_array_equal(quarter["instances"].boxes2d, whole["instances"].boxes2d)
+    assert found(net, picture(61, 96), semantic="quarter")["semantic"].shape == (4, 16, 24)
+    assert SegmentEfficientps.slot_bytes(SegmentEfficientpsConfig(net, semantic="quarter"))["semantic"] == 4 * 4 * 16 * 24
+    with pytest.raises(FrameError, match="needs width or height of the net, 96 x 64, for semantic: quarter, got 48 x 32"):
+        found(net, picture(32, 48), semantic="quarter")
+
+
 def test_several_scales(net):
     out = found(net, picture(), scales=[0.75, 1.0], mirror=True)
     assert out["semantic"].shape == (4, 64, 96) and len(out["instances"].labels) == 6
@@ -95,6 +110,7 @@ def test_no_weights_names_the_command():
         ({"scales": []}, "scales: needs one or more numbers"),
         ({"max_picture": [5000, 10]}, "max_picture: needs width, height"),
         ({"proposals": 0}, "proposals: needs 1 or more"),
+        ({"semantic": "quarter", "mirror": True}, "semantic: needs picture for several scales or mirror, got quarter"),
     ],
 )
 def test_wrong_configs(net, config, message):
