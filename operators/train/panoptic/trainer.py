@@ -106,13 +106,13 @@ class PanopticTrainer(NetTrainer):
                 dense.objects[number].detach(), dense.offsets[number].detach(), dense.anchors, height, width, limits
             )
             found = torch.cat([found, mine.boxes])
-            rows = regions_for(found, mine, config.region_positive, config.regions)
-            regions.append(found[torch.cat([rows.positive, rows.negative])])
+            chosen = regions_for(found, mine, config.region_positive, config.regions)
+            regions.append(found[torch.cat([chosen.positive, chosen.negative])])
             wanted = torch.full((len(regions[-1]),), nothing, device=self.device)
-            wanted[: len(rows.positive)] = mine.things[rows.objects]
+            wanted[: len(chosen.positive)] = mine.things[chosen.objects]
             classes.append(wanted)
-            goals.append(offsets_to(found[rows.positive], mine.boxes[rows.objects]))
-            positive.append(rows)
+            goals.append(offsets_to(found[chosen.positive], mine.boxes[chosen.objects]))
+            positive.append(chosen)
         counts = [len(r) for r in regions]
         logits, offsets = self.net.boxes(align(dense.maps, regions, BOX_CELLS, config.model.whole_px))
         of_class, of_box = [], []

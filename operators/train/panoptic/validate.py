@@ -31,7 +31,7 @@ class Score(NamedTuple):
 def judge(net: EfficientPS, frames: Sequence[Frame], config: EfficientPSConfig, device: torch.device) -> Score:
     """net: in eval()."""
     width, height = config.image_size
-    fusion = Fusion(Rules(False, 0.5, 0.5, round(MIN_STUFF * width * height), 4.0), torch.get_num_threads())
+    fusion = Fusion(Rules(min_stuff_px=round(MIN_STUFF * width * height)), torch.get_num_threads())
     is_thing = np.array([name in config.things for name in config.class_names], bool)
     find = FindConfig(least_score=0.5, proposals=ProposalConfig(500, 200))
 
