@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from operators.lidar.range_image import Projection
 from operators.streams import VOID, Panoptic
 
 
@@ -37,3 +38,13 @@ def panoptic_truth(class_map: np.ndarray, pixel_ids: np.ndarray, things: Collect
     num = segments.shape[1]
     numbers = np.arange(1, num + 1, dtype=np.int32)
     return Panoptic(panoptic, numbers, segments[0].astype(np.int32), np.ones(num, np.float32), segments[1].astype(np.int64))
+
+
+def learnt_picture(
+    project: Projection, points: np.ndarray, point_classes: np.ndarray, point_ids: np.ndarray, things: Collection[int]
+) -> tuple[np.ndarray, Panoptic]:
+    """A labelled scan as what a net learns from: the range image (5, H, W) float32, x y z range intensity; its truth."""
+    config = project.config
+    image = np.empty((5, config.beams, config.columns), np.float32)
+    project(points, None, image, np.empty((len(points), 2), np.int32))
+    return image, panoptic_truth(*pixel_truth(project.owners, point_classes, point_ids), things)

@@ -19,29 +19,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_INSTANCES = 1 << 32
-"""Larger than any instance number."""
+from operators.score.panoptic_pairs import pairs_of
+
+_CLASSES = 256
+"""More than there are classes; the class is the low part of a segment's key, which spreads keys in a hash table."""
 
 
 class Segments(NamedTuple):
-    """Of one scan: class and instance of each segment, in rising order; points of each; row of each point."""
+    """Of one scan: class, instance and points of each segment; `row`: the segment of each pair of segments that share points."""
 
     classes: np.ndarray
     instances: np.ndarray
     sizes: np.ndarray
-    rows: np.ndarray
+    row: np.ndarray
 
     @staticmethod
-    def of(classes: np.ndarray, instances: np.ndarray) -> Segments:
-        """(N,), (N,) integers, instances 0 .. 2^32 - 1"""
-        keys, rows, sizes = np.unique(classes.astype(np.int64) * _INSTANCES + instances, return_inverse=True, return_counts=True)
-        return Segments(keys // _INSTANCES, keys % _INSTANCES, sizes, rows.reshape(-1))
-
-
-def shared(truth: Segments, found: Segments) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """-> row of truth, row of found, points in common, of each pair that has any"""
-    keys, counts = np.unique(truth.rows.astype(np.int64) * len(found.sizes) + found.rows, return_counts=True)
-    return keys // max(len(found.sizes), 1), keys % max(len(found.sizes), 1), counts
+    def of(keys: np.ndarray, common: np.ndarray) -> Segments:
+        """keys (K,) int64 of the pairs' segments, common (K,): points of each pair"""
+        found, row = np.unique(keys, return_inverse=True)
+        sizes = np.bincount(row.reshape(-1), common, len(found)).astype(np.int64)
+        return Segments(found % _CLASSES, found // _CLASSES, sizes, row.reshape(-1))
 
 
 @dataclass
@@ -72,18 +69,20 @@ class PointScores:
         classes: np.ndarray,
         instances: np.ndarray,
     ) -> None:
-        """One scan, (N,) integers each; instances 0 = none."""
+        """One scan, (N,) integers each; instances 0 .. 2^54, 0 = none."""
         kept = truth_classes != 0
-        truth_classes, truth_instances, classes, instances = (
-            array[kept] for array in (truth_classes, truth_instances, classes, instances)
+        keys = (
+            instance[kept].astype(np.int64) * _CLASSES + label[kept]
+            for label, instance in ((truth_classes, truth_instances), (classes, instances))
         )
-        truth, found = Segments.of(truth_classes, truth_instances), Segments.of(classes, instances)
-        row, other, common = shared(truth, found)
-        np.add.at(self.confusion, (truth.classes[row], found.classes[other]), common)
-        self._match(truth, found, row, other, common)
-        self._trace(self.tubes[sequence], truth, found, row, other, common)
+        pairs = pairs_of(*keys)
+        truth, found = Segments.of(pairs.truth, pairs.pixels), Segments.of(pairs.found, pairs.pixels)
+        np.add.at(self.confusion, (truth.classes[truth.row], found.classes[found.row]), pairs.pixels)
+        self._match(truth, found, pairs.pixels)
+        self._trace(self.tubes[sequence], truth, found, pairs.pixels)
 
-    def _match(self, truth: Segments, found: Segments, row: np.ndarray, other: np.ndarray, common: np.ndarray) -> None:
+    def _match(self, truth: Segments, found: Segments, common: np.ndarray) -> None:
+        row, other = truth.row, found.row
         iou = common / (truth.sizes[row] + found.sizes[other] - common)
         hit = (truth.classes[row] == found.classes[other]) & (iou > 0.5)
         missed, extra = truth.sizes >= self.min_points, (found.sizes >= self.min_points) & (found.classes != 0)
@@ -93,16 +92,15 @@ class PointScores:
         np.add.at(self.fn, truth.classes[missed], 1)
         np.add.at(self.fp, found.classes[extra], 1)
 
-    def _trace(
-        self, tubes: Tubes, truth: Segments, found: Segments, row: np.ndarray, other: np.ndarray, common: np.ndarray
-    ) -> None:
+    def _trace(self, tubes: Tubes, truth: Segments, found: Segments, common: np.ndarray) -> None:
         counts = (truth.instances > 0) & (truth.sizes > self.min_points)
         for k in np.flatnonzero(counts).tolist():
             tubes.truth[int(truth.classes[k]), int(truth.instances[k])] += int(truth.sizes[k])
         for k in np.flatnonzero((found.instances > 0) & (found.classes != 0)).tolist():
             tubes.found[int(found.instances[k])] += int(found.sizes[k])
-        for k in np.flatnonzero(counts[row] & (found.instances[other] > 0)).tolist():
-            key = int(truth.classes[row[k]]), int(truth.instances[row[k]]), int(found.instances[other[k]])
+        for k in np.flatnonzero(counts[truth.row] & (found.instances[found.row] > 0)).tolist():
+            row, other = truth.row[k], found.row[k]
+            key = int(truth.classes[row]), int(truth.instances[row]), int(found.instances[other])
             tubes.pairs[key] += int(common[k])
 
     def numbers(self, things: tuple[int, ...]) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from operators.lidar.range_image import Projection, RangeImageConfig
-from operators.lidar.range_truth import panoptic_truth, pixel_truth
+from operators.lidar.range_truth import learnt_picture, panoptic_truth, pixel_truth
 from operators.lidar.unproject import Unproject
 from operators.streams import PANOPTIC, VOID, RangeImage
 from pipeline.testing import run_operator
@@ -66,3 +66,13 @@ def test_truth_and_back_is_the_truth_of_the_points_that_are_seen():
     seen = owners[owners >= 0]
     np.testing.assert_array_equal(back["point_classes"][seen], classes[seen])
     np.testing.assert_array_equal(back["point_ids"][seen], ids[seen])
+
+
+def test_a_labelled_scan_is_a_picture_to_learn_from():
+    points, classes, ids = scan(500, seed=2)
+    made, owners = project(points)
+    image, truth = learnt_picture(Projection(RangeImageConfig(beams=16, columns=64)), points, classes, ids, THINGS)
+    np.testing.assert_array_equal(image, made.range_image)
+    for got, expected in zip(truth, panoptic_truth(*pixel_truth(owners, classes, ids), THINGS), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert (truth.panoptic > 0).any() and not truth.panoptic[image[3] == 0].any()

@@ -111,6 +111,12 @@ def test_no_points_and_no_scans():
         )
 
 
-def test_segments_are_numbered_in_rising_order():
-    found = Segments.of(np.array([2, 1, 2, 1]), np.array([5, 0, 5, 65535]))
-    assert [array.tolist() for array in found] == [[1, 1, 2], [0, 65535, 5], [1, 1, 2], [2, 0, 2, 1]]
+def test_segments_of_pairs_have_their_points():
+    """Keys are instance * 256 + class: class 1 with instances 0 and 5, class 2 with 5"""
+    keys, common = np.array([5 * 256 + 2, 1, 5 * 256 + 1, 1]), np.array([10, 3, 4, 7])
+    assert [array.tolist() for array in Segments.of(keys, common)] == [[1, 1, 2], [0, 5, 5], [10, 4, 10], [2, 0, 1, 0]]
+
+
+def test_large_ids_are_as_good_as_small_ones():
+    scan = blocks((60, 1, 1 << 40, 1, 1 << 41), (60, 1, (1 << 40) + 1, 1, 7))
+    assert scored([("00", *scan)])["s_assoc"] == 1 and scored([("00", *scan)])["classes"][1]["tp"] == 2
