@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from operators.score.panoptic_pairs import pairs_of
+from operators.score.panoptic_pairs import Pairs, pairs_of
 
 _CLASSES = 256
 """More than there are classes; the class is the low part of a segment's key, which spreads keys in a hash table."""
@@ -39,6 +39,16 @@ class Segments(NamedTuple):
         found, row = np.unique(keys, return_inverse=True)
         sizes = np.bincount(row.reshape(-1), common, len(found)).astype(np.int64)
         return Segments(found % _CLASSES, found // _CLASSES, sizes, row.reshape(-1))
+
+
+def shared(truth_classes: np.ndarray, truth_instances: np.ndarray, classes: np.ndarray, instances: np.ndarray) -> Pairs:
+    """Columns of `PointScores.add` -> the points that segments share, where truth has a class; ids: instance * 256 + class"""
+    kept = truth_classes != 0
+    keys = (
+        instance[kept].astype(np.int64) * _CLASSES + label[kept]
+        for label, instance in ((truth_classes, truth_instances), (classes, instances))
+    )
+    return pairs_of(*keys)
 
 
 @dataclass
@@ -70,12 +80,10 @@ class PointScores:
         instances: np.ndarray,
     ) -> None:
         """One scan, (N,) integers each; instances 0 .. 2^54, 0 = none."""
-        kept = truth_classes != 0
-        keys = (
-            instance[kept].astype(np.int64) * _CLASSES + label[kept]
-            for label, instance in ((truth_classes, truth_instances), (classes, instances))
-        )
-        pairs = pairs_of(*keys)
+        self.count(sequence, shared(truth_classes, truth_instances, classes, instances))
+
+    def count(self, sequence: str, pairs: Pairs) -> None:
+        """One scan, as `shared` has it."""
         truth, found = Segments.of(pairs.truth, pairs.pixels), Segments.of(pairs.found, pairs.pixels)
         np.add.at(self.confusion, (truth.classes[truth.row], found.classes[found.row]), pairs.pixels)
         self._match(truth, found, pairs.pixels)

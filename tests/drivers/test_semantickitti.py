@@ -186,6 +186,24 @@ def test_what_the_writer_writes_is_read_back(tmp_path):
         assert (reading.values["point_ids_truth"] & 0xFFFF).tolist() == [0xFFFF, 1, 2, 0xFFFF, 3, 2]
 
 
+def test_any_bytes_are_labels_or_one_line(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "000000.label"
+    good = (INSTANCES << 16 | LABELS).astype("<u4").tobytes()
+    outcomes = set()
+    for _ in range(200):
+        data = bytearray(good)
+        for _ in range(int(rng.integers(0, 3))):
+            data[int(rng.integers(0, len(data)))] = int(rng.integers(0, 256))
+        path.write_bytes(data[: int(rng.integers(0, 40))])
+        try:
+            classes, instances = format.read_label(path, 8)
+            assert classes.max() < 20 and 0 <= instances.min() <= instances.max() <= format.MAX_INSTANCE
+            outcomes.add("labels")
+        except InputError as error:
+            outcomes.add("one line" if str(error).startswith(f"{path}: ") and "\n" not in str(error) else str(error))
+    assert outcomes == {"labels", "one line"}
+
+
 @pytest.mark.data
 def test_the_real_scan(shared_data):
     (reading,) = read(shared_data / "semantickitti", ["points", "point_classes_truth", "point_ids_truth"])

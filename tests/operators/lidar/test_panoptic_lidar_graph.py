@@ -1,5 +1,7 @@
 """The graph panoptic_lidar: the published net on the labelled scan, its labels scored."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ def test_a_real_scan_to_labelled_points_and_a_picture(pipe, shared_data):
     found = evaluate(scans, ended.out / "results")
     assert found["scans"] == {"00": 1} and found["accuracy"] > 0.8589
     assert found["classes"]["car"]["iou"] > 0.7 and found["classes"]["car"]["tp"] >= 5 and found["s_assoc"] > 0.5
+    scores = json.loads((ended.out / "score" / "scores.json").read_text())
+    assert scores["classes"] == found["classes"] and scores["lstq"] == pytest.approx(found["lstq"])
     classes, instances = semantickitti.read_label(ended.out / "results/sequences/00/predictions/000000.label", 123_389)
     things = np.isin(classes, [semantickitti.NAMES.index(name) for name in semantickitti.THINGS])
     assert instances.max() >= 5 and not instances[~things].any()
