@@ -34,13 +34,12 @@ def marks(street: Street, ego_x: float) -> Mesh:
     """Narrow dashes between the lanes, just above the road."""
     period = _MARK_M + _GAP_M
     starts = (np.arange(-6, 8) + math.floor(ego_x / period)) * period
-    quads = []
+    ends = [(x, street.bend(x), street.rise(x)) for x in (starts[:, None] + [0.0, _MARK_M]).ravel().tolist()]
+    quads, h = [], _MARK_WIDTH_M / 2
     for y in street.lane_marks:
-        for start in starts.tolist():
-            ends = [(start, street.bend(start)), (start + _MARK_M, street.bend(start + _MARK_M))]
-            (x0, b0), (x1, b1) = ends
-            z0, z1 = street.surface(x0, y) + 0.012, street.surface(x1, y) + 0.012
-            h = _MARK_WIDTH_M / 2
+        level = street.level(y)
+        for (x0, b0, rise0), (x1, b1, rise1) in zip(ends[::2], ends[1::2], strict=True):
+            z0, z1 = rise0 + level + 0.012, rise1 + level + 0.012
             quads.append([[x0, y + b0 - h, z0], [x1, y + b1 - h, z1], [x1, y + b1 + h, z1], [x0, y + b0 + h, z0]])
     corners = np.array(quads, np.float64).reshape(-1, 4, 3)
     triangles = np.stack([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]], 1).reshape(-1, 3, 3)

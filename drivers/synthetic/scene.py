@@ -15,7 +15,6 @@ from drivers.synthetic import furniture, ground, materials, scenery, shapes
 from drivers.synthetic.mesh import Mesh, join
 from drivers.synthetic.shapes import Body, Family
 from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN, Street, Thing
-from operators.geometry.boxes3d import wrap_angle
 from operators.geometry.transforms import invert, rigid, rotation_z
 from operators.kernels.place import place
 
@@ -26,6 +25,7 @@ PHASES = 6
 FIRST_PLACED_ID = 1 << 40
 _FIRST_CARRIED = 1 << 41
 KEYS_PER_PIECE = 1 << 14
+_MOST_STANDING = 1 << 14  # things remembered; a street has no end
 _TRIES = 4  # bodies tried for a place
 _MARGIN_M = (0.06, 0.06, 0.03)  # annotators include the scattered points of the surface
 _NUM_SCENERY = 96
@@ -70,6 +70,23 @@ class Placed(NamedTuple):
     number: int
 
 
+class _Labelled(NamedTuple):
+    label: int
+    track_id: int
+    body: Body
+    velocity: tuple[float, float]
+
+
+class _Piece(NamedTuple):
+    """mesh: position in the library; place: x, y, z [m], yaw in the street frame; gain -1..1 of the reflectance."""
+
+    mesh: tuple[int, int]
+    place: tuple[float, float, float, float]
+    labelled: _Labelled | None
+    gain: float
+    key: int
+
+
 def pose(street: Street, t_s: float) -> np.ndarray:
     """(4, 4) T_street_velo."""
     x, y, z, yaw, pitch = street.ego(t_s)
@@ -91,6 +108,8 @@ class Stage:
         self._used = 0
         self._where: dict[tuple[str | int, int, int], tuple[int, int]] = {}
         self._out = np.zeros((1 << 14, 3, 3)), np.zeros(1 << 14, np.int64), np.zeros(1 << 14, np.int64)
+        self._street: Street | None = None
+        self._standing: dict[int, list[_Piece]] = {}  # track id -> what stands in the street: the same in every frame
 
     def build(
         self,
@@ -103,56 +122,35 @@ class Stage:
         """Everything within range. half_view_rad: things wholly outside this angle to both sides of ahead are left out."""
         T_street_velo = pose(street, t_s)
         T_velo_street = invert(T_street_velo)
-        pieces: list[tuple[int, int]] = []
-        places: list[tuple[float, float, float, float]] = []
-        owners: list[int] = []
-        gains: list[float] = []
-        keys: list[int] = []
-        seen: list[tuple[int, int, Body, tuple[float, float]]] = []  # label, track id, body, velocity of the labelled objects
-
         ego_x, ego_y, _, ego_yaw, _ = street.ego(t_s)
+        if street is not self._street:
+            self._street = street
+            self._standing.clear()
+        elif len(self._standing) > _MOST_STANDING:
+            self._standing.clear()
+        pieces: list[_Piece] = []
         for thing in street.things(t_s, range_m):
             if half_view_rad < math.pi and not _in_view(thing.x - ego_x, thing.y - ego_y, ego_yaw, half_view_rad):
                 continue
-            z = street.surface(thing.x, thing.y - street.bend(thing.x))
-            label = _label(thing)
-            if label >= 0:
-                label, number, phase = self._body(label, thing)
-                pieces.append(self._mesh((label, number, phase)))
-                places.append((thing.x, thing.y, z, thing.yaw))
-                owners.append(len(seen))
-                seen.append((label, thing.track_id, body_of(self.family, label, number, phase), thing.velocity))
-            else:
-                pieces.append(self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY), 0)))
-                yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in _ROUND else 0.0)
-                places.append((thing.x, thing.y, z - 0.03, yaw))  # below the surface, so that no gap shows on slopes
-                owners.append(-1)
-            gains.append(2 * thing.u[6] - 1)
-            keys.append(thing.track_id)
-            if label == PEDESTRIAN and thing.u[4] < _CARRIES:
-                pieces.append(self._mesh(("carried", int(thing.u[4] / _CARRIES * _NUM_SCENERY), 0)))
-                places.append(places[-1])
-                owners.append(-1)
-                gains.append(0.0)
-                keys.append(_FIRST_CARRIED + thing.track_id)
+            found = self._standing.get(thing.track_id) if thing.speed_mps == 0 else None
+            if found is None:
+                found = self._pieces(street, thing)
+                if thing.speed_mps == 0:
+                    self._standing[thing.track_id] = found
+            pieces += found
         for k, wish in enumerate(placed):
-            pieces.append(self._mesh((wish.label, wish.number, 0)))
-            places.append((wish.x, wish.y, street.surface(wish.x, wish.y - street.bend(wish.x)), wish.yaw))
-            owners.append(len(seen))
-            seen.append((wish.label, FIRST_PLACED_ID + k, body_of(self.family, wish.label, wish.number, 0), (0.0, 0.0)))
-            gains.append(0.0)
-            keys.append(FIRST_PLACED_ID + k)
+            at = wish.x, wish.y, street.surface(wish.x, wish.y - street.bend(wish.x)), wish.yaw
+            body = body_of(self.family, wish.label, wish.number, 0)
+            one = _Labelled(wish.label, FIRST_PLACED_ID + k, body, (0.0, 0.0))
+            pieces.append(_Piece(self._mesh((wish.label, wish.number, 0)), at, one, 0.0, FIRST_PLACED_ID + k))
         fixed = self._used  # the ground changes in every frame: it follows the kept part of the library
         below = join([ground.surface(street, ego_x, range_m), ground.marks(street, ego_x)])
         self._append(below)
-        pieces.append((fixed, len(below.triangles)))
-        places.append((0.0, 0.0, 0.0, 0.0))
-        owners.append(-1)
-        gains.append(0.0)
-        keys.append(-1)
+        pieces.append(_Piece((fixed, len(below.triangles)), (0.0, 0.0, 0.0, 0.0), None, 0.0, -1))
         self._used = fixed
 
-        where = np.array(pieces, np.int64)
+        meshes, places, labelled, gains, keys = zip(*pieces, strict=True)
+        where = np.array(meshes, np.int64)
         needed = int(where[:, 1].sum())
         if len(self._out[0]) < needed:
             size = 1 << needed.bit_length()
@@ -161,8 +159,9 @@ class Stage:
         placings = np.array(places, np.float64)
         place(self._triangles, where[:, 0].copy(), where[:, 1].copy(), placings, T_velo_street, triangles, source, piece)
         of = self._materials[source]
-        owner_of, gain_of = np.array(owners, np.int64), np.array(gains, np.float32)
-        objects = _objects(seen, placings[owner_of >= 0], T_velo_street)
+        is_object = np.array([one is not None for one in labelled])
+        owner_of, gain_of = np.where(is_object, np.cumsum(is_object) - 1, -1), np.array(gains, np.float32)
+        objects = _objects([one for one in labelled if one is not None], placings[is_object], T_velo_street)
         table = materials.MATERIALS
         return Scene(
             triangles=triangles,
@@ -176,6 +175,24 @@ class Stage:
             ego_velocity=T_velo_street[:3, :3] @ _velocity(street, ego_x),
             ego_yaw_rate=_yaw_rate(street, ego_x),
         )
+
+    def _pieces(self, street: Street, thing: Thing) -> list[_Piece]:
+        """A thing, and what it carries."""
+        z = street.surface(thing.x, thing.y - street.bend(thing.x))
+        gain, label = 2 * thing.u[6] - 1, _label(thing)
+        if label < 0:
+            mesh = self._mesh((thing.kind, int(thing.u[5] * _NUM_SCENERY), 0))
+            yaw = thing.yaw + (2 * math.pi * thing.u[7] if thing.kind in _ROUND else 0.0)
+            # below the surface, so that no gap shows on slopes
+            return [_Piece(mesh, (thing.x, thing.y, z - 0.03, yaw), None, gain, thing.track_id)]
+        label, number, phase = self._body(label, thing)
+        at = thing.x, thing.y, z, thing.yaw
+        one = _Labelled(label, thing.track_id, body_of(self.family, label, number, phase), thing.velocity)
+        pieces = [_Piece(self._mesh((label, number, phase)), at, one, gain, thing.track_id)]
+        if label == PEDESTRIAN and thing.u[4] < _CARRIES:
+            carried = self._mesh(("carried", int(thing.u[4] / _CARRIES * _NUM_SCENERY), 0))
+            pieces.append(_Piece(carried, at, None, 0.0, _FIRST_CARRIED + thing.track_id))
+        return pieces
 
     def _body(self, label: int, thing: Thing) -> tuple[int, int, int]:
         """Label, number and pose of the body: the first one that has room. A truck or van without room is a car instead."""
@@ -214,19 +231,19 @@ class Stage:
         self._used = end
 
 
-def _objects(seen: list[tuple[int, int, Body, tuple[float, float]]], places: np.ndarray, T_velo_street: np.ndarray) -> Objects:
+def _objects(seen: list[_Labelled], places: np.ndarray, T_velo_street: np.ndarray) -> Objects:
     """places (M, 4): x, y, z, yaw in the street frame."""
     R = T_velo_street[:3, :3]
-    sizes = np.array([body.size for _, _, body, _ in seen], np.float64).reshape(-1, 3)
-    velocities = np.array([velocity for *_, velocity in seen], np.float64).reshape(-1, 2) @ R[:, :2].T
+    sizes = np.array([one.body.size for one in seen], np.float64).reshape(-1, 3)
+    velocities = np.array([one.velocity for one in seen], np.float64).reshape(-1, 2) @ R[:, :2].T
     heading = np.stack([np.cos(places[:, 3]), np.sin(places[:, 3]), np.zeros(len(places))], 1) @ R.T
     sizes += _MARGIN_M
     boxes3d = np.empty((len(seen), 7))
     boxes3d[:, :3] = (places[:, :3] + sizes * (0, 0, 0.5)) @ R.T + T_velo_street[:3, 3]
     boxes3d[:, 3:6] = sizes
     boxes3d[:, 6] = np.arctan2(heading[:, 1], heading[:, 0])
-    labels = np.array([label for label, *_ in seen], np.int32)
-    track_ids = np.array([track_id for _, track_id, *_ in seen], np.int64)
+    labels = np.array([one.label for one in seen], np.int32)
+    track_ids = np.array([one.track_id for one in seen], np.int64)
     return Objects(boxes3d, labels, track_ids, velocities)
 
 
@@ -246,8 +263,8 @@ def _in_view(dx: float, dy: float, ego_yaw: float, half_view_rad: float) -> bool
     distance = math.hypot(dx, dy)
     if distance < 8.5:
         return True
-    angle = abs(float(wrap_angle(np.array(math.atan2(dy, dx) - ego_yaw))))
-    return angle < half_view_rad + math.asin(8.0 / distance)
+    angle = math.remainder(math.atan2(dy, dx) - ego_yaw, 2 * math.pi)
+    return abs(angle) < half_view_rad + math.asin(8.0 / distance)
 
 
 def _label(thing: Thing) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -118,6 +118,8 @@ class Street:
     lane_marks: tuple[float, ...]
     junctions: tuple[float, float]  # distance, half width [m]
     sun: tuple[float, float]  # azimuth, elevation [rad]
+    _standing: dict[tuple[int, int], Thing | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What stands at a place of a stationary row, None for a free place: the same in every frame."""
 
     def bend(self, x: float) -> float:
         return self.swing_m * math.sin(2 * math.pi * x / self.bend_m)
@@ -131,10 +133,17 @@ class Street:
 
     def surface(self, x: float, y_road: float) -> float:
         """Height of the ground: piecewise linear along x, as drawn; y_road is relative to the middle of the ego's lane."""
+        return self.rise(x) + self.level(y_road)
+
+    def rise(self, x: float) -> float:
+        """Height of the road."""
         k = math.floor(x / SEGMENT_M)
         share = x / SEGMENT_M - k
-        along = (1 - share) * self.hill(k * SEGMENT_M) + share * self.hill((k + 1) * SEGMENT_M)
-        return along + float(np.interp(y_road, self.ground.y, self.ground.z))
+        return (1 - share) * self.hill(k * SEGMENT_M) + share * self.hill((k + 1) * SEGMENT_M)
+
+    def level(self, y_road: float) -> float:
+        """Height of the ground above the road."""
+        return float(np.interp(y_road, self.ground.y, self.ground.z))
 
     def ego(self, t_s: float) -> tuple[float, float, float, float, float]:
         """x, y, z of the sensor [m], yaw, pitch [rad] (nose down is positive) in the street frame."""
@@ -149,62 +158,67 @@ class Street:
         )
 
     def things(self, t_s: float, range_m: float) -> Iterator[Thing]:
-        """All things within range of the ego, in a fixed order."""
+        """All things within range of the ego, in a fixed order. What stands is the same object each time."""
         ego_x, ego_y, *_ = self.ego(t_s)
+        standing = self._standing
+        if len(standing) > _MOST_STANDING:
+            standing.clear()
         for number, row in enumerate(self.rows):
-            if row.axis == "x":
-                yield from self._along(number, row, t_s, ego_x, ego_y, range_m)
-            else:
-                yield from self._across(number, row, t_s, ego_x, ego_y, range_m)
+            places = self._along(row, t_s, ego_x, range_m) if row.axis == "x" else self._across(row, t_s, ego_x, range_m)
+            for k, j in places:
+                place = number, _PER_JUNCTION * k + j
+                if place in standing:
+                    thing = standing[place]
+                else:
+                    thing = self._thing(number, row, k, j, t_s)
+                    if row.speed_mps == 0:
+                        standing[place] = thing
+                if thing is not None and math.hypot(thing.x - ego_x, thing.y - ego_y) <= range_m:
+                    yield thing
 
-    def _along(self, number: int, row: Row, t_s: float, ego_x: float, ego_y: float, range_m: float) -> Iterator[Thing]:
+    def _along(self, row: Row, t_s: float, ego_x: float, range_m: float) -> Iterator[tuple[int, int]]:
+        """(0, j) of the places that may be within range."""
         if abs(row.offset_m) > range_m:
             return
         reach = math.sqrt(range_m**2 - row.offset_m**2) + self.swing_m
         centre = (ego_x - row.speed_mps * t_s) / row.spacing_m
         count = reach / row.spacing_m + 1
-        distance, half = self.junctions
         for j in range(math.floor(centre - count), math.ceil(centre + count) + 1):
-            u = eight(self.seed, self.drive, number, natural(j))
-            if u[0] >= row.occupancy:
-                continue
-            x = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + row.speed_mps * t_s
-            if (
-                row.speed_mps == 0
-                and not row.through
-                and self._in_junction(x, distance, half + 0.5 * _FOOTPRINT_M.get(row.kind, 1.0))
-            ):
-                continue
-            off = row.offset_m + row.wander_m * (2 * u[2] - 1)
-            y = off + self.bend(x)
-            if math.hypot(x - ego_x, y - ego_y) > range_m:
-                continue
-            turn, slope, speed = math.pi if row.speed_mps < 0 else 0.0, self.slope(x), row.speed_mps
-            yaw = math.atan(slope) + row.yaw + turn + self._own_yaw(row, u)
-            track_id = number + len(self.rows) * natural(j)
-            yield Thing(row.kind, track_id, x, y, yaw, speed, abs(speed) * t_s, u, (speed, speed * slope), row.room_m)
+            yield 0, j
 
-    def _across(self, number: int, row: Row, t_s: float, ego_x: float, ego_y: float, range_m: float) -> Iterator[Thing]:
-        """Rows across repeat at every junction."""
-        distance, _ = self.junctions
-        centre, reach = ego_x / distance, range_m / distance + 1
+    def _across(self, row: Row, t_s: float, ego_x: float, range_m: float) -> Iterator[tuple[int, int]]:
+        """(k, j): rows across repeat at every junction k."""
+        centre, reach = ego_x / self.junctions[0], range_m / self.junctions[0] + 1
+        places = int((min(row.last, range_m + 20) - max(row.first, -range_m - 20)) / row.spacing_m) + 2
+        start = math.floor((max(row.first, -range_m - 20) - row.speed_mps * t_s) / row.spacing_m)
         for k in range(math.floor(centre - reach), math.ceil(centre + reach) + 1):
-            x0 = (k + 0.5) * distance + row.offset_m
-            places = int((min(row.last, range_m + 20) - max(row.first, -range_m - 20)) / row.spacing_m) + 2
-            start = math.floor((max(row.first, -range_m - 20) - row.speed_mps * t_s) / row.spacing_m)
             for j in range(start, start + places):
-                u = eight(self.seed, self.drive, number, natural(4096 * k + j))
-                y_row = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + row.speed_mps * t_s
-                if u[0] >= row.occupancy or not row.first <= y_row <= row.last:
-                    continue
-                x = x0 + row.wander_m * (2 * u[2] - 1)
-                y = y_row + self.bend(x)
-                if math.hypot(x - ego_x, y - ego_y) > range_m:
-                    continue
-                turn = math.pi if row.speed_mps < 0 else 0.0
-                yaw = math.pi / 2 + row.yaw + turn + self._own_yaw(row, u)
-                track_id, speed = number + len(self.rows) * natural(4096 * k + j), row.speed_mps
-                yield Thing(row.kind, track_id, x, y, yaw, speed, abs(speed) * t_s, u, (0.0, speed), row.room_m)
+                yield k, j
+
+    def _thing(self, number: int, row: Row, k: int, j: int, t_s: float) -> Thing | None:
+        place = natural(_PER_JUNCTION * k + j)
+        u = eight(self.seed, self.drive, number, place)
+        if u[0] >= row.occupancy:
+            return None
+        (distance, half), speed = self.junctions, row.speed_mps
+        along = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + speed * t_s
+        wander, turn = row.wander_m * (2 * u[2] - 1), math.pi if speed < 0 else 0.0
+        if row.axis == "x":
+            x, y = along, row.offset_m + wander + self.bend(along)
+            stands = speed == 0 and not row.through
+            if stands and self._in_junction(x, distance, half + 0.5 * _FOOTPRINT_M.get(row.kind, 1.0)):
+                return None
+            slope = self.slope(x)
+            ahead, velocity = math.atan(slope), (speed, speed * slope)
+        else:
+            x = (k + 0.5) * distance + row.offset_m + wander
+            y = along + self.bend(x)
+            if not row.first <= along <= row.last:
+                return None
+            ahead, velocity = math.pi / 2, (0.0, speed)
+        yaw = ahead + row.yaw + turn + self._own_yaw(row, u)
+        track_id = number + len(self.rows) * place
+        return Thing(row.kind, track_id, x, y, yaw, speed, abs(speed) * t_s, u, velocity, row.room_m)
 
     @staticmethod
     def _own_yaw(row: Row, u: tuple[float, ...]) -> float:
@@ -223,6 +237,8 @@ class Street:
         return abs(x - (math.floor(x / distance) + 0.5) * distance) < half
 
 
+_PER_JUNCTION = 4096  # numbers for the places of a row across at one junction
+_MOST_STANDING = 1 << 15  # places remembered; a street has no end
 _ABREAST_M = 2.4  # what a vehicle needs beside another one
 _LENGTH_M = {
     "vehicles": 5.8,
