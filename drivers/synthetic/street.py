@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -94,6 +94,28 @@ class Thing:
     room_m: float
 
 
+class _Place(NamedTuple):
+    """An occupied place of a row. along_m: at time 0; thing: if it stands, the same in every frame."""
+
+    u: tuple[float, ...]
+    k: int
+    along_m: float
+    wander_m: float
+    own_yaw: float
+    track_id: int
+    room_m: float
+    thing: Thing | None
+
+
+class _Window(NamedTuple):
+    """Places of a row, None if free; in their order."""
+
+    ks: range
+    js: range
+    places: dict[tuple[int, int], _Place | None]
+    occupied: list[_Place]
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """Cross-section: y [m] from right to left, height above the road [m], and the material of each strip between two."""
@@ -118,8 +140,8 @@ class Street:
     lane_marks: tuple[float, ...]
     junctions: tuple[float, float]  # distance, half width [m]
     sun: tuple[float, float]  # azimuth, elevation [rad]
-    _standing: dict[tuple[int, int], Thing | None] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What stands at a place of a stationary row, None for a free place: the same in every frame."""
+    _kept: dict[int, _Window] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By row: what of the last call does not depend on time."""
 
     def bend(self, x: float) -> float:
         return self.swing_m * math.sin(2 * math.pi * x / self.bend_m)
@@ -160,65 +182,72 @@ class Street:
     def things(self, t_s: float, range_m: float) -> Iterator[Thing]:
         """All things within range of the ego, in a fixed order. What stands is the same object each time."""
         ego_x, ego_y, *_ = self.ego(t_s)
-        standing = self._standing
-        if len(standing) > _MOST_STANDING:
-            standing.clear()
         for number, row in enumerate(self.rows):
-            places = self._along(row, t_s, ego_x, range_m) if row.axis == "x" else self._across(row, t_s, ego_x, range_m)
-            for k, j in places:
-                place = number, _PER_JUNCTION * k + j
-                if place in standing:
-                    thing = standing[place]
-                else:
-                    thing = self._thing(number, row, k, j, t_s)
-                    if row.speed_mps == 0:
-                        standing[place] = thing
+            numbers = self._along(row, t_s, ego_x, range_m) if row.axis == "x" else self._across(row, t_s, ego_x, range_m)
+            for place in self._places(number, row, *numbers):
+                thing = place.thing or self._thing(row, place, t_s)
                 if thing is not None and math.hypot(thing.x - ego_x, thing.y - ego_y) <= range_m:
                     yield thing
 
-    def _along(self, row: Row, t_s: float, ego_x: float, range_m: float) -> Iterator[tuple[int, int]]:
-        """(0, j) of the places that may be within range."""
+    def _along(self, row: Row, t_s: float, ego_x: float, range_m: float) -> tuple[range, range]:
+        """Junctions k (only 0) and numbers j of the places that may be within range."""
         if abs(row.offset_m) > range_m:
-            return
+            return range(0), range(0)
         reach = math.sqrt(range_m**2 - row.offset_m**2) + self.swing_m
         centre = (ego_x - row.speed_mps * t_s) / row.spacing_m
         count = reach / row.spacing_m + 1
-        for j in range(math.floor(centre - count), math.ceil(centre + count) + 1):
-            yield 0, j
+        return range(1), range(math.floor(centre - count), math.ceil(centre + count) + 1)
 
-    def _across(self, row: Row, t_s: float, ego_x: float, range_m: float) -> Iterator[tuple[int, int]]:
-        """(k, j): rows across repeat at every junction k."""
+    def _across(self, row: Row, t_s: float, ego_x: float, range_m: float) -> tuple[range, range]:
+        """As `_along`; rows across repeat at every junction k."""
         centre, reach = ego_x / self.junctions[0], range_m / self.junctions[0] + 1
         places = int((min(row.last, range_m + 20) - max(row.first, -range_m - 20)) / row.spacing_m) + 2
         start = math.floor((max(row.first, -range_m - 20) - row.speed_mps * t_s) / row.spacing_m)
-        for k in range(math.floor(centre - reach), math.ceil(centre + reach) + 1):
-            for j in range(start, start + places):
-                yield k, j
+        return range(math.floor(centre - reach), math.ceil(centre + reach) + 1), range(start, start + places)
 
-    def _thing(self, number: int, row: Row, k: int, j: int, t_s: float) -> Thing | None:
-        place = natural(_PER_JUNCTION * k + j)
-        u = eight(self.seed, self.drive, number, place)
+    def _places(self, number: int, row: Row, ks: range, js: range) -> list[_Place]:
+        """The occupied places of a row."""
+        window = self._kept.get(number)
+        if window is None or window.ks != ks or window.js != js:
+            before = {} if window is None else window.places
+            places = {(k, j): before[k, j] if (k, j) in before else self._place(number, row, k, j) for k in ks for j in js}
+            occupied = [place for place in places.values() if place is not None]
+            window = self._kept[number] = _Window(ks, js, places, occupied)
+        return window.occupied
+
+    def _place(self, number: int, row: Row, k: int, j: int) -> _Place | None:
+        """None: free in every frame."""
+        numbered = natural(_PER_JUNCTION * k + j)
+        u = eight(self.seed, self.drive, number, numbered)
         if u[0] >= row.occupancy:
             return None
+        along = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m
+        track_id = number + len(self.rows) * numbered
+        place = _Place(u, k, along, row.wander_m * (2 * u[2] - 1), self._own_yaw(row, u), track_id, row.room_m, None)
+        if row.speed_mps != 0:
+            return place
+        thing = self._thing(row, place, 0.0)
+        return None if thing is None else place._replace(thing=thing)
+
+    def _thing(self, row: Row, place: _Place, t_s: float) -> Thing | None:
         (distance, half), speed = self.junctions, row.speed_mps
-        along = (j + 0.5 + row.jitter * (u[1] - 0.5)) * row.spacing_m + speed * t_s
-        wander, turn = row.wander_m * (2 * u[2] - 1), math.pi if speed < 0 else 0.0
+        along, turn = place.along_m + speed * t_s, math.pi if speed < 0 else 0.0
         if row.axis == "x":
-            x, y = along, row.offset_m + wander + self.bend(along)
+            x, y = along, row.offset_m + place.wander_m + self.bend(along)
             stands = speed == 0 and not row.through
             if stands and self._in_junction(x, distance, half + 0.5 * _FOOTPRINT_M.get(row.kind, 1.0)):
                 return None
             slope = self.slope(x)
             ahead, velocity = math.atan(slope), (speed, speed * slope)
         else:
-            x = (k + 0.5) * distance + row.offset_m + wander
+            x = (place.k + 0.5) * distance + row.offset_m + place.wander_m
             y = along + self.bend(x)
             if not row.first <= along <= row.last:
                 return None
             ahead, velocity = math.pi / 2, (0.0, speed)
-        yaw = ahead + row.yaw + turn + self._own_yaw(row, u)
-        track_id = number + len(self.rows) * place
-        return Thing(row.kind, track_id, x, y, yaw, speed, abs(speed) * t_s, u, velocity, row.room_m)
+        yaw = ahead + row.yaw + turn + place.own_yaw
+        travelled_m = abs(speed) * t_s
+        return Thing(row.kind, place.track_id, x, y, yaw, speed, travelled_m, place.u, velocity, place.room_m)
 
     @staticmethod
     def _own_yaw(row: Row, u: tuple[float, ...]) -> float:
@@ -238,7 +267,6 @@ class Street:
 
 
 _PER_JUNCTION = 4096  # numbers for the places of a row across at one junction
-_MOST_STANDING = 1 << 15  # places remembered; a street has no end
 _ABREAST_M = 2.4  # what a vehicle needs beside another one
 _LENGTH_M = {
     "vehicles": 5.8,
