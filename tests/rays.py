@@ -40,7 +40,7 @@ class Cast(NamedTuple):
     covered: np.ndarray
 
 
-def cast(triangles, sensor, drift=None, porosity=0.0, owners=None, far=FAR_M, seed=1, bands=1, keys=None):
+def cast(triangles, sensor, drift=None, porosity=0.0, owners=None, far=FAR_M, seed=1, bands=1, keys=None, solid=False):
     triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
     count = len(triangles)
     owners = np.full(count, -1) if owners is None else np.array(owners, np.int64)
@@ -49,7 +49,8 @@ def cast(triangles, sensor, drift=None, porosity=0.0, owners=None, far=FAR_M, se
     keys = np.arange(count) if keys is None else np.array(keys, np.int64)
     ranges, hits = np.full(sensor.shape, np.inf), np.full(sensor.shape, raycast.NOTHING, np.int32)
     covered = np.zeros((bands, int(owners.max(initial=-1)) + 1), np.int64)
-    mesh, beams = raycast.Mesh(triangles, drift, porosity, keys, owners), raycast.Beams(*sensor)
+    solid = np.broadcast_to(np.asarray(solid, np.bool_), count).copy()
+    mesh, beams = raycast.Mesh(triangles, drift, porosity, keys, owners, solid), raycast.Beams(*sensor)
     raycast.cast(mesh, beams, far, seed, raycast.Hits(ranges, hits, covered))
     return Cast(ranges, hits, covered.sum(0))
 

@@ -103,3 +103,7 @@ for _column in MATERIALS[1:]:
     CLOTH,
     SHOE,
 ) = range(len(_ROWS))
+CLOSED = np.ones(len(_ROWS), np.bool_)
+"""(K,) bool: only on closed meshes with corners counter-clockwise from outside. Ground is open, as windows are on walls."""
+CLOSED[[ASPHALT, SIDEWALK, KERB, GRASS, SOIL, LANE_MARK, WINDOW]] = False
+CLOSED.flags.writeable = False

@@ -110,7 +110,8 @@ class SpinningLidar:
         self.ranges.fill(np.inf)
         self.hits.fill(raycast.NOTHING)
         porosity = np.where(scene.materials == materials.FOLIAGE, config.leaves, 0.0)
-        mesh = raycast.Mesh(scene.triangles, scene.ego_velocity - moving, porosity, scene.keys, scene.owners)
+        solid = _SOLID[scene.materials]
+        mesh = raycast.Mesh(scene.triangles, scene.ego_velocity - moving, porosity, scene.keys, scene.owners, solid)
         azimuths = self.azimuths * (1 + self._turn(scene))
         beams = raycast.Beams(np.tan(self.elevations), self.groups, self.heights, azimuths, self.times)
         raycast.cast(mesh, beams, config.range_m, seed, raycast.Hits(self.ranges, self.hits, covered))
@@ -132,4 +133,5 @@ class SpinningLidar:
 
 
 _GLOSS = np.array([_GLOSSY.get(m, 0.0) for m in range(len(materials.MATERIALS.names))], np.float32)
+_SOLID = materials.CLOSED & (np.arange(len(materials.CLOSED)) != materials.FOLIAGE)
 _ROUGH = np.array([_ROUGH_M.get(m, 0.0) for m in range(len(materials.MATERIALS.names))], np.float32)

@@ -17,6 +17,7 @@ from operators.kernels.chance import uniform
 
 NOTHING = -1
 _TURN = 2 * np.pi
+_ROUNDING = 1e-6  # columns
 
 
 class Mesh(NamedTuple):
@@ -30,6 +31,9 @@ class Mesh(NamedTuple):
     """(T,) int64: random key of each triangle; keys 2k and 2k + 1 give the same numbers."""
     owners: np.ndarray
     """(T,) int64: object of each triangle, -1 = none."""
+    solid: np.ndarray
+    """(T,) bool: on the surface of a solid that the sensor is outside of, corners counter-clockwise from outside. Its back,
+    which the front hides, is left out."""
 
 
 class Beams(NamedTuple):
@@ -100,41 +104,28 @@ def _window(triangle: np.ndarray, ox: float, oy: float, reach: float) -> tuple[f
 
 
 @njit(nogil=True, cache=True)
-def _around(triangle: np.ndarray, reach: float) -> tuple[float, float]:
-    """As `_window` from the origin, wider but faster, for triangles that are small compared to their distance."""
-    x = (triangle[0, 0] + triangle[1, 0] + triangle[2, 0]) / 3
-    y = (triangle[0, 1] + triangle[1, 1] + triangle[2, 1]) / 3
-    radius2 = 0.0
-    for k in range(3):
-        radius2 = max(radius2, (triangle[k, 0] - x) ** 2 + (triangle[k, 1] - y) ** 2)
-    sine = (np.sqrt(radius2) + reach) / np.sqrt(x * x + y * y + 1e-30)
-    if sine > 0.2:
+def _around(triangle: np.ndarray, x: float, y: float, distance: float, radius: float, reach: float) -> tuple[float, float]:
+    """As `_window` from the origin, wider but faster, for triangles that are small compared to their distance. x, y: the middle
+    of the triangle, distance: from the origin, radius: of the corners around the middle."""
+    if radius + reach > 0.2 * distance:
         return _window(triangle, 0.0, 0.0, reach)
-    azimuth = np.arctan2(y, x)
-    return azimuth - 1.01 * sine, azimuth + 1.01 * sine  # asin(s) < 1.01 s there
+    low, high = 0.0, 0.0
+    for k in range(3):
+        across = x * triangle[k, 1] - y * triangle[k, 0]
+        low, high = min(low, across), max(high, across)
+    azimuth, margin = np.arctan2(y, x), 1.3 * reach / distance  # asin(s) < 1.04 s there, the nearest point at 0.8 distance
+    share = 1.0 / (distance * (distance - radius))  # tangents are larger than their angles
+    return azimuth + low * share - margin, azimuth + high * share + margin
 
 
 @njit(nogil=True, cache=True)
-def _cut(triangle: np.ndarray, ca: float, sa: float, ox: float, oy: float) -> tuple[bool, float, float, float, float]:
-    """Intersection of the triangle and the half plane of a column -> is there one, its ends (ahead, z), (ahead, z) [m]."""
-    count, f0, z0, f1, z1 = 0, 0.0, 0.0, 0.0, 0.0
-    for k in range(3):
-        j = (k + 1) % 3
-        ax, ay = triangle[k, 0] - ox, triangle[k, 1] - oy
-        bx, by = triangle[j, 0] - ox, triangle[j, 1] - oy
-        side_a, side_b = ay * ca - ax * sa, by * ca - bx * sa
-        if (side_a < 0) == (side_b < 0):
-            continue
-        u = side_a / (side_a - side_b)
-        ahead_a, ahead_b = ax * ca + ay * sa, bx * ca + by * sa
-        f = ahead_a + u * (ahead_b - ahead_a)
-        z = triangle[k, 2] + u * (triangle[j, 2] - triangle[k, 2])
-        if count == 0:
-            f0, z0 = f, z
-        else:
-            f1, z1 = f, z
-        count += 1
-    return count == 2 and (f0 > 0 or f1 > 0), f0, z0, f1, z1
+def _end(
+    xa: float, ya: float, za: float, side_a: float, xb: float, yb: float, zb: float, side_b: float, ca: float, sa: float
+) -> tuple[float, float]:
+    """Where the edge from a to b crosses the plane of a column: ahead, z [m]."""
+    u = side_a / (side_a - side_b)
+    ahead_a, ahead_b = xa * ca + ya * sa, xb * ca + yb * sa
+    return ahead_a + u * (ahead_b - ahead_a), za + u * (zb - za)
 
 
 @njit(nogil=True, cache=True)
@@ -149,31 +140,32 @@ def _span(f0: float, z0: float, f1: float, z1: float) -> tuple[float, float]:
     return min(t0, t1), max(t0, t1)
 
 
-@njit(nogil=True, cache=True)
-def _first_at_most(tangents: np.ndarray, start: int, stop: int, value: float) -> int:
-    """First beam of start .. stop (tangents fall) whose tangent is <= value."""
-    low, high = start, stop
-    while low < high:
-        middle = (low + high) // 2
-        if tangents[middle] <= value:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
 class _Tables(NamedTuple):
     cosines: np.ndarray
     """(C,) of the azimuths, as sines."""
     sines: np.ndarray
     secants: np.ndarray
     """(B,): length of the ray (1, tangent)."""
+    firsts: np.ndarray
+    """(G, _STEPS) int64: of evenly spaced tangents from a group's first to its last, the first beam at most as high."""
+
+
+_STEPS = 256
 
 
 @njit(nogil=True, cache=True)
-def _tables(azimuths: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tables(
+    azimuths: np.ndarray, tangents: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The arrays of _Tables."""
-    return np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents)
+    firsts = np.empty((len(groups) - 1, _STEPS), np.int64)
+    for g in range(len(groups) - 1):
+        b, top, bottom = groups[g], tangents[groups[g]], tangents[groups[g + 1] - 1]
+        for step in range(_STEPS):
+            while b < groups[g + 1] - 1 and tangents[b] > top - (top - bottom) * step / _STEPS:
+                b += 1
+            firsts[g, step] = b
+    return np.cos(azimuths), np.sin(azimuths), np.sqrt(1 + tangents * tangents), firsts
 
 
 @njit(nogil=True, cache=True)
@@ -191,64 +183,111 @@ def _cast_columns(
 ) -> None:
     """`cast` for columns first_column .. last_column - 1; covered (M,)."""
     # locals, because an array taken from a tuple inside the loops is reference-counted each time
-    triangles, drift, porosity, keys, owners = mesh
+    triangles, drift, porosity, keys, owners, solid = mesh
     tangents, groups, heights, azimuths, times = beams
-    cosines, sines, secants = tables
+    cosines, sines, secants, firsts = tables
     num_columns, first_azimuth = len(azimuths), azimuths[0]
     step = azimuths[1] - azimuths[0] if num_columns > 1 else _TURN
+    per_rad, num_groups = 1 / step, len(groups) - 1
+    left, right = min(first_azimuth, azimuths[-1]) - abs(step), max(first_azimuth, azimuths[-1]) + abs(step)
     counted = np.full((last_column - first_column, len(tangents)), NOTHING, np.int64)  # last owner each ray was counted for
     latest = 0.0
     for c in range(num_columns):
         latest = max(latest, abs(times[c]))
+    top, bottom = tangents.max(), tangents.min()
+    highest, lowest = heights.max(), heights.min()
     for i in range(len(triangles)):
-        # 1. the triangle's plane, and the columns that may see it
+        # 1. triangles over or under all beams, and backs
         triangle = triangles[i]
         ax, ay, az = triangle[0, 0], triangle[0, 1], triangle[0, 2]
-        ux, uy, uz = triangle[1, 0] - ax, triangle[1, 1] - ay, triangle[1, 2] - az
-        vx, vy, vz = triangle[2, 0] - ax, triangle[2, 1] - ay, triangle[2, 2] - az
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        bx, by, bz = triangle[1, 0], triangle[1, 1], triangle[1, 2]
+        cx, cy, cz = triangle[2, 0], triangle[2, 1], triangle[2, 2]
         dx, dy, dz = drift[i, 0], drift[i, 1], drift[i, 2]
-        first, last = _around(triangle, np.sqrt(dx * dx + dy * dy) * latest + 1e-6)
+        reach, rise = np.sqrt(dx * dx + dy * dy) * latest + 1e-6, abs(dz) * latest + 1e-6
+        x, y = (ax + bx + cx) / 3, (ay + by + cy) / 3
+        radius2 = max((ax - x) ** 2 + (ay - y) ** 2, (bx - x) ** 2 + (by - y) ** 2)
+        radius = np.sqrt(max(radius2, (cx - x) ** 2 + (cy - y) ** 2))
+        distance = np.sqrt(x * x + y * y + 1e-30)
+        near, far = max(distance - radius - reach, 0.0), distance + radius + reach
+        if min(az, bz, cz) - rise > highest + top * (far if top > 0 else near):
+            continue
+        if max(az, bz, cz) + rise < lowest + bottom * (far if bottom < 0 else near):
+            continue
+        ux, uy, uz = bx - ax, by - ay, bz - az
+        vx, vy, vz = cx - ax, cy - ay, cz - az
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        if solid[i]:
+            outwards = nx * ax + ny * ay + nz * az - (abs(nx) + abs(ny)) * reach
+            if outwards > max(nz * (highest + rise), nz * (lowest - rise)):
+                continue
+        # 2. the columns that may see it
+        owner = owners[i]
+        first, last = _around(triangle, x, y, distance, radius, reach)
         is_around = last - first >= _TURN
         for lap in range(-2, 3):  # the azimuths of a turning sensor cover more or less than a turn
-            if is_around and lap != 0:
-                continue
-            a, b = (first + lap * _TURN - first_azimuth) / step, (last + lap * _TURN - first_azimuth) / step
-            low, high = int(np.ceil(min(a, b))), int(np.floor(max(a, b)))
             if is_around:
-                low, high = 0, num_columns - 1
-            low, high = max(low, first_column), min(high, last_column - 1)
-            if low > high:
-                continue
+                if lap != 0:
+                    continue
+                low, high = first_column, last_column - 1
+            else:
+                start, stop = first + lap * _TURN, last + lap * _TURN
+                if stop < left or start > right:
+                    continue
+                a, b = (start - first_azimuth) * per_rad, (stop - first_azimuth) * per_rad
+                low = max(int(np.ceil(min(a, b) - _ROUNDING)), first_column)
+                high = min(int(np.floor(max(a, b) + _ROUNDING)), last_column - 1)
             for c in range(low, high + 1):
-                # 2. the segment in the column's plane
+                # 3. the segment in the column's plane
                 ca, sa = cosines[c], sines[c]
                 ox, oy, oz = dx * times[c], dy * times[c], dz * times[c]
-                across = nx * ca + ny * sa
-                met, f0, z0, f1, z1 = _cut(triangle, ca, sa, ox, oy)
-                if not met:
+                xa, ya, xb, yb, xc, yc = ax - ox, ay - oy, bx - ox, by - oy, cx - ox, cy - oy
+                side_a, side_b, side_c = ya * ca - xa * sa, yb * ca - xb * sa, yc * ca - xc * sa
+                crosses_ab, crosses_bc = (side_a < 0) != (side_b < 0), (side_b < 0) != (side_c < 0)
+                if crosses_ab:
+                    f0, z0 = _end(xa, ya, az, side_a, xb, yb, bz, side_b, ca, sa)
+                    if crosses_bc:
+                        f1, z1 = _end(xb, yb, bz, side_b, xc, yc, cz, side_c, ca, sa)
+                    else:
+                        f1, z1 = _end(xc, yc, cz, side_c, xa, ya, az, side_a, ca, sa)
+                elif crosses_bc:
+                    f0, z0 = _end(xb, yb, bz, side_b, xc, yc, cz, side_c, ca, sa)
+                    f1, z1 = _end(xc, yc, cz, side_c, xa, ya, az, side_a, ca, sa)
+                else:
                     continue
-                # 3. the beams between its ends
-                for g in range(len(groups) - 1):
-                    height = oz + heights[groups[g]]
+                if not (f0 > 0 or f1 > 0):
+                    continue
+                across = nx * ca + ny * sa
+                # 4. the beams between its ends
+                for g in range(num_groups):
+                    begin, end = groups[g], groups[g + 1]
+                    height = oz + heights[begin]
                     low_tangent, high_tangent = _span(f0, z0 - height, f1, z1 - height)
-                    numerator = nx * (ax - ox) + ny * (ay - oy) + nz * (az - height)
-                    b = _first_at_most(tangents, groups[g], groups[g + 1], high_tangent)
-                    while b < groups[g + 1] and tangents[b] >= low_tangent:
+                    upper, lower = tangents[begin], tangents[end - 1]
+                    if high_tangent < lower or low_tangent > upper:
+                        continue
+                    beam = begin
+                    if high_tangent < upper:  # the table only estimates where
+                        beam = firsts[g, min(int((upper - high_tangent) / (upper - lower) * _STEPS), _STEPS - 1)]
+                        while beam > begin and tangents[beam - 1] <= high_tangent:
+                            beam -= 1
+                        while beam < end and tangents[beam] > high_tangent:
+                            beam += 1
+                    numerator = nx * xa + ny * ya + nz * (az - height)
+                    while beam < end and tangents[beam] >= low_tangent:
                         # ray (1, tangent) of the column's plane: distance = n (a - o) / n (ca, sa, tangent)
-                        denominator = across + nz * tangents[b]
+                        denominator = across + nz * tangents[beam]
                         if denominator != 0:
-                            distance = numerator / denominator * secants[b]
+                            distance = numerator / denominator * secants[beam]
                             if distance > 0 and distance <= max_range:
-                                if owners[i] >= 0 and counted[c - first_column, b] != owners[i]:
-                                    covered[owners[i]] += 1
-                                    counted[c - first_column, b] = owners[i]
-                                if distance < ranges[c, b] and (
-                                    porosity[i] <= 0 or uniform(seed, keys[i] // 2, c * 1024 + b) >= porosity[i]
+                                if owner >= 0 and counted[c - first_column, beam] != owner:
+                                    covered[owner] += 1
+                                    counted[c - first_column, beam] = owner
+                                if distance < ranges[c, beam] and (
+                                    porosity[i] <= 0 or uniform(seed, keys[i] // 2, c * 1024 + beam) >= porosity[i]
                                 ):
-                                    ranges[c, b] = distance
-                                    hits[c, b] = i
-                        b += 1
+                                    ranges[c, beam] = distance
+                                    hits[c, beam] = i
+                        beam += 1
 
 
 def cast(mesh: Mesh, beams: Beams, max_range: float, seed: int, out: Hits) -> None:
@@ -259,7 +298,7 @@ def cast(mesh: Mesh, beams: Beams, max_range: float, seed: int, out: Hits) -> No
     """
     ranges, hits, covered = out
     bands = len(covered)
-    tables, columns = _Tables(*_tables(beams.azimuths, beams.tangents)), len(beams.azimuths)
+    tables, columns = _Tables(*_tables(beams.azimuths, beams.tangents, beams.groups)), len(beams.azimuths)
 
     def run(band: int) -> None:
         low, high = band * columns // bands, (band + 1) * columns // bands

@@ -75,6 +75,31 @@ def test_a_moving_sensor_is_a_standing_one_further_on():
         np.testing.assert_allclose(moving.ranges[c], there.ranges[c], rtol=1e-9)
 
 
+def solids(seed):
+    """(T, 3, 3) boxes, some of which overlap, none around the sensor; (T,) owners."""
+    rng = np.random.default_rng(seed)
+    angles, away = rng.uniform(-3.1, 3.1, 30), rng.uniform(4, 30, 30)
+    places = np.stack([away * np.cos(angles), away * np.sin(angles), rng.uniform(-2, 2, 30)], 1)
+    boxes = [box(*place, *rng.uniform(0.2, 3.5, 3), rng.uniform(-3, 3)) for place in places]
+    return np.concatenate(boxes), np.repeat(np.arange(30), len(boxes[0]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("drift", [(0, 0, 0), (15.0, 2.0, 0.3)])
+def test_the_back_of_a_solid_makes_no_difference(seed, drift):
+    (triangles, owners), sensor = solids(seed), lidar(blocks=((0.3, -0.2, 20, 0.2), (-0.2, -0.5, 20, 0.12)), seconds=0.1)
+    hollow, solid = (cast(triangles, sensor, drift, owners=owners, solid=flag) for flag in (False, True))
+    for got, want in zip(solid, hollow, strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert (solid.hits >= 0).mean() > 0.1
+
+
+def test_from_inside_a_solid_is_seen_what_is_outside():
+    inner, outer = box(0, 0, 0, 3, 3, 3), box(20, 0, 0, 2, 60, 30)
+    got = cast(np.concatenate([inner, outer]), lidar(), solid=True)
+    assert (got.hits[np.isfinite(got.ranges)] >= len(inner)).all() and np.isfinite(got.ranges).any()
+
+
 @pytest.mark.parametrize(
     ("corners", "why"),
     [
@@ -201,7 +226,7 @@ def test_plain_python_computes_the_same(monkeypatch):
     triangles, sensor = many(6, count=8), lidar(12, seconds=0.1, blocks=((0.3, -0.3, 4, 0.2), (-0.31, -0.5, 3, 0.1)))
     more = {"drift": (3.0, 1.0, 0.1), "porosity": 0.3, "owners": np.arange(len(triangles)) % 3}
     want = cast(triangles, sensor, **more)
-    for name in ("_window", "_around", "_cut", "_span", "_first_at_most", "_cast_columns", "_tables", "uniform"):
+    for name in ("_window", "_around", "_end", "_span", "_cast_columns", "_tables", "uniform"):
         compiled = getattr(raycast, name)
         monkeypatch.setattr(raycast, name, getattr(compiled, "py_func", compiled))
     plain = cast(triangles, sensor, **more)
