@@ -75,19 +75,20 @@ def returns(
     width = limits[5] if len(limits) > 5 else 0.0
     num = 0
     cosines, sines = np.cos(azimuths), np.sin(azimuths)
+    ranges, hits = ranges.T.copy(), hits.T.copy()  # read along the beams below
     for b in range(len(elevations)):
         ce, se = np.cos(elevations[b]), np.sin(elevations[b])
         for c in range(len(azimuths)):
-            i = hits[c, b]
-            r = ranges[c, b]
+            i = hits[b, c]
+            r = ranges[b, c]
             ray = c * 1024 + b
             if width > 0 and uniform(seed, ray, _EDGE) < width:
                 n = c + 1 if uniform(seed, ray, _SIDE) < 0.5 else c - 1
-                if n >= 0 and n < len(azimuths) and hits[n, b] >= 0 and ranges[n, b] < r - _STEP_M:
-                    merges = i >= 0 and r - ranges[n, b] < _PULSE_M
+                if n >= 0 and n < len(azimuths) and hits[b, n] >= 0 and ranges[b, n] < r - _STEP_M:
+                    merges = i >= 0 and r - ranges[b, n] < _PULSE_M
                     mixed = uniform(seed, ray, _MIXED)
-                    deeper = r - ranges[n, b] if merges and mixed < _SHARE_MIXED else 0.0
-                    i, r = hits[n, b], ranges[n, b] + deeper * mixed / _SHARE_MIXED
+                    deeper = r - ranges[b, n] if merges and mixed < _SHARE_MIXED else 0.0
+                    i, r = hits[b, n], ranges[b, n] + deeper * mixed / _SHARE_MIXED
             if i < 0 or r < nearest or r > farthest:
                 continue
             if uniform(seed, ray, _LOST) < lost:
@@ -110,7 +111,8 @@ def returns(
             intensity = 1.0
             if not retro[i]:
                 signal = reflectance[i] * cosine * (10.0 / r) ** 2
-                chance = 1.0 - np.exp(-signal / weakest) if weakest > 0 else 1.0
+                # beyond 40 its rounding hides the exponential
+                chance = 1.0 - np.exp(-signal / weakest) if signal < 40.0 * weakest else 1.0
                 if uniform(seed, ray, _SEEN) >= chance * (1.0 - drop[i]):
                     continue
                 # the sensor corrects for distance and incidence: the material remains, and sometimes nothing
