@@ -55,7 +55,7 @@ class Eye:
 
     def look(self, triangles: np.ndarray, materials: np.ndarray) -> None:
         """triangles (T, 3, 3) float64 [m, velodyne], materials (T,) int32, + raster.CLOSED if the back need not be drawn."""
-        self.grid.fill(triangles, materials, self._view, NEAR_M, True, 0.0)
+        self.grid.fill(triangles, materials, self._view, NEAR_M, 1, 0.0)
 
     def view(self, T_world_velo: np.ndarray) -> shade.View:
         rays, eye = T_world_velo[:3, :3] @ self._velo_of_uvd, T_world_velo[:3, :3] @ self._eye_velo + T_world_velo[:3, 3]
@@ -112,7 +112,8 @@ class Camera:
         seed: int = 0,
         out: Picture | None = None,
     ) -> Picture:
-        """As `render`, of what the eye has looked at, in any light. shine: lamps, None without; seed: of the sensor's noise."""
+        """As `render`, of what the eye has looked at, in any light. raster.CLOSED: the back casts no shadow of its own.
+        shine: lamps, None without; seed: of the sensor's noise."""
         rows, columns = self.size
         if out is None:
             out = Picture(np.empty((rows, columns, 3), np.uint8), np.empty(self.size, np.float32), np.empty(self.size, np.int64))
@@ -128,7 +129,7 @@ class Camera:
         heights, corner = _NO_SHADOWS, np.zeros(2)
         if lighting.shadows:
             view, corner = self._sun_view(sun, T_world_velo)
-            self._shadows.fill(triangles, materials, view, 0.5, False, -np.inf)
+            self._shadows.fill(triangles, materials, view, 0.5, -1, -np.inf)
             heights = self._shadows.values
         seen_from = self.eye.view(T_world_velo)
         shade.light(triangles, colors, kinds, MATERIALS.pattern, T_world_velo, seen_from.eye, sun, tones, grid.boxes, faces)

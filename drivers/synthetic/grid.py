@@ -50,7 +50,7 @@ class Grid:
         self.boxes = self._boxes[:0]
 
     def fill(
-        self, triangles: np.ndarray, materials: np.ndarray, view: np.ndarray, near: float, cull: bool, nothing: float
+        self, triangles: np.ndarray, materials: np.ndarray, view: np.ndarray, near: float, cull: int, nothing: float
     ) -> None:
         """triangles (T, 3, 3) float64, materials (T,) int32; view, near, cull: of raster.set_up; `nothing` is the value of
         pixels without a triangle."""

@@ -16,6 +16,7 @@ from drivers.synthetic.mesh import Mesh, join
 from drivers.synthetic.shapes import Body, Family
 from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN, Street, Thing
 from operators.geometry.transforms import invert, rigid, rotation_z
+from operators.kernels import raster
 from operators.kernels.place import place
 
 NUM_BODIES = {CAR: 600, VAN: 200, TRUCK: 60, PEDESTRIAN: 240, CYCLIST: 160}
@@ -32,6 +33,9 @@ _NUM_SCENERY = 96
 _CARRIES = 0.12  # share of pedestrians who push or draw something, or walk a bicycle
 _STRIDE_M, _PEDALS_M = 1.5, 5.0
 _SCENERY_LENGTH_M = {"hedges": 7.8, "walls": 8.0, "fences": 8.2}
+
+
+_CLOSED = np.where(materials.CLOSED, raster.CLOSED, 0).astype(np.int32)
 
 
 class Objects(NamedTuple):
@@ -58,6 +62,11 @@ class Scene(NamedTuple):
     T_street_velo: np.ndarray
     ego_velocity: np.ndarray
     ego_yaw_rate: float
+
+    @property
+    def closed(self) -> np.ndarray:
+        """(T,) int32 materials with raster.CLOSED."""
+        return self.materials | _CLOSED[self.materials]
 
 
 class Placed(NamedTuple):

@@ -281,7 +281,7 @@ class SyntheticWorld(Source):
         light = lighting(self.config.light, self.config.glare, street)
         seed = self._seed(street.drive, frame, _IMAGE)
         self.camera.paint(
-            scene.triangles, scene.colors, track_ids[scene.owners], scene.materials, light, scene.T_street_velo,
+            scene.triangles, scene.colors, track_ids[scene.owners], scene.closed, light, scene.T_street_velo,
             shine(light, scene), seed, out=camera.Picture(arrays["image"], arrays["depth"], arrays["pixel_ids"]),
         )  # fmt: skip
         values |= {port: array for port, array in arrays.items() if port in self.wanted}

@@ -32,7 +32,7 @@ def set_up(
     materials: np.ndarray,
     view: np.ndarray,
     near: float,
-    cull: bool,
+    cull: int,
     rows: int,
     columns: int,
     planes: np.ndarray,
@@ -42,7 +42,7 @@ def set_up(
     """Once per view, before fill.
 
     in   triangles (T, 3, 3) float64 [m]; materials (T,) int32, only CLOSED matters; view (4, 4) float64; near > 0, in units
-         of D; cull: leave out the backs of CLOSED, in a view whose rows grow downwards
+         of D; cull: leave out the backs of CLOSED, 1 in a view whose rows grow downwards, -1 upwards; 0: leave out none
     out  planes (T, PLANES, 3) float64: a u + b v + c, edges >= 0 inside; limits (T, 2) float64: lowest, highest value;
          boxes (T, BOX) int32: first and last column and row, inclusive; empty (u1 < u0) for what cannot be seen: triangles
          without area, with NaN, behind near, outside the picture, between pixel centres, and backs
@@ -88,7 +88,7 @@ def set_up(
                 p, q = (axis + 1) % 3, (axis + 2) % 3
                 planes[t, k, axis] = uvdn[i, p] * uvdn[j, q] - uvdn[i, q] * uvdn[j, p]
         det = uvdn[0, 0] * planes[t, 0, 0] + uvdn[0, 1] * planes[t, 0, 1] + uvdn[0, 2] * planes[t, 0, 2]
-        if det == 0 or (cull and det > 0 and materials[t] & CLOSED):  # counter-clockwise is negative where v goes down
+        if det == 0 or (cull * det > 0 and materials[t] & CLOSED):  # counter-clockwise is negative where v goes down
             continue
         sign = 1.0 if det > 0 else -1.0
         for axis in range(3):

@@ -12,7 +12,7 @@ STRAIGHT = np.array([[50.0, 0, 0, 0], [0, 50, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 """u v depth 1 of points already in the camera's frame: at depth 50 a metre is a pixel, exactly."""
 
 
-def fill(triangles, view=None, size=SIZE, near=NEAR_M, materials=None, cull=False, bands=1, plain=False):
+def fill(triangles, view=None, size=SIZE, near=NEAR_M, materials=None, cull=0, bands=1, plain=False):
     """-> index, values"""
     set_up, run = (raster.set_up.py_func, raster.fill.py_func) if plain else (raster.set_up, raster.fill)
     triangles = np.array(triangles, np.float64).reshape(-1, 3, 3)
@@ -144,11 +144,11 @@ def box(x, size, inside_out=False):
 def test_backs_of_closed_meshes_are_left_out(x, size, inside_out, seen):
     """From outside the image is unchanged; from inside, the box is invisible. Inside out, only the far side is visible."""
     mesh = box(x, size, inside_out)
-    index, values = fill(mesh, materials=[raster.CLOSED] * 12, cull=True)
+    index, values = fill(mesh, materials=[raster.CLOSED] * 12, cull=1)
     assert (index >= 0).any() == seen
     _, whole = fill(mesh)
     assert np.array_equal(values, whole) == (inside_out == (x == 0))
-    _, kept = fill(mesh, materials=[raster.CLOSED] * 12, cull=False)
+    _, kept = fill(mesh, materials=[raster.CLOSED] * 12, cull=0)
     np.testing.assert_array_equal(kept, whole)
 
 
@@ -160,6 +160,17 @@ def test_a_view_along_parallel_rays():
     index, values = fill([high, low], view, (21, 21), near=0.5)
     assert index[10, 10] == 0 and index[3, 5] == 1 and index[0, 0] == -1
     assert values[3, 5] == 1 and values[10, 10] == pytest.approx(3 + 2 * 2 / 5)
+
+
+def test_backs_where_rows_grow_upwards():
+    """Seen from above: the top of a box remains, or, inside out, its bottom."""
+    view = np.array([[1.0, 0, 0, 10], [0, 1, 0, 10], [0, 0, 0, 1], [0, 0, 1, 10]])
+    for inside_out, height in ((False, 12.2), (True, 8.2)):
+        mesh = box(0, 4, inside_out)
+        _, whole = fill(mesh, view, (21, 21), near=0.5)
+        index, values = fill(mesh, view, (21, 21), near=0.5, materials=[raster.CLOSED] * 12, cull=-1)
+        assert index[10, 10] >= 0 and values[10, 10] == pytest.approx(height)
+        assert np.array_equal(values, whole) != inside_out
 
 
 def test_bands_give_the_same_bytes():
@@ -174,7 +185,7 @@ def test_without_index_the_values_are_the_same():
     planes, limits = np.empty((len(triangles), raster.PLANES, 3)), np.empty((len(triangles), 2))
     boxes, values = np.empty((len(triangles), raster.BOX), np.int32), np.zeros(SIZE, np.float32)
     view = np.vstack([P_CAM @ T_CAM_VELO, [0, 0, 0, 1]])
-    raster.set_up(triangles, np.zeros(len(triangles), np.int32), view, NEAR_M, False, *SIZE, planes, limits, boxes)
+    raster.set_up(triangles, np.zeros(len(triangles), np.int32), view, NEAR_M, 0, *SIZE, planes, limits, boxes)
     raster.fill(planes, limits, boxes, 0, SIZE[0], values, np.empty((0, 0), np.int32))
     np.testing.assert_array_equal(values, fill(triangles)[1])
 
