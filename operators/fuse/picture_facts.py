@@ -26,7 +26,9 @@ SMOOTH = 1 / REACH**4
 _SAMPLES = 10_240
 _QUANTILE, _NORMAL_QUANTILE, _MASK_NORM = 0.3, 0.38532, 6.0
 _FEW = 200
-_GLARE, _NEAR, _FAR = 245, 5, 25
+_GLARE, _CLIPPED = 245, 254
+"""Grey levels of a white region of light; of heat, where gain control makes the warmest white and only clipped pixels dazzle."""
+_NEAR, _FAR = 5, 25
 _MARGIN = 2
 _SEARCH = (30, 24)
 """Columns and rows of SMALL that a shift may have."""
@@ -35,6 +37,7 @@ _SEARCH = (30, 24)
 class Facts(NamedTuple):
     """samples (h, w) uint8: pixels to compare with those of the next frame; small (128, 160) uint8: the picture, averaged.
 
+    thermal bool: of one channel
     spread  grey levels between the 1st and the 99th percentile     dark, white  shares of pixels at 0, at WHITE or more
     noise   sigma [grey levels]                                     impulses     share of pixels
     detail  fineness above SMOOTH
@@ -42,6 +45,7 @@ class Facts(NamedTuple):
 
     samples: np.ndarray
     small: np.ndarray
+    thermal: bool
     spread: float
     dark: float
     white: float
@@ -56,7 +60,8 @@ def facts(picture: np.ndarray, impulse: int) -> Facts:
     impulse: grey levels between an impulse and all its neighbours
     """
     small = cv2.resize(picture, SMALL, interpolation=cv2.INTER_AREA)
-    if picture.ndim == 3:
+    thermal = picture.ndim == 2
+    if not thermal:
         picture, small = picture[:, :, 1], cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     rows, columns = picture.shape
     step = max(1, round((rows * columns / _SAMPLES) ** 0.5))
@@ -74,6 +79,7 @@ def facts(picture: np.ndarray, impulse: int) -> Facts:
     return Facts(
         samples,
         small,
+        thermal,
         float(spread),
         float(levels[0] / num),
         float(levels[WHITE:].sum() / num),
@@ -83,12 +89,12 @@ def facts(picture: np.ndarray, impulse: int) -> Facts:
     )
 
 
-def glare(small: np.ndarray) -> tuple[float, float]:
+def glare(small: np.ndarray, thermal: bool) -> tuple[float, float]:
     """Share of the picture in its largest white region, and how bright the surroundings are: 0 as the rest, 1 white.
 
     A source that blinds the camera is bright all around (lower quartile); a white sky ends at roofs and trees.
     """
-    white = (small >= _GLARE).astype(np.uint8)
+    white = (small >= (_CLIPPED if thermal else _GLARE)).astype(np.uint8)
     if not white.any():
         return 0.0, 0.0
     _, regions, stats, _ = cv2.connectedComponentsWithStats(white)

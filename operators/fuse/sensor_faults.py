@@ -163,7 +163,7 @@ class Judge:
         row[_COLUMN["frozen"]] = 1.0 if past.unchanged >= config.frozen_frames else at_limit(past.unchanged, config.frozen_frames)
         self._say(row, "frozen", f"{name}: frozen for {past.unchanged} frames", reasons)
 
-        share, halo = picture_facts.glare(facts.small)
+        share, halo = picture_facts.glare(facts.small, facts.thermal)
         row[_COLUMN["glare"]] = at_limit(share, config.glare_share) * np.clip((halo - _HALO[0]) / (_HALO[1] - _HALO[0]), 0, 1)
         self._say(row, "glare", f"{name}: glare over {share:.0%} of the picture", reasons)
 

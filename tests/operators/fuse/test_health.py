@@ -134,6 +134,15 @@ def test_a_frozen_picture(pairs, which):
     assert any("frozen for 5 frames" in text for text in reasons[FAULTY_TO - 1])
 
 
+def test_a_warm_road_is_no_glare_of_a_thermal_camera():
+    """By percentiles the warmest becomes white: half of the picture is nearly so, and bright all around."""
+    rng = np.random.default_rng(2)
+    warm = np.linspace(0, 250, HEIGHT)[:, None].repeat(WIDTH, 1)
+    warm[HEIGHT // 2 :] = 249
+    (scores, _, _), glare = judged([(noisy(warm[:, :, None].repeat(3, 2), rng), noisy(warm, rng))]), SENSOR_FAULTS.index("glare")
+    assert scores[0, 0, glare] > 0.5 and scores[0, 1, glare] == 0, "a lamp, a road"
+
+
 def test_a_standing_camera_is_not_frozen(pairs):
     rng = np.random.default_rng(1)
     image, thermal = pairs[0]
