@@ -2,27 +2,30 @@
 
     pipe bench gate [--weights DIR]
 
-DIR has fusion, image and thermal.safetensors (docs/training.md); other schemes' weights, DIR/SCHEME.safetensors, are scored on
-clean pairs and in the worst cell. Generated pairs with streets and bodies that training never sees. A cell is one kind of damage,
-of one severity, to one modality of every pair. Its loss is that against the best of four: the same weights with one modality,
-and the nets trained on one modality alone; AP50 as COCO counts it, hard truth forgiven, upper 95 % bound of a bootstrap over the
-pairs. salt_and_pepper is a kind that training does not use. Writes bench/results/gate-<machine>.json.
+DIR has fusion, image and thermal.safetensors (docs/training.md); the other schemes' weights, DIR/SCHEME.safetensors, are scored
+on clean pairs and in the worst cell, if they are there. Generated pairs with streets and bodies that training never sees. A cell
+is one kind of damage, of one severity, to one modality of every pair. Its loss is that against the best of four: the same weights
+with one modality, and the nets trained on one modality alone; AP50 as COCO counts it, hard truth forgiven, upper 95 % bound of a
+bootstrap over the pairs. salt_and_pepper is a kind that training does not use. Prints the heat map in Markdown
+(bench/gate_table.py). Writes bench/results/gate-<machine>.json.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from bench import gate_table
 from bench.common import RESULTS, header, save
 from bench.pairs import CLEAN, KINDS, LEAST_SCORE, MODALITIES, SEED, Cell, Made
 from operators.detect.scaled import scaled
 from operators.fuse.gate import FuseGateConfig, torch_net
 from operators.nets.fusion_config import FUSION, Scheme
-from operators.nets.weights import load
+from operators.nets.weights import load, read_config
 from operators.score.ap50 import coco_ap50, paired_ap50
 from pipeline.errors import InputError
 
@@ -37,14 +40,19 @@ def main(weights: Path = FOLDER, pairs: int = PAIRS, results: Path = RESULTS) ->
     about = header("pipe bench gate", f"{pairs} generated pairs of seed {SEED}, weights in {weights}")
     made = Made(pairs)
     rows = [measured(made, files, cell) for cell in cells()]
-    rows.sort(key=lambda row: (row["cell"][0] != "clean", -row["loss"]))
-    worst: Cell = tuple(rows[min(1, len(rows) - 1)]["cell"])
+    rows.sort(key=lambda row: -row["loss"])
+    worst: Cell = next(tuple(row["cell"]) for row in rows if row["cell"][0] != "clean")
     out: dict[str, Any] = {"about": about, "cells": rows, "schemes": {}, "ms": spent(made, files["fusion"])}
+    own = read_config(files["fusion"], FUSION).scheme
     for scheme in get_args(Scheme):
-        if (file := weights / f"{scheme}.safetensors").is_file():
-            out["schemes"][scheme] = {c[0]: coco_ap50(made.truth, made.found(file, c, MODALITIES)) for c in (CLEAN, worst)}
-    out["figures"] = {"worst loss": rows[1]["loss"], "worst upper95": max(row["upper95"] for row in rows), **out["ms"]}
-    print("\n".join(lines(out)))
+        file = files["fusion"] if scheme == own else weights / f"{scheme}.safetensors"
+        out["schemes"][scheme] = None  # not trained
+        if file.is_file():
+            scores = {c: coco_ap50(made.truth, made.found(file, c, MODALITIES)) for c in (CLEAN, worst)}
+            out["schemes"][scheme] = {gate_table.name(c): ap for c, ap in scores.items()}
+    worst_of = {f"worst {key}": max(row[key] for row in rows) for key in ("loss", "upper95")}
+    out["figures"] = {**worst_of, **out["ms"]}
+    print("\n".join(gate_table.lines(out)))
     save(results, "gate", out)
     return out
 
@@ -57,6 +65,7 @@ def cells() -> Iterator[Cell]:
 
 
 def measured(made: Made, files: Mapping[str, Path], cell: Cell) -> dict[str, Any]:
+    print(gate_table.name(cell), file=sys.stderr)
     fused = made.found(files["fusion"], cell, MODALITIES)
     others = {f"fusion, {m} alone": made.found(files["fusion"], cell, [m]) for m in MODALITIES}
     others |= {f"{m} net": made.found(files[m], cell, [m]) for m in MODALITIES}
@@ -82,14 +91,3 @@ def spent(made: Made, file: Path) -> dict[str, float]:
             net.run(given)
             took.setdefault(f"{' + '.join(used)}.ms", []).append(1e3 * (time.perf_counter() - begun))
     return {name: statistics.median(ms) for name, ms in took.items()}
-
-
-def lines(out: Mapping[str, Any]) -> list[str]:
-    made = [f"{'damage':>28} | AP50 fused, best other | loss (upper 95 %)"]
-    for row in out["cells"]:
-        kind, severity, modality = row["cell"]
-        name = kind if kind == "clean" else f"{kind} {severity + 1} of the {modality}"
-        best = f"{row['others'][row['best']]:.1f} {row['best']}"
-        made.append(f"{name:>28} | {row['ap50']:.1f}, {best} | {row['loss']:+.2f} ({row['upper95']:+.2f})")
-    made += [f"{scheme}: " + ", ".join(f"{c} {100 * ap:.1f}" for c, ap in of.items()) for scheme, of in out["schemes"].items()]
-    return [*made, ", ".join(f"{name} {ms:.1f}" for name, ms in out["ms"].items())]

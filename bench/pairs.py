@@ -17,7 +17,7 @@ from operators.train.scenes import IGNORED
 from pipeline import settings, training
 from pipeline.testing import run_operator
 
-FILE, SEED, LEAST_SCORE = "fusion_world", 8000, 0.01
+FILE, SEED, LEAST_SCORE, THREADS = "fusion_world", 8000, 0.01, 2
 """Seed of streets that training (6000) and its validation (7000) do not have."""
 KINDS = {
     "blackout": (0.5, 0.8, 1.0), "whiteout": (0.5, 0.8, 1.0), "glare": (0.4, 0.7, 1.0), "noise": (0.05, 0.1, 0.2),
@@ -41,6 +41,7 @@ class Made:
         self.classes = np.array([CLASSES.index(name) for name in config.model.class_names])
         self.truth = [self._truth(pair) for pair in self.pairs]
         self._known: dict[tuple[Path, Cell, tuple[str, ...]], list[Boxes2D]] = {}
+        self._damaged: tuple[Cell, list[np.ndarray]] = (CLEAN, [])
 
     def _truth(self, pair: Pair) -> Truth2D:
         """A region that is ignored forgives every class."""
@@ -61,11 +62,20 @@ class Made:
         rng = np.random.default_rng((SEED, index, list(KINDS).index(kind), severity, MODALITIES.index(of)))
         return np.asarray(damage(picture, level, rng))
 
+    def _all(self, cell: Cell, modality: str) -> list[np.ndarray]:
+        """Of every pair; those of the latest damage are kept, since three nets see them."""
+        if cell[2] != modality:
+            return [self.shown(index, cell, modality) for index in range(len(self.pairs))]
+        if self._damaged[0] != cell:
+            self._damaged = cell, [self.shown(index, cell, modality) for index in range(len(self.pairs))]
+        return self._damaged[1]
+
     def found(self, file: Path, cell: Cell, used: Sequence[str]) -> list[Boxes2D]:
         """Detections of a net with these modalities; of a cell that damages none of them, the clean ones."""
         key = (file, cell if cell[2] in used else CLEAN, tuple(used))
         if key not in self._known:
-            sets = [{m: self.shown(i, cell, m) for m in used} for i in range(len(self.pairs))]
+            pictures = {m: self._all(key[1], m) for m in used}
+            sets = [dict(zip(used, pair, strict=True)) for pair in zip(*pictures.values(), strict=True)]
             config = {"weights": str(file), "score_threshold": LEAST_SCORE}
-            self._known[key] = [out["boxes2d"] for out in run_operator(FuseGate, sets, config)]
+            self._known[key] = [out["boxes2d"] for out in run_operator(FuseGate, sets, config, threads=THREADS)]
         return self._known[key]

@@ -51,6 +51,7 @@ def run_operator(
     name: str | None = None,
     out_dir: Path | None = None,
     resume: Resume | None = None,
+    threads: int = 1,
 ) -> list[Any]:
     """Open, `process` each set of inputs, close; returns one output per set, None where the operator emitted nothing.
 
@@ -60,6 +61,7 @@ def run_operator(
     statics  static port -> its latched value
     headers  of the sets; else source "test", frame_id 0, 1, ..., stamps 100 ms apart
     meta     per set, port -> meta from its producer
+    threads  of the node
     out_dir  for sinks; else a temporary folder
     An exception of the operator is raised unchanged.
     """
@@ -73,7 +75,7 @@ def run_operator(
     _complete(declared, connected, sets, latched, name)
     if headers is not None and len(headers) != len(sets):
         raise GraphError(f"{name}: needs a header for each of {len(sets)} sets of inputs, got {len(headers)}")
-    with _prepared(node, name, config, out_ports, out_dir, resume=resume):
+    with _prepared(node, name, config, out_ports, out_dir, resume=resume, threads=threads):
         node.open()
         results = []
         for i, values in enumerate(sets):

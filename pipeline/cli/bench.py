@@ -45,7 +45,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
     )
     parser.add_argument(
-        "--weights", type=Path, metavar="DIR", help="of students and subscenes: the nets of python -m bench.train_students"
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="of students, subscenes and gate: the nets of python -m bench.train_students, bench.train_gate",
     )
     parser.add_argument("--json", type=Path, metavar="F", help="also write the figures there")
     parser.add_argument(

@@ -8,7 +8,7 @@ pytest.importorskip("safetensors")
 
 import torch
 
-from bench import gate, train_gate
+from bench import gate, gate_table, train_gate
 from bench.pairs import CLEAN, Made
 from operators.nets import weights
 from operators.nets.fusion_config import FUSION, FusionNetConfig
@@ -46,17 +46,46 @@ def test_cells_are_two_modalities_five_kinds_three_severities():
     assert cells[0] == CLEAN and len(cells) == len(set(cells)) == 1 + 2 * 5 * 3
 
 
-def test_losses_are_against_the_best_of_four(folder, tmp_path, monkeypatch):
+def test_losses_are_against_the_best_of_four(folder, tmp_path, monkeypatch, capsys):
+    """Undamaged and two cells; of the other schemes one is trained."""
     some = [CLEAN, ("blackout", 2, "thermal"), ("salt_and_pepper", 2, "image")]
     monkeypatch.setattr(gate, "cells", lambda: iter(some))
     monkeypatch.setattr(gate, "TIMED", 1)
+    config = FusionNetConfig(scheme="selective", **TINY)
+    weights.save(folder / "selective.safetensors", FUSION, config, FusionNet(config).state_dict())
     out = gate.main(folder, pairs=2, results=tmp_path / "results")
-    assert out["cells"][0]["cell"] == list(CLEAN) and len(out["cells"]) == 3
+    assert sorted(map(tuple, (row["cell"] for row in out["cells"]))) == sorted(some)
+    assert [row["loss"] for row in out["cells"]] == sorted((row["loss"] for row in out["cells"]), reverse=True)
     for row in out["cells"]:
         assert len(row["others"]) == 4 and row["others"][row["best"]] == max(row["others"].values())
         assert row["loss"] == pytest.approx(row["others"][row["best"]] - row["ap50"])
+    worst = gate_table.name(next(row["cell"] for row in out["cells"] if row["cell"][0] != "clean"))
+    assert [scheme for scheme, of in out["schemes"].items() if of] == ["scalar_concat", "selective"]
+    assert all(list(of) == ["clean", worst] for of in out["schemes"].values() if of)
+    printed = capsys.readouterr().out
+    assert "mask_concat: not trained" in printed and f"selective: clean 0.0, {worst} " in printed
     (written,) = (tmp_path / "results").glob("gate-*.json")
-    assert json.loads(written.read_text())["figures"].keys() == out["figures"].keys()
+    read = json.loads(written.read_text())
+    assert read["figures"].keys() == out["figures"].keys() and "\n".join(gate_table.markdown(read)) in printed
+
+
+def row(cell, loss, upper95):
+    others = {"image net": 60 + loss}
+    return {"cell": list(cell), "ap50": 60.0, "others": others, "best": "image net", "loss": loss, "upper95": upper95}
+
+
+def test_the_heat_map_has_a_place_for_every_cell_and_marks_what_misses_an_aim():
+    rows = [row(cell, -0.5, 1.0) for cell in gate.cells()]
+    rows[1] = row(rows[1]["cell"], 1.25, 3.0)  # blackout 1 of the image
+    rows[-1] = row(rows[-1]["cell"], 0.5, 4.5)  # salt_and_pepper 3 of the thermal
+    made = gate_table.markdown({"cells": rows})
+    assert made[0].split(" | ")[1:4] == ["image 1", "image 2", "image 3"] and len({line.count("|") for line in made[:7]}) == 1
+    assert made[2].startswith("| blackout | **60.0, +1.2 (+3.0)** | 60.0, -0.5 (+1.0) |")
+    assert made[6].startswith("| salt_and_pepper |") and made[6].endswith("| **60.0, +0.5 (+4.5)** |")
+    assert made[-1] == (
+        "Undamaged: 60.0, -0.5 (+1.0). loss of at most 1 in 30 of 31 cells, upper 95 % bound of at most 4 in 30; "
+        "worst: +1.25, +4.50."
+    )
 
 
 def test_damage_meets_its_modality_alone_and_comes_again():
