@@ -21,7 +21,7 @@ from bench.common import header, quantile
 from bench.panoptic_frames import CLASSES, INSTANCES, SHAPE, STUFF, ragged, scene, segments, slot
 from operators.fuse.panoptic_fusion import Fusion, Objects, Rules
 from operators.score.panoptic import scored
-from operators.score.panoptic_pairs import pairs_of
+from operators.score.panoptic_pairs import PairCounter
 from operators.streams import Panoptic
 from operators.team import Team
 from pipeline.errors import RunError
@@ -32,7 +32,7 @@ CLOSE, MOST_CLOSE = 1e-4, 1e-4
 
 def main(rounds: int = ROUNDS) -> dict[str, Any]:
     about = header("pipe bench panoptic", f"generated, {SHAPE[0]} x {SHAPE[1]}, {CLASSES} classes, {INSTANCES} instances")
-    team, fusion = Team(THREADS), Fusion(Rules(), THREADS)
+    team, fusion, counter = Team(THREADS), Fusion(Rules(), THREADS), PairCounter(THREADS)
     logits, objects = scene(np.random.default_rng(0))
     out, is_thing = slot(SHAPE, np.int32), np.arange(CLASSES) >= STUFF
     parts = np.array_split(logits.reshape(-1), 16)
@@ -43,7 +43,7 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
     turns: dict[str, Callable[[], Any]] = {
         "read": lambda: team.share(len(parts), lambda k: total(parts[k])),
         "fuse": lambda: fusion.fuse(logits, 1, is_thing, objects, out),
-        "pq": lambda: scored(pairs_of(maps[0], maps[1], team), frames[0], names, frames[1], names),
+        "pq": lambda: scored(counter.count(maps[0], maps[1]), frames[0], names, frames[1], names),
     }
     ms: dict[str, list[float]] = {name: [] for name in (*turns, "reference")}
     for turn in turns.values():
@@ -61,8 +61,8 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
         "reference / fuse": medians["reference"] / medians["fuse"],
     }
     print("\n".join(f"{name:>18} {value:9.2f}" for name, value in figures.items()))
-    team.close()
-    fusion.close()
+    for part in (team, fusion, counter):
+        part.close()
     return {"about": about, "figures": figures}
 
 

@@ -40,8 +40,9 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, Objects]:
 
 
 def ragged(rng: np.random.Generator) -> np.ndarray:
-    """(H, W) int32 ids 1..SEGMENTS: the nearest of random centres, with rough borders."""
-    rows, columns = np.indices(SHAPE, np.float32) + rng.normal(0, 3, (2, *SHAPE)).astype(np.float32)
+    """(H, W) int32 ids 1..SEGMENTS: the nearest of random centres, with borders that are rough at 4 px and at 1 px."""
+    coarse = np.kron(rng.normal(0, 3, (2, SHAPE[0] // 4, SHAPE[1] // 4)), np.ones((1, 4, 4)))
+    rows, columns = (np.indices(SHAPE) + coarse + rng.normal(0, 0.7, (2, *SHAPE))).astype(np.float32)
     best, ids = np.full(SHAPE, np.inf, np.float32), np.zeros(SHAPE, np.int32)
     for k, (y, x) in enumerate(rng.uniform(0, SHAPE, (SEGMENTS, 2)), start=1):
         far = (rows - np.float32(y)) ** 2 + (columns - np.float32(x)) ** 2

@@ -11,7 +11,7 @@ class Team:
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-        self._others = threads - 1
+        self.threads, self._others = threads, threads - 1
 
     def share(self, num: int, work: Callable[[int], object]) -> None:
         """Calls work(0) .. work(num - 1); each thread takes the next piece when it is free. Raises what `work` raises."""

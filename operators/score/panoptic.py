@@ -23,10 +23,9 @@ from operators import files
 from operators.score import panoptic_files, panoptic_scores
 from operators.score.panoptic_ap import MaskAP
 from operators.score.panoptic_match import Segments, match
-from operators.score.panoptic_pairs import Pairs, areas, pairs_of
+from operators.score.panoptic_pairs import PairCounter, Pairs, Rows, areas, rows_of
 from operators.score.panoptic_scores import Frame, Scores, frame_of, summary
 from operators.streams import PANOPTIC, Panoptic, names_of, things_of
-from operators.team import Team
 from pipeline.errors import FrameError
 from pipeline.operator import Operator
 from pipeline.schema import optional
@@ -49,8 +48,8 @@ class ScorePanoptic(Operator):
     inputs = {"panoptic": PANOPTIC, "panoptic_truth": optional(PANOPTIC)}
 
     def open(self) -> None:
-        self.team = Team(self.threads)
-        pairs_of(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32))  # compile before the first frame
+        self.counter = PairCounter(self.threads)
+        self._compile()
         self.names: list[str] = []
         self.things: set[str] = set()
         self.scores = Scores(())
@@ -67,7 +66,7 @@ class ScorePanoptic(Operator):
         for port, own, of in zip(("panoptic_truth", "panoptic"), names, (panoptic_truth, panoptic), strict=True):
             self._check(port, own, of)
         try:
-            pairs = pairs_of(panoptic_truth.panoptic, panoptic.panoptic, self.team)
+            pairs = self.counter.count(panoptic_truth.panoptic, panoptic.panoptic)
         except ValueError as error:
             raise FrameError(f"{self.name} at {self.header}: {error}") from None
         frame = scored(pairs, panoptic_truth, names[0], panoptic, names[1])
@@ -78,7 +77,7 @@ class ScorePanoptic(Operator):
             self._tell()
 
     def close(self) -> None:
-        self.team.close()
+        self.counter.close()
         if self.last is None:
             self.status("no truth, no scores")
             return
@@ -93,6 +92,12 @@ class ScorePanoptic(Operator):
     @property
     def _csv(self) -> Path:
         return self.out_dir / "scores.csv"
+
+    def _compile(self) -> None:
+        """Before the first frame. Numba compiles once more for maps that may not be written, as views of slots are."""
+        map_ = np.zeros((4, 4), np.int32)
+        map_.flags.writeable = False
+        self.counter.count(map_, map_)
 
     def _check(self, port: str, names: Sequence[str], of: Panoptic) -> None:
         ids, counts = np.unique(of.segment_ids, return_counts=True)
@@ -152,18 +157,26 @@ def scored(pairs: Pairs, truth: Panoptic, truth_names: Sequence[str], found: Pan
     void = truth.segment_ids[~known]
     if len(void):  # both void: one id
         pairs = _merged(pairs, void)
-    t_ids, f_ids = truth.segment_ids[known].astype(np.int64), found.segment_ids.astype(np.int64)
+    t_rows, t_kept, t_areas = _drawn(truth.segment_ids, known, pairs.truth, pairs.pixels)
+    f_rows, f_kept, f_areas = _drawn(found.segment_ids, np.ones(len(found.labels), bool), pairs.found, pairs.pixels)
+    rows = Rows(t_rows, f_rows)
     own = np.array([names.index(name) for name in found_names], np.int64)
-    t_areas, f_areas = areas(pairs.truth, pairs.pixels, t_ids), areas(pairs.found, pairs.pixels, f_ids)
-    t_drawn, f_drawn = t_areas > 0, f_areas > 0  # a segment without pixels is none
-    sides = (
-        Segments(
-            t_ids[t_drawn], truth.labels[known][t_drawn].astype(np.int64), t_areas[t_drawn], truth.scores[known][t_drawn] == 0
-        ),
-        Segments(f_ids[f_drawn], own[found.labels[f_drawn]], f_areas[f_drawn], np.zeros(f_drawn.sum(), bool)),
-    )
-    tracks = truth.track_ids[known][t_drawn], found.track_ids[f_drawn]
-    return frame_of(pairs, *sides, match(pairs, *sides), dict(enumerate(names)), *tracks)
+    t_side = Segments(truth.segment_ids[t_kept], truth.labels[t_kept].astype(np.int64), t_areas, truth.scores[t_kept] == 0)
+    f_side = Segments(found.segment_ids[f_kept], own[found.labels[f_kept]], f_areas, np.zeros(len(f_kept), bool))
+    matches = match(pairs, rows, t_side, f_side)
+    tracks = truth.track_ids[t_kept], found.track_ids[f_kept]
+    return frame_of(pairs, rows, t_side, f_side, matches, dict(enumerate(names)), *tracks)
+
+
+def _drawn(ids: np.ndarray, wanted: np.ndarray, of: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The wanted segments that have pixels: row of each pair among them, -1 = none; which segments; their areas."""
+    kept = np.flatnonzero(wanted)
+    rows = rows_of(ids[kept], of)
+    sums = areas(rows, pixels, len(kept))
+    if sums.all():
+        return rows, kept, sums
+    kept = kept[sums > 0]
+    return rows_of(ids[kept], of), kept, sums[sums > 0]
 
 
 def panoptic_quality(
@@ -178,27 +191,30 @@ def panoptic_quality(
     Segments of class void, of either side, count nowhere. Raises ValueError for other classes than 0..num_classes - 1 and void.
     """
     scores, names = Scores(()), {c: c for c in range(num_classes)}
+    counter = PairCounter()
     for truth, found in pairs:
-        shared = pairs_of(np.asarray(truth), np.asarray(found))
+        shared = counter.count(np.asarray(truth), np.asarray(found))
         sides = []
         for name, ids in (("truth", shared.truth), ("prediction", shared.found)):
-            ids = np.unique(ids)
-            classes = ids // max_instances
+            own = np.unique(ids)
+            classes = own // max_instances
             wrong = (classes != void) & ((classes < 0) | (classes >= num_classes))
             if wrong.any():
                 needs = f"classes 0..{num_classes - 1}, and {void} for void"
-                raise ValueError(f"{name}: needs {needs}, got {classes[wrong][0]} (in {ids[wrong][0]})")
-            ids, classes = ids[classes != void], classes[classes != void]
-            pixels = areas(shared.truth if name == "truth" else shared.found, shared.pixels, ids)
-            sides.append(Segments(ids, classes, pixels, np.zeros(len(ids), bool)))
-        matches = match(shared, sides[0], sides[1], void * max_instances)
-        none = [np.full(len(side.ids), -1) for side in sides]
-        scores.add("", frame_of(shared, sides[0], sides[1], matches, names, *none))
+                raise ValueError(f"{name}: needs {needs}, got {classes[wrong][0]} (in {own[wrong][0]})")
+            own, classes = own[classes != void], classes[classes != void]
+            rows = rows_of(own, ids)
+            sides.append((Segments(own, classes, areas(rows, shared.pixels, len(own)), np.zeros(len(own), bool)), rows))
+        (t_side, t_rows), (f_side, f_rows) = sides
+        both = Rows(t_rows, f_rows)
+        matches = match(shared, both, t_side, f_side, void * max_instances)
+        untracked = np.full(len(t_side.ids), -1), np.full(len(f_side.ids), -1)
+        scores.add("", frame_of(shared, both, t_side, f_side, matches, names, *untracked))
     result = scores.result(range(num_classes))
-    rows = [result["per_class"][str(c)] for c in range(num_classes)]
+    classes_of = [result["per_class"][str(c)] for c in range(num_classes)]
     out: dict[str, Any] = {key: result["all"][key] for key in panoptic_scores.QUALITY}
-    out |= {key: [int(row[key]) for row in rows] for key in ("tp", "fp", "fn")}
-    return out | {"per_class": [{key: row[key] for key in panoptic_scores.QUALITY} for row in rows]}
+    out |= {key: [int(row[key]) for row in classes_of] for key in ("tp", "fp", "fn")}
+    return out | {"per_class": [{key: row[key] for key in panoptic_scores.QUALITY} for row in classes_of]}
 
 
 def evaluate(gt: Path, results: Path) -> dict[str, Any]:
@@ -206,16 +222,16 @@ def evaluate(gt: Path, results: Path) -> dict[str, Any]:
     truth = panoptic_files.read_truth(gt)
     found = panoptic_files.read_results(results, truth)
     things = [own for own, category in truth.categories.items() if category.is_thing]
-    scores, team = Scores(things), Team(_THREADS)
+    scores, counter = Scores(things), PairCounter(_THREADS)
     has_scores = any(not np.isnan(listed.scores).all() for listed in found.values() if len(listed.ids))
     ap = MaskAP() if has_scores else None
     try:
         for sequence, t, f, truth_map, found_map in panoptic_files.maps_of(truth, found):
-            scores.add(sequence, coco_frame(t, f, pairs_of(truth_map, found_map, team)))
+            scores.add(sequence, coco_frame(t, f, counter.count(truth_map, found_map)))
             if ap is not None:
                 ap.add(truth_map, _things(t, things, t.crowd), found_map, _things(f, things, np.nan_to_num(f.scores)))
     finally:
-        team.close()
+        counter.close()
     result = scores.result(list(truth.categories))
     for own, category in truth.categories.items():
         result["per_class"][str(own)]["name"] = category.name
@@ -228,16 +244,16 @@ def evaluate(gt: Path, results: Path) -> dict[str, Any]:
 
 def coco_frame(truth: panoptic_files.Listed, found: panoptic_files.Listed, pairs: Pairs) -> Frame:
     """One frame of COCO panoptic files: areas of the truth as its file states them, crowd regions. Raises InputError."""
-    own, num = np.unique(pairs.found), areas(pairs.found, pairs.pixels, np.unique(pairs.found))
-    panoptic_files.check_drawn(found, own, num)
-    counted = areas(pairs.truth, pairs.pixels, truth.ids)
-    stated = np.where(truth.areas >= 0, truth.areas, counted)
-    sides = (
-        Segments(truth.ids, truth.classes, stated, truth.crowd),
-        Segments(found.ids, found.classes, areas(pairs.found, pairs.pixels, found.ids), np.zeros(len(found.ids), bool)),
-    )
-    names = {int(c): int(c) for side in sides for c in side.classes}
-    return frame_of(pairs, *sides, match(pairs, *sides, panoptic_files.VOID), names, truth.tracks, found.tracks)
+    drawn, of_pair = np.unique(pairs.found, return_inverse=True)
+    panoptic_files.check_drawn(found, drawn, areas(of_pair.reshape(-1), pairs.pixels, len(drawn)))
+    rows = Rows(rows_of(truth.ids, pairs.truth), rows_of(found.ids, pairs.found))
+    counted = areas(rows.truth, pairs.pixels, len(truth.ids))
+    t_side = Segments(truth.ids, truth.classes, np.where(truth.areas >= 0, truth.areas, counted), truth.crowd)
+    f_areas = areas(rows.found, pairs.pixels, len(found.ids))
+    f_side = Segments(found.ids, found.classes, f_areas, np.zeros(len(found.ids), bool))
+    names = {int(c): int(c) for side in (t_side, f_side) for c in side.classes}
+    matches = match(pairs, rows, t_side, f_side, panoptic_files.VOID)
+    return frame_of(pairs, rows, t_side, f_side, matches, names, truth.tracks, found.tracks)
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.score.panoptic_pairs import Pairs, rows_of
+from operators.score.panoptic_pairs import Pairs, Rows
 
 MIN_IOU = 0.5
 
@@ -36,9 +36,9 @@ class Matches(NamedTuple):
     wrong: np.ndarray
 
 
-def match(pairs: Pairs, truth: Segments, found: Segments, void: int = 0) -> Matches:
-    """void: the id of pixels without truth."""
-    t, f = rows_of(truth.ids, pairs.truth), rows_of(found.ids, pairs.found)
+def match(pairs: Pairs, rows: Rows, truth: Segments, found: Segments, void: int = 0) -> Matches:
+    """rows: of the pairs in truth.ids and found.ids; void: the id of pixels without truth."""
+    t, f = rows
     on_void = np.zeros(len(found.ids), np.int64)
     voided = (pairs.truth == void) & (f >= 0)
     on_void[f[voided]] = pairs.pixels[voided]
@@ -54,10 +54,10 @@ def match(pairs: Pairs, truth: Segments, found: Segments, void: int = 0) -> Matc
     is_missed = ~truth.crowd
     is_missed[t_row] = False
     forgiven = on_void.copy()
-    crowds = np.flatnonzero(truth.crowd)
-    last = {int(truth.classes[row]): int(row) for row in crowds}
-    of_crowd = one_class & np.isin(t, list(last.values()))
-    forgiven[f[of_crowd]] += pairs.pixels[of_crowd]
+    if truth.crowd.any():
+        last = {int(truth.classes[row]): int(row) for row in np.flatnonzero(truth.crowd)}
+        of_crowd = one_class & np.isin(t, list(last.values()))
+        forgiven[f[of_crowd]] += pairs.pixels[of_crowd]
     is_wrong = 2 * forgiven <= found.areas
     is_wrong[f_row] = False
     return Matches(t_row, f_row, iou, np.flatnonzero(is_missed), np.flatnonzero(is_wrong))

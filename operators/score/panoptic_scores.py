@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operators.score.panoptic_match import Matches, Segments
-from operators.score.panoptic_pairs import Pairs, rows_of
+from operators.score.panoptic_pairs import Pairs, Rows
 from operators.score.tables import aligned, percent
 
 QUALITY, TRACKED = ("pq", "sq", "rq"), ("sptq", "ptq", "smotsa", "motsa", "motsp")
@@ -42,6 +42,7 @@ class Frame(NamedTuple):
 
 def frame_of(
     pairs: Pairs,
+    rows: Rows,
     truth: Segments,
     found: Segments,
     matches: Matches,
@@ -50,22 +51,23 @@ def frame_of(
     found_tracks: np.ndarray,
 ) -> Frame:
     """names: class -> its key in the scores; tracks (S,) int64, -1 = none."""
-    counts: dict[Any, list[float]] = defaultdict(lambda: [0, 0, 0, 0.0])
-    of_match = [names[int(c)] for c in truth.classes[matches.truth]]
-    for name, iou in zip(of_match, matches.iou.tolist(), strict=True):
-        counts[name][0] += 1
-        counts[name][3] += iou
-    for column, classes in ((1, found.classes[matches.wrong]), (2, truth.classes[matches.missed])):
-        for c in classes.tolist():
-            counts[names[c]][column] += 1
-    rows = zip(of_match, truth_tracks[matches.truth], found_tracks[matches.found], matches.iou, strict=True)
-    tracks = [(name, int(t), int(f), float(iou)) for name, t, f, iou in rows if t >= 0]
-    sums: dict[tuple[Any, Any], int] = defaultdict(int)
-    t_rows, f_rows = rows_of(truth.ids, pairs.truth), rows_of(found.ids, pairs.found)
-    for t, f, pixels in zip(t_rows.tolist(), f_rows.tolist(), pairs.pixels.tolist(), strict=True):
-        if t >= 0:
-            sums[names[int(truth.classes[t])], names[int(found.classes[f])] if f >= 0 else None] += pixels
-    return Frame(dict(counts), tracks, [(t, f, pixels) for (t, f), pixels in sums.items()])
+    kinds, of_all = np.unique(np.concatenate([truth.classes, found.classes]), return_inverse=True)
+    keys, num = [*(names[c] for c in kinds.tolist()), None], len(kinds)
+    t_kinds, f_kinds = np.append(of_all[: len(truth.ids)], num), np.append(of_all[len(truth.ids) :], num)  # [-1]: none
+    right = t_kinds[matches.truth]
+    columns = [np.bincount(of, minlength=num) for of in (right, f_kinds[matches.wrong], t_kinds[matches.missed])]
+    sums = np.bincount(right, matches.iou, minlength=num)
+    table = zip(keys[:-1], *(column.tolist() for column in (*columns, sums)), strict=True)
+    counts = {key: [tp, fp, fn, total] for key, tp, fp, fn, total in table if tp + fp + fn}
+    tracked = np.flatnonzero(truth_tracks[matches.truth] >= 0)
+    t, f = matches.truth[tracked], matches.found[tracked]
+    of_match = (t_kinds[t], truth_tracks[t], found_tracks[f], matches.iou[tracked])
+    switched = [(keys[c], a, b, iou) for c, a, b, iou in zip(*(values.tolist() for values in of_match), strict=True)]
+    both = t_kinds[rows.truth] * (num + 1) + f_kinds[rows.found]
+    shared = np.bincount(both, pairs.pixels, minlength=(num + 1) ** 2).astype(np.int64)
+    there = np.flatnonzero(shared[: num * (num + 1)])  # without those that have no segment of the truth
+    pixels = [(keys[k // (num + 1)], keys[k % (num + 1)], n) for k, n in zip(there.tolist(), shared[there].tolist(), strict=True)]
+    return Frame(counts, switched, pixels)
 
 
 class Scores:

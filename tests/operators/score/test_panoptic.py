@@ -10,10 +10,9 @@ import pytest
 from operators.score import panoptic
 from operators.score.panoptic import ScorePanoptic, coco_frame, panoptic_quality, scored
 from operators.score.panoptic_files import Listed
-from operators.score.panoptic_pairs import pairs_of
+from operators.score.panoptic_pairs import PairCounter, pairs_of
 from operators.score.panoptic_scores import Scores
 from operators.streams import Panoptic
-from operators.team import Team
 from operators.write.panoptic import WritePanoptic
 from pipeline.__main__ import main
 from pipeline.errors import FrameError, InputError
@@ -33,18 +32,37 @@ FACTS = {"class_names": NAMES, "things": THINGS}
 def test_pairs_are_numpys(shape, dtype):
     rng = np.random.default_rng(0)
     maps = [np.repeat(rng.integers(0, 200, (shape[0], -(-shape[1] // 5))), 5, 1)[:, : shape[1]].astype(dtype) for _ in "tp"]
-    team = Team(3)
-    for of in (None, team):
-        got = pairs_of(*maps, of)
+    counters = PairCounter(), PairCounter(3)
+    for counter in counters * 2:  # twice: with the memory of the frame before
+        got = counter.count(*maps)
         keys, counts = np.unique(np.stack([m.reshape(-1).astype(np.int64) for m in maps]), axis=1, return_counts=True)
         assert [a.tolist() for a in got] == [keys[0].tolist(), keys[1].tolist(), counts.tolist()]
-    team.close()
+    for counter in counters:
+        counter.close()
 
 
 def test_more_pairs_than_the_first_table_has():
     maps = np.arange(90 * 90).reshape(90, 90) + (1 << 40), -np.arange(90 * 90).reshape(90, 90)
     got = pairs_of(*maps)
     assert len(got.pixels) == 8100 and (got.pixels == 1).all() and (got.truth + got.found == 1 << 40).all()
+
+
+@pytest.mark.parametrize("ids", [(1 << 24) - 1, 1 << 24, -1, (1 << 31) - 1])
+def test_ids_that_the_table_has_and_has_not(ids):
+    truth = np.full((5, 7), ids, np.int32)
+    counter = PairCounter()
+    for _ in range(2):
+        got = counter.count(truth, np.arange(35, dtype=np.int32).reshape(5, 7) // 20)
+        assert [a.tolist() for a in got] == [[ids, ids], [0, 1], [20, 15]]
+
+
+def test_600_segments_of_int32():
+    found = np.arange(600, dtype=np.int32).reshape(20, 30)
+    counter = PairCounter(2)
+    for truth in (np.zeros((20, 30), np.int32), found):
+        got = counter.count(truth, found)
+        assert got.found.tolist() == list(range(600)) and (got.pixels == 1).all()
+    counter.close()
 
 
 @pytest.mark.parametrize(("maps", "message"), [
@@ -404,7 +422,7 @@ def test_a_restarted_sink_goes_on_after_what_counts(tmp_path):
 
     class Killed(ScorePanoptic):
         def close(self):
-            self.team.close()
+            self.counter.close()
 
     sets = [{"panoptic": found, "panoptic_truth": truth} for truth, found in SEEN]
     meta = [dict.fromkeys(("panoptic", "panoptic_truth"), FACTS)] * 3
