@@ -5,6 +5,7 @@ like that of a slot (a memfd, all pages there). In turns, by the clock, with THR
 fuser; the torch reference (rivals/fullmap.py), less often. Labels of both must be equal, except where the two best of an argmax
 differ by less than 1e-4, in at most 0.01 % of the pixels.
 PQ core: two int32 maps of that size with 80 ragged segments -> TP, FP, FN and IoU of each class, as score.panoptic does.
+Last, the nets: parameters, multiply-adds, time and memory of one picture each (panoptic_nets.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from bench import panoptic_nets
 from bench.common import header, quantile
 from bench.panoptic_frames import CLASSES, INSTANCES, SHAPE, STUFF, ragged, scene, segments, slot
 from operators.fuse.panoptic_fusion import Fusion, Objects, Rules
@@ -63,7 +65,10 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
     print("\n".join(f"{name:>18} {value:9.2f}" for name, value in figures.items()))
     for part in (team, fusion, counter):
         part.close()
-    return {"about": about, "figures": figures}
+    nets = panoptic_nets.rows(THREADS, runs=1)
+    print("\n".join(panoptic_nets.lines(nets)))
+    figures |= {f"{row.net}.ms": row.ms for row in nets}
+    return {"about": about, "figures": figures, "nets": [row._asdict() for row in nets]}
 
 
 @njit(nogil=True, cache=True, fastmath=True)
