@@ -94,6 +94,19 @@ def fill(points: np.ndarray, pixels: np.ndarray, ranges: np.ndarray, owners: np.
 
 
 @njit(nogil=True, cache=True)
+def _alike(ranges: np.ndarray, labels: np.ndarray, row: int, column: int, half: int) -> bool:
+    """All pixels of the window that are not empty have the label of its middle. half: less than the number of columns."""
+    rows, columns = ranges.shape
+    label = labels[row, column]
+    for r in range(max(row - half, 0), min(row + half + 1, rows)):
+        for j in range(column - half, column + half + 1):
+            c = j + columns * (j < 0) - columns * (j >= columns)
+            if labels[r, c] != label and ranges[r, c] > 0:
+                return False
+    return True
+
+
+@njit(nogil=True, cache=True)
 def vote(
     points: np.ndarray,
     pixels: np.ndarray,
@@ -107,9 +120,9 @@ def vote(
     """out (N,) int32: the label of each point, by its nearest neighbours on the range image; -1: no pixel, or no label.
 
     Source: Milioto et al. 2019 (RangeNet++), alg. 1. ranges (H, W) float32 [m], 0: empty; labels (H, W) int32, below 0: casts
-    no vote; weights (S, S) float32, S odd: of the range differences in the window around a point's pixel. The window's middle
-    has the difference 0. The `most` smallest differences vote if they are at most cutoff_m; of equal votes the lowest label wins.
-    Without a vote the pixel's label stays.
+    no vote; weights (S, S) float32, S odd and at most W: of the range differences in the window around a point's pixel. The
+    window's middle has the difference 0. The `most` smallest differences vote if they are at most cutoff_m; of equal votes the
+    lowest label wins. Without a vote the pixel's label stays.
     """
     rows, columns = ranges.shape
     half = weights.shape[0] // 2
@@ -119,6 +132,9 @@ def vote(
         if row < 0:
             out[n] = -1
             continue
+        if _alike(ranges, labels, row, column, half):
+            out[n] = labels[row, column]  # the middle votes for it, and all others do or are silent
+            continue
         x, y, z = np.float64(points[n, 0]), np.float64(points[n, 1]), np.float64(points[n, 2])
         away = np.float32(np.sqrt(x * x + y * y + z * z))
         count = 0
@@ -127,7 +143,8 @@ def vote(
             if r < 0 or r >= rows:
                 continue
             for j in range(weights.shape[1]):
-                c = (column + j - half) % columns
+                c = column + j - half
+                c += columns * (c < 0) - columns * (c >= columns)
                 difference = np.float32(0)
                 if i != half or j != half:
                     if not ranges[r, c] > 0:

@@ -120,6 +120,8 @@ class Unproject(Operator):
                 f"{self.name} at {self.header}: needs {port} and points of one range image, {range_image.range_image.shape[1:]} "
                 f"with {len(range_image.point_pixels)} points, got {labels.shape} and {len(points)} points"
             )
+        if self.config.window > labels.shape[1]:
+            raise FrameError(f"{self.name}: needs a picture as wide as the window of {self.config.window}, got {labels.shape}")
         silent = [number for number, name in enumerate(facts.get(CLASS_NAMES, ())) if name in self.config.silent]
         votes = _silenced(labels, np.isin(classes, [*silent, VOID]))
         found = of_points(np.ascontiguousarray(points), range_image, votes, self.config)

@@ -7,8 +7,9 @@ Sources: mIoU and PQ as PanopticEval of semantic-kitti-api (Behley et al. 2021);
   a false positive or a false negative; smaller ones count as neither.
 - IoU counts points predicted as class 0 as missed. Classes that never come have IoU and PQ 0 in the official means.
 - LSTQ: a tube is a class and an instance, over a sequence; instance 0 is none. Of truth, only scans in which the instance has
-  more than `min_points` points count. A predicted tube is an instance number, of any class but 0. S_cls leaves out classes that
-  never come, but class 0 is there once a labelled point is predicted as class 0.
+  more than `min_points` points count. A predicted tube is an instance number, of any class but 0, and counts in all scans: so
+  even the truth's own ids may have S_assoc below 1. S_cls leaves out classes that never come, but class 0 is there once a
+  labelled point is predicted as class 0.
 """
 
 from __future__ import annotations

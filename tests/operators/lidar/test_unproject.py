@@ -115,6 +115,8 @@ def test_inputs_that_do_not_belong_together_are_refused():
     for labels, given, message in cases:
         with pytest.raises(FrameError, match=re.escape(message)):
             unproject(given, made, **labels)
+    with pytest.raises(FrameError, match="needs a picture as wide as the window of 5, got"):
+        unproject(points[:0], RangeImage(np.zeros((5, 2, 4), np.float32), np.zeros((0, 2), np.int32)), class_map=classes[:2, :4])
     with pytest.raises(FrameError, match="got neither"):
         run_operator(Unproject, [{"points": points, "range_image": made}])
 
