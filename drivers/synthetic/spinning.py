@@ -102,6 +102,20 @@ class SpinningLidar:
         hidden = 1 - met / np.maximum(covered.sum(0), 1)
         return Scan(self.points[:num], self.ids[:num], hidden)
 
+    def rings_of(self, points: np.ndarray) -> np.ndarray:
+        """(N, 4) of a scan -> (N,) uint8: the beam of each point, 0 = the highest. Rounded to millimetres, points are nearer to
+        their own beam than to any other: seen from the height of the other block, they lie outside that block."""
+        best, rings = np.full(len(points), np.inf), np.zeros(len(points), np.uint8)
+        away = np.hypot(points[:, 0], points[:, 1], dtype=np.float64)
+        for start, end in zip(self.groups, self.groups[1:], strict=False):
+            rising = self.elevations[start:end][::-1]
+            seen = np.arctan2(points[:, 2] - self.heights[start], away)
+            beam = np.searchsorted((rising[1:] + rising[:-1]) / 2, seen)
+            error = np.abs(rising[beam] - seen)
+            nearer = error < best
+            best[nearer], rings[nearer] = error[nearer], end - 1 - beam[nearer]
+        return rings
+
     def cast(self, scene: Scene, seed: int) -> np.ndarray:
         """Fills `ranges` and `hits`; returns `covered` of the kernel."""
         config, objects = self.config, scene.objects

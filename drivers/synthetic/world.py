@@ -2,6 +2,7 @@
 
 out  points       (N, 4) float32      x y z [m, velodyne frame], intensity [0..1]
      point_ids    (N,) int64          track id of the object that each point lies on, -1 = no object
+     point_rings  (N,) uint8          beam of each point, 0 = the highest
      point_classes_truth  (N,) uint8  class of each point; facts class_names and things: operators/panoptic_classes.py
      image        (H, W, 3) uint8     RGB, at the stamp of the scan
      depth        (H, W) float32      of the image's pixels [m], inf = sky
@@ -53,6 +54,7 @@ from operators.streams import (
     PIXEL_IDS,
     POINT_CLASSES,
     POINT_IDS,
+    POINT_RINGS,
     POINTS,
     POSE,
     THERMAL_RAW,
@@ -71,7 +73,8 @@ _MAX_READINGS = 100_000_000  # `find` lists their stamps
 _SCAN, _IMAGE, _THERMAL = 2, 3, 4  # keys of the random numbers of a frame
 _PICTURES = frozenset({"image", "depth", "pixel_ids"})
 _HEAT = frozenset({"thermal", "thermal_raw"})
-_SCANNED = frozenset({"points", "point_ids", "point_classes_truth", "truth", "thermal_truth"})
+_POINTS = frozenset({"points", "point_ids", "point_rings", "point_classes_truth"})
+_SCANNED = _POINTS | {"truth", "thermal_truth"}
 _LOOKED = _PICTURES | {"panoptic_truth"}
 _SEEN = _LOOKED | _HEAT | _SCANNED
 _CLASSED = frozenset({"panoptic_truth", "point_classes_truth"})
@@ -131,6 +134,7 @@ class SyntheticWorld(Source):
     outputs = {
         "points": POINTS,
         "point_ids": POINT_IDS,
+        "point_rings": POINT_RINGS,
         "point_classes_truth": POINT_CLASSES,
         "image": IMAGE,
         "depth": DEPTH,
@@ -249,7 +253,7 @@ class SyntheticWorld(Source):
         seed = self._seed(drive, frame, _SCAN)
         scan = self.lidar.scan(scene, seed)
         track_ids = np.append(scene.objects.track_ids, -1)
-        if self.wanted & {"points", "point_ids", "point_classes_truth"}:
+        if self.wanted & _POINTS:
             points, on = scan.points, scan.on
             if config.lidar.crop == "camera" or (config.lidar.crop == "mixed" and drive % 2):
                 kept = camera.in_picture(points, self.calibration)
@@ -258,6 +262,8 @@ class SyntheticWorld(Source):
                 values["points"] = self.put("points", "points", points)
             if "point_ids" in self.wanted:
                 values["point_ids"] = self.put("point_ids", "point_ids", track_ids[scene.owners[on]])
+            if "point_rings" in self.wanted:
+                values["point_rings"] = self.put("point_rings", "point_rings", self.lidar.rings_of(points))
             if "point_classes_truth" in self.wanted:
                 classes = panoptic.classes_of(scene, config.unlabelled)
                 values["point_classes_truth"] = self.put("point_classes_truth", "point_classes", classes[on])

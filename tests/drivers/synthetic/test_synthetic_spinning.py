@@ -11,6 +11,7 @@ from drivers.synthetic.spinning import BEAMS, Beams, LidarConfig, SpinningLidar
 from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN
 from drivers.synthetic.street_layout import make_street
 from operators.geometry.transforms import transform_points
+from operators.kernels import raycast
 from operators.streams import MAX_POINTS
 
 EXACT = {"noise_m": 0.0, "weakest": 0.0, "lost": 0.0}
@@ -73,6 +74,20 @@ def test_the_hdl64e_has_two_blocks_at_two_heights():
     steps = -np.diff(np.degrees(sensor.elevations))
     np.testing.assert_allclose(steps[:31], 0.3435, atol=1e-3)
     np.testing.assert_allclose(steps[32:], 0.515, atol=1e-3)
+
+
+@pytest.mark.parametrize("beams", list(BEAMS))
+def test_the_beam_of_each_point_is_found_from_the_point(stage, beams):
+    """It lies on the beam, to the millimetre; the beam has a hit in its column, and each hit is one point."""
+    sensor = lidar(beams=beams, columns=180, range_m=60, nearest_m=1, **EXACT)
+    got = scan(sensor, bare(stage, Placed(CAR, 8.0, 1.0, 0.3, 0), Placed(PEDESTRIAN, 3.0, -1.0, 0.0, 0)))
+    x, y, z = got.points[:, :3].astype(np.float64).T
+    rings = sensor.rings_of(got.points)
+    column = np.rint((np.arctan2(y, x) - sensor.azimuths[0]) / (2 * np.pi / 180)).astype(int)
+    height = sensor.heights[rings] + np.hypot(x, y) * np.tan(sensor.elevations[rings])
+    assert np.abs(height - z).max() < 0.0015 and (sensor.hits[column, rings] != raycast.NOTHING).all()
+    assert len(np.unique(column * 256 + rings)) == len(rings)
+    assert len(np.unique(rings)) > len(sensor.elevations) / 3 and sensor.rings_of(got.points[:0]).shape == (0,)
 
 
 def test_the_shipped_sensor_fits_its_port():

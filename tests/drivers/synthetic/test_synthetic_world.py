@@ -22,6 +22,7 @@ from operators.streams import (
     PIXEL_IDS,
     POINT_CLASSES,
     POINT_IDS,
+    POINT_RINGS,
     POINTS,
     POSE,
     THERMAL_RAW,
@@ -35,7 +36,7 @@ from pipeline.testing import run_source
 SCHEMAS = {
     "points": POINTS, "point_ids": POINT_IDS, "image": IMAGE, "depth": DEPTH, "pixel_ids": PIXEL_IDS, "truth": TRUTH,
     "thermal": GREY, "thermal_raw": THERMAL_RAW, "thermal_truth": TRUTH, "pose": POSE, "panoptic_truth": PANOPTIC,
-    "point_classes_truth": POINT_CLASSES,
+    "point_classes_truth": POINT_CLASSES, "point_rings": POINT_RINGS,
 }  # fmt: skip
 SMALL = WorldConfig(frames=3, range_m=50, lidar=LidarConfig(columns=360, range_m=50), camera=CameraConfig(160, 48))
 SHARP = replace(SMALL, lidar=LidarConfig(columns=1800, sweep=False, noise_m=0.0))
