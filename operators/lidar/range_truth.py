@@ -41,10 +41,16 @@ def panoptic_truth(class_map: np.ndarray, pixel_ids: np.ndarray, things: Collect
 
 
 def learnt_picture(
-    project: Projection, points: np.ndarray, point_classes: np.ndarray, point_ids: np.ndarray, things: Collection[int]
+    project: Projection,
+    points: np.ndarray,
+    point_classes: np.ndarray,
+    point_ids: np.ndarray,
+    things: Collection[int],
+    rings: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Panoptic]:
-    """A labelled scan as what a net learns from: the range image (5, H, W) float32, x y z range intensity; its truth."""
+    """A labelled scan as what a net learns from: the range image (5, H, W) float32, x y z range intensity; its truth. rings (N,):
+    the beam of each point, if known."""
     config = project.config
     image = np.empty((5, config.beams, config.columns), np.float32)
-    project(points, None, image, np.empty((len(points), 2), np.int32))
+    project(points, rings, image, np.empty((len(points), 2), np.int32))
     return image, panoptic_truth(*pixel_truth(project.owners, point_classes, point_ids), things)
