@@ -1,7 +1,6 @@
-"""Parameters, multiply-adds and time of the panoptic nets, in the layout of the report's tables; a part of `pipe bench panoptic`.
+"""Parameters, multiply-adds and time of the panoptic nets, in the layout of the report's tables.
 
-    python -m bench.panoptic_nets [--threads N] [--runs N]
-
+A part of `pipe bench panoptic`; alone: python -m bench.panoptic_nets
 Multiply-adds are those of convolutions and layers at the net's picture size, with 1000 proposals and 100 instances of the paper's
 nets, 200 and 20 of the light one. Each net runs in a process of its own on a random picture; memory is the peak of that process.
 The weights are random: time does not depend on them, but on the number of instances, which is held at these numbers.
@@ -9,7 +8,6 @@ The weights are random: time does not depend on them, but on the number of insta
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import statistics
@@ -17,9 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bench.common import header
 from operators.nets.efficientps_config import EfficientPSConfig
 from pipeline import training
 
@@ -101,7 +98,7 @@ def timed(kind: Kind, threads: int, runs: int) -> list[float]:
 def rows(threads: int = 2, runs: int = 3) -> list[Row]:
     made = []
     for name, kind in kinds().items():
-        command = [sys.executable, "-m", "bench.panoptic_nets", "--one", name, "--threads", str(threads), "--runs", str(runs)]
+        command = [sys.executable, "-m", "bench.panoptic_nets", name, str(threads), str(runs)]
         said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         made.append(Row(name, *counted(kind), statistics.median(said["ms"]), said["peak_mib"], kind.paper))
     return made
@@ -115,21 +112,9 @@ def lines(table: Sequence[Row]) -> list[str]:
     return out
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m bench.panoptic_nets")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
-    if args.one:
-        ms = timed(kinds()[args.one], args.threads, args.runs)
-        print(json.dumps({"ms": ms, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
-        return {}
-    about = header("python -m bench.panoptic_nets", f"random pictures, {args.threads} threads, median of {args.runs}")
-    table = rows(args.threads, args.runs)
-    print("\n".join(lines(table)))
-    return {"about": about, "rows": [row._asdict() for row in table]}
-
-
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 1:
+        print("\n".join(lines(rows())))
+    else:
+        took = timed(kinds()[sys.argv[1]], int(sys.argv[2]), int(sys.argv[3]))
+        print(json.dumps({"ms": took, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))

@@ -8,6 +8,7 @@ from bench.panoptic_nets import Row, counted, kinds, lines, timed
 from operators.nets.efficientps_config import EfficientPSConfig
 
 
+@pytest.mark.slow
 def test_multiply_adds_of_efficientps_without_regions():
     """The report's own count: 236 G at 2048 x 1024 (its printed 433.94 B could not be found again)."""
     kind = kinds()["EfficientPS 2048x1024"]
