@@ -124,6 +124,16 @@ def test_the_loss_falls_and_the_files_are_there(folder, capsys):
     assert weights.load("a/model.safetensors", EFFICIENTPS).config.things == ("Car",)
 
 
+@pytest.mark.slow
+def test_eighty_steps_find_both_cars_sky_and_road(folder):
+    """Net, losses, boxes, masks, fusion and score fit together: the frames that it has seen."""
+    sets = ['valid={driver: "drawn_clips:Clips"}', "steps=80", "epoch_steps=80", "ema=0.9"]
+    assert train("--out", "a", *[a for s in sets for a in ("--set", s)]) == 0
+    with Path("a/scores.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["pq"]) > 0.7 and float(row["rq"]) > 0.8
+
+
 def test_a_stopped_training_goes_on_as_if_it_had_not(folder):
     assert train("--out", "a", "--set", "steps=4") == 0
     assert train("--out", "b", "--set", "steps=4", "--steps", "2") == 0
