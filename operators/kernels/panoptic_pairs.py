@@ -9,7 +9,7 @@ MAX_ID, MAX_IDS = (1 << 24) - 1, 511
 """Of `tabulate`: the largest id, the most ids of a map."""
 ROW = 4 * (MAX_IDS + 1) + 16
 """Places of a row of its table; no power of 2, or rows would take each other's place in the cache."""
-_BLOCK, _OTHER_BITS = 16, ~((MAX_ID << 32) + MAX_ID)
+_BLOCK = 16
 
 
 @njit(nogil=True, cache=True)
@@ -49,24 +49,20 @@ def tabulate(
     num_truth, num_found, blocks, row_size = 0, 0, len(truth) // _BLOCK, np.uint64(ROW)
     for block in range(blocks + 1):
         at, step, num = np.uint64(block) * np.uint64(_BLOCK), np.int32(1), _BLOCK
-        every = np.int64(0)
         if block < blocks:
             first = at // np.uint64(2)
             a0, b0, differs = truth_words[first], found_words[first], np.int64(0)
             for i in range(_BLOCK // 2):
                 a, b = truth_words[first + np.uint64(i)], found_words[first + np.uint64(i)]
                 differs |= (a ^ a0) | (b ^ b0)
-                every |= a | b
             if differs == 0 and truth[at + np.uint64(1)] == truth[at] and found[at + np.uint64(1)] == found[at]:
                 step, num = np.int32(_BLOCK), 1
         else:
             num = len(truth) - blocks * _BLOCK
-            for i in range(num):
-                every |= truth[at + np.uint64(i)] | found[at + np.uint64(i)]
-        if every & _OTHER_BITS != 0:
-            return -1, -1
         for i in range(num):
             t, f = np.uint64(truth[at + np.uint64(i)]), np.uint64(found[at + np.uint64(i)])
+            if (t | f) > np.uint64(MAX_ID):  # so is a negative id
+                return -1, -1
             row, column = np.uint64(truth_numbers[t]), np.uint64(found_numbers[f])
             if row * column == np.uint64(0):
                 num_truth = _number(t, truth_numbers, truth_ids, num_truth)
