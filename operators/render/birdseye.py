@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -94,11 +95,17 @@ def draw_boxes(
 def draw_trails(canvas: np.ndarray, view: View, paths: list[np.ndarray], path_colors: list[colors.Color]) -> None:
     """Past positions of tracks: (K, 2) x y [m] from old to new, fading with age."""
     for path, color in zip(paths, path_colors, strict=True):
-        px = fixed(view.to_px(path))
+        px = fixed(view.to_px(path)).tolist()
         for k in range(1, len(px)):
-            share = 0.25 + 0.6 * k / len(px)
-            faded = tuple(round(share * c + (1 - share) * b) for c, b in zip(color, colors.BACKGROUND, strict=True))
-            cv2.line(canvas, px[k - 1].tolist(), px[k].tolist(), faded, 1, cv2.LINE_AA, SHIFT)
+            cv2.line(canvas, px[k - 1], px[k], _faded(color, k, len(px)), 1, cv2.LINE_AA, SHIFT)
+
+
+@lru_cache(maxsize=4096)
+def _faded(color: colors.Color, k: int, num: int) -> colors.Color:
+    """Of position k of num."""
+    share = 0.25 + 0.6 * k / num
+    r, g, b = (round(share * c + (1 - share) * below) for c, below in zip(color, colors.BACKGROUND, strict=True))
+    return r, g, b
 
 
 def write(canvas: np.ndarray, text: str, at: tuple[int, int], color: colors.Color) -> None:
