@@ -17,7 +17,7 @@ from drivers.synthetic.shapes import Body, Family
 from drivers.synthetic.street import CAR, CYCLIST, PEDESTRIAN, TRUCK, VAN, Street, Thing
 from operators.geometry.transforms import invert, rigid, rotation_z
 from operators.kernels import raster
-from operators.kernels.place import place
+from operators.kernels.place import Library, Pieces, Surfaces, place, spread
 
 NUM_BODIES = {CAR: 600, VAN: 200, TRUCK: 60, PEDESTRIAN: 240, CYCLIST: 160}
 """Bodies of each kind in each family."""
@@ -116,7 +116,7 @@ class Stage:
         self._colors = np.zeros((1 << 14, 3), np.float32)
         self._used = 0
         self._where: dict[tuple[str | int, int, int], tuple[int, int]] = {}
-        self._out = np.zeros((1 << 14, 3, 3)), np.zeros(1 << 14, np.int64), np.zeros(1 << 14, np.int64)
+        self._out = np.zeros((1 << 14, 3, 3))
         self._street: Street | None = None
         self._standing: dict[int, list[_Piece]] = {}  # track id -> what stands in the street: the same in every frame
 
@@ -159,26 +159,29 @@ class Stage:
         self._used = fixed
 
         meshes, places, labelled, gains, keys = zip(*pieces, strict=True)
-        where = np.array(meshes, np.int64)
-        needed = int(where[:, 1].sum())
-        if len(self._out[0]) < needed:
-            size = 1 << needed.bit_length()
-            self._out = np.zeros((size, 3, 3)), np.zeros(size, np.int64), np.zeros(size, np.int64)
-        triangles, source, piece = (array[:needed] for array in self._out)
-        placings = np.array(places, np.float64)
-        place(self._triangles, where[:, 0].copy(), where[:, 1].copy(), placings, T_velo_street, triangles, source, piece)
-        of = self._materials[source]
+        starts, counts = np.array(meshes, np.int64).T.copy()
+        needed = int(counts.sum())
+        if len(self._out) < needed:
+            self._out = np.zeros((1 << needed.bit_length(), 3, 3))
+        triangles, placings = self._out[:needed], np.array(places, np.float64)
+        place(self._triangles, starts, counts, placings, T_velo_street, triangles)
         is_object = np.array([one is not None for one in labelled])
-        owner_of, gain_of = np.where(is_object, np.cumsum(is_object) - 1, -1), np.array(gains, np.float32)
-        objects = _objects([one for one in labelled if one is not None], placings[is_object], T_velo_street)
+        owners = np.where(is_object, np.cumsum(is_object) - 1, -1)
+        surfaces = Surfaces(
+            np.empty(needed, np.int32), np.empty((needed, 3), np.float32), np.empty(needed, np.int64), np.empty(needed, np.int64),
+            np.empty(needed, np.float32),
+        )  # fmt: skip
+        of_pieces = Pieces(starts, counts, owners, np.array(gains, np.float32), np.array(keys, np.int64) * KEYS_PER_PIECE)
         table = materials.MATERIALS
+        spread(Library(self._materials, self._colors), of_pieces, table.lidar_reflectance, table.lidar_spread, surfaces)
+        objects = _objects([one for one in labelled if one is not None], placings[is_object], T_velo_street)
         return Scene(
             triangles=triangles,
-            materials=of,
-            colors=self._colors[source],
-            owners=owner_of[piece],
-            reflectance=np.clip(table.lidar_reflectance[of] + table.lidar_spread[of] * gain_of[piece], 0.005, 1.0),
-            keys=np.array(keys, np.int64)[piece] * KEYS_PER_PIECE + (source - where[piece, 0]),
+            materials=surfaces.materials,
+            colors=surfaces.colors,
+            owners=surfaces.owners,
+            reflectance=surfaces.reflectance,
+            keys=surfaces.keys,
             objects=objects,
             T_street_velo=T_street_velo,
             ego_velocity=T_velo_street[:3, :3] @ _velocity(street, ego_x),
