@@ -87,6 +87,7 @@ DAY = np.array([
 DAY.flags.writeable = False
 DARK = Lamps(np.empty((0, LAMP)), np.empty(0, np.bool_), np.empty((0, 3), np.float32), 0.0)
 NO_LIGHT = np.empty((0, 0, 3), np.float32)
+_NOWHERE = 1e9
 _RETRO = 4.0  # gain of retroreflectors over a white face
 _WINDOW = (0.85, 0.62, 0.34)
 _HAZE_M = 900.0
@@ -321,29 +322,65 @@ def _pane(x: float, y: float, z: float, face: np.ndarray) -> tuple[float, float,
     return face[14], face[15], face[16], 0.33
 
 
-@njit(nogil=True, cache=True)
-def _lamplight(x: float, y: float, z: float, face: np.ndarray, retro: bool, beams: np.ndarray) -> float:
-    """Light of all low beams on a face at x y z. Each is cut off above its axis; nothing casts a shadow."""
-    total = 0.0
-    for k in range(beams.shape[0]):
-        beam = beams[k]
-        dx, dy, dz = x - beam[0], y - beam[1], z - beam[2]
+@njit(nogil=True, cache=True, error_model="numpy")
+def _reached(at: np.ndarray, beam: np.ndarray) -> int:
+    """How many points of a row, as of _lamplight, a beam reaches."""
+    count = 0
+    for u in range(at.shape[1]):
+        dx, dy, dz = at[0, u] - beam[0], at[1, u] - beam[1], at[2, u] - beam[2]
+        within = dx * dx + dy * dy + dz * dz <= beam[7]
+        count += within & (dx * beam[3] + dy * beam[4] + dz * beam[5] > 0)
+    return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _shine(at: np.ndarray, beam: np.ndarray, returned: float, light: np.ndarray) -> None:
+    """Adds a beam to `light`, as of _lamplight; returned: what retroreflectors send back instead of their share, 0: nothing."""
+    # a loop without branches, so that the compiler handles several pixels at a time
+    x0, y0, z0, ax, ay, az, gain, reach2 = beam[0], beam[1], beam[2], beam[3], beam[4], beam[5], beam[6], beam[7]
+    xs, ys, zs, nx, ny, nz, retro = at[0], at[1], at[2], at[3], at[4], at[5], at[6]
+    for u in range(len(light)):
+        dx, dy, dz = xs[u] - x0, ys[u] - y0, zs[u] - z0
         squared = dx * dx + dy * dy + dz * dz
-        along = dx * beam[3] + dy * beam[4] + dz * beam[5]
-        if squared > beam[7] or along <= 0:
-            continue
+        along = dx * ax + dy * ay + dz * az
         distance = np.sqrt(squared)
         share = along / distance
         spread = share * share
         spread *= spread
         spread *= spread
-        below = min(max((0.02 - dz / distance + beam[5] * share) / 0.05, 0.0), 1.0)
+        below = min(max((0.02 - dz / distance + az * share) / 0.05, 0.0), 1.0)
         spread *= 0.10 + 0.90 * below * below * (3 - 2 * below)
-        facing = max(-(dx * face[0] + dy * face[1] + dz * face[2]) / distance, 0.0)
-        if retro and k == 0:
-            facing = _RETRO
-        total += beam[6] * spread * facing * (1 - squared / beam[7]) / (squared + 30)
-    return total
+        facing = max(-(dx * nx[u] + dy * ny[u] + dz * nz[u]) / distance, 0.0)
+        facing = returned if retro[u] * returned > 0 else facing
+        more = gain * spread * facing * (1 - squared / reach2) / (squared + 30)
+        light[u] += more if (squared <= reach2) & (along > 0) else 0.0
+
+
+@njit(nogil=True, cache=True)
+def _lamplight(
+    values: np.ndarray, index: np.ndarray, of: Faces, view: View, retro: np.ndarray, beams: np.ndarray, v: int,
+    at: np.ndarray, light: np.ndarray,
+) -> None:  # fmt: skip
+    """light (W,) float64 of all low beams on the faces in row v. Each is cut off above its axis; nothing casts a shadow.
+
+    at (7, W) float64 is overwritten: position x y z, normal x y z, 1 for retroreflectors
+    """
+    rays, eye, _ = view
+    for u in range(values.shape[1]):
+        t = index[v, u]
+        if t < 0:
+            at[0, u], at[1, u], at[2, u] = _NOWHERE, _NOWHERE, _NOWHERE
+            at[3, u], at[4, u], at[5, u], at[6, u] = 0.0, 0.0, 0.0, 0.0
+        else:
+            depth = 1.0 / values[v, u]
+            for axis in range(3):
+                at[axis, u] = eye[axis] + depth * (rays[axis, 0] * u + rays[axis, 1] * v + rays[axis, 2])
+                at[3 + axis, u] = of.faces[t, axis]
+            at[6, u] = 1.0 if retro[of.materials[t]] else 0.0
+    light[:] = 0.0
+    for k in range(beams.shape[0]):
+        if _reached(at, beams[k]) > 0:
+            _shine(at, beams[k], _RETRO if k == 0 else 0.0, light)
 
 
 @njit(nogil=True, cache=True)
@@ -372,8 +409,11 @@ def shade(
     image, depth_m, pixel_ids = out
     beams, retro, glowing, lit = lamps
     lamplit, keep = glowing.shape[0] > 0, linear.shape[0] > 0
+    at, lamplight = np.empty((7, values.shape[1] if lamplit else 0)), np.empty(values.shape[1] if lamplit else 0)
     slant, per_m, off = (towards[0] / towards[2], towards[1] / towards[2]), 1 / cell_m, _OFF_CELLS * cell_m
     for v in range(first_row, end_row):
+        if lamplit:
+            _lamplight(values, index, of, view, retro, beams, v, at, lamplight)
         for u in range(values.shape[1]):
             rx = rays[0, 0] * u + rays[0, 1] * v + rays[0, 2]
             ry = rays[1, 0] * u + rays[1, 1] * v + rays[1, 2]
@@ -400,7 +440,7 @@ def shade(
                 green = face[4] + tones[SUNLIGHT, 1] * sunlight
                 blue = face[5] + tones[SUNLIGHT, 2] * sunlight
                 if lamplit:
-                    more = _lamplight(x, y, z, face, retro[materials[t]], beams)
+                    more = lamplight[u]
                     red, green, blue = red + more, green + 0.94 * more, blue + 0.82 * more
                 r, g, b = r * red, g * green, b * blue
                 if lamplit:
