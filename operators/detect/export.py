@@ -1,15 +1,7 @@
-"""`pipe export` for detectors: ONNX model, int8 from frames, TensorRT engine, admission gate.
-
-The first half of the frames sets the ranges of int8, the second half passes through the gate; with fewer than twice the gate's
-frames all of them do both, and the facts of the engine say so.
-Onnx: the file is for onnxruntime and OpenVINO, each with a gate of its own if it is installed; openvino: for OpenVINO alone.
-"""
+"""`pipe export` for PointPillars: its dense part as an engine, compared by raw maps and boxes."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,80 +11,44 @@ from operators.detect.anchors import anchor_grid
 from operators.detect.decode import DecodeConfig, decode_at
 from operators.detect.pillars import output_labels
 from operators.detect.pointpillars import split_at
-from operators.nets import export, gate, weights
+from operators.nets import gate, weights
 from operators.nets.export_int8 import calibrate, quantize
 from operators.nets.export_pointpillars import BOXES, CLASS_LOGITS, INPUT, DensePointPillars, dense_export
+from operators.nets.exporter import NetExporter
 from operators.nets.pointpillars import PointPillars
 from operators.nets.pointpillars_config import POINTPILLARS
 from operators.nets.pointpillars_inference import InferencePointPillars
-from operators.nets.runtimes import Precision, Runtime, check, open_onnx, tensorrt
-from operators.nets.runtimes.enginefile import Facts, save_onnx, save_tensorrt, weights_hash
+from operators.nets.runtimes import Precision, Runtime, open_onnx
 from operators.nets.runtimes.torch import fill
 from operators.streams import PILLARS, Boxes3D, Pillars
 from pipeline import settings
-from pipeline.errors import InputError, RunError
-from pipeline.exporting import Exporter, ExportOptions
-
-_RUNTIMES: dict[str, tuple[Runtime, ...]] = {
-    "onnx": ("onnxruntime", "openvino"),
-    "openvino": ("openvino",),
-    "tensorrt": ("tensorrt",),
-}
+from pipeline.exporting import ExportOptions
 
 
-class DetectorExporter(Exporter):
-    schema = PILLARS
-    frames = 2 * gate.FRAMES
+class DetectorExporter(NetExporter):
+    architecture = POINTPILLARS
+    schemas = {"pillars": PILLARS}
 
     def __init__(self, options: ExportOptions) -> None:
-        self.options = options
-        export.needs("torch", "safetensors", "onnx", *(["onnxruntime"] if options.precision == "int8" else []))
-        self.runtimes = _able(options)
-        self.loaded = weights.load(options.model, POINTPILLARS)
+        super().__init__(options)
         grid = {f"voxelize.config.{key}": settings.plain(getattr(self.loaded.config, key)) for key in ("cell_m", "range_m")}
         world = {"world.config.seed": 5000, "world.config.drives": self.frames, "world.config.frames": 1}
         self.default = ("demo", {**grid, **world, "world.config.start_s": 5.0})
 
-    def run(self, frames: list[Pillars]) -> Iterator[str]:
-        options = self.options
-        bench = Bench(self.loaded, options.model)
-        if len(frames) < gate.FRAMES:
-            raise InputError(f"export: needs {gate.FRAMES} frames or more for the admission gate, got {len(frames)}")
-        halves = len(frames) >= self.frames
-        first, second = (frames[: len(frames) // 2], frames[len(frames) // 2 :]) if halves else (frames, frames)
-        model = dense_export(bench.net, _exported(options))
-        facts = Facts(POINTPILLARS.name, settings.plain(self.loaded.config), weights_hash(self.loaded.tensors), options.precision)
-        if options.precision == "int8":
-            ranges = calibrate(model, lambda: ({INPUT: bench.level(pillars)} for pillars in first), options.threads)
-            model = quantize(model, ranges, symmetric=options.to == "tensorrt")
-            graph = options.calibrate or self.default[0]
-            facts = replace(facts, calibration={"graph": graph, "frames": len(first), "also_in_gate": not halves})
-        yield f"{options.model}: {len(model) / 1e6:.1f} MB of ONNX"
-        gates: dict[str, dict[str, Any]] = {}
-        refused: list[str] = []
-        with tempfile.TemporaryDirectory(prefix="pipe-export-") as folder:
-            path = Path(folder) / "engine"
-            engine = b""
-            if options.to == "tensorrt":
-                engine, stamp = tensorrt.build(model, "export", timing_cache=_timing_cache())
-                facts = replace(facts, built=stamp._asdict())
-                save_tensorrt(path, engine, facts)
-            else:
-                save_onnx(path, model, facts)
-            for runtime in self.runtimes:
-                numbers = bench.gate(path, runtime, options.precision, second, options.threads)
-                reason = gate.refusal(numbers)
-                yield f"{runtime}: {'refused' if reason else 'passed'}: {gate.summary(numbers)}"
-                gates[runtime] = numbers
-                refused += [f"{runtime}: {reason}"] if reason else []
-        if len(refused) == len(gates):
-            raise RunError(f"export: the admission gate refuses {options.precision}, nothing is written: {'; '.join(refused)}")
-        facts = replace(facts, gates=gates)
-        if options.to == "tensorrt":
-            save_tensorrt(options.out, engine, facts)
-        else:
-            save_onnx(options.out, model, facts)
-        yield f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {options.precision}"
+    def open(self) -> None:
+        self.bench = Bench(self.loaded, self.options.model)
+
+    def model(self, precision: str, frames: list[dict[str, Any]]) -> bytes:
+        options, bench = self.options, self.bench
+        model = dense_export(bench.net, precision)
+        if precision != "int8":
+            return model
+        ranges = calibrate(model, lambda: ({INPUT: bench.level(frame["pillars"])} for frame in frames), options.threads)
+        return quantize(model, ranges, symmetric=options.to == "tensorrt")
+
+    def numbers(self, path: Path, runtime: Runtime, frames: list[dict[str, Any]]) -> dict[str, Any]:
+        pillars = [frame["pillars"] for frame in frames]
+        return self.bench.gate(path, runtime, self.options.precision, pillars, self.options.threads)
 
 
 class Bench:
@@ -150,29 +106,3 @@ def _parts(maps: dict[str, np.ndarray], per_location: int) -> dict[str, np.ndarr
         "direction_logits": maps[BOXES][:, 7:],
     }
     return {name: part.reshape(-1, per_location * part.shape[1]) for name, part in parts.items()}
-
-
-def _able(options: ExportOptions) -> list[Runtime]:
-    """Runtimes in which the engine will be compared. Raises RunError where none can run it, with the reason of the first."""
-    found: list[Runtime] = []
-    reasons = []
-    for runtime in _RUNTIMES[options.to]:
-        try:
-            check(runtime, options.precision)
-            found.append(runtime)
-        except ValueError as error:
-            reasons.append(str(error))
-    if not found:
-        raise RunError(f"export --to {options.to}: {reasons[0]}")
-    return found
-
-
-def _exported(options: ExportOptions) -> str:
-    """Precision of the ONNX model: OpenVINO makes bfloat16 of a float32 model by itself."""
-    return "fp32" if options.precision == "bf16" and options.to != "tensorrt" else options.precision
-
-
-def _timing_cache() -> Path:
-    folder = Path.home() / ".cache" / "pipe"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "tensorrt.timing"

@@ -11,21 +11,23 @@ State: none.   No object: M = 0.   All modalities absent: M = 0, weights 0, no g
 A modality is absent if its frame is missing (of a partial set, of a stream that stopped) or not usable. Its backbone computes
 nothing then, and the result is, bit by bit, that of the same weights with the other modality alone.
 The scheme is that of the weights. No weights are shipped: pipe train fusion_world. `pipe check` loads no torch.
-The whole net lies behind `Net.run`: an exported engine would take the place of `torch_net`.
+An engine (`pipe export`) computes the whole net in another runtime or precision, if it passed its admission gate.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from operators.detect.scaled import scale_of, scaled
+from operators.fuse.objects import objects
 from operators.nets import device as devices
-from operators.nets import weights
+from operators.nets import engines, weights
 from operators.nets.fusion_config import FUSION, FusionNetConfig, Scheme
-from operators.nets.runtimes import Net
+from operators.nets.runtimes import Net, OnnxNet, Runtime, open_onnx
 from operators.streams import (
     BOXES2D_PROBABILITY,
     CLASSES,
@@ -54,6 +56,8 @@ class FuseGateConfig:
     modalities: tuple[str, ...] | None = None  # of the net that may be used, such as [thermal]; None: all
     score_threshold: float = 0.3
     device: devices.Device = "cpu"  # auto: cuda where there is one
+    runtime: Runtime = "auto"  # torch without an engine; with one, the first installed runtime in which its gate was passed
+    engine: str = ""  # file made of the same weights by pipe export
 
     def __post_init__(self) -> None:
         devices.check(self.device)
@@ -68,6 +72,7 @@ class FuseGateConfig:
         if self.modalities is not None and not (self.modalities and set(self.modalities) <= set(net.modalities)):
             got = ", ".join(self.modalities) or "none"
             raise ValueError(f"modalities: needs some of {', '.join(net.modalities)}, those of {self.weights}, got {got}")
+        engines.check(self.engine, self.runtime, FUSION, self.weights)
 
 
 class FuseGate(Operator):
@@ -87,7 +92,8 @@ class FuseGate(Operator):
         self.net_config: FusionNetConfig = loaded.config
         self.used = self.config.modalities or self.net_config.modalities
         self.labels = np.array([CLASSES.index(name) for name in self.net_config.class_names], np.int32)
-        self.net = torch_net(self.config, loaded, self.threads, self.name)
+        make = engine_net if self.config.engine else torch_net
+        self.net = make(self.config, loaded, self.threads, self.name)
 
     def process(
         self,
@@ -145,11 +151,12 @@ class FuseGate(Operator):
 
     def _boxes(self, found: dict[str, np.ndarray], height: int, width: int) -> Boxes2D:
         size = self.net_config.image_size
+        places, scores, classes = objects(found["logits"], found["boxes"], self.config.score_threshold)
         last = np.array([width - 1, height - 1] * 2, np.float32)
-        px = (found["boxes"] * np.array(size * 2, np.float32) - 0.5) / np.float32(scale_of(height, width, size))
+        px = (places * np.array(size * 2, np.float32) - 0.5) / np.float32(scale_of(height, width, size))
         boxes = np.clip(px, 0, last).astype(np.float32)
         inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
-        return Boxes2D(boxes[inside], found["scores"][inside].astype(np.float32), self.labels[found["classes"][inside]])
+        return Boxes2D(boxes[inside], scores[inside].astype(np.float32), self.labels[classes[inside]])
 
 
 def seen(modality: str, picture: np.ndarray) -> np.ndarray:
@@ -161,13 +168,19 @@ def seen(modality: str, picture: np.ndarray) -> np.ndarray:
     return np.rint(255 * np.clip(np.nan_to_num(nearness, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)).astype(np.uint8)
 
 
+def blank(modality: str, config: FusionNetConfig) -> np.ndarray:
+    """A black picture of the net's size."""
+    width, height = config.image_size
+    return np.zeros((height, width, 3) if modality == "image" else (height, width), np.uint8)
+
+
 def torch_net(config: FuseGateConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
-    """Pictures of the net's size in, by modality, an absent one left out; boxes, scores, classes, shares (S, h, w) out."""
+    """Pictures of the net's size in, by modality, an absent one left out; logits, boxes, shares of export_fusion.py out."""
     import torch
     from torch import Tensor
 
     from operators.nets.fusion_backbones import fold
-    from operators.nets.fusion_net import FusionNet, objects
+    from operators.nets.fusion_net import FusionNet
     from operators.nets.runtimes.torch import TorchNet, fill
 
     torch.set_num_threads(threads)
@@ -180,10 +193,31 @@ def torch_net(config: FuseGateConfig, loaded: weights.Weights, threads: int, nod
 
     def forward(**pictures: Tensor) -> dict[str, Tensor]:
         found, fused = net([pictures[name][None] if name in pictures else None for name in names])
-        return {**objects(found, 0, config.score_threshold)._asdict(), "shares": fused.shares[0]}
+        return {"logits": found.logits[-1, 0], "boxes": found.boxes[-1, 0], "shares": fused.shares[0]}
 
     ready = TorchNet(forward, device)
-    width, height = loaded.config.image_size
     for name in names:
-        ready.warm_up({name: np.zeros((height, width, 3) if name == "image" else (height, width), np.uint8)})
+        ready.warm_up({name: blank(name, loaded.config)})
     return ready
+
+
+def engine_net(config: FuseGateConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+    """As torch_net, by an engine."""
+    runtime, precision = engines.admitted(config.engine, config.runtime, FUSION, loaded, config.weights)
+    engine = open_onnx(config.engine, runtime=runtime, threads=threads, node=node, precision=precision, device=config.device)
+    ready = EngineNet(engine, loaded.config)
+    for name in loaded.config.modalities:
+        ready.run({name: blank(name, loaded.config)})  # the first run chooses algorithms
+    return ready
+
+
+class EngineNet:
+    """`Net` of an engine, which computes no backbone of a modality that is left out."""
+
+    def __init__(self, engine: OnnxNet, config: FusionNetConfig) -> None:
+        self._engine = engine
+        self._absent = {name: blank(name, config) for name in config.modalities}
+
+    def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        present = np.array([name in arrays for name in self._absent])
+        return self._engine.run({**self._absent, **arrays, "present": present})

@@ -33,6 +33,7 @@ def to_onnx(
     """
     import onnx
 
+    net.eval()  # the exporter gives all parts the mode of the whole back when it is done
     with tempfile.TemporaryDirectory(prefix="pipe-export-") as folder, warnings.catch_warnings(), torch.inference_mode():
         file = Path(folder) / "net.onnx"
         warnings.simplefilter("ignore")  # of the tracer: shapes that the example fixes

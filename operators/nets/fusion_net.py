@@ -27,12 +27,13 @@ _FIRST_CELLS = 3.0  # width and height of a cell's first box, in cells
 class Found(NamedTuple):
     """What the decoder says. logits (L, B, N, classes + 1), the last class = no object; boxes (L, B, N, 4) centre x, centre y,
     width, height, 0..1; L layers, the last one is the result. cell_logits (B, T, classes), cell_boxes (B, T, 4): of the encoder's
-    cells, None where the queries are learned; cell_boxes also outside of training."""
+    cells, None where the queries are learned; cell_boxes also outside of training. cells (B, N) int64: cell of each query."""
 
     logits: Tensor
     boxes: Tensor
     cell_logits: Tensor | None
     cell_boxes: Tensor | None
+    cells: Tensor | None
 
 
 class FusionNet(nn.Module):
@@ -78,7 +79,7 @@ class FusionNet(nn.Module):
     def maps(self, pictures: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Per modality (B, H, W, 3) RGB or (B, H, W) uint8, None = absent -> (B, C, h, w); None, without computing, if absent."""
         return [
-            None if picture is None else backbone(_normal(picture, backbone))
+            None if picture is None else backbone(normal(picture, backbone))
             for picture, backbone in zip(pictures, self.backbones, strict=True)
         ]
 
@@ -94,10 +95,11 @@ class FusionNet(nn.Module):
         for layer in self.encoder:
             memory = layer(memory, self.position, grid)
         as_map = memory.transpose(1, 2).unflatten(2, grid)
-        cell_logits = cell_boxes = None
+        cell_logits = cell_boxes = cells = None
         if self.selects:
             cell_logits = self.cell_classify(memory)
-            best = cell_logits.amax(2).topk(self.config.queries, 1).indices[:, :, None]
+            cells = cell_logits.amax(2).topk(self.config.queries, 1).indices
+            best = cells[:, :, None]
             chosen = memory.gather(1, best.expand(-1, -1, memory.shape[2]))
             first = self.cells.expand(len(memory), -1, -1).gather(1, best.expand(-1, -1, 4))
             boxes = (self.cell_place(chosen) + first).sigmoid().detach()
@@ -117,7 +119,7 @@ class FusionNet(nn.Module):
             placed.append(new)
             if self.selects:
                 boxes = new.detach()
-        return Found(torch.stack(logits), torch.stack(placed), cell_logits, cell_boxes)
+        return Found(torch.stack(logits), torch.stack(placed), cell_logits, cell_boxes, cells)
 
     def _place_of(self, boxes: Tensor) -> Tensor:
         """(B, N, 4) -> (B, N, D)"""
@@ -128,22 +130,6 @@ class FusionNet(nn.Module):
     def forward(self, pictures: Sequence[Tensor | None]) -> tuple[Found, Fused]:
         fused = self.fusion(self.maps(pictures))
         return self.detect(fused.features), fused
-
-
-class Objects(NamedTuple):
-    """Of one picture, best first: boxes (N, 4) x1 y1 x2 y2 0..1 of the net's picture, scores (N,), classes (N,) int64."""
-
-    boxes: Tensor
-    scores: Tensor
-    classes: Tensor
-
-
-def objects(found: Found, picture: int, min_score: float) -> Objects:
-    """One box per query at most: that of its best class, where the score is `min_score` or more."""
-    scores, classes = found.logits[-1, picture].softmax(-1)[:, :-1].max(-1)
-    order = scores.argsort(descending=True, stable=True)
-    order = order[scores[order] >= min_score]
-    return Objects(corners(found.boxes[-1, picture][order]), scores[order], classes[order])
 
 
 def corners(boxes: Tensor) -> Tensor:
@@ -158,7 +144,7 @@ def _backbone(config: FusionNetConfig, modality: str) -> nn.Module:
     return Light(3 if modality == "image" else 1, config.stage_channels, config.map_channels, config.map_stride)
 
 
-def _normal(picture: Tensor, backbone: nn.Module) -> Tensor:
+def normal(picture: Tensor, backbone: nn.Module) -> Tensor:
     """uint8 -> (B, channels, H, W) float32 about 0; a picture of one channel is repeated where the backbone takes three."""
     x = picture.to(torch.float32, copy=True).sub_(127.5).mul_(1 / 64)
     if x.ndim == 3:

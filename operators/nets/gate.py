@@ -4,7 +4,7 @@ An engine is compared with fp32 torch on the frames of a graph: the raw maps (ou
 It passes if
     frames      >= 64
     agreement   matched / (matched + missing + added) >= 0.98 over boxes of score >= 0.3; two boxes match if they have one label
-                and a 3D IoU >= 0.95, each box at most once, better scores first
+                and an IoU >= 0.95 (in 3D, or in the picture), each box at most once, better scores first
     maps        for each map, RMS of the difference / RMS of the fp32 map about the mean of each column, <= MAPS[precision];
                 a column is one output channel, so constant offsets of channels hide no error
 No box in all frames: the maps alone decide, and the result says that there was none. NaN or infinity in a map never passes.
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from operators.kernels.iou import iou_3d
+from operators.kernels.overlaps import iou_2d
 from operators.nets.runtimes import Runtime, missing
 from operators.nets.runtimes.enginefile import Facts, is_tensorrt
 
@@ -49,9 +50,12 @@ class Gate:
             self._sums[name] = self._sums.get(name, 0.0) + sums
             self._rows[name] = self._rows.get(name, 0) + len(wide)
 
-    def boxes(self, ours: Any, theirs: Any) -> None:
-        """One frame's Boxes3D: fp32, engine, each with all boxes of score >= MIN_SCORE. Counts the frame."""
-        self.frames += 1
+    def boxes(self, ours: Any, theirs: Any, *, again: bool = False) -> None:
+        """One frame's Boxes3D or Boxes2D: fp32, engine, each with all boxes of score >= MIN_SCORE.
+
+        Counts the frame. again: it is the last one once more, with other inputs absent, and counts no more.
+        """
+        self.frames += not again
         pairs = agreeing(ours, theirs)
         self.matched += pairs
         self.missing += int((ours.scores >= MIN_SCORE).sum()) - pairs
@@ -83,7 +87,8 @@ def agreeing(ours: Any, theirs: Any) -> int:
     if not len(a) or not len(b):
         return 0
     iou = np.empty((len(a), len(b)))
-    iou_3d(ours.boxes3d[a].astype(np.float64), theirs.boxes3d[b].astype(np.float64), iou)
+    overlap, name = (iou_3d, "boxes3d") if hasattr(ours, "boxes3d") else (iou_2d, "boxes2d")
+    overlap(getattr(ours, name)[a].astype(np.float64), getattr(theirs, name)[b].astype(np.float64), iou)
     iou[ours.labels[a][:, None] != theirs.labels[b][None]] = 0
     pairs, free = 0, np.ones(len(b), bool)
     for row in iou[np.argsort(-ours.scores[a], kind="stable")]:

@@ -9,6 +9,7 @@ Loading is strict: InputError names the file, and of wrong tensors the first one
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -129,6 +130,20 @@ def load(name: str | Path, architecture: Architecture, config: Any = None) -> We
 def read_config(name: str | Path, architecture: Architecture) -> Any:
     """The config of the net in a file, without reading its tensors. Raises InputError as `load` does."""
     return _open(name, architecture, None, tensors=False)[2]
+
+
+def architecture_of(name: str | Path) -> str:
+    """The architecture that a .safetensors file names; "" where there is none, or no such file."""
+    if importlib.util.find_spec("safetensors") is None:
+        return ""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(name, framework="np") as file:
+            named = _model(Path(name), file.metadata() or {}).get("architecture")
+    except (SafetensorError, OSError, InputError):
+        return ""
+    return named if isinstance(named, str) else ""
 
 
 def _open(

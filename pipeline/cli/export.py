@@ -15,8 +15,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "written if a runtime passes this admission gate."
     )
     parser.epilog = (
-        "Use it with config keys engine: F and runtime: of the detector. Exit codes: 0 done, 1 the gate refuses the engine (with "
-        "its numbers), or an error, 2 wrong before the start."
+        "Use it with config keys engine: F and runtime: of the node with these weights. Exit codes: 0 done, 1 the gate refuses "
+        "the engine (with its numbers), or an error, 2 wrong before the start."
     )
     parser.add_argument("model", metavar="MODEL", help="name of a shipped model, or path of a .safetensors file")
     parser.add_argument("--to", required=True, choices=["onnx", "openvino", "tensorrt"], help="what will run the engine")

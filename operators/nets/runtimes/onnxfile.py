@@ -32,6 +32,8 @@ _QUANTIZED = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QL
 _MODEL_GRAPH, _MODEL_OPSET, _MODEL_METADATA = 7, 8, 14
 _MOST_FIELDS = 1_000_000
 """Of one message: nodes and weights of a graph. Larger lists would take minutes to read."""
+_MOST_DEPTH = 16
+"""Of branches within branches."""
 
 
 class TensorSpec(NamedTuple):
@@ -127,12 +129,14 @@ def _model(data: Any, path: Path) -> OnnxFile:
         raise ValueError(f"{len(graphs)} graphs and {opsets} sets of operators are found instead of one and one or more")
     inputs: dict[str, _Type] = {}
     outputs: dict[str, _Type] = {}
-    weights, operators, half = set(), set(), False
+    weights: set[str] = set()
+    operators: set[str] = set()
+    half = False
     for number, kind, _, start, end in _fields(data, *graphs[0]):
         if kind != 2:
             continue
         if number == 1:
-            operators.add(_text(data, _last(data, start, end, 4)))
+            half |= _node(data, start, end, operators, _MOST_DEPTH)
         elif number == 5:
             name, dtype = _weight(data, start, end, path)
             weights.add(name)
@@ -202,6 +206,24 @@ def _value(data: Any, start: int, end: int) -> tuple[str, _Type]:
                 elif (n, k) == (2, 2):
                     shape = tuple(_dimension(data, c, d) for m, j, _, c, d in _fields(data, a, b) if (m, j) == (1, 2))
     return name, (element, shape)
+
+
+def _node(data: Any, start: int, end: int, operators: set[str], depth: int) -> bool:
+    """Adds the operator of a node, and those of its branches (If). Does one of these have float16 weights?"""
+    if not depth:
+        raise ValueError(f"branches lie in each other more than {_MOST_DEPTH} deep")
+    operators.add(_text(data, _last(data, start, end, 4)))
+    half = False
+    for number, kind, _, first, last in _fields(data, start, end):
+        if (number, kind) != (5, 2):
+            continue
+        branch = _last(data, first, last, 6)
+        for n, k, _, a, b in _fields(data, *branch):
+            if (n, k) == (1, 2):
+                half |= _node(data, a, b, operators, depth - 1)
+            elif (n, k) == (5, 2):
+                half |= any(m == 2 and j == 0 and value == 10 for m, j, _, value, _ in _fields(data, a, b))
+    return half
 
 
 def _dimension(data: Any, start: int, end: int) -> int | None:

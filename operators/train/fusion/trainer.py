@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from operators.fuse.objects import objects
 from operators.nets.fusion_config import FUSION
-from operators.nets.fusion_net import Found, FusionNet, objects
+from operators.nets.fusion_net import Found, FusionNet
 from operators.nets.fusion_schemes import Parts
 from operators.streams import Boxes2D
 from operators.train.base import NetTrainer, Step
@@ -100,9 +101,10 @@ class FusionTrainer(NetTrainer):
             torch.from_numpy(picture)[None].to(self.device) if name in used else None
             for name, picture in zip(model.modalities, pair.pictures, strict=True)
         ]
-        got = objects(self.average(given)[0], 0, LEAST_SCORE)
-        boxes = got.boxes.cpu().numpy() * np.array(model.image_size * 2, np.float32) - 0.5
-        return Boxes2D(boxes, got.scores.cpu().numpy(), got.classes.cpu().numpy().astype(np.int32))
+        found = self.average(given)[0]
+        got = objects(found.logits[-1, 0].cpu().numpy(), found.boxes[-1, 0].cpu().numpy(), LEAST_SCORE)
+        boxes = got.boxes * np.array(model.image_size * 2, np.float32) - np.float32(0.5)
+        return Boxes2D(boxes, got.scores, got.classes.astype(np.int32))
 
     def _validate(self) -> None:
         assert self.valid is not None

@@ -71,7 +71,7 @@ def options(model, tmp_path, to="onnx", precision="fp32", **more):
 
 
 def exported(model, tmp_path, to="onnx", precision="fp32", num=128):
-    lines = list(DetectorExporter(options(model, tmp_path, to, precision)).run(frames(num)))
+    lines = list(DetectorExporter(options(model, tmp_path, to, precision)).run([{"pillars": f} for f in frames(num)]))
     return str(tmp_path / "e.onnx"), lines
 
 

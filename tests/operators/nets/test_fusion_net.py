@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from operators.nets.fusion_backbones import Light, ResNet50, fold  # noqa: E402
 from operators.nets.fusion_config import REPORT, FusionNetConfig  # noqa: E402
-from operators.nets.fusion_net import FusionNet, corners, num_parameters, objects  # noqa: E402
+from operators.nets.fusion_net import FusionNet, corners, num_parameters  # noqa: E402
 from operators.nets.fusion_transformer import Attention, DeformableAttention, sine_position  # noqa: E402
 
 TINY = FusionNetConfig(
@@ -87,18 +87,17 @@ def test_folded_norms_change_nothing():
     torch.testing.assert_close(before.logits, after.logits, rtol=1e-3, atol=1e-3)
 
 
-def test_objects_are_the_best_class_of_each_query_best_first():
+def test_corners():
+    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.1, 0.1, 0.1, 0.1]])
+    torch.testing.assert_close(corners(boxes), torch.tensor([[0.4, 0.3, 0.6, 0.7], [0.05, 0.05, 0.15, 0.15]]))
+
+
+def test_queries_know_their_cells():
     with torch.no_grad():
         found, _ = net_of()(pictures())
-    logits = torch.full((1, 1, 3, 4), -9.0)
-    for query, (cls, value) in enumerate(((1, 5.0), (3, 9.0), (0, 6.0))):
-        logits[0, 0, query, cls] = value
-    boxes = torch.tensor([[[[0.5, 0.5, 0.2, 0.4], [0.1, 0.1, 0.1, 0.1], [0.25, 0.75, 0.5, 0.5]]]])
-    got = objects(found._replace(logits=logits, boxes=boxes), 0, 0.1)
-    assert got.classes.tolist() == [0, 1], "no object is no box"
-    torch.testing.assert_close(got.boxes, torch.tensor([[0.0, 0.5, 0.5, 1.0], [0.4, 0.3, 0.6, 0.7]]))
-    assert objects(found._replace(logits=logits, boxes=boxes), 0, 1.0).boxes.shape == (0, 4)
-    torch.testing.assert_close(corners(boxes)[0, 0, 1], torch.tensor([0.05, 0.05, 0.15, 0.15]))
+    best = found.cell_logits.amax(2).argsort(1, descending=True)[:, : found.cells.shape[1]]
+    assert found.cells.tolist() == best.tolist()
+    assert found.cells.shape == found.logits.shape[1:3]
 
 
 def test_sine_positions():

@@ -8,7 +8,7 @@ import pytest
 from operators.nets import gate, runtimes
 from operators.nets.gate import AGREEMENT, FRAMES, Gate, admit, agreeing, refusal, summary
 from operators.nets.runtimes.enginefile import Facts
-from operators.streams import Boxes3D
+from operators.streams import Boxes2D, Boxes3D
 
 CAR = [10.0, 2.0, -1.0, 4.0, 1.6, 1.5, 0.3]
 
@@ -45,6 +45,20 @@ FAR = moved(30)
 )
 def test_boxes_that_agree(ours, theirs, pairs):
     assert agreeing(ours, theirs) == pairs
+
+
+def test_boxes_of_a_picture_that_agree():
+    ours = Boxes2D(np.array([[0, 0, 40, 40], [50, 0, 90, 40]], np.float32), np.full(2, 0.9, np.float32), np.zeros(2, np.int32))
+    moved = ours._replace(boxes2d=ours.boxes2d + np.float32([[0.5, 0, 0.5, 0], [5, 0, 5, 0]]))
+    assert agreeing(ours, ours) == 2 and agreeing(ours, moved) == 1
+    assert agreeing(ours, ours._replace(labels=np.array([0, 1], np.int32))) == 1
+
+
+def test_the_same_frame_with_other_inputs_is_one_frame():
+    found = Gate("fp32")
+    found.boxes(boxes(CAR), boxes(CAR))
+    found.boxes(boxes(CAR), boxes(), again=True)
+    assert (found.frames, found.matched, found.missing) == (1, 1, 1)
 
 
 def compared(frames=FRAMES, precision="fp32", error=0.0, theirs=None):

@@ -34,9 +34,9 @@ class Kept(Exporter):
 def graph(tmp_path, monkeypatch):
     (tmp_path / "g.yaml").write_text(GRAPH)
     (port,) = lookup.driver_class("test.counter").outputs.values()
-    Kept.schema = getattr(port, "schema", port)
+    Kept.schemas = {"out": getattr(port, "schema", port)}
     found = lookup.class_by_ref
-    mine = {exporting._EXPORTER: Kept}
+    mine = dict.fromkeys(exporting._EXPORTERS, Kept)
     monkeypatch.setattr(lookup, "class_by_ref", lambda ref, file=None: mine.get(ref) or found(ref, file))
     return str(tmp_path / "g.yaml")
 
@@ -45,12 +45,24 @@ def test_frames_of_a_graph_reach_the_exporter(tmp_path, graph, capsys):
     out = tmp_path / "e.onnx"
     assert main(["export", "net", "--to", "onnx", "--precision", "int8", "--calibrate", graph, "-o", str(out)]) == 0
     assert capsys.readouterr().out == f"frames: 3 of {graph}, a.out\ndone\n"
-    assert len(Kept.made) == 3 and out.read_text() == "int8"
+    assert len(Kept.made) == 3 and set(Kept.made[0]) == {"out"} and out.read_text() == "int8"
 
 
 def test_a_graph_without_such_frames(graph):
     with pytest.raises(GraphError, match=r"--calibrate .*g.yaml: needs a node that sends PICTURES, got none$"):
-        port_of(graph, {}, Schema("PICTURES", {"p": Array("uint8", ("N",))}))
+        port_of(graph, {}, "pictures", Schema("PICTURES", {"p": Array("uint8", ("N",))}))
+
+
+def test_frames_of_the_operators_inputs_and_of_several_ports(tmp_path, graph):
+    two = tmp_path / "two.yaml"
+    two.write_text(
+        GRAPH.replace("  sink:", "  b: {driver: test.counter, config: {frames: 4}}\n  sink:").replace("a.out", "b.out")
+    )
+    (schema,) = Kept.schemas.values()
+    assert port_of(str(two), {}, "in", schema) == "a.out", "the first one"
+    assert port_of(str(two), {}, "in", schema, "test.null") == "b.out", "that of the operator's input"
+    pairs = exporting._frames(str(two), {}, {"one": "a.out", "other": "b.out"}, 5)
+    assert len(pairs) == 4 and all(set(pair) == {"one", "other"} for pair in pairs)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from onnx import TensorProto, helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx_nets import conv, model, save  # noqa: E402
 
 from operators.nets.runtimes import onnxfile  # noqa: E402
@@ -92,6 +92,39 @@ def test_quantized_and_half(tmp_path):
     )
     other = read(save(made, tmp_path / "other.onnx"))
     assert other.quantized and other.half
+
+
+def test_operators_of_branches(tmp_path):
+    """An engine of fuse.gate has its quantized convolutions in the branches of an If."""
+    scale = numpy_helper.from_array(np.float32(1), "s")
+    half = numpy_helper.from_array(np.zeros(1, np.float16), "h")
+    quantize = helper.make_node("QuantizeLinear", ["x", "s"], ["q"])
+    back = helper.make_node("DequantizeLinear", ["q", "s"], ["t"])
+    value = helper.make_tensor_value_info
+    then = helper.make_graph([quantize, back], "then", [], [value("t", TensorProto.FLOAT, [1])], [scale])
+    cast = helper.make_node("Cast", ["h"], ["e"], to=TensorProto.FLOAT)
+    other = helper.make_graph([cast], "other", [], [value("e", TensorProto.FLOAT, [1])], [half])
+    made = model(
+        [helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)],
+        {"x": (TensorProto.FLOAT, [1]), "c": (TensorProto.BOOL, [])},
+        {"y": (TensorProto.FLOAT, [1])},
+    )
+    found = read(save(made, tmp_path / "net.onnx"))
+    assert found.operators == {"If", "QuantizeLinear", "DequantizeLinear", "Cast"} and found.quantized and found.half
+
+
+def test_branches_that_never_end_are_refused(tmp_path):
+    inner = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=1)], "g", [], [helper.make_tensor_value_info("y", 1, [1])]
+    )
+    for _ in range(20):
+        node = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
+        inner = helper.make_graph([node], "g", [], [helper.make_tensor_value_info("y", 1, [1])])
+        del inner.node[0].attribute[1]
+    made = model(list(inner.node), {"x": (1, [1]), "c": (TensorProto.BOOL, [])}, {"y": (1, [1])})
+    (tmp_path / "net.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(InputError, match="branches lie in each other more than 16 deep"):
+        read(tmp_path / "net.onnx")
 
 
 # ---- weights in a file beside
