@@ -53,6 +53,8 @@ def demo(net, live, **world):
     nodes["gate"] |= {"config": {"weights": net, "score_threshold": 0.0}, "threads": 1}
     for name in ("tracker", "render", "results"):
         del nodes[name]
+    for node in nodes.values() if not live else ():
+        node.pop("queue", None)  # offline nothing is dropped
     nodes["seen"] = {
         "op": "fusion_nodes:Weighed",
         "inputs": {"boxes2d": "gate.boxes2d", "weights": "gate.weights", "health": "health.health"},
@@ -84,7 +86,7 @@ def test_a_killed_thermal_sensor_leaves_the_camera_until_it_is_back(pipe, net):
     nodes["thermal"]["restart"] = {"policy": "on-failure", "backoff_s": 1.0}
     for name, node in nodes.items():  # the machine may be slow: nothing is dropped for it
         if name not in ("camera", "thermal"):
-            node["queue"] = {port: {"policy": "drop_oldest", "size": 60} for port in node["inputs"] if port != "thermal"}
+            node["queue"] = {port: {"policy": "drop_oldest", "size": 60} for port in node["inputs"]}
     running = pipe.start(graph_of(pipe, nodes), "--inject", "thermal:sent@3")
     until = time.monotonic() + 90
     while not (back := [frame for frame, note in noted(running.out).items() if frame > 4 and used(note) == BOTH]):
@@ -180,6 +182,7 @@ def test_the_whole_demo_makes_pictures_results_and_truth(pipe, net):
     sets = [
         f"{node}.{key}" for node in ("camera", "thermal") for key in ("live=false", "config.camera={width: 160, height: 128}")
     ]
+    sets += [f"{node}.queue.thermal.policy=block" for node in ("health", "gate")]
     sets += ["align.config.size=[160, 128]", f"gate.config.weights={net}", "gate.config.score_threshold=0"]
     ended = pipe.run(
         "fusion_demo", "--frames", "4", "--place", "inline", *(w for text in sets for w in ("--set", text)), timeout_s=100
