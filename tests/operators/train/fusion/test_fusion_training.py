@@ -10,6 +10,7 @@ import yaml
 
 torch = pytest.importorskip("torch")
 
+from operators.fuse.gate import FuseGate  # noqa: E402
 from operators.nets import weights  # noqa: E402
 from operators.nets.fusion_config import FUSION, REPORT, FusionNetConfig  # noqa: E402
 from operators.nets.fusion_net import FusionNet  # noqa: E402
@@ -22,6 +23,7 @@ from operators.train.fusion.validate import ap50  # noqa: E402
 from pipeline import training  # noqa: E402
 from pipeline.__main__ import main  # noqa: E402
 from pipeline.errors import GraphError, InputError  # noqa: E402
+from pipeline.testing import run_operator  # noqa: E402
 
 DRIVER = '''
 import numpy as np
@@ -126,6 +128,27 @@ def test_every_scheme_trains(folder, scheme):
     assert np.isfinite([[float(v) for v in row] for row in losses("a")[1:]]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_weights_follow_the_quality_of_the_pictures(folder):
+    """Trained with RSH and black pictures: a black one gets less weight than the other, and less than a clean one."""
+    sets = ["shadows_highlights={p: 0.5}", "corrupt={p: 0.8, kinds: [blackout]}", "gate_weight=5", "model.map_channels=64"]
+    sets += ["steps=150", "valid="]
+    assert train("--out", "a", *(w for text in sets for w in ("--set", text))) == 0
+    made = trainer_of(folder)
+    clean = [dict(zip(("image", "thermal"), pair.pictures, strict=True)) for pair in made.pairs]
+    black = {m: [{**pair, m: np.zeros_like(pair[m])} for pair in clean] for m in ("image", "thermal")}
+    weight = {name: mean_weights(sets) for name, sets in {"clean": clean, **black}.items()}
+    for name in ("image", "thermal"):
+        assert weight[name][name] < min(weight["clean"][name] - 0.05, 0.45), weight
+
+
+def mean_weights(sets):
+    """Of the trained net, as the node gives them."""
+    found = [out["weights"] for out in run_operator(FuseGate, sets, {"weights": "a/model.safetensors"})]
+    return dict(zip(("image", "thermal"), np.mean(found, 0).tolist(), strict=True))
+
+
 def test_one_modality_and_the_dense_decoder(folder):
     assert train("--out", "a", "--steps", "2", "--set", "model.modalities=[thermal]", "--set", "model.decoder=dense") == 0
     rows = losses("a")
@@ -200,7 +223,7 @@ def steps_of_resnet50(count, size):
     for b, ((x1, y1, x2, y2),) in enumerate(boxes.astype(int)):
         image[b, y1:y2, x1:x2], thermal[b, y1:y2, x1:x2] = 220, 220
     wanted = [wanted_of(one, np.zeros(1, np.int64), size, torch.device("cpu")) for one in boxes]
-    optimizer, values = torch.optim.AdamW(net.parameters(), lr=1e-4), []
+    optimizer, values = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True), []
     for _ in range(count):
         found, _ = net([image, thermal])
         loss = total_of(set_losses(found.logits, found.boxes, wanted)).mean()
