@@ -276,9 +276,9 @@ def fuzz(path, count, seed):
     for _ in range(count):
         data = bytearray(whole)
         for _ in range(int(rng.integers(1, 4))):
-            at, n = int(rng.integers(0, head)), int(rng.integers(1, 9))
+            at, n = int(rng.integers(0, max(min(head, len(data)), 1))), int(rng.integers(1, 9))
             kind = int(rng.integers(0, 5))
-            if kind == 0:
+            if kind == 0 and data:
                 data[at] ^= 1 << int(rng.integers(0, 8))
             elif kind == 1:
                 data[at : at + n] = b'0123456789[]{}",:e-'[int(rng.integers(0, 18)) :][:n]
