@@ -80,9 +80,10 @@ def used(note):
     return BOTH if min(note["weights"].values()) > 0 else note["weights"]
 
 
+@pytest.mark.timeout(300)  # it compiles on a new machine
 def test_a_killed_thermal_sensor_leaves_the_camera_until_it_is_back(pipe, net):
     """Live, in processes: killed after frame 12. Every frame of the camera has its boxes, the next one from the camera alone."""
-    assert pipe.run(graph_of(pipe, demo(net, False, frames=14)), timeout_s=150).code == 0  # compiles: no frame waits for that below
+    assert pipe.run(graph_of(pipe, demo(net, False, frames=14)), timeout_s=150).code == 0  # compiles: below no frame waits for it
     nodes = demo(net, True, frames=3000, rate_hz=5)
     nodes["thermal"]["restart"] = {"policy": "on-failure", "backoff_s": 3.0}  # longer than a slow machine holds the camera up
     for name, node in nodes.items():  # the machine may be slow: nothing is dropped for it
