@@ -15,18 +15,16 @@ Empty frame: counts; truth in it is missed.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from operators import files
 from operators.geometry.project import boxes_to_image
 from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Region, inside_dontcare
 from operators.score.centres import Centres, Counts
+from operators.score.journal import Journal
 from operators.score.tally import Score
 from operators.streams import BOXES3D, CALIBRATION, CLASSES, TRUTH, Boxes3D, Calibration, Truth
 from pipeline.errors import RunError
@@ -135,8 +133,11 @@ class Detection(Operator):
         self.scores: Scores | None = None
         self.due = self.config.every
         self.reported = 0  # frames in the latest result
+        self.journal = Journal(self.name, self.out_dir, _CSV)
         if self.resume is not None:
-            self._rebuild(self.resume.frame_id)
+            for frame_id, item, plain in self.journal.kept(self.resume.frame_id):
+                if self._add(_Frame.of(frame_id, item, plain)) and self.scores is not None:
+                    self.reported = self.scores.ap.num_frames
 
     def process(self, boxes3d: Boxes3D, truth: Truth | None, calibration: Calibration | None) -> None:
         if truth is None:
@@ -147,7 +148,7 @@ class Detection(Operator):
         if calibration is not None:
             boxes2d, _ = boxes_to_image(boxes3d.boxes3d, calibration.P_cam, calibration.T_cam_velo, calibration.image_size)
         frame = _Frame(self.header.frame_id, self.header.item, boxes3d, truth, boxes2d)
-        self._save(self._frames, frame.line())
+        self.journal.add(self.header, frame.plain())
         if self._add(frame):
             self._tell()
 
@@ -157,15 +158,7 @@ class Detection(Operator):
             return
         if self.reported < self.scores.ap.num_frames:
             self._tell()
-        self._frames.unlink()
-
-    @property
-    def _frames(self) -> Path:
-        return self.out_dir / ".frames.jsonl"
-
-    @property
-    def _csv(self) -> Path:
-        return self.out_dir / "scores.csv"
+        self.journal.close()
 
     def _add(self, frame: _Frame) -> bool:
         """True when a result is due. This depends on the number of frames only, so a restart changes nothing."""
@@ -189,34 +182,8 @@ class Detection(Operator):
             for name, of_class in result["classes"].items()
             for level, ap in of_class["ap"].items()
         ]
-        self._save(self._csv, ("" if self._csv.exists() else _CSV) + "".join(rows))
-        path = self.out_dir / "scores.json"
-        try:
-            files.replace(path, (json.dumps(result, indent=1) + "\n").encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"the scores of {self.reported} frames") from error
-
-    def _save(self, path: Path, text: str) -> None:
-        try:
-            self.out_dir.mkdir(parents=True, exist_ok=True)
-            files.append(path, text.encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
-
-    def _rebuild(self, last_frame_id: int) -> None:
-        """Keep the lines of frames up to this one; later frames are delivered again."""
-        kept = []
-        for line in _complete_lines(self._frames):
-            frame = _Frame.parse(line)
-            if frame.frame_id <= last_frame_id:
-                kept.append(line)
-                if self._add(frame) and self.scores is not None:
-                    self.reported = self.scores.ap.num_frames
-        rows = [row for row in _complete_lines(self._csv)[1:] if int(row.split(",")[1]) <= last_frame_id]
-        if self._frames.exists():
-            files.replace(self._frames, "".join(kept).encode())
-        if self._csv.exists():
-            files.replace(self._csv, "".join([_CSV, *rows]).encode())
+        self.journal.tell(self.header, rows)
+        self.journal.save(result, self.reported)
 
 
 def _compile() -> None:
@@ -230,7 +197,7 @@ def _compile() -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Frame:
-    """The scored data of a frame, and its line in .frames.jsonl: JSON holds float32 exactly."""
+    """The scored data of a frame, and the same as plain lists for the journal."""
 
     frame_id: int
     item: str
@@ -238,23 +205,13 @@ class _Frame:
     truth: Truth
     boxes2d: np.ndarray | None
 
-    def line(self) -> str:
-        return (
-            json.dumps(
-                [
-                    self.frame_id,
-                    self.item,
-                    [a.tolist() for a in self.found],
-                    [a.tolist() for a in self.truth],
-                    None if self.boxes2d is None else self.boxes2d.tolist(),
-                ]
-            )
-            + "\n"
-        )
+    def plain(self) -> list[Any]:
+        boxes2d = None if self.boxes2d is None else self.boxes2d.tolist()
+        return [[a.tolist() for a in self.found], [a.tolist() for a in self.truth], boxes2d]
 
     @classmethod
-    def parse(cls, line: str) -> _Frame:
-        frame_id, item, found, truth, boxes2d = json.loads(line)
+    def of(cls, frame_id: int, item: str, plain: list[Any]) -> _Frame:
+        found, truth, boxes2d = plain
         return cls(
             frame_id,
             item,
@@ -278,12 +235,6 @@ def _arrays(schema: Schema, lists: list[Any]) -> list[np.ndarray]:
     for array, values in zip(schema.arrays.values(), lists, strict=True):
         out.append(np.array(values, array.dtype).reshape(-1, *(n for n in array.shape[1:] if isinstance(n, int))))
     return out
-
-
-def _complete_lines(path: Path) -> list[str]:
-    """`str.splitlines` would also split at U+2028, which a name may hold."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return [f"{line}\n" for line in text.split("\n")[:-1]]
 
 
 def _plain(score: Score) -> dict[str, Any]:

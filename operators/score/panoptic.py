@@ -11,7 +11,6 @@ Empty frame: counts; truth in it is missed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from operators import files
 from operators.score import panoptic_files, panoptic_scores
+from operators.score.journal import Journal
 from operators.score.panoptic_ap import MaskAP
 from operators.score.panoptic_match import Segments, match
 from operators.score.panoptic_pairs import PairCounter, Pairs, Rows, areas, rows_of
@@ -55,8 +54,11 @@ class ScorePanoptic(Operator):
         self.scores = Scores(())
         self.last: tuple[int, str] | None = None
         self.reported = 0
+        self.journal = Journal(self.name, self.out_dir, _CSV)
         if self.resume is not None:
-            self._rebuild(self.resume.frame_id)
+            for frame_id, item, (names, things, plain) in self.journal.kept(self.resume.frame_id):
+                if self._add(frame_id, item, names, things, Frame(dict(plain[0]), *plain[1:])):
+                    self.reported = self.scores.num_frames
 
     def process(self, panoptic: Panoptic, panoptic_truth: Panoptic | None) -> None:
         if panoptic_truth is None:
@@ -70,10 +72,9 @@ class ScorePanoptic(Operator):
         except ValueError as error:
             raise FrameError(f"{self.name} at {self.header}: {error}") from None
         frame = scored(pairs, panoptic_truth, names[0], panoptic, names[1])
-        about = self.header.frame_id, self.header.item, [*names[0], *names[1]], sorted({*things[0], *things[1]})
-        self._save(self._frames, json.dumps([*about, _plain(frame)]) + "\n")
-        self._add(*about, frame)
-        if self.scores.num_frames >= self.reported + max(self.config.every, self.reported // 10):
+        classes = [*names[0], *names[1]], sorted({*things[0], *things[1]})
+        self.journal.add(self.header, [*classes, _plain(frame)])
+        if self._add(self.header.frame_id, self.header.item, *classes, frame):
             self._tell()
 
     def close(self) -> None:
@@ -83,15 +84,7 @@ class ScorePanoptic(Operator):
             return
         if self.reported < self.scores.num_frames:
             self._tell()
-        self._frames.unlink()
-
-    @property
-    def _frames(self) -> Path:
-        return self.out_dir / ".frames.jsonl"
-
-    @property
-    def _csv(self) -> Path:
-        return self.out_dir / "scores.csv"
+        self.journal.close()
 
     def _compile(self) -> None:
         """Before the first frame. Numba compiles once more for maps that may not be written, as views of slots are."""
@@ -106,11 +99,13 @@ class ScorePanoptic(Operator):
         if port == "panoptic" and len(wrong := of.labels[(of.labels < 0) | (of.labels >= len(names))]):
             raise FrameError(f"{self.name}.{port}: needs labels of the {len(names)} class_names, got {wrong[0]}")
 
-    def _add(self, frame_id: int, item: str, names: Iterable[str], things: Iterable[str], frame: Frame) -> None:
+    def _add(self, frame_id: int, item: str, names: Iterable[str], things: Iterable[str], frame: Frame) -> bool:
+        """True when a result is due. This depends on the number of frames only, so a restart changes nothing."""
         self.names += [name for name in dict.fromkeys(names) if name not in self.names]
         self.scores.things |= set(things)
         self.scores.add(item.rpartition("/")[0], frame)
         self.last = frame_id, item
+        return self.scores.num_frames >= self.reported + max(self.config.every, self.reported // 10)
 
     def _tell(self) -> None:
         assert self.last is not None
@@ -121,33 +116,8 @@ class ScorePanoptic(Operator):
         cells += [result["all"][key] for key in ("miou", "sptq", "ptq")]
         numbers = ",".join("" if value is None else f"{value:.6f}" for value in cells)
         row = f"{self.reported},{self.last[0]},{self.last[1]},{numbers}\n"
-        self._save(self._csv, ("" if self._csv.exists() else _CSV) + row)
-        path = self.out_dir / "scores.json"
-        try:
-            files.replace(path, (json.dumps(result, indent=1) + "\n").encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"the scores of {self.reported} frames") from error
-
-    def _save(self, path: Path, text: str) -> None:
-        try:
-            self.out_dir.mkdir(parents=True, exist_ok=True)
-            files.append(path, text.encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
-
-    def _rebuild(self, last_frame_id: int) -> None:
-        """Keep the lines of frames up to this one; later frames are delivered again."""
-        kept = []
-        for line in _complete_lines(self._frames):
-            frame_id, item, names, things, plain = json.loads(line)
-            if frame_id <= last_frame_id:
-                kept.append(line)
-                self._add(frame_id, item, names, things, Frame(dict(plain[0]), *plain[1:]))
-        rows = [row for row in _complete_lines(self._csv)[1:] if int(row.split(",")[1]) <= last_frame_id]
-        self.reported = max([int(row.split(",")[0]) for row in rows], default=0)
-        for path, lines_ in ((self._frames, kept), (self._csv, [_CSV, *rows])):
-            if path.exists():
-                files.replace(path, "".join(lines_).encode())
+        self.journal.tell(self.header, [row])
+        self.journal.save(result, self.reported)
 
 
 def scored(pairs: Pairs, truth: Panoptic, truth_names: Sequence[str], found: Panoptic, found_names: Sequence[str]) -> Frame:
@@ -287,9 +257,3 @@ def _merged(pairs: Pairs, void: np.ndarray) -> Pairs:
 
 def _plain(frame: Frame) -> list[Any]:
     return [list(frame.counts.items()), frame.switched, frame.pixels]
-
-
-def _complete_lines(path: Path) -> list[str]:
-    """`str.splitlines` would also split at U+2028, which a name may hold."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return [f"{line}\n" for line in text.split("\n")[:-1]]

@@ -12,13 +12,11 @@ Empty scan: counts.   Class names that change during a run: refused.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from operators import files
 from operators.score.journal import Journal
 from operators.score.panoptic_pairs import Pairs
 from operators.score.point_segments import PointScores, shared
@@ -60,7 +58,7 @@ class ScorePoints(Operator):
         nothing = np.zeros(0, np.int64)
         shared(nothing, nothing, nothing, nothing)  # compiles
         if self.resume is not None:
-            for item, (names, things, columns) in self.journal.kept(self.resume.frame_id):
+            for _, item, (names, things, columns) in self.journal.kept(self.resume.frame_id):
                 self._count(item, names, things, Pairs(*(np.array(column, np.int64) for column in columns)))
 
     def process(
@@ -95,11 +93,7 @@ class ScorePoints(Operator):
             self.status("no truth, no scores")
             return
         found = self._tell()
-        path = self.out_dir / "scores.json"
-        try:
-            files.replace(path, (json.dumps(found, indent=1) + "\n").encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"the scores of {self.num_frames} frames") from error
+        self.journal.save(found, self.num_frames)
         self.journal.close()
 
     def _numbers(self, port: str, classes: np.ndarray, own: list[str], names: list[str]) -> np.ndarray:

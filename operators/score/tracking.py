@@ -17,19 +17,17 @@ Empty frame: counts; truth in it is missed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from operators import files
 from operators.files import exact_decimals
 from operators.geometry.project import in_picture
 from operators.kernels.overlaps import prepare
 from operators.score import clear, hota, identity
+from operators.score.journal import Journal
 from operators.score.overlaps import Overlaps
 from operators.score.tables import flat, percent, scored
 from operators.streams import BOXES2D, CALIBRATION, CLASSES, DONT_CARE, TRACKS, TRUTH, Boxes2D, Calibration, Tracks, Truth
@@ -69,8 +67,10 @@ class Tracking(Operator):
         self.scores = Scores(self.config.classes)
         Scores(["Car"]).add("", {"Car": ([1], [1], [1.0])})  # compile before the first frame
         prepared(["Car"], *_any_frame())
+        self.journal = Journal(self.name, self.out_dir, _CSV)
         if self.resume is not None:
-            self._rebuild(self.resume.frame_id)
+            for _, item, pairs in self.journal.kept(self.resume.frame_id):
+                self.scores.add(item.rpartition("/")[0], pairs, tell=False)
 
     def process(self, tracks: Tracks, boxes2d: Boxes2D | None, truth: Truth | None, calibration: Calibration) -> None:
         if truth is None:
@@ -79,12 +79,12 @@ class Tracking(Operator):
             pairs = prepared(self.config.classes, tracks, None if boxes2d is None else boxes2d.boxes2d, truth, calibration)
         except ValueError as error:
             raise RunError(f"{self.name}: frame {self.header} ({self.header.item}): {error}") from None
-        self._save(self._frames, json.dumps([self.header.frame_id, self.header.item, pairs]) + "\n")
+        self.journal.add(self.header, pairs)
         so_far = self.scores.add(self.header.sequence, pairs)
         if so_far is not None:
             start = f"{self.scores.frames},{self.header.frame_id},{self.header.item}"
             rows = [f"{start},{name},{','.join(_cell(numbers[key]) for key in _COLUMNS)}\n" for name, numbers in so_far.items()]
-            self._save(self._csv, ("" if self._csv.exists() else _CSV) + "".join(rows))
+            self.journal.tell(self.header, rows)
             self.status(summary(so_far))
 
     def close(self) -> None:
@@ -93,40 +93,8 @@ class Tracking(Operator):
             return
         found = self.scores.result()
         self.status(summary(found["classes"]))
-        path = self.out_dir / "scores.json"
-        try:
-            files.replace(path, (json.dumps(found, indent=1) + "\n").encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"the scores of {self.scores.frames} frames") from error
-        self._frames.unlink()
-
-    @property
-    def _frames(self) -> Path:
-        return self.out_dir / ".frames.jsonl"
-
-    @property
-    def _csv(self) -> Path:
-        return self.out_dir / "scores.csv"
-
-    def _save(self, path: Path, text: str) -> None:
-        try:
-            self.out_dir.mkdir(parents=True, exist_ok=True)
-            files.append(path, text.encode())
-        except OSError as error:
-            raise files.failed(self.name, path, error, f"frame {self.header} ({self.header.item})") from error
-
-    def _rebuild(self, last_frame_id: int) -> None:
-        """Keep the lines of frames up to this one; later frames are delivered again."""
-        kept = []
-        for line in _complete_lines(self._frames):
-            frame_id, item, pairs = json.loads(line)
-            if frame_id <= last_frame_id:
-                kept.append(line)
-                self.scores.add(item.rpartition("/")[0], pairs, tell=False)
-        rows = [row for row in _complete_lines(self._csv)[1:] if int(row.split(",")[1]) <= last_frame_id]
-        for path, lines in ((self._frames, kept), (self._csv, [_CSV, *rows])):
-            if path.exists():
-                files.replace(path, "".join(lines).encode())
+        self.journal.save(found, self.scores.frames)
+        self.journal.close()
 
 
 class Scores:
@@ -265,9 +233,3 @@ def summary(classes: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _cell(value: float | None) -> str:
     return "" if value is None else str(value) if isinstance(value, int) else f"{value:.6f}"
-
-
-def _complete_lines(path: Path) -> list[str]:
-    """`str.splitlines` would also split at U+2028, which a name may hold."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    return [f"{line}\n" for line in text.split("\n")[:-1]]

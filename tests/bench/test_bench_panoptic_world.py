@@ -5,16 +5,17 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from bench.panoptic_intervals import KEYS, constant, interval, lines  # noqa: E402
-from bench.panoptic_world import WAYS, main  # noqa: E402
-from operators.nets import weights  # noqa: E402
-from operators.nets.efficientps import EfficientPS  # noqa: E402
-from operators.nets.efficientps_config import EFFICIENTPS, EfficientPSConfig  # noqa: E402
-from operators.panoptic_classes import WORLD_CLASSES, WORLD_THINGS  # noqa: E402
-from operators.streams import Panoptic  # noqa: E402
+
+from bench.panoptic_intervals import KEYS, constant, interval, lines
+from bench.panoptic_world import WAYS, main
+from operators.nets import weights
+from operators.nets.efficientps import EfficientPS
+from operators.nets.efficientps_config import EFFICIENTPS, EfficientPSConfig
+from operators.panoptic_classes import WORLD_CLASSES, WORLD_THINGS
+from operators.streams import Panoptic
 
 
 def test_an_untrained_net_on_two_drives(tmp_path, capsys):
