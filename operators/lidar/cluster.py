@@ -18,7 +18,7 @@ import numpy as np
 
 from operators.geometry.boxes3d import wrap_angle
 from operators.kernels import cluster as kernel
-from operators.lidar.grouping import NO_LIMIT, Grouping
+from operators.lidar.components import Components
 from operators.streams import BOXES3D_PROBABILITY, CLASSES, MAX_BOXES, POINTS, Boxes3D
 from pipeline.operator import Operator
 
@@ -81,28 +81,17 @@ class Clusters:
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
-        x0, y0, z0, x1, y1, z1 = config.range_m
-        cell = config.cell_m
-        columns, rows = (max(1, round(size / cell)) for size in (x1 - x0, y1 - y0))
-        self._low, self._cell = np.array([x0, y0]), cell
-        self._grouping = Grouping((cell, cell), (x0, y0, z0, x0 + columns * cell, y0 + rows * cell, z1))
-        self._lookup = np.full((rows, columns), -1, np.int32)
+        self._components = Components(config.cell_m, config.range_m, config.gap_m, config.gap_per_m)
 
     def find(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, 4) -> points of all clusters, one cluster after another (R, 4); starts (C + 1,): those of cluster c are
         rows starts[c] .. starts[c + 1]. Clusters with fewer than min_points are left out."""
-        config = self.config
-        cells, counts = np.empty((len(points), 2), np.int32), np.empty(len(points), np.int32)
-        num, kept = self._grouping.group(points, NO_LIMIT, cells, counts)
-        cells, counts = cells[:num], counts[:num]
-        packed = np.empty((kept, 4), np.float32)
-        self._grouping.pack(points, counts, packed)
-        away = np.linalg.norm((cells[:, ::-1] + 0.5) * self._cell + self._low, axis=1)
-        label = np.empty(num, np.int32)
-        count = kernel.components(cells, (config.gap_m + config.gap_per_m * away) / self._cell, self._lookup, label)
+        label, counts, count = self._components.find(points)
+        packed = np.empty((int(counts.sum()), 4), np.float32)
+        self._components.grouping.pack(points, counts, packed)
         of_points = np.repeat(label, counts)
         sizes = np.bincount(of_points, minlength=count)
-        large = sizes >= config.min_points
+        large = sizes >= self.config.min_points
         order = np.argsort(of_points, kind="stable")
         return packed[order[large[of_points[order]]]], np.concatenate([[0], np.cumsum(sizes[large])]).astype(np.int32)
 

@@ -21,8 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from operators.geometry.transforms import transform_points
-from operators.kernels import cluster as kernel
-from operators.lidar.grouping import Grouping
+from operators.lidar.components import Components
 from operators.streams import CLASS_NAMES, MAX_POINTS, POINT_CLASSES, POINT_IDS, POINTS, POSE, THINGS
 from operators.track.clock import NEW_RECORDING, FrameClock
 from pipeline.errors import FrameError
@@ -63,25 +62,15 @@ class Clusters:
     """Step 1, without the engine."""
 
     def __init__(self, config: InstancesConfig) -> None:
-        self.config = config
-        x0, y0, z0, x1, y1, z1 = config.range_m
-        cell = config.cell_m
-        columns, rows = (max(1, round(size / cell)) for size in (x1 - x0, y1 - y0))
-        self._low = np.array([x0, y0])
-        self._grouping = Grouping((cell, cell), (x0, y0, z0, x0 + columns * cell, y0 + rows * cell, z1))
-        self._lookup = np.full((rows, columns), -1, np.int32)
+        self.min_points = config.min_points
+        self._components = Components(config.cell_m, config.range_m, config.gap_m, config.gap_per_m)
 
     def find(self, points: np.ndarray) -> np.ndarray:
         """(N, 4) float32 of one class -> (N,) cluster of each point, from 0; -1: none"""
-        config = self.config
-        cells, counts = np.empty((len(points), 2), np.int32), np.empty(len(points), np.int32)
-        num, _ = self._grouping.group(points, len(points) + 1, cells, counts)
-        cells, pillars = cells[:num], self._grouping.pillars_of(points)
-        away = np.linalg.norm((cells[:, ::-1] + 0.5) * config.cell_m + self._low, axis=1)
-        label = np.empty(num, np.int32)
-        count = kernel.components(cells, (config.gap_m + config.gap_per_m * away) / config.cell_m, self._lookup, label)
+        label, _, count = self._components.find(points)
+        pillars = self._components.grouping.pillars_of(points)
         of_points = np.where(pillars >= 0, np.append(label, -1)[pillars], -1)
-        large = np.bincount(of_points[of_points >= 0], minlength=count) >= config.min_points
+        large = np.bincount(of_points[of_points >= 0], minlength=count) >= self.min_points
         numbers = np.append(np.where(large, np.cumsum(large) - 1, -1), -1)
         return numbers[of_points]
 
