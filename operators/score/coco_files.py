@@ -51,14 +51,14 @@ def read_truth(path: Path) -> CocoTruth:
     """Raises InputError."""
     data = _read(path)
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in _LISTS):
-        got = _shown(data) if not isinstance(data, dict) else f"an object with {', '.join(list(data)[:6]) or 'nothing'}"
+        got = shown(data) if not isinstance(data, dict) else f"an object with {', '.join(list(data)[:6]) or 'nothing'}"
         hint = "; are these results? they go to --results" if isinstance(data, list) and data else ""
-        _refuse(path, "", f"COCO truth (an object with the lists {', '.join(_LISTS)})", got + hint)
+        refuse(path, "", f"COCO truth (an object with the lists {', '.join(_LISTS)})", got + hint)
     images, categories = (_by_id(path, key, data[key]) for key in ("images", "categories"))
     annotations = data["annotations"]
     for i, row in enumerate(annotations):
         if not isinstance(row, dict):
-            _refuse(path, f"annotations[{i}]", "an object", _shown(row))
+            refuse(path, f"annotations[{i}]", "an object", shown(row))
     image_ids, category_ids, boxes = _columns(path, "annotations", annotations, images, categories, "images of this file")
     areas = boxes[:, 2] * boxes[:, 3]
     crowd = np.zeros(len(annotations), bool)
@@ -84,12 +84,12 @@ def read_results(path: Path, truth: CocoTruth) -> CocoResults:
     """Raises InputError, also for an image or a category that the truth does not have."""
     data = _read(path)
     if not isinstance(data, list):
-        got = f"an object with {', '.join(list(data)[:6]) or 'nothing'}" if isinstance(data, dict) else _shown(data)
+        got = f"an object with {', '.join(list(data)[:6]) or 'nothing'}" if isinstance(data, dict) else shown(data)
         hint = "; is it truth? it goes to --gt" if isinstance(data, dict) and "annotations" in data else ""
-        _refuse(path, "", "COCO results (a list of objects with image_id, category_id, bbox, score)", got + hint)
+        refuse(path, "", "COCO results (a list of objects with image_id, category_id, bbox, score)", got + hint)
     for i, row in enumerate(data):
         if not isinstance(row, dict):
-            _refuse(path, f"[{i}]", "an object with image_id, category_id, bbox, score", _shown(row))
+            refuse(path, f"[{i}]", "an object with image_id, category_id, bbox, score", shown(row))
     columns = _columns(path, "", data, truth.images, truth.categories, f"images of {truth.path}")
     scores = np.array([number(path, f"[{i}].score", row.get("score")) for i, row in enumerate(data)], np.float64)
     return CocoResults(path, *columns, scores)
@@ -103,19 +103,19 @@ def _read(path: Path) -> Any:
     try:
         return parse_json(text)
     except json.JSONDecodeError as error:
-        _refuse(path, "", f"JSON (line {error.lineno}, column {error.colno})", f"{error.msg[:1].lower()}{error.msg[1:]}")
+        refuse(path, "", f"JSON (line {error.lineno}, column {error.colno})", f"{error.msg[:1].lower()}{error.msg[1:]}")
     except ValueError as error:
-        _refuse(path, "", "JSON", str(error))
+        refuse(path, "", "JSON", str(error))
 
 
 def _by_id(path: Path, key: str, rows: list[Any]) -> dict[int, dict[str, Any]]:
     out: dict[int, dict[str, Any]] = {}
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            _refuse(path, f"{key}[{i}]", "an object", _shown(row))
+            refuse(path, f"{key}[{i}]", "an object", shown(row))
         own = _whole(path, f"{key}[{i}].id", row.get("id"))
         if own in out:
-            _refuse(path, f"{key}[{i}].id", "every id once", f"{own} again")
+            refuse(path, f"{key}[{i}].id", "every id once", f"{own} again")
         out[own] = row
     return out
 
@@ -134,10 +134,10 @@ def _columns(
     for i, row in enumerate(rows):
         image, category = (_whole(path, f"{key}[{i}].{of}", row.get(of)) for of in ("image_id", "category_id"))
         if image not in images:
-            _refuse(path, f"{key}[{i}].image_id", f"one of the {len(images)} {known}", str(image))
+            refuse(path, f"{key}[{i}].image_id", f"one of the {len(images)} {known}", str(image))
         if category not in categories:
             some = ", ".join(map(str, list(categories)[:8])) or "none"
-            _refuse(path, f"{key}[{i}].category_id", f"one of the {len(categories)} categories ({some}, ..)", str(category))
+            refuse(path, f"{key}[{i}].category_id", f"one of the {len(categories)} categories ({some}, ..)", str(category))
         ids[i] = image, category
         boxes[i] = _box(path, f"{key}[{i}].bbox", row.get("bbox"))
     return ids[:, 0], ids[:, 1], boxes
@@ -145,10 +145,10 @@ def _columns(
 
 def _box(path: Path, at: str, value: Any) -> list[float]:
     if not isinstance(value, list) or len(value) != 4:
-        _refuse(path, at, "[x, y, w, h]", _shown(value))
+        refuse(path, at, "[x, y, w, h]", shown(value))
     box = [number(path, at, each) for each in value]
     if box[2] < 0 or box[3] < 0:
-        _refuse(path, at, "[x, y, w, h] with w >= 0 and h >= 0", _shown(value))
+        refuse(path, at, "[x, y, w, h] with w >= 0 and h >= 0", shown(value))
     return box
 
 
@@ -156,20 +156,20 @@ def number(path: Path, at: str, value: Any) -> float:
     """The value of a key, if it is a finite number. Raises InputError."""
     fits = isinstance(value, (int, float)) and math.isfinite(value) and abs(value) <= textfile.MAX_SIZE
     if not fits:
-        _refuse(path, at, "a finite number", _shown(value))
+        refuse(path, at, "a finite number", shown(value))
     return float(value)
 
 
 def _whole(path: Path, at: str, value: Any) -> int:
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or value != int(value) or abs(value) >= 2**62:
-        _refuse(path, at, "a whole number", _shown(value))
+        refuse(path, at, "a whole number", shown(value))
     return int(value)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     return "nothing" if value is None else printable(repr(value), 60)
 
 
-def _refuse(path: Path, at: str, needs: str, got: str) -> NoReturn:
+def refuse(path: Path, at: str, needs: str, got: str) -> NoReturn:
     raise InputError(f"{path}: {at}{': ' if at else ''}needs {needs}, got {got}")

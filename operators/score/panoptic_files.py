@@ -16,14 +16,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from operators import folders, textfile
-from operators.score.coco_files import number
-from pipeline.errors import InputError, printable
+from operators.score.coco_files import number, refuse, shown
+from pipeline.errors import InputError
 from pipeline.outside import parse_json
 
 VOID, MAX_ID = 0, (1 << 24) - 1
@@ -64,7 +64,7 @@ def read_truth(path: Path, maps: Path | None = None) -> TruthFile:
         at = f"categories[{i}]"
         own = _whole(path, f"{at}.id", _get(path, at, row, "id"))
         if own in categories:
-            _refuse(path, f"{at}.id", "every id once", f"{own} again")
+            refuse(path, f"{at}.id", "every id once", f"{own} again")
         categories[own] = Category(str(row.get("name", own)), bool(number(path, f"{at}.isthing", row.get("isthing"))))
     names: dict[ImageId, str] = {}
     for i, row in enumerate(data["images"]):
@@ -81,7 +81,7 @@ def read_results(path: Path, truth: TruthFile) -> dict[ImageId, Listed]:
     for image, (_, listed) in truth.frames.items():
         if image not in found:
             needs = f"a prediction of each of the {len(truth.frames)} images of {truth.path}"
-            _refuse(path, "annotations", needs, f"none of image {image} ({listed.png.name})")
+            refuse(path, "annotations", needs, f"none of image {image} ({listed.png.name})")
     return found
 
 
@@ -107,12 +107,12 @@ def _read(path: Path, option: str, lists: tuple[str, ...]) -> tuple[Path, dict[s
     try:
         data = parse_json(text)
     except json.JSONDecodeError as error:
-        _refuse(path, "", f"JSON (line {error.lineno}, column {error.colno})", f"{error.msg[:1].lower()}{error.msg[1:]}")
+        refuse(path, "", f"JSON (line {error.lineno}, column {error.colno})", f"{error.msg[:1].lower()}{error.msg[1:]}")
     except ValueError as error:
-        _refuse(path, "", "JSON", str(error))
+        refuse(path, "", "JSON", str(error))
     if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in lists):
-        got = f"an object with {', '.join(list(data)[:6]) or 'nothing'}" if isinstance(data, dict) else _shown(data)
-        _refuse(path, "", f"COCO panoptic data (an object with the lists {', '.join(lists)})", got)
+        got = f"an object with {', '.join(list(data)[:6]) or 'nothing'}" if isinstance(data, dict) else shown(data)
+        refuse(path, "", f"COCO panoptic data (an object with the lists {', '.join(lists)})", got)
     return path, data
 
 
@@ -124,13 +124,13 @@ def _annotations(path: Path, rows: list[Any], categories: Mapping[int, Category]
         at = f"annotations[{i}]"
         image = _image(path, f"{at}.image_id", _get(path, at, row, "image_id"))
         if image in out:
-            _refuse(path, f"{at}.image_id", "every image once", f"{image} again")
+            refuse(path, f"{at}.image_id", "every image once", f"{image} again")
         name = row.get("file_name")
         if not isinstance(name, str) or not name:
-            _refuse(path, f"{at}.file_name", "the name of a PNG", _shown(name))
+            refuse(path, f"{at}.file_name", "the name of a PNG", shown(name))
         infos = row.get("segments_info")
         if not isinstance(infos, list):
-            _refuse(path, f"{at}.segments_info", "a list", _shown(infos))
+            refuse(path, f"{at}.segments_info", "a list", shown(infos))
         out[image] = _listed(path, at, maps / name, infos, categories)
     return out
 
@@ -144,14 +144,14 @@ def _listed(path: Path, at: str, png: Path, infos: list[Any], categories: Mappin
         here = f"{at}.segments_info[{k}]"
         ids[k] = own = _whole(path, f"{here}.id", _get(path, here, info, "id"))
         if not VOID < own <= MAX_ID:
-            _refuse(path, f"{here}.id", f"1..{MAX_ID} (0 is void)", str(own))
+            refuse(path, f"{here}.id", f"1..{MAX_ID} (0 is void)", str(own))
         if own in seen:
-            _refuse(path, f"{here}.id", "every id once per image", f"{own} again, first in segments_info[{seen[own]}]")
+            refuse(path, f"{here}.id", "every id once per image", f"{own} again, first in segments_info[{seen[own]}]")
         seen[own] = k
         classes[k] = category = _whole(path, f"{here}.category_id", _get(path, here, info, "category_id"))
         if category not in categories:
             some = ", ".join(map(str, list(categories)[:8])) or "none"
-            _refuse(path, f"{here}.category_id", f"one of the {len(categories)} categories ({some}, ..)", str(category))
+            refuse(path, f"{here}.category_id", f"one of the {len(categories)} categories ({some}, ..)", str(category))
         areas[k] = number(path, f"{here}.area", info["area"]) if "area" in info else -1
         crowd[k] = bool(number(path, f"{here}.iscrowd", info.get("iscrowd", 0)))
         tracks[k] = _whole(path, f"{here}.track_id", info.get("track_id", -1))
@@ -184,7 +184,7 @@ def check_drawn(listed: Listed, ids: np.ndarray, pixels: np.ndarray) -> None:
 
 def _get(path: Path, at: str, row: Any, key: str) -> Any:
     if not isinstance(row, dict):
-        _refuse(path, at, "an object", _shown(row))
+        refuse(path, at, "an object", shown(row))
     return row.get(key)
 
 
@@ -195,13 +195,5 @@ def _image(path: Path, at: str, value: Any) -> ImageId:
 def _whole(path: Path, at: str, value: Any) -> int:
     whole = number(path, at, value)
     if whole != int(whole) or abs(whole) >= 2**53:
-        _refuse(path, at, "a whole number", _shown(value))
+        refuse(path, at, "a whole number", shown(value))
     return int(value)
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else printable(repr(value), 60)
-
-
-def _refuse(path: Path, at: str, needs: str, got: str) -> NoReturn:
-    raise InputError(f"{path}: {at}{': ' if at else ''}needs {needs}, got {got}")
