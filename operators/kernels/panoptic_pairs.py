@@ -75,6 +75,68 @@ def tabulate(
 
 
 @njit(nogil=True, cache=True)
+def gather(
+    num_ids: np.ndarray,
+    numbers: np.ndarray,
+    ids: np.ndarray,
+    tables: np.ndarray,
+    keys: np.ndarray,
+    pixels: np.ndarray,
+) -> int:
+    """Adds up the tables of P parts of two maps, and empties them. -> the number of different pairs K
+
+    in   num_ids  (P, 2) int64            ids of truth and prediction in each part, from `tabulate`
+         ids      (P, 2, MAX_IDS) int32   theirs
+    io   numbers  (P, 2, MAX_ID + 1) uint16, tables (P, (MAX_IDS + 1) * ROW) int32: as `tabulate` left them; all zeros afterwards
+    out  keys     (K or more, 2) int64    truth id, found id; each pair once, rising
+         pixels   (K or more,) int64
+    keys has room for as many pairs as all parts together have.
+    """
+    parts = len(num_ids)
+    truth_ids, found_ids = _together(num_ids, ids, 0), _together(num_ids, ids, 1)
+    sums = np.zeros((len(truth_ids), len(found_ids)), np.int64)
+    for part in range(parts):
+        rows, columns = num_ids[part]
+        table, of_truth, of_found = tables[part], ids[part, 0, :rows], ids[part, 1, :columns]
+        column_of = np.searchsorted(found_ids, of_found)
+        row_of = np.searchsorted(truth_ids, of_truth)
+        for r in range(rows):
+            row, at = sums[row_of[r]], (r + 1) * ROW + 4
+            for c in range(columns):
+                row[column_of[c]] += table[at] + table[at + 1] + table[at + 2] + table[at + 3]
+                table[at : at + 4] = 0
+                at += 4
+            numbers[part, 0, of_truth[r]] = 0
+        for c in range(columns):
+            numbers[part, 1, of_found[c]] = 0
+    used = 0
+    for r in range(len(truth_ids)):
+        for c in range(len(found_ids)):
+            if sums[r, c] > 0:
+                keys[used, 0], keys[used, 1], pixels[used] = truth_ids[r], found_ids[c], sums[r, c]
+                used += 1
+    return used
+
+
+@njit(nogil=True, cache=True)
+def _together(num_ids: np.ndarray, ids: np.ndarray, side: int) -> np.ndarray:
+    """(M,) int32: the ids of all parts, each once, rising."""
+    every = np.empty(num_ids[:, side].sum(), np.int32)
+    at = 0
+    for part in range(len(num_ids)):
+        num = num_ids[part, side]
+        every[at : at + num] = ids[part, side, :num]
+        at += num
+    every.sort()
+    used = 0
+    for k in range(len(every)):
+        if used == 0 or every[k] != every[used - 1]:
+            every[used] = every[k]
+            used += 1
+    return every[:used]
+
+
+@njit(nogil=True, cache=True)
 def count_pairs(truth: np.ndarray, found: np.ndarray, keys: np.ndarray, pixels: np.ndarray) -> int:
     """The number of different pairs; -1 if the table is too small. Slower than `tabulate`, for any ids.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from operators.kernels.panoptic_pairs import MAX_ID, MAX_IDS, ROW, count_pairs, tabulate
+from operators.kernels.panoptic_pairs import MAX_ID, MAX_IDS, ROW, count_pairs, gather, tabulate
 from operators.team import Team
 
 _LEAST_TABLE = 1 << 12
@@ -33,7 +33,7 @@ class PairCounter:
 
     def __init__(self, threads: int = 1) -> None:
         self.team = Team(max(threads, 1))
-        self._tables: list[_Table | None] = [None] * self.team.threads
+        self._tables: _Tables | None = None
 
     def close(self) -> None:
         self.team.close()
@@ -49,65 +49,55 @@ class PairCounter:
         if any(array.dtype != np.int32 for array in both):
             small = all(0 <= array.min(initial=0) and array.max(initial=0) <= MAX_ID for array in both)
             both = [array.astype(np.int32 if small else np.int64) for array in both]
-        num, size = len(self._tables), both[0].size
-        parts: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros((0, 2), np.int64), np.zeros(0, np.int64))] * num
+        if both[0].dtype == np.int32:
+            if self._tables is None:
+                self._tables = _Tables(self.team.threads)
+            pairs = self._tables.count(self.team, *both)
+            if pairs is not None:
+                return pairs
+            self._tables = None
+        return _any_ids(*(array.astype(np.int64) for array in both))
+
+
+class _Tables:
+    """Memory of the threads; all zeros between two calls, but for the ids."""
+
+    def __init__(self, threads: int) -> None:
+        self._ids = np.empty((threads, 2, MAX_IDS), np.int32)
+        self._numbers = np.zeros((threads, 2, MAX_ID + 1), np.uint16)
+        self._pixels = np.zeros((threads, (MAX_IDS + 1) * ROW), np.int32)
+
+    def count(self, team: Team, truth: np.ndarray, found: np.ndarray) -> Pairs | None:
+        """(N,) int32 each. None, and no use any more, where an id is too large or there are too many."""
+        num, size = len(self._ids), len(truth)
+        num_ids = np.empty((num, 2), np.int64)
 
         def part(piece: int) -> None:
             low, high = (end * (size // 16) // num * 16 if end < num else size for end in (piece, piece + 1))
-            table = self._tables[piece]
-            if table is None:
-                table = self._tables[piece] = _Table()
-            parts[piece] = table.count(both[0][low:high], both[1][low:high])
+            t, f, even = truth[low:high], found[low:high], (high - low) // 2 * 2
+            t_words, f_words = t[:even].view(np.int64), f[:even].view(np.int64)
+            (t_numbers, f_numbers), (t_ids, f_ids) = self._numbers[piece], self._ids[piece]
+            num_ids[piece] = tabulate(t, f, t_words, f_words, t_numbers, f_numbers, t_ids, f_ids, self._pixels[piece])
 
-        self.team.share(num, part)
-        keys, pixels = (np.concatenate(lists) for lists in zip(*parts, strict=True))
-        order = np.lexsort((keys[:, 1], keys[:, 0]))
-        keys, pixels = keys[order], pixels[order]
-        new = np.ones(len(keys), bool)
-        new[1:] = (keys[1:, 0] != keys[:-1, 0]) | (keys[1:, 1] != keys[:-1, 1])
-        first = np.flatnonzero(new)
-        return Pairs(keys[first, 0], keys[first, 1], np.add.reduceat(pixels, first) if len(first) else pixels)
+        team.share(num, part)
+        if num_ids.min() < 0:
+            return None
+        most = min(int(num_ids.prod(1).sum()), size)
+        keys, pixels = np.empty((most, 2), np.int64), np.empty(most, np.int64)
+        used = gather(num_ids, self._numbers, self._ids, self._pixels, keys, pixels)
+        return Pairs(keys[:used, 0], keys[:used, 1], pixels[:used])
 
 
-class _Table:
-    """Memory of one thread; all zeros between two calls."""
-
-    def __init__(self) -> None:
-        self._ids = [np.empty(MAX_IDS, np.int32) for _ in "tf"]
-        self._clear()
-
-    def _clear(self) -> None:
-        self._numbers = [np.zeros(MAX_ID + 1, np.uint16) for _ in "tf"]
-        self._pixels = np.zeros((MAX_IDS + 1) * ROW, np.int32)
-
-    def count(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) each -> keys (K, 2) int64, pixels (K,) int64, in any order."""
-        if truth.dtype == np.int32:
-            even = len(truth) // 2 * 2
-            t_words, f_words = truth[:even].view(np.int64), found[:even].view(np.int64)
-            (t_numbers, f_numbers), (t_ids, f_ids) = self._numbers, self._ids
-            rows, columns = tabulate(truth, found, t_words, f_words, t_numbers, f_numbers, t_ids, f_ids, self._pixels)
-            if columns >= 0:
-                return self._take(rows, columns)
-            self._clear()
-            truth, found = truth.astype(np.int64), found.astype(np.int64)
-        size, used = _LEAST_TABLE, -1
-        while used < 0:
-            keys, pixels = np.zeros((size, 2), np.int64), np.zeros(size, np.int64)
-            used = count_pairs(truth, found, keys, pixels)
-            size *= 8
-        there = np.flatnonzero(pixels)
-        return keys[there], pixels[there]
-
-    def _take(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-        t_ids, f_ids = self._ids[0][:rows], self._ids[1][:columns]
-        here = self._pixels.reshape(MAX_IDS + 1, ROW)[1 : rows + 1, 4 : 4 * (columns + 1)]
-        sums = here.reshape(rows, columns, 4).sum(2, dtype=np.int64)
-        here[...] = 0
-        self._numbers[0][t_ids] = 0
-        self._numbers[1][f_ids] = 0
-        row, column = np.nonzero(sums)
-        return np.stack([t_ids[row], f_ids[column]], 1).astype(np.int64), sums[row, column]
+def _any_ids(truth: np.ndarray, found: np.ndarray) -> Pairs:
+    """(N,) int64 each."""
+    size, used = _LEAST_TABLE, -1
+    while used < 0:
+        keys, pixels = np.zeros((size, 2), np.int64), np.zeros(size, np.int64)
+        used = count_pairs(truth, found, keys, pixels)
+        size *= 8
+    there = np.flatnonzero(pixels)
+    order = there[np.lexsort((keys[there, 1], keys[there, 0]))]
+    return Pairs(keys[order, 0], keys[order, 1], pixels[order])
 
 
 def pairs_of(truth: np.ndarray, found: np.ndarray) -> Pairs:

@@ -64,9 +64,9 @@ def frame_of(
     of_match = (t_kinds[t], truth_tracks[t], found_tracks[f], matches.iou[tracked])
     switched = [(keys[c], a, b, iou) for c, a, b, iou in zip(*(values.tolist() for values in of_match), strict=True)]
     both = t_kinds[rows.truth] * (num + 1) + f_kinds[rows.found]
-    shared = np.bincount(both, pairs.pixels, minlength=(num + 1) ** 2).astype(np.int64)
-    there = np.flatnonzero(shared[: num * (num + 1)])  # without those that have no segment of the truth
-    pixels = [(keys[k // (num + 1)], keys[k % (num + 1)], n) for k, n in zip(there.tolist(), shared[there].tolist(), strict=True)]
+    shared = np.bincount(both, pairs.pixels, minlength=(num + 1) ** 2).astype(np.int64).reshape(num + 1, num + 1)
+    t, f = shared[:num].nonzero()  # without those that have no segment of the truth
+    pixels = [(keys[a], keys[b], n) for a, b, n in zip(t.tolist(), f.tolist(), shared[t, f].tolist(), strict=True)]
     return Frame(counts, switched, pixels)
 
 
