@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.graph.load import parse
+from pipeline.machine.facts import ROOT, facts
+from pipeline.machine.heat import temperatures
 from pipeline.options import RunOptions
 from pipeline.runtime.session import Session
 from pipeline.runtime.supervisor import run
@@ -21,19 +23,21 @@ from pipeline.watch.display import Display
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, memory, kernel, Python and commit of this run."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
-    )
+    """Processor, cores, memory, kernel, Python, commit; of a board also model, software, power mode, clocks."""
+    found = facts()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2**30
+    board = {key: found[key] for key in ("model", "l4t", "power_mode", "governor", "clocks_mhz", "gpu") if key in found}
+    warm = temperatures(ROOT)
     return {
-        "processor": model or platform.machine(),
+        "processor": found["cpu"] if "l4t" not in found else found["model"],
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(memory, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "commit": commit(),
         "load": round(os.getloadavg()[0], 2),
+        **board,
+        **({"hottest_c": max(warm.values())} if warm else {}),
     }
 
 

@@ -19,6 +19,7 @@ from pipeline.frame import NEVER
 from pipeline.graph.layout import BOUND
 from pipeline.graph.plan import Plan
 from pipeline.graph.spec import GraphSpec
+from pipeline.machine.sampler import Sampler
 from pipeline.operator import Resume
 from pipeline.options import Outcome, RunOptions
 from pipeline.runtime import open_files, report, streams
@@ -40,6 +41,7 @@ class Session:
         open_files.allow(1 + self.plan.board_shape.bells + 2 * len(self.plan.pool_size), len(self.plan.places))
         self.started_ns = time.monotonic_ns()
         streams.reserve()
+        self.sampler = Sampler()
         self.outcome: Outcome | None = None
         options.out.mkdir(parents=True, exist_ok=True)
         self.logs = options.out / "logs"
@@ -94,6 +96,7 @@ class Session:
 
     def start(self) -> Start:
         """The graph clock, starting now, and the end of the sources."""
+        self.sampler.start()
         graph, plan, options = self.graph, self.plan, self.options
         found = {name: f for name, f in graph.found.items() if not graph.nodes[name].cls.live}
         firsts = [int(f.stamps_ns[0]) for f in found.values() if f.stamps_ns is not None and len(f.stamps_ns)]
@@ -143,8 +146,10 @@ class Session:
         except Exception as error:  # a process may have written anything on the board
             errors.append(f"{self.graph.name}: the ledger cannot be read (please report this): {explain(error)}")
         wall_s = (time.monotonic_ns() - self.started_ns) * 1e-9
+        self.sampler.stop()
         statuses = {name: self.board.status(index) for name, index in self.plan.node_index.items()}
         made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses)
+        made["board"] = self.sampler.report(made["frames"])
         wrong, lacking = report.unbalanced(made), self.accountant.unwritten()
         if wrong:
             errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
@@ -157,6 +162,7 @@ class Session:
         return self.outcome
 
     def close(self) -> None:
+        self.sampler.stop()
         if hasattr(self, "accountant"):
             self.accountant.close()
         for fd in self.all_fds():

@@ -76,6 +76,8 @@ class Display(Observer):
             print(text, file=sys.stderr, flush=True)
 
     def update(self, pids: Pids) -> None:
+        while self.session.sampler.news:
+            self.event(self.session.sampler.news.popleft())
         now = time.monotonic()
         if self.quiet or now < self._next:
             return
