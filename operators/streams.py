@@ -116,6 +116,16 @@ class Calibration(NamedTuple):
     image_size: np.ndarray
 
 
+class Lens(NamedTuple):
+    K_cam: np.ndarray
+    distortion: np.ndarray
+    fisheye: np.ndarray
+    image_size: np.ndarray
+    R_rect: np.ndarray
+    K_rect: np.ndarray
+    rect_size: np.ndarray
+
+
 class Imu(NamedTuple):
     T_velo_imu: np.ndarray
     T_enu_world: np.ndarray
@@ -376,6 +386,23 @@ CALIBRATION = Schema(
         "image_size": Array("int32", (2,), "px", "width, height"),
     },
     value=Calibration,
+)
+LENS = Schema(
+    "LENS",
+    {
+        "K_cam": Array("float64", (3, 3), "px", "intrinsics of the picture as the camera gives it"),
+        "distortion": Array(
+            "float64", (8,), "", "k1 k2 p1 p2 k3 k4 k5 k6 in OpenCV's order, of a fisheye k1 k2 k3 k4 0 ..; 0: none"
+        ),
+        "fisheye": Array("bool", (1,), "", "true: equidistant model, false: radial and tangential (plumb bob)"),
+        "image_size": Array("int32", (2,), "px", "width, height of the picture as the camera gives it"),
+        "R_rect": Array("float64", (3, 3), "", "camera -> rectified camera"),
+        "K_rect": Array(
+            "float64", (3, 3), "px", "intrinsics of the rectified picture; P_cam of CALIBRATION is K_rect with a column of 0"
+        ),
+        "rect_size": Array("int32", (2,), "px", "width, height of the rectified picture, as in CALIBRATION"),
+    },
+    value=Lens,
 )
 IMU = Schema(
     "IMU",

@@ -7,6 +7,8 @@ import numpy as np
 from operators.geometry.boxes3d import wrap_angle
 
 _AXES = {"x": 0, "y": 1, "z": 2}
+MAX_ROTATION_ERROR = 1e-3
+"""Largest entry of R R^T - 1 of a rotation from a file: 1e-3 is 0.1 m at 100 m. KITTI's seven digits give 1e-6."""
 
 
 def rigid(R: np.ndarray | None = None, t: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
@@ -36,6 +38,16 @@ def turn_of_axes(axes: tuple[str, str, str]) -> np.ndarray:
     if np.linalg.det(R) != 1.0:
         raise ValueError(f"axes: needs x y z in any order, each with - or without, and right-handed, got {' '.join(axes)}")
     return R
+
+
+def rotation_problem(R: np.ndarray) -> str:
+    """What is wrong with a (3, 3) rotation from a file, `needs ..., got ...` in one line; "" if nothing is."""
+    error = float(np.abs(R @ R.T - np.eye(3)).max())
+    if error > MAX_ROTATION_ERROR:
+        return f"needs a rotation, R R^T = 1 within {MAX_ROTATION_ERROR:g}, got an error of {error:.3g}; are digits missing?"
+    if (determinant := float(np.linalg.det(R))) < 0:
+        return f"needs a rotation with determinant +1, got {determinant:.3g}: a mirror image; is an axis turned around?"
+    return ""
 
 
 def invert(T: np.ndarray) -> np.ndarray:
