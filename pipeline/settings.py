@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from pipeline.errors import GraphError, Where
+from pipeline.errors import GraphError, PipeError, Where
 
 __all__ = ["Where", "build", "describe", "field_types", "plain", "suggest"]
 
@@ -50,12 +50,16 @@ def build(config_cls: type, mapping: Mapping[str, Any] | None, where: Where) -> 
     try:
         return config_cls(**values)
     except Exception as error:  # of a config's own checks, which divide and index what the user wrote
-        # "max_points must be positive" is about a key: the message names it and its line
-        text = " ".join(str(error).split())
-        named = re.match(r"(\w+):? (.*)", text)
-        if named and named[1] in types_:
-            raise where.child(named[1]).error(named[2]) from None
-        raise where.error(text) from None
+        # A PipeError may have a line for each thing that is wrong in a file of the user.
+        lines = str(error).splitlines() if isinstance(error, PipeError) else [str(error)]
+        raise GraphError("\n".join(_about(line, types_, where) for line in lines)) from None
+
+
+def _about(line: str, keys: Iterable[str], where: Where) -> str:
+    """`max_points must be positive` is about a key: the message names it and its line."""
+    text = " ".join(line.split())
+    named = re.match(r"(\w+):? (.*)", text)
+    return f"{where.child(named[1])}: {named[2]}" if named and named[1] in keys else f"{where}: {text}"
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""The rig file: lenses of cameras and mounting of sensors in one YAML; imports of other formats. docs/calibration.md"""
