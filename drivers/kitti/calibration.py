@@ -34,13 +34,20 @@ class KittiCalibration:
     transform would put boxes somewhere else.
     """
 
+    _P = "P{}"
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines = _Lines(path)
 
     def P(self, camera: int) -> np.ndarray:
         """(3, 4): rectified camera 0 -> pixels of that camera."""
-        return self._lines.take((f"P{camera}",), (3, 4))
+        return self._lines.take((self._P.format(camera),), (3, 4))
+
+    @property
+    def cameras(self) -> list[int]:
+        """Numbers of the cameras that the file has."""
+        return [camera for camera in range(4) if self._lines.has(self._P.format(camera))]
 
     @cached_property
     def R_rect(self) -> np.ndarray:
@@ -89,12 +96,11 @@ class KittiCalibration:
 class RawCalibration(KittiCalibration):
     """The three files of a recording day."""
 
+    _P = "P_rect_{:02d}"
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / "calib_cam_to_cam.txt")
         self._velo, self._imu = (_Lines(folder / f"calib_{name}.txt") for name in ("velo_to_cam", "imu_to_velo"))
-
-    def P(self, camera: int) -> np.ndarray:
-        return self._lines.take((f"P_rect_{camera:02d}",), (3, 4))
 
     @cached_property
     def R_rect(self) -> np.ndarray:

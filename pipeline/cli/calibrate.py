@@ -1,4 +1,4 @@
-"""`pipe calibrate`: how two cameras see the same scene, as a file for an operator."""
+"""`pipe calibrate`: how sensors see the same scene, as a file for an operator or a driver."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pipeline.errors import GraphError
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Calibrate a pair of cameras. homography: which pixel of the image is which pixel of the thermal picture."
+        "homography: which pixel of the image is which pixel of the thermal picture. "
+        "import: the calibration of another tool as a rig file."
     )
-    kinds = parser.add_subparsers(dest="kind", metavar="homography", required=True)
+    kinds = parser.add_subparsers(dest="kind", metavar="homography|import", required=True)
     its_parser = kinds.add_parser(
         "homography",
         help="of a camera and a thermal camera, for fuse.align",
@@ -41,12 +42,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     its_parser.add_argument("--pairs", type=int, default=20, metavar="N", help="at most so many of a folder (default 20)")
     its_parser.add_argument("--picture", type=Path, metavar="F.png", help="draw the aligned pair and the residual")
     its_parser.add_argument("-o", dest="out", type=Path, required=True, metavar="F.yaml", help="the file for fuse.align")
+    importing = kinds.add_parser(
+        "import",
+        help="of KITTI, ROS camera_info or Kalibr, as a rig file for drivers",
+        description="Write a rig file (intrinsics, distortion, T_dest_origin) of a calibration by another tool. Drivers take it "
+        "as config key calibration.",
+        epilog="Exit codes: 0 written, 2 the file is missing or wrong.",
+    )
+    importing.add_argument(
+        "file", type=Path, metavar="FILE", help="KITTI: a calib file, or the folder of a day of raw; else a YAML"
+    )
+    importing.add_argument("--from", dest="form", choices=["kitti", "ros", "kalibr"], help="its format (default: by its keys)")
+    importing.add_argument("-o", dest="out", type=Path, required=True, metavar="RIG.yaml", help="the rig file")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from pipeline.graph import lookup
 
+    if args.kind == "import":
+        print("\n".join(lookup.calibration_importer().import_file(args.file, args.form, args.out)))
+        return 0
     method = args.by or ("points" if args.points is not None else "edges")
     if method == "points" and args.points is None:
         raise GraphError("--by points: needs --points F")

@@ -32,6 +32,7 @@ _TEST_NODES = "pipeline.nodes"
 _TEST_NODES_FOLDER = Path(__file__).resolve().parents[1] / "nodes"
 _EVALUATORS = "operators.score"
 _CALIBRATORS = "operators.calibrate"
+_CALIBRATION_IMPORTER = "drivers.calibration.convert"
 _WEIGHTS_IMPORTER = "operators.nets.foreign.convert"
 
 
@@ -95,6 +96,11 @@ def available_evaluators() -> list[str]:
 def weights_importer() -> ModuleType:
     """The module with `MODELS` and `import_file(path, model, out, sets)`, for `pipe weights import`."""
     return _import(_WEIGHTS_IMPORTER, "weights import")
+
+
+def calibration_importer() -> ModuleType:
+    """The module with `import_file(path, form, out)`, which returns lines for the user, for `pipe calibrate import`."""
+    return _import(_CALIBRATION_IMPORTER, "calibrate import")
 
 
 def calibrator(kind: str) -> ModuleType:
