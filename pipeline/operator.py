@@ -230,10 +230,12 @@ class Source(Node):
     wanted           ports that are connected; others need not be read
     needed           the wanted ports that an operator requires; the others (connected to a recorder, to an optional static input,
                      to an input that `sync` calls optional) may be absent from the data
+    ending           the other sources end: `read()` of a sensor returns what it has, or None, instead of waiting
     """
 
     live: ClassVar[bool] = False
     max_disorder_ms: float = 0.0
+    ending: bool = False
     wanted: frozenset[str] = frozenset()
     needed: frozenset[str] = frozenset()
 

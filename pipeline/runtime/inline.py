@@ -110,7 +110,7 @@ class Inline:
             if self._over():
                 self._drained = min(self._drained, time.monotonic() + DRAIN_S)
                 for source in built.sources:
-                    source.last_stamp_ns = NEVER
+                    source.end_at(NEVER)
             source_runner = self._next_source(built)
             if source_runner is not None:
                 if source_runner.step():
@@ -119,7 +119,7 @@ class Inline:
                     source_runner.end()
                     if source_runner.node.name == first and session.options.frames is not None:
                         for other in built.sources:
-                            other.last_stamp_ns = source_runner.last_emitted_ns
+                            other.end_at(source_runner.last_emitted_ns)
                 moved = True
             if all(r.finished for r in built.all):
                 return

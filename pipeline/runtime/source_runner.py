@@ -72,6 +72,11 @@ class SourceRunner(Runner):
                 self._statics[name].latch(values)
         self.opened = True
 
+    def end_at(self, stamp_ns: int) -> None:
+        """No reading after this stamp is emitted."""
+        self.last_stamp_ns = stamp_ns if self.last_stamp_ns is None else min(stamp_ns, self.last_stamp_ns)
+        self.source.ending = True
+
     def peek(self) -> Reading | None:
         """The next reading, kept until `step` emits it; None at the end. The exception of a failed reading is kept too."""
         if self._failed is not None:

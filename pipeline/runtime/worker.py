@@ -195,8 +195,7 @@ class Worker:
                 if isinstance(message, Horizon):
                     source.horizon_ns = message.stamp_ns
                 elif isinstance(message, End):
-                    last = source.last_stamp_ns
-                    source.last_stamp_ns = message.stamp_ns if last is None else min(message.stamp_ns, last)
+                    source.end_at(message.stamp_ns)
             self._wake()
 
     def _start(self, built: Built, start: Start) -> None:
