@@ -319,6 +319,11 @@ POINT_RINGS = Schema(
     {"point_rings": Array("uint8", ("N",), "", "beam of each point of the same scan, 0 = the highest; 255 = unknown")},
     limits={"N": MAX_POINTS},
 )
+POINT_TIMES = Schema(
+    "POINT_TIMES",
+    {"point_times": Array("float32", ("N",), "s", "capture time of each point of the same scan, from the frame's stamp_ns on")},
+    limits={"N": MAX_POINTS},
+)
 POINT_CLASSES = Schema(
     "POINT_CLASSES",
     {"point_classes": Array("uint8", ("N",), "class", "of each point of the same scan, index into class_names; 255 = none")},
