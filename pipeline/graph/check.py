@@ -14,6 +14,7 @@ from pipeline.errors import GraphError, PipeError
 from pipeline.graph import check_sync, sizing
 from pipeline.graph.fault import TIMED
 from pipeline.graph.spec import GraphSpec, NodeSpec
+from pipeline.machine.facts import ram_mb
 from pipeline.operator import Found
 from pipeline.settings import show
 
@@ -56,6 +57,7 @@ def check(spec: GraphSpec) -> Checked:
             checked.warnings += warnings
         pool_problems, checked.pool_bytes = _pools(spec)
         problems += pool_problems
+        checked.warnings += _budgets(spec, checked.pool_bytes)
     if problems:
         raise GraphError("\n".join(problems))
     return checked
@@ -104,6 +106,20 @@ def _memory(node: NodeSpec) -> tuple[list[str], list[str]]:
     return [
         f"{where}: needs {_mb(needed)} by the estimate of {who}, got {node.memory_budget_mb:g} MB; raise it, or a smaller net?"
     ], []
+
+
+def _budgets(spec: GraphSpec, pool_bytes: int) -> list[str]:
+    """Do the budgets of all nodes and the frames fit into the memory of this machine? A Jetson's GPU uses the same memory."""
+    budgets = {name: node.memory_budget_mb for name, node in spec.nodes.items() if node.memory_budget_mb is not None}
+    there = ram_mb()
+    total = sum(budgets.values()) + pool_bytes / 1e6
+    if not budgets or there is None or total <= there:
+        return []
+    parts = ", ".join(f"{name} {budget:g}" for name, budget in sorted(budgets.items(), key=lambda item: -item[1]))
+    return [
+        f"{spec.path}: memory_budget_mb: the budgets ({parts}) and {pool_bytes / 1e6:.0f} MB of frames are {total:.0f} MB, this "
+        f"machine has {there} MB; lower them, or leave nodes out"
+    ]
 
 
 def _sync(spec: GraphSpec, node: NodeSpec) -> tuple[list[str], list[str]]:

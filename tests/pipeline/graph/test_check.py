@@ -157,6 +157,20 @@ def test_memory_budget():
         parse("a: {driver: test.counter, memory_budget_mb: 0}")
 
 
+def test_the_budgets_of_all_nodes_are_held_against_the_memory_of_the_machine(monkeypatch):
+    body = "a: {driver: '@Heavy', memory_budget_mb: 1600}\nb: {driver: '@Heavy', memory_budget_mb: 2000}"
+    monkeypatch.setattr(check_module, "ram_mb", lambda: 3600)
+    assert check(parse(body)).warnings == []
+    monkeypatch.setattr(check_module, "ram_mb", lambda: 3599)
+    (warning,) = check(parse(body)).warnings
+    assert warning == (
+        "g.yaml: memory_budget_mb: the budgets (b 2000, a 1600) and 0 MB of frames are 3600 MB, this machine has 3599 MB; "
+        "lower them, or leave nodes out"
+    )
+    monkeypatch.setattr(check_module, "ram_mb", lambda: None)
+    assert check(parse(body)).warnings == []
+
+
 def test_pool_too_small():
     body = "a: {driver: test.counter, pool: {out: {slots: 7}}}\ns: {op: test.null, inputs: {in: a.out}, queue: {in: {size: 6}}}"
     assert problems(body) == (
