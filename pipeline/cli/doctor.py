@@ -318,7 +318,7 @@ def open_files() -> Line:
 
 
 def memlock() -> Line:
-    """Limit of locked memory: Pipe locks none, but drivers of DMA devices lock their buffers."""
+    """Limit of locked memory: Pipe asks for none; the CUDA driver and those of cameras lock buffers, on their own account."""
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     amount = "no limit" if soft == resource.RLIM_INFINITY else f"{soft / 1e6:.3g} MB per process"
     return Line(OK, "memlock", f"{amount}; frames are not locked, only some camera and GPU drivers lock buffers")

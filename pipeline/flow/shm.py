@@ -47,10 +47,11 @@ def readonly(fd: int) -> int:
 
 
 class Mapping:
-    """One mapped memfd. `address` is where it starts in this process."""
+    """One mapped memfd. `address` is where it starts in this process; write: it may be written there."""
 
     def __init__(self, fd: int, size: int, *, write: bool) -> None:
         prot = mmap.PROT_READ | (mmap.PROT_WRITE if write else 0)
+        self.size, self.write = size, write
         self.map = mmap.mmap(fd, size, flags=mmap.MAP_SHARED, prot=prot)
         # The pages exist; this fills the page table of this process, so that the first frames cause no page faults.
         with contextlib.suppress(OSError):  # Linux < 5.14: page faults

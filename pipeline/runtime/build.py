@@ -49,6 +49,7 @@ class Built:
     static_outs: dict[int, StaticOut] = field(default_factory=dict)
     static_ins: dict[int, StaticIn] = field(default_factory=dict)
     late: list[FaultyOutEdge] = field(default_factory=list)  # edges that may hold frames back
+    pools: list[Mapping] = field(default_factory=list)  # that nodes here read, each once
 
     def deliver(self) -> None:
         """Offer the frames that were held back and are due."""
@@ -87,6 +88,8 @@ class _Builder:
             self.faults.setdefault(fault.edge, []).append(fault)
         self.writable = {n: Mapping(p.write_fd, p.size, write=True) for n, p in plan.pools.items() if n in self.own}
         self.readable = {n: Mapping(p.read_fd, p.size, write=False) for n, p in plan.pools.items()}
+        read = {edge.src_node for edge in plan.edges if edge.dst_node in self.own}
+        self.built.pools = [memory for name, memory in self.readable.items() if name in read]
 
     def build(self) -> Built:
         for node_plan in self.plan.nodes:

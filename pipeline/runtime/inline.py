@@ -19,6 +19,7 @@ from time import monotonic_ns
 from pipeline.errors import PipeError, RunError, explain
 from pipeline.frame import FOREVER, NEVER
 from pipeline.graph import project
+from pipeline.machine import pinned
 from pipeline.options import Outcome
 from pipeline.runtime import forked, guard, memory, threads
 from pipeline.runtime.build import Built, build
@@ -87,6 +88,7 @@ class Inline:
         self.display.start()
         for runner in built.all:
             runner.open()
+        pinned.lock(built.pools)
         start = session.start()
         built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live, start.wall_ns)
         for source in built.sources:
@@ -205,6 +207,7 @@ class Inline:
                 self.errors.append(text if isinstance(error, PipeError) else f"{name}: close: {text}")
             finally:
                 self.interrupt.disarm()
+        pinned.PINNED.unlock()
         return code
 
     def finish(self, exit_: str, code: int) -> Outcome:

@@ -24,6 +24,7 @@ from pipeline.errors import PipeError, explain
 from pipeline.flow import faults
 from pipeline.flow.bell import Bell
 from pipeline.flow.log import wait_for_supervisor
+from pipeline.machine import pinned
 from pipeline.runtime import forked, guard, memory, prctl
 from pipeline.runtime.build import Built, build
 from pipeline.runtime.io_thread import IoThread
@@ -96,6 +97,7 @@ class Worker:
             for runner in built.all:
                 current = runner.node.name
                 runner.open()
+            pinned.lock(built.pools)
         except BaseException as error:
             self._raised(current, error)
             self._exiting.wait(10.0)  # the supervisor stops the run
@@ -145,6 +147,7 @@ class Worker:
                 except BaseException as error:
                     details = error.details if isinstance(error, Failure) else traceback.format_exc()
                     logging.error("%s\n%s", explain(error), details)
+        pinned.PINNED.unlock()
 
     # -- operators ------------------------------------------------------------------------------------------------
     def _run_operators(self, runners: list[OperatorRunner], bell: Bell) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from operators.nets.runtimes import enginefile
 from operators.nets.runtimes.enginefile import Facts
 from operators.nets.runtimes.onnxfile import TensorSpec, fit
+from operators.nets.upload import Upload
 from pipeline.errors import InputError, RunError
 
 WORKSPACE_BYTES = 1 << 30
@@ -59,6 +60,12 @@ def library() -> Any:
     except ImportError as error:
         raise RunError(f"tensorrt: cannot be imported: {' '.join(str(error).split())}; {INSTALL}") from None
     return trt
+
+
+def stamp(memory: Memory) -> Stamp:
+    """What an engine built here now depends on."""
+    trt = library()
+    return Stamp(str(trt.__version__), *memory.stamp())
 
 
 def build(
@@ -107,7 +114,7 @@ def build(
     if timing_cache is not None:
         cache = config.get_timing_cache()
         timing_cache.write_bytes(bytes(cache.serialize()))
-    return bytes(engine), Stamp(str(trt.__version__), *memory.stamp())
+    return bytes(engine), stamp(memory)
 
 
 class TensorrtNet:
@@ -119,7 +126,7 @@ class TensorrtNet:
         facts, engine = enginefile.read_tensorrt(path)
         trt = library()
         self._memory = memory or CudaMemory(node)
-        check_stamp(path, facts, Stamp(str(trt.__version__), *self._memory.stamp()))
+        check_stamp(path, facts, stamp(self._memory))
         self._said, logger = _logger(trt)
         self._runtime = trt.Runtime(logger)
         self._engine = self._runtime.deserialize_cuda_engine(engine)
@@ -185,6 +192,7 @@ class CudaMemory:
         if not torch.cuda.is_available():
             raise RunError(f"{node}: runtime: tensorrt needs a CUDA device, got none that torch {torch.__version__} can use")
         self._torch, self._stream = torch, torch.cuda.Stream()
+        self._upload = Upload(torch, torch.device("cuda"))
 
     def stamp(self) -> tuple[str, str]:
         major, minor = self._torch.cuda.get_device_capability()
@@ -199,7 +207,7 @@ class CudaMemory:
 
     def upload(self, array: np.ndarray, buffer: Any) -> None:
         with self._torch.cuda.stream(self._stream):
-            buffer.copy_(self._torch.from_numpy(array))
+            buffer.copy_(self._upload.tensor(str(buffer.data_ptr()), array), non_blocking=True)
 
     def download(self, buffer: Any) -> np.ndarray:
         with self._torch.cuda.stream(self._stream):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from operators.nets.upload import Upload
 from operators.nets.weights import Weights
 from pipeline.errors import InputError
 
@@ -20,12 +21,12 @@ class TorchNet:
     """
 
     def __init__(self, forward: Callable[..., Mapping[str, Tensor]], device: torch.device) -> None:
-        self._forward, self._device = forward, device
+        self._forward, self._upload = forward, Upload(torch, device)
 
     def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """On a CPU the tensors are views of the arrays: `forward` must write to none of them."""
         with torch.inference_mode():
-            outputs = self._forward(**{name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()})
+            outputs = self._forward(**{name: self._upload.tensor(name, array) for name, array in arrays.items()})
             return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
 
     def warm_up(self, arrays: Mapping[str, np.ndarray]) -> None:
