@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from operators.nets import export, gate, weights
-from operators.nets.runtimes import Runtime, check, tensorrt
+from operators.nets.runtimes import Runtime, check, enginecache
 from operators.nets.runtimes.enginefile import Facts, save_onnx, save_tensorrt, weights_hash
 from pipeline import settings
 from pipeline.errors import InputError, RunError
@@ -71,7 +71,8 @@ class NetExporter(Exporter):
             path = Path(folder) / "engine"
             engine = b""
             if options.to == "tensorrt":
-                engine, stamp = tensorrt.build(model, "export", timing_cache=_timing_cache())
+                engine, stamp, found = enginecache.engine(model, options.precision, "export")
+                yield f"{stamp.device}, TensorRT {stamp.tensorrt}: engine {'of an earlier export' if found else 'built'}"
                 facts = replace(facts, built=stamp._asdict())
                 save_tensorrt(path, engine, facts)
             else:
@@ -110,9 +111,3 @@ def _able(options: ExportOptions) -> list[Runtime]:
 def _exported(options: ExportOptions) -> str:
     """Precision of the ONNX model: OpenVINO makes bfloat16 of a float32 model by itself."""
     return "fp32" if options.precision == "bf16" and options.to != "tensorrt" else options.precision
-
-
-def _timing_cache() -> Path:
-    folder = Path.home() / ".cache" / "pipe"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "tensorrt.timing"
