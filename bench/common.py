@@ -26,7 +26,9 @@ def machine() -> dict[str, Any]:
     """Processor, cores, memory, kernel, Python, commit; of a board also model, software, power mode, clocks."""
     found = facts()
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2**30
-    board = {key: found[key] for key in ("model", "l4t", "power_mode", "governor", "clocks_mhz", "gpu") if key in found}
+    board: dict[str, Any] = {
+        key: found[key] for key in ("model", "l4t", "power_mode", "governor", "clocks_mhz", "gpu") if key in found
+    }
     warm = temperatures(ROOT)
     return {
         "processor": found["cpu"] if "l4t" not in found else found["model"],
