@@ -19,6 +19,7 @@ VERBS = {
     "doctor": "check this machine",
     "new": "start an operator, a driver, a project",
     "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the detector, runtimes, the generated world",
+    "plan": "predict a graph's speed on a board that is not here",
     "train": "train an operator's model",
     "export": "make an engine of a trained net for another runtime or precision",
     "eval": "score results against truth",
