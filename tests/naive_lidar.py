@@ -1,10 +1,11 @@
-"""Slow, obvious twins of the kernels of lidar.ground and lidar.cluster."""
+"""Slow, obvious twins of the kernels of lidar.ground, lidar.cluster and lidar.deskew."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 def sector_of(x: float, y: float, sectors: int) -> int:
@@ -67,3 +68,25 @@ def closeness(points: np.ndarray, angle: float, near_m: float) -> float:
     u, v = xy @ (math.cos(angle), math.sin(angle)), xy @ (-math.sin(angle), math.cos(angle))
     apart = np.min([u - u.min(), u.max() - u, v - v.min(), v.max() - v], axis=0)
     return float(np.mean(near_m / np.maximum(apart, near_m)))
+
+
+def deskew(points: np.ndarray, times_s: np.ndarray, knots_s: np.ndarray, poses: np.ndarray, at_s: float) -> np.ndarray:
+    """(N, 3) float64: each point moved by inv(T(at_s)) @ T(its time); poses (K, 4, 4) T_world_velo at knots_s."""
+
+    def pose_at(time: float) -> np.ndarray:
+        k = min(max(int(np.searchsorted(knots_s, time, "right")) - 1, 0), len(knots_s) - 2)
+        share = (time - knots_s[k]) / (knots_s[k + 1] - knots_s[k])
+        first, second = Rotation.from_matrix(poses[k, :3, :3]), Rotation.from_matrix(poses[k + 1, :3, :3])
+        T = np.eye(4)
+        T[:3, :3] = (first * Rotation.from_rotvec(share * (first.inv() * second).as_rotvec())).as_matrix()
+        T[:3, 3] = poses[k, :3, 3] + share * (poses[k + 1, :3, 3] - poses[k, :3, 3])
+        return T
+
+    T_ref_world = np.linalg.inv(pose_at(at_s))
+    rows = []
+    for point, time in zip(points, times_s, strict=True):
+        if np.isfinite(time):
+            rows.append((T_ref_world @ pose_at(float(time)) @ [*point[:3].astype(float), 1.0])[:3])
+        else:
+            rows.append(point[:3])
+    return np.array(rows).reshape(-1, 3)
