@@ -156,6 +156,11 @@ class RangeImage(NamedTuple):
     point_pixels: np.ndarray
 
 
+class PointColors(NamedTuple):
+    point_colors: np.ndarray
+    painted: np.ndarray
+
+
 class Pillars(NamedTuple):
     """Padded or packed; with K = 1 both are the same."""
 
@@ -328,6 +333,23 @@ POINT_CLASSES = Schema(
     "POINT_CLASSES",
     {"point_classes": Array("uint8", ("N",), "class", "of each point of the same scan, index into class_names; 255 = none")},
     limits={"N": MAX_POINTS},
+)
+POINT_COLORS = Schema(
+    "POINT_COLORS",
+    {
+        "point_colors": Array(
+            "uint8", ("N", 3), "", "RGB of the pixel that shows each point of the same scan; 0 where none does"
+        ),
+        "painted": Array("bool", ("N",), "", "has the point a pixel in a picture?"),
+    },
+    limits={"N": MAX_POINTS},
+    value=PointColors,
+)
+POINT_SCORES = Schema(
+    "POINT_SCORES",
+    {"point_scores": Array("float32", ("N", "C"), "", "probability of each class of class_names, row by row; all 0: no pixel")},
+    kind="probability",
+    limits={"N": MAX_POINTS, "C": MAX_CLASSES},
 )
 DEPTH = Schema(
     "DEPTH",

@@ -28,3 +28,18 @@ def distorted_pixel(column: float, row: float, lens: Any) -> tuple[float, float]
         )
     u, v, _ = lens.K_cam @ [x, y, 1.0]
     return float(u), float(v)
+
+
+def painted(points: Any, calibration: Any, image: Any) -> tuple[np.ndarray, np.ndarray]:
+    """-> colours (N, 3), painted (N,): the pixel nearest to each projected point; an image of any size covers the picture."""
+    colors, there = np.zeros((len(points), 3), np.uint8), np.zeros(len(points), bool)
+    width, height = calibration.image_size
+    for n, (x, y, z, _) in enumerate(points.astype(float)):
+        u, v, depth = calibration.P_cam @ calibration.T_cam_velo @ [x, y, z, 1.0]
+        if depth < 0.1:
+            continue
+        column = math.floor((u / depth + 0.5) * image.shape[1] / width)
+        row = math.floor((v / depth + 0.5) * image.shape[0] / height)
+        if 0 <= column < image.shape[1] and 0 <= row < image.shape[0]:
+            colors[n], there[n] = image[row, column], True
+    return colors, there
