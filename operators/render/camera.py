@@ -46,6 +46,20 @@ def paint_points(
     splat.through(points, P_cam @ T_cam_velo, NEAR_M, column, low, high, colors.RAMP, nearest, canvas)
 
 
+def dotted(canvas: np.ndarray, points: np.ndarray, calibration: Calibration, side_px: int) -> None:
+    """Points (N, 4) as squares of side_px, on a grid of such squares, coloured as by `paint_points`. The calibration is of the
+    picture at the calibrated size."""
+    rows, columns = (-(-n // side_px) for n in canvas.shape[:2])
+    width, height = calibration.image_size.tolist()
+    sx, sy = canvas.shape[1] / width / side_px, canvas.shape[0] / height / side_px
+    P = np.array([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5], [0, 0, 1]]) @ calibration.P_cam
+    small, nearest = np.zeros((rows, columns, 3), np.uint8), np.empty((rows, columns), np.float32)
+    splat.through(points, P @ calibration.T_cam_velo, NEAR_M, splat.DEPTH, -_FAR_M, 0.0, colors.RAMP, nearest, small)
+    squares = np.s_[: canvas.shape[0], : canvas.shape[1]]
+    there, wide = (a.repeat(side_px, 0).repeat(side_px, 1)[squares] for a in (np.isfinite(nearest), small))
+    np.copyto(canvas, wide, where=there[:, :, None])
+
+
 def draw_boxes(
     canvas: np.ndarray,
     boxes3d: np.ndarray,

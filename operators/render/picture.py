@@ -1,4 +1,4 @@
-"""Draw boxes, tracks, class maps and panoptic maps onto the pictures that they are of.
+"""Draw boxes, tracks, points, class maps and panoptic maps onto the pictures that they are of.
 
 in   image      IMAGE      optional: the picture; frames without it give none
      grey       GREY       optional: or a thermal or grey one
@@ -9,6 +9,8 @@ in   image      IMAGE      optional: the picture; frames without it give none
                            track, the same in every frame, with name and id; lines between segments; stretched alike
      gate       GATE       optional: red where the image has the weight, blue where the second modality has; stretched alike
      weights    WEIGHTS    optional: a bar at the top left, a part per modality as long as its share, with name and share
+     points     POINTS     optional: coloured by depth, near ones red and over far ones; where calibration puts them
+     calibration  CALIBRATION  static, optional: of the picture, for points
 Colours of our classes as in render.scene; other names (fact class_names) have a fixed colour each.
 Writes files as album.py says.
 State: the open video.   Empty frame: the picture as it is.   Same input: same bytes.
@@ -26,27 +28,31 @@ import numpy as np
 from operators.render import album, colors
 from operators.render import panoptic as overlay
 from operators.render.birdseye import SHIFT, fixed
-from operators.render.camera import label
+from operators.render.camera import dotted, label
 from operators.streams import (
     BOXES2D,
+    CALIBRATION,
     CLASS_MAP,
     GATE,
     GREY,
     IMAGE,
     MODALITIES,
     PANOPTIC,
+    POINTS,
     TRACKS2D,
     VOID,
     WEIGHTS,
     Boxes2D,
+    Calibration,
     Panoptic,
     Tracks2D,
     names_of,
     one_picture,
     things_of,
 )
+from pipeline.errors import FrameError
 from pipeline.operator import Operator
-from pipeline.schema import optional
+from pipeline.schema import optional, static
 
 _BAR = 8, 8, 9  # left, top, height [px]
 _LINE = 16  # px from one name to the next
@@ -55,6 +61,7 @@ _LINE = 16  # px from one name to the next
 @dataclass(frozen=True, slots=True)
 class PictureConfig:
     tint: float = 0.45  # share of the colour of a class, a segment or the gate over the picture
+    point_px: int = 2  # side of a point
     png_every: int = 10  # frames; 0: no PNG
     video: bool = True
     video_rate_hz: float = 10.0  # pictures per second when played
@@ -65,6 +72,8 @@ class PictureConfig:
         album.check(self)
         if not 0 <= self.tint <= 1:
             raise ValueError(f"tint: needs 0..1, got {self.tint}")
+        if not 1 <= self.point_px <= 16:
+            raise ValueError(f"point_px: needs 1..16, got {self.point_px}")
         if self.png_every < 0:
             raise ValueError(f"png_every: needs 0 or more, got {self.png_every}")
 
@@ -126,6 +135,8 @@ class Picture(Operator):
         "panoptic": optional(PANOPTIC),
         "gate": optional(GATE),
         "weights": optional(WEIGHTS),
+        "points": optional(POINTS),
+        "calibration": static(CALIBRATION, optional=True),
     }
 
     def open(self) -> None:
@@ -141,6 +152,8 @@ class Picture(Operator):
         panoptic: Panoptic | None = None,
         gate: np.ndarray | None = None,
         weights: np.ndarray | None = None,
+        points: np.ndarray | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         shown = one_picture(image, grey, self.name)
         canvas = np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown.copy()
@@ -151,6 +164,10 @@ class Picture(Operator):
             overlay.painted(canvas, panoptic, self._names("panoptic"), things, self.config.tint)
         if gate is not None:
             gated(canvas, gate, self.config.tint)
+        if points is not None:
+            if calibration is None:
+                raise FrameError(f"{self.name}: needs its input calibration beside points, got none")
+            dotted(canvas, points, calibration, self.config.point_px)
         if boxes2d is not None:
             alone = tracks2d is None
             names = self._texts("boxes2d", boxes2d.labels)

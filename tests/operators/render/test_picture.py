@@ -97,3 +97,23 @@ def test_neither_picture(tmp_path):
 def test_configs_that_mean_nothing(config):
     with pytest.raises(ValueError, match=f"^{next(iter(config))}: needs "):
         PictureConfig(**config)
+
+
+def test_points_lie_where_the_calibration_puts_them(tmp_path, straight):
+    """On a picture of half the calibrated size: 5 m ahead, 1 m left and up of that, far behind the first, behind."""
+    points = np.array([[5, 0, 0, 1], [5, 1, 1, 1], [40, 0, 0, 1], [-5, 0, 0, 1], [np.nan, 0, 0, 1]], np.float32)
+    grey = np.full((50, 100, 3), 50, np.uint8)
+    run_operator(Picture, [{"image": grey, "points": points}], EVERY, statics={"calibration": straight}, out_dir=tmp_path)
+    picture = cv2.imread(str(tmp_path / "frames" / "000000.png"))[..., ::-1]
+    changed = np.argwhere((picture != 50).any(2))
+    assert changed.tolist() == [[r, c] for r in (14, 15, 24, 25) for c in ((40, 41) if r < 20 else (50, 51))]
+    near = colors.RAMP[int(255 * 45 / 50)]
+    assert picture[24, 50].tolist() == picture[14, 40].tolist() == near.tolist()
+
+
+def test_no_points_and_points_without_calibration(tmp_path, straight):
+    nothing = {"image": IMAGE, "points": np.zeros((0, 4), np.float32)}
+    run_operator(Picture, [nothing], EVERY, statics={"calibration": straight}, out_dir=tmp_path)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "frames" / "000000.png")), IMAGE[:, :80])
+    with pytest.raises(FrameError, match="picture: needs its input calibration beside points, got none"):
+        drawn(tmp_path / "b", nothing)
