@@ -22,6 +22,7 @@ VERBS = {
     "plan": "predict a graph's speed on a board that is not here",
     "train": "train an operator's model",
     "export": "make an engine of a trained net for another runtime or precision",
+    "send": "play recorded packets and pictures to a port, to rehearse a live run",
     "eval": "score results against truth",
     "calibrate": "calibrate a pair of cameras",
     "weights": "import weights of other programs",

@@ -32,6 +32,7 @@ _TEST_NODES = "pipeline.nodes"
 _TEST_NODES_FOLDER = Path(__file__).resolve().parents[1] / "nodes"
 _EVALUATORS = "operators.score"
 _CALIBRATORS = "operators.calibrate"
+_SENDER = "drivers.sender.send"
 _CALIBRATION_IMPORTER = "drivers.calibration.convert"
 _WEIGHTS_IMPORTER = "operators.nets.foreign.convert"
 
@@ -106,6 +107,11 @@ def calibration_importer() -> ModuleType:
 def calibrator(kind: str) -> ModuleType:
     """The module with `CalibrateConfig` and `calibrate(config)`, which returns lines for the user, for `pipe calibrate KIND`."""
     return _import(f"{_CALIBRATORS}.{kind}", f"calibrate {kind}")
+
+
+def sender() -> ModuleType:
+    """The module with `SendConfig`, `Tally` and `send(config, tally)`, for `pipe send`."""
+    return _import(_SENDER, "send")
 
 
 def class_ref(cls: type) -> str:
