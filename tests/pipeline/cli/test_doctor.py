@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.cli import doctor
+from pipeline.cli.checks import clocks, devices, resources, software, system
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:   {} kB\n"
 
@@ -41,7 +42,7 @@ def test_this_machine_has_a_line_for_everything_and_nothing_fails(capsys):
     assert all(re.match(r"(ok   |warn ) [a-z0-9]+ +\S", line) for line in lines)
     assert [line.split()[1] for line in lines] == [
         "python", "packages", "torch", "onnxruntime", "openvino", "tensorrt", "open3d", "h264", "kernel", "memfd", "pidfd",
-        "sockets", "kernels", "results", "process", "files", "memlock", "cores", "memory", "udp", "clock", "ptp", "gpu",
+        "sockets", "kernels", "results", "process", "files", "memlock", "cores", "memory", "udp", "clock", "ptp", "chrony", "gpu",
         "cameras", "jetson",
     ]  # fmt: skip
     warnings = sum(line.startswith("warn") for line in lines)
@@ -104,14 +105,14 @@ MEMORY = "{} of 16.4 GB available{}; frames may take half of it{}"
     ],
 )  # fmt: skip
 def test_memory_of_the_machine_and_of_the_container(machine, available_kb, cgroup, level, text):
-    found = doctor.memory(machine({"proc/meminfo": MEMINFO.format(available_kb), **cgroup}))
+    found = resources.memory(machine({"proc/meminfo": MEMINFO.format(available_kb), **cgroup}))
     assert (found.level, found.text) == (level, text)
 
 
 def test_memory_nobody_tells(machine):
     root = machine({})
     assert (
-        str(doctor.memory(root))
+        str(resources.memory(root))
         == f"warn  memory     {root}/proc/meminfo has no MemAvailable; the size of pools cannot be checked"
     )
 
@@ -129,9 +130,9 @@ def test_memory_nobody_tells(machine):
     ],
 )  # fmt: skip
 def test_cores(machine, monkeypatch, mine, there, cgroup, expected):
-    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: set(range(mine)))
-    monkeypatch.setattr(doctor.os, "cpu_count", lambda: there)
-    assert str(doctor.cores(machine({"proc/self/cgroup": "0::/", **cgroup}))) == expected
+    monkeypatch.setattr(resources.os, "sched_getaffinity", lambda pid: set(range(mine)))
+    monkeypatch.setattr(resources.os, "cpu_count", lambda: there)
+    assert str(resources.cores(machine({"proc/self/cgroup": "0::/", **cgroup}))) == expected
 
 
 def test_cores_of_a_version_1_container(machine):
@@ -142,7 +143,7 @@ def test_cores_of_a_version_1_container(machine):
             "sys/fs/cgroup/cpu/x/cpu.cfs_period_us": "100000",
         }
     )
-    assert doctor.cpu_quota(root) == 1.5
+    assert resources.cpu_quota(root) == 1.5
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_cores_of_a_version_1_container(machine):
     ],
 )
 def test_udp_buffers(machine, rmem_max, expected):
-    assert str(doctor.udp(machine({"proc/sys/net/core/rmem_max": rmem_max}))) == expected
+    assert str(devices.udp(machine({"proc/sys/net/core/rmem_max": rmem_max}))) == expected
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,8 @@ def test_udp_buffers(machine, rmem_max, expected):
     ],
 )  # fmt: skip
 def test_clocks(machine, monkeypatch, source, resolution_s, expected):
-    monkeypatch.setattr(doctor.time, "clock_getres", lambda clock: resolution_s)
-    assert str(doctor.clock(machine({"sys/devices/system/clocksource/clocksource0/current_clocksource": source}))) == expected
+    monkeypatch.setattr(clocks.time, "clock_getres", lambda clock: resolution_s)
+    assert str(clocks.clock(machine({"sys/devices/system/clocksource/clocksource0/current_clocksource": source}))) == expected
 
 
 @pytest.mark.parametrize(
@@ -185,8 +186,8 @@ def test_clocks(machine, monkeypatch, source, resolution_s, expected):
     ],
 )
 def test_kernels(monkeypatch, release, expected):
-    monkeypatch.setattr(doctor.platform, "release", lambda: release)
-    assert str(doctor.kernel()) == expected
+    monkeypatch.setattr(system.platform, "release", lambda: release)
+    assert str(system.kernel()) == expected
 
 
 @pytest.mark.parametrize(
@@ -196,20 +197,20 @@ def test_kernels(monkeypatch, release, expected):
         (
             {"dev/ptp0": "", "dev/ptp1": "", "dev/video0": "", "dev/video2": "",
              "etc/nv_tegra_release": "# R36 (release), REVISION: 3.0, GCID: 36923193, BOARD: generic"},
-            "ptp0, ptp1", "video0, video2", "R36 (release), REVISION: 3.0",
+            "ptp0, ptp1; ptp4l: not running", "video0, video2", "R36 (release), REVISION: 3.0",
         ),
     ],
 )  # fmt: skip
 def test_devices(machine, files, ptp, cameras, jetson):
     root = machine(files)
-    for check, text in ((doctor.ptp, ptp), (doctor.cameras, cameras), (doctor.jetson, jetson)):
+    for check, text in ((clocks.ptp, ptp), (devices.cameras, cameras), (devices.jetson, jetson)):
         assert (check(root).level, check(root).text) == ("ok", text)
 
 
 def test_a_camera_that_may_not_be_used(machine, monkeypatch):
     root = machine({"dev/video0": "", "dev/video1": ""})
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: path.name == "video0")
-    assert str(doctor.cameras(root)) == (
+    monkeypatch.setattr(devices.os, "access", lambda path, mode: path.name == "video0")
+    assert str(devices.cameras(root)) == (
         "warn  cameras    no right to use video1: sudo usermod -aG video $USER, then log in again"
     )
 
@@ -258,7 +259,7 @@ def test_gpus(machine, monkeypatch, library, files, expected):
         return library
 
     monkeypatch.setattr(ctypes, "CDLL", load)
-    assert str(doctor.gpu(machine(files))) == expected
+    assert str(devices.gpu(machine(files))) == expected
 
 
 @pytest.mark.parametrize(
@@ -274,7 +275,7 @@ def test_gpus(machine, monkeypatch, library, files, expected):
 )
 def test_open_files(monkeypatch, limit, expected):
     monkeypatch.setattr(resource, "getrlimit", lambda which: limit)
-    assert str(doctor.open_files()) == expected
+    assert str(system.open_files()) == expected
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_open_files(monkeypatch, limit, expected):
 )
 def test_memlock(monkeypatch, limit, text):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
-    assert (doctor.memlock().level, doctor.memlock().text) == ("ok", text)
+    assert (system.memlock().level, system.memlock().text) == ("ok", text)
 
 
 @pytest.mark.parametrize(
@@ -301,15 +302,15 @@ def test_memlock(monkeypatch, limit, text):
 )
 def test_room_in_socket_paths(length, expected):
     root = "/" + "r" * (length - 1)
-    assert str(doctor.sockets(Path(root))) == expected.replace("ROOT", root)
+    assert str(system.sockets(Path(root))) == expected.replace("ROOT", root)
 
 
 def test_the_runtime_folder_of_somebody_else(runtime, monkeypatch):
-    assert doctor.runtime().level == "ok"
+    assert system.runtime().level == "ok"
     assert list((runtime / "pipe").iterdir()) == []
     me = os.getuid()
     monkeypatch.setattr("os.getuid", lambda: 4711)
-    assert str(doctor.runtime()) == (
+    assert str(system.runtime()) == (
         f"FAIL  sockets    {runtime}/pipe: needs a folder owned by uid 4711, got owner {me}; remove it or set XDG_RUNTIME_DIR"
     )
 
@@ -320,11 +321,11 @@ def test_kernels_that_forbid(monkeypatch):
 
     monkeypatch.setattr("os.memfd_create", refuse)
     monkeypatch.setattr("os.pidfd_open", refuse)
-    assert str(doctor.memfd()) == (
+    assert str(system.memfd()) == (
         "FAIL  memfd      memfd_create: [Errno 1] Operation not permitted; frames live there: "
         "allow it in the container's seccomp profile"
     )
-    assert str(doctor.pidfd()) == (
+    assert str(system.pidfd()) == (
         "FAIL  pidfd      pidfd_open: [Errno 1] Operation not permitted; the supervisor needs it: Linux 5.3, "
         "and allowed in the seccomp profile"
     )
@@ -332,7 +333,7 @@ def test_kernels_that_forbid(monkeypatch):
 
 def test_sealing_that_is_refused_or_does_nothing(monkeypatch):
     monkeypatch.setattr("fcntl.fcntl", lambda *args: 0)
-    assert str(doctor.memfd()) == "FAIL  memfd      a sealed memfd could be cut; this kernel does not keep seals"
+    assert str(system.memfd()) == "FAIL  memfd      a sealed memfd could be cut; this kernel does not keep seals"
 
 
 # ---- software
@@ -353,7 +354,7 @@ def imports(monkeypatch, modules):
 
 def test_a_package_that_cannot_be_loaded(monkeypatch):
     imports(monkeypatch, {"cv2": ImportError("libGL.so.1: cannot open\n shared object file")})
-    good, bad = doctor.packages()
+    good, bad = software.packages()
     assert "numpy " in good.text and "opencv" not in good.text
     assert str(bad) == (
         "FAIL  packages   cannot import cv2: libGL.so.1: cannot open shared object file; "
@@ -366,7 +367,7 @@ def test_packages_that_may_be_absent(monkeypatch):
     found = {"torch": torch, "tensorrt": ImportError("libnvinfer.so.10: no such file")}
     monkeypatch.setattr(importlib.util, "find_spec", found.get)
     imports(monkeypatch, found)
-    assert [str(line) for line in doctor.optional()] == [
+    assert [str(line) for line in software.optional()] == [
         "ok    torch      2.8.0, CUDA available",
         "ok    onnxruntime not installed; needed by detectors in int8, and ONNX nets of your own",
         "ok    openvino   not installed; needed by the same on Intel and AMD CPUs, also in bf16",
@@ -381,6 +382,6 @@ def test_an_encoder_that_is_not_there(monkeypatch):
         raise ValueError(name)
 
     monkeypatch.setattr("av.codec.Codec", missing)
-    assert str(doctor.encoder()) == (
+    assert str(software.encoder()) == (
         "warn  h264       no encoder in PyAV (h264): render cannot write MP4; pip install --force-reinstall av"
     )

@@ -1,0 +1,1 @@
+"""What `pipe doctor` looks at: a file per kind of thing."""
