@@ -266,6 +266,12 @@ THERMAL_RAW = Schema(
     frame="image",
     limits=MAX_PICTURE,
 )
+THERMAL_K = Schema(
+    "THERMAL_K",
+    {"thermal_k": Array("float32", ("H", "W"), "K", "temperature; NaN where a count has none")},
+    frame="image",
+    limits=MAX_PICTURE,
+)
 CLASS_MAP = Schema(
     "CLASS_MAP",
     {"class_map": Array("uint8", ("H", "W"), "class", "index into the fact class_names; 255 = none")},

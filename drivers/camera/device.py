@@ -14,7 +14,7 @@ from pipeline.errors import InputError
 
 Kind = Literal["v4l2", "csi", "stream", "gstreamer", "file", "folder"]
 STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
-_NEEDS = "needs 0, /dev/video0, csi:0, rtsp://…, http://…, a video file, a folder of pictures or GStreamer text with ' ! '"
+NEEDS = "needs 0, /dev/video0, csi:0, rtsp://…, http://…, a video file, a folder of pictures or GStreamer text with ' ! '"
 
 
 class Where(NamedTuple):
@@ -28,7 +28,7 @@ class Where(NamedTuple):
         return folders.at(self.text)
 
 
-def where(who: str, device: str) -> Where:
+def where(who: str, device: str, needs: str = NEEDS) -> Where:
     """Raises InputError for a path where nothing is. A V4L2 device may be absent: it is waited for."""
     if device.isdecimal():
         return Where("v4l2", f"/dev/video{device}")
@@ -45,7 +45,7 @@ def where(who: str, device: str) -> Where:
         return Where("folder", device)
     if there == folders.FILE:
         return Where("file", device)
-    raise InputError(f"{who}: config.device: {_NEEDS}, got {device or 'nothing'}{f' ({there})' if there else ''}")
+    raise InputError(f"{who}: config.device: {needs}, got {device or 'nothing'}{f' ({there})' if there else ''}")
 
 
 def check_v4l2(who: str, path: Path, fourcc: str, width: int, height: int) -> None:
@@ -72,7 +72,7 @@ def check_offer(who: str, path: Path, device: v4l2.Device, fourcc: str, width: i
     """Raises InputError if the device says that it has no such format or size; what a driver does not list is tried."""
     offers = [offer for offer in device.offers if not fourcc or offer.fourcc == fourcc]
     if device.offers and not offers:
-        raise InputError(f"{who}: config.format: needs {fourcc}, got {path}, which offers {_all(device.offers)}")
+        raise InputError(f"{who}: config.device: needs pixel format {fourcc}, got {path}, which offers {_all(device.offers)}")
     sizes = {size for offer in offers for size in offer.sizes}
     fixed = sizes and not any(size.startswith("up to") for size in sizes)
     if width and fixed and f"{width}x{height}" not in sizes:

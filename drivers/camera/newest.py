@@ -21,7 +21,7 @@ LEAVE_S = 0.3
 
 class Picture(NamedTuple):
     """pixels: (H, W, 3) uint8 RGB (or BGR), or (H, W) uint16 counts; stamp_ns, arrival_ns: by the host's clock; clock: whose time
-    the stamp is; item: name of the file."""
+    the stamp is; item: name of the file; extra: what else a recording says of it."""
 
     pixels: np.ndarray
     stamp_ns: int
@@ -29,6 +29,7 @@ class Picture(NamedTuple):
     clock: Name = "arrival"
     item: str = ""
     bgr: bool = False
+    extra: Any = None
 
 
 class Capture(Protocol):

@@ -1,6 +1,7 @@
 """A colour camera, live: V4L2, CSI on Jetson, RTSP, HTTP, or a recording played like one.
 
 out  image  (H, W, 3) uint8 RGB; fact clock: "sensor" (the driver's or the sender's stamp) or "arrival"
+     calibration, lens: static, from the rig file that `calibration` names
 
 `config.device` says which. The newest picture wins: a thread reads and decodes; pictures that are not taken in time are dropped,
 counted, and leave a gap in the frame ids. The last pass writes the loaned slot: for V4L2, CSI and GStreamer the conversion from
@@ -9,6 +10,7 @@ BGR, for streams, files and folders one copy. Files and folders end the stream a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from drivers.calibration import latched
 from drivers.camera import device, opencv, playback
 from drivers.camera.network import Stream
 from drivers.camera.newest import Capture, NewestPicture, Picture
@@ -23,7 +26,7 @@ from drivers.listing import listed
 from drivers.live import LiveConfig
 from drivers.pictures import SUFFIXES, check_pictures, read_rgb
 from operators.streams import IMAGE
-from pipeline.frame import Reading
+from pipeline.frame import Reading, Static
 from pipeline.operator import Found, Source
 
 _WHO = "camera"
@@ -41,9 +44,13 @@ class CameraConfig(LiveConfig):
     white_balance_k: int | None = None  # V4L2: colour temperature; none: as the device has it; 0: automatic
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     repeat: bool = False  # a file or folder begins again at its end
+    calibration: str = ""  # rig file, see docs/calibration.md
+    calibration_camera: str = ""  # which camera of it; "" = the only one
+    calibration_lidar: str = "velodyne"  # frame of the points there
 
     def __post_init__(self) -> None:
         LiveConfig.__post_init__(self)
+        latched.check_config(self)
         check_size(self.width, self.height, self.fps)
         if len(self.format) > 4:
             raise ValueError(f"format: needs at most 4 characters, such as MJPG, got {self.format!r}")
@@ -57,7 +64,7 @@ def check_size(width: int, height: int, fps: float) -> None:
 
 
 class Camera(NewestPicture, Source):
-    Config, outputs = CameraConfig, {"image": IMAGE}
+    Config, outputs = CameraConfig, {"image": IMAGE, **latched.PORTS}
 
     @classmethod
     def find(cls, config: CameraConfig) -> Found:
@@ -75,6 +82,13 @@ class Camera(NewestPicture, Source):
             video.container.close()
             rate_hz = video.rate_hz
         return Found(None, rate_hz or None)
+
+    @classmethod
+    def check_ports(cls, name: str, config: CameraConfig, wanted: frozenset[str], needed: frozenset[str]) -> None:
+        latched.check_ports(name, config, needed)
+
+    def statics(self) -> Iterable[Static]:
+        return latched.statics(self)
 
     @classmethod
     def slot_bytes(cls, config: CameraConfig) -> dict[str, int]:

@@ -84,7 +84,7 @@ def test_a_format_or_size_that_is_not_offered(answers):
     check()
     check("MJPG", 1280, 720)
     with pytest.raises(
-        InputError, match=r"^camera: config.format: needs Y16, got /dev/video0, which offers MJPG \(1280x720, 640"
+        InputError, match=r"^camera: config.device: needs pixel format Y16, got /dev/video0, which offers MJPG \(1280x720, 640"
     ):
         check("Y16")
     with pytest.raises(

@@ -40,14 +40,6 @@ def video(tmp_path):
     return path
 
 
-def all_of(player):
-    """Readings to the end. On a busy machine pictures are dropped, never the last one."""
-    readings = []
-    while (reading := player.source.read()) is not None:
-        readings.append(reading)
-    return readings
-
-
 def test_a_folder_is_played_in_time_and_ends(folder):
     began_ns = time.time_ns()
     files = playback.Files(sorted(folder.iterdir(), key=lambda p: int(p.stem)), _load, 50.0, False)
@@ -63,7 +55,7 @@ def test_the_driver_plays_a_folder_to_its_end(folder, play):
     config = CameraConfig(device=str(folder), fps=50.0)
     assert Camera.find(config).rate_hz == 50
     assert Camera.find(CameraConfig(device=str(folder))).rate_hz == 10
-    readings = all_of(play(Camera, config))
+    readings = play(Camera, config).all()
     assert readings[-1].item == "10" and grey(readings[-1]) == 40
     assert readings[-1].meta["image"]["clock"] == "arrival"
 
@@ -83,7 +75,7 @@ def test_an_unreadable_picture_is_counted(folder, play):
     data = (folder / "2.png").read_bytes()
     (folder / "2.png").write_bytes(data[: len(data) // 2 + 8])
     player = play(Camera, CameraConfig(device=str(folder), fps=100.0))
-    assert all_of(player)[-1].item == "10"
+    assert player.all()[-1].item == "10"
     assert "1 malformed" in player.status and "2.png" in player.status
 
 
@@ -108,7 +100,7 @@ def test_a_video_is_played_at_its_rate(video):
 def test_the_driver_plays_a_video_to_its_end(video, play):
     config = CameraConfig(device=str(video))
     assert Camera.find(config).rate_hz == 25
-    assert abs(grey(all_of(play(Camera, config))[-1]) - 210) < 4
+    assert abs(grey(play(Camera, config).all()[-1]) - 210) < 4
 
 
 def test_a_video_begins_again_and_a_restarted_node_goes_on(video):

@@ -1,0 +1,3 @@
+import live_player
+
+play = live_player.play
