@@ -2,13 +2,13 @@
 
 import functools
 import http.server
-import itertools
 import threading
 import time
 
 import cv2
 import numpy as np
 import pytest
+from mjpeg_camera import HERE, Showing
 from rtsp_server import RtspServer, nal_units
 
 from drivers.camera.mjpeg_server import MjpegServer
@@ -17,31 +17,7 @@ from drivers.camera.reader import Camera, CameraConfig
 from drivers.live import Lost, Malformed
 from pipeline.errors import RunError
 
-HERE = ("127.0.0.1", 0)
 FAST = {"stale_s": 0.3, "lost_s": 1.0, "retry_s": (0.05, 0.2)}
-
-
-class Showing:
-    """An HTTP server that shows pictures again and again."""
-
-    def __init__(self, jpegs, address=HERE, period_s=0.02):
-        self.server, self._stopped = MjpegServer(address, "/cam"), threading.Event()
-        self._thread = threading.Thread(target=self._show, args=(jpegs, period_s))
-        self._thread.start()
-
-    def _show(self, jpegs, period_s):
-        for jpeg in itertools.cycle(jpegs):
-            if self._stopped.wait(period_s):
-                return
-            self.server.show(jpeg)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._stopped.set()
-        self._thread.join()
-        self.server.close()
 
 
 @pytest.fixture(scope="module")
