@@ -12,7 +12,7 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
-    "subscenes", "devices", "align", "gate", "panoptic",
+    "subscenes", "devices", "align", "gate", "panoptic", "udp",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -39,7 +39,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "devices: frames/s and memory of TANet and PointPillars by voxel size and runtime; "
         "align: fuse.align beside cv2.warpPerspective, fuse.health; "
         "gate: fuse.gate on damaged pictures, against the better of its two modalities; "
-        "panoptic: fuse.panoptic beside one read of its logits, PQ of a frame",
+        "panoptic: fuse.panoptic beside one read of its logits, PQ of a frame; "
+        "udp: datagrams of a LiDAR over loopback, at its rate and twice that",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
