@@ -1,8 +1,8 @@
 """`pipe bench udp`: datagrams of a LiDAR over loopback, at the sensor's rate and at twice that.
 
 The reader is busy in Python for 80 of every 100 ms, as a decoder on a loaded board. Rows: drivers.udp.Receiver (a thread of its
-own, 8 MB asked) beside a socket that the reader itself empties between its work, with the kernel's default buffer. Lost datagrams are
-counted by their numbers; CPU per datagram is that of the whole process with an idle reader. The sender is a process of its own.
+own, 8 MB asked) beside a socket that the reader itself empties between its work, with the kernel's default buffer. Lost datagrams
+are counted by their numbers; CPU per datagram is that of the whole process with an idle reader. The sender is another process.
 """
 
 from __future__ import annotations
