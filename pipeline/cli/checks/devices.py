@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,18 @@ def cameras(root: Path) -> Line:
     closed = [d.name for d in devices if not os.access(d, os.R_OK | os.W_OK)]
     if closed:
         return Line(WARN, "cameras", f"no right to use {', '.join(closed)}: sudo usermod -aG video $USER, then log in again")
-    return Line(OK, "cameras", ", ".join(d.name for d in devices))
+    return Line(OK, "cameras", ", ".join(map(_camera, devices)))
+
+
+def _camera(path: Path) -> str:
+    """`video0 (HD Webcam: MJPG YUYV)`; the name alone of what does not answer."""
+    v4l2 = importlib.import_module("drivers.camera.v4l2")
+    try:
+        device = v4l2.ask(path)
+    except OSError:
+        return path.name
+    formats = " ".join(offer.fourcc for offer in device.offers) if device.captures else "no pictures"
+    return f"{path.name} ({device.card}: {formats or 'no formats'})"
 
 
 def jetson(root: Path) -> Line:

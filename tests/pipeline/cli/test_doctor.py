@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from drivers.camera import v4l2
 from pipeline.__main__ import main
 from pipeline.cli import doctor
 from pipeline.cli.checks import clocks, devices, resources, software, system
@@ -212,6 +213,26 @@ def test_a_camera_that_may_not_be_used(machine, monkeypatch):
     monkeypatch.setattr(devices.os, "access", lambda path, mode: path.name == "video0")
     assert str(devices.cameras(root)) == (
         "warn  cameras    no right to use video1: sudo usermod -aG video $USER, then log in again"
+    )
+
+
+def test_a_camera_says_its_name_and_formats(machine, monkeypatch):
+    """Answers of a UVC camera's two nodes; the third does not answer."""
+    root = machine({f"dev/video{k}": "" for k in range(3)})
+    offers = (v4l2.Offer("MJPG", ("640x480",)), v4l2.Offer("YUYV"))
+    answers = {
+        "video0": v4l2.Device("HD Webcam", "uvcvideo", True, offers),
+        "video1": v4l2.Device("HD Webcam", "uvcvideo", False),
+    }
+
+    def ask(path):
+        if path.name not in answers:
+            raise OSError(25, "Inappropriate ioctl for device")
+        return answers[path.name]
+
+    monkeypatch.setattr(v4l2, "ask", ask)
+    assert str(devices.cameras(root)) == (
+        "ok    cameras    video0 (HD Webcam: MJPG YUYV), video1 (HD Webcam: no pictures), video2"
     )
 
 
