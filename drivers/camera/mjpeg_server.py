@@ -7,16 +7,18 @@ and delays nobody.
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import socket
 import threading
 import time
-from collections.abc import Iterable
 from typing import Any
 
 BOUNDARY = "pipe-picture"
 SEND_TIMEOUT_S = 5.0
 """A client that takes nothing for so long is given up."""
+CLOSE_S = 0.5
+"""So long `close` waits for clients that have not taken the last picture."""
 
 
 class MjpegServer:
@@ -52,12 +54,14 @@ class MjpegServer:
             return self._news.wait_for(lambda: self.clients > 0 or self._closed, timeout_s) and not self._closed
 
     def close(self) -> None:
-        """Cuts all clients and frees the port."""
+        """Cuts all clients, after the last picture, and frees the port."""
         with self._news:
             self._closed = True
             self._news.notify_all()
+            self._news.wait_for(lambda: not self.clients, CLOSE_S)
             for client in self._sockets:
-                client.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # it has left
+                    client.shutdown(socket.SHUT_RDWR)
         self._http.shutdown()
         self._http.server_close()  # waits for the threads of the clients
         self._thread.join()
@@ -87,34 +91,15 @@ class MjpegServer:
             with self._news:
                 self._sockets.discard(client)
                 self.clients -= 1
+                self._news.notify_all()
 
     def _next(self, seen: int) -> tuple[int, bytes] | None:
         with self._news:
             self._news.wait_for(lambda: self._shown > seen or self._closed)
-            if self._closed:
+            if self._shown == seen:
                 return None
             self.pictures_sent += 1
             return self._shown, self._part
-
-
-def serve(
-    pictures: Iterable[bytes], address: tuple[str, int], rate_hz: float, *, path: str = "/", wait: bool = True
-) -> tuple[int, int]:
-    """Shows JPEG pictures at `rate_hz` on http://ADDRESS/PATH, then closes: (pictures shown, pictures sent to clients).
-
-    wait  the first picture waits for the first client
-    Late pictures follow at once: the rate holds on the average. Raises OSError if the port is in use.
-    """
-    with MjpegServer(address, path) as server:
-        if wait:
-            server.wait_for_client()
-        shown, began = 0, time.monotonic()
-        for jpeg in pictures:
-            time.sleep(max(0.0, began + shown / rate_hz - time.monotonic()))
-            server.show(jpeg)
-            shown += 1
-        time.sleep(1 / rate_hz)  # the last picture is on its way
-        return shown, server.pictures_sent
 
 
 class _Listener(http.server.ThreadingHTTPServer):

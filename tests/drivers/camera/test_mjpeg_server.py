@@ -1,11 +1,10 @@
-import threading
 import time
 import urllib.error
 import urllib.request
 
 import pytest
 
-from drivers.camera.mjpeg_server import BOUNDARY, MjpegServer, serve
+from drivers.camera.mjpeg_server import BOUNDARY, SEND_TIMEOUT_S, MjpegServer
 
 HERE = ("127.0.0.1", 0)
 
@@ -50,7 +49,7 @@ def test_another_path_is_404_and_a_port_in_use_is_said(jpegs):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(server.url + "b", timeout=5)
         with pytest.raises(OSError, match="in use"):
-            serve(jpegs, server.address, 10)
+            MjpegServer(server.address)
 
 
 def test_close_cuts_the_clients_and_frees_the_port():
@@ -63,25 +62,20 @@ def test_close_cuts_the_clients_and_frees_the_port():
     assert not server.wait_for_client(0)
 
 
-def test_serve_waits_for_the_first_client_then_keeps_the_rate(jpegs):
-    with MjpegServer(HERE) as free:
-        address = free.address
-    result = []
-    thread = threading.Thread(target=lambda: result.append(serve(jpegs, address, 50)))
-    thread.start()
-    url = f"http://{address[0]}:{address[1]}/"
-    for _ in range(100):
-        try:
-            stream = urllib.request.urlopen(url, timeout=5)
-            break
-        except OSError:
-            time.sleep(0.02)
-    got = [part(stream)[1]]
-    began = time.monotonic()
-    while len(got) < 100 and got[-1] != jpegs[-1]:
-        got.append(part(stream)[1])
-    assert time.monotonic() - began > 0.1
-    stream.close()
-    thread.join()
-    assert result[0][0] == 10 and result[0][1] >= len(got) > 1
-    assert serve([], address, 100, wait=False) == (0, 0)
+def test_close_sends_the_last_picture_first(jpegs):
+    server = MjpegServer(HERE)
+    with urllib.request.urlopen(server.url, timeout=5) as stream:
+        server.wait_for_client(5)
+        server.show(jpegs[7])
+        server.close()
+        assert part(stream)[1] == jpegs[7] and stream.read() == b""
+
+
+def test_close_does_not_wait_for_a_client_that_takes_nothing():
+    server = MjpegServer(HERE)
+    with urllib.request.urlopen(server.url, timeout=5):
+        server.wait_for_client(5)
+        server.show(bytes(50_000_000))  # more than the buffers of a socket
+        began = time.monotonic()
+        server.close()
+        assert time.monotonic() - began < SEND_TIMEOUT_S
