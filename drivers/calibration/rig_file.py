@@ -91,6 +91,11 @@ class CameraEntry:
     def __post_init__(self) -> None:
         _check_size(self.size)
         _check_intrinsics(self.K)
+        K_rect = self.lens().K_rect
+        if not (np.isfinite(K_rect).all() and K_rect[0, 0] > 0 and K_rect[1, 1] > 0):
+            raise ValueError(
+                f"rectified: fit {self.rectified.fit}: needs a lens whose picture can be made flat, got none; give its K"
+            )
 
     def lens(self) -> Lens:
         K, fisheye, to = np.array(self.K), self.distortion.kind == "fisheye", self.rectified
@@ -122,6 +127,8 @@ def read(name: str) -> Rig:
 def _rig(entry: RigEntry, where: Where) -> Rig:
     cameras, problems = entry.cameras, _wrong_frames(entry, where)
     frames = (*dict.fromkeys((*cameras, *entry.frames)),)
+    if len(frames) > MAX_FRAMES:
+        raise where.error(f"needs at most {MAX_FRAMES} frames, got {len(frames)}")
     transforms: dict[Pair, np.ndarray] = {}
     for key, rows in entry.transforms.items():
         at, T = where.child("transforms", key), np.array(rows)
@@ -146,8 +153,6 @@ def _wrong_frames(entry: RigEntry, where: Where) -> list[str]:
     named += [(where.child("frames", i), name) for i, name in enumerate(entry.frames)]
     if not named:
         problems.append(f"{where}: needs cameras or frames, got none; is it a rig file?")
-    if len(named) > MAX_FRAMES:
-        problems.append(f"{where}: needs at most {MAX_FRAMES} frames, got {len(named)}")
     seen: set[str] = set()
     for at, name in named:
         if not _NAME.fullmatch(name):

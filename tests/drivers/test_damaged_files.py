@@ -3,6 +3,7 @@
 Memory is limited by the size of the file: the readers may not ask for more than a small multiple of it.
 """
 
+import pickle
 import time
 import tracemalloc
 
@@ -10,11 +11,15 @@ import cv2
 import numpy as np
 import pytest
 from cloud_files import pcd, ply
+from nuscenes_files import info
 from panoptic_files import label_png
+from rig_files import KALIBR, KITTI, RIG, ROS
 
+from drivers.calibration import convert, rig_file
 from drivers.clouds import formats
 from drivers.clouds.reader import Clouds, CloudsConfig
 from drivers.kitti.files import read_points
+from drivers.nuscenes import info as info_file
 from drivers.pictures import picture_size, read_grey, read_labels, read_rgb
 from pipeline.errors import InputError
 from pipeline.operator import prepare
@@ -49,6 +54,15 @@ def pictures(folder):
         yield folder / name
     label_png(folder / "palette.png", image[:, :, 0], kind=3)
     yield folder / "palette.png"
+
+
+def calibrations(folder):
+    for name, text in (("rig.yaml", RIG), ("ros.yaml", ROS), ("kalibr.yaml", KALIBR), ("calib.txt", KITTI)):
+        (folder / name).write_text(text)
+        yield folder / name
+    for protocol in (2, 4):
+        (folder / f"info{protocol}.pkl").write_bytes(pickle.dumps(info(), protocol))
+        yield folder / f"info{protocol}.pkl"
 
 
 def mutated(random, data):
@@ -100,6 +114,16 @@ def read_picture(path):
         assert read_labels(path).shape[:2] == size[::-1]
 
 
+def read_calibration(path):
+    if path.suffix == ".pkl":
+        info_file.read(path)
+        return
+    rig = rig_file.read(str(path)) if path.name == "rig.yaml" else convert.read(path)[0]
+    for lens in rig.cameras.values():
+        assert np.isfinite(lens.K_rect).all() and lens.K_rect[0, 0] > 0
+    assert all(np.isfinite(T).all() for T in rig.transforms.values())
+
+
 def outcomes(path, calls, seed, times):
     """How many mutations gave a value, and how many an error."""
     data, random, good, bad = path.read_bytes(), np.random.default_rng(seed), 0, 0
@@ -116,7 +140,9 @@ def outcomes(path, calls, seed, times):
             except InputError as error:
                 bad += 1
                 text = str(error)
-                assert "\n" not in text and path.name in text and len(text) < 500 + len(str(path)), text
+                lines = text.splitlines() if read_calibration in calls else [text]  # of a rig file all errors are named
+                for line in lines:
+                    assert "\n" not in line and path.name in line and len(line) < 500 + len(str(path)), line
             finally:
                 peak = tracemalloc.get_traced_memory()[1]
                 tracemalloc.stop()
@@ -130,6 +156,8 @@ def run(folder, seed, times):
         assert outcomes(path, [read_cloud, play], seed, times)[1] > 0, path
     for path in pictures(folder):
         assert outcomes(path, [read_picture], seed, times)[1] > 0, path
+    for path in calibrations(folder):
+        assert outcomes(path, [read_calibration], seed, times // 3)[1] > 0, path
 
 
 @pytest.mark.parametrize("seed", range(2))
