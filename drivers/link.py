@@ -6,7 +6,8 @@ stale          none for `stale_s`
 lost           none for `lost_s`, or the connection has ended
 reconnecting   the first new connection was tried; the state stays until a reading comes
 
-The pause before an attempt doubles from the first of `retry_s` to the largest. A reading sets it back.
+The pause after a failed attempt doubles from the first of `retry_s` to the largest. A reading sets it back. After a silence the
+next attempt has no pause: the silence was one, and a UDP port must not be closed when the sensor comes back.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Link:
         """Nothing came until now. True if the connection counts as lost by this call: the caller disconnects."""
         quiet_ns = now_ns - self._quiet_since_ns
         if quiet_ns >= self._lost_after_ns:
-            self.lose(now_ns, f"no data for {self._lost_after_ns * 1e-9:g} s")
+            self._lose(now_ns, f"no data for {self._lost_after_ns * 1e-9:g} s")
+            self._due_ns = now_ns
             return True
         if quiet_ns >= self._stale_ns and self.state == "running":
             self.state, self.reason = "stale", f"no data for {self._stale_ns * 1e-9:g} s"
@@ -65,13 +67,16 @@ class Link:
 
     def lose(self, now_ns: int, reason: str) -> None:
         """The connection has ended, or an attempt has failed."""
+        self._lose(now_ns, reason)
+        self._due_ns = now_ns + self._pause_ns
+        self._pause_ns = min(2 * self._pause_ns, self._largest_ns)
+
+    def _lose(self, now_ns: int, reason: str) -> None:
         self.connected, self.reason = False, reason
         if self.state in LIVE:
             self.state = "lost"
             self.losses += 1
             self._gone_since_ns = self._quiet_since_ns
-        self._due_ns = now_ns + self._pause_ns
-        self._pause_ns = min(2 * self._pause_ns, self._largest_ns)
 
     def text(self) -> str:
         """`lost: no data for 5 s; lost 2 times, 31.2 s in all`"""

@@ -44,7 +44,7 @@ class LiveConfig:
 
     stale_s: float = 1.0  # without a reading for so long: stale
     lost_s: float = 5.0  # lost: connect again
-    retry_s: tuple[float, float] = (0.5, 10.0)  # first and largest pause before an attempt to connect
+    retry_s: tuple[float, float] = (0.5, 10.0)  # first and largest pause after a failed attempt to connect
 
     def __post_init__(self) -> None:
         if not 0 < self.stale_s <= self.lost_s < 1e9:
@@ -215,7 +215,6 @@ class Live:
             self._report()
 
     def _report(self) -> None:
-        texts = [self._link.text(), *(f"{count} {what}" for what, count in self._counts.items())]
-        if self._why_malformed:
-            texts.append(f"last malformed: {self._why_malformed}")
-        self.status("; ".join([*texts, *filter(None, self._notes.values())]))
+        counts = (f"{count} {what}" for what, count in self._counts.items())
+        last = f"last malformed: {self._why_malformed}" if self._why_malformed else ""  # at the end: it may be cut
+        self.status("; ".join(filter(None, [self._link.text(), *counts, *self._notes.values(), last])))

@@ -118,6 +118,7 @@ def _send_packets(config: SendConfig, tally: Tally, host: str, port: int) -> Non
                     with contextlib.suppress(ConnectionRefusedError):
                         out.send(data)
 
+            tally.began_s = time.monotonic()
             _play(config, tally, packets, emit)
     except OSError as error:
         raise RunError(f"--to {config.to}: {error.strerror or error}") from None

@@ -68,4 +68,5 @@ def test_a_connection_without_data_is_opened_again(before):
     it.connect(0)
     assert not it.silent(4 * S) and it.state == before
     assert it.silent(5 * S) and it.state == before and not it.connected
+    assert it.pause_ns(5 * S) == 0, "the port must not stay closed"
     assert it.text().startswith(f"{before}: no data for 5 s")

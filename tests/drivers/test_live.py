@@ -105,7 +105,7 @@ def test_a_silent_sensor_goes_through_the_states_with_one_line_each(toy, caplog)
         "stale: no data for 1 s",
         "lost: no data for 5 s; lost 1 time",
         "reconnecting: no data for 5 s; lost 1 time",
-        "running; lost 1 time, 8.5 s in all",
+        "running; lost 1 time, 6.5 s in all",
     ]
     assert [line for line in node.statuses if line in lines] == lines
 

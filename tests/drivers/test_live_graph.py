@@ -48,7 +48,7 @@ def test_a_sensor_that_goes_and_comes_back_stops_nobody(pipe):
 def test_a_receive_that_blocks_does_not_hold_the_stop(pipe, number):
     running = pipe.start(pipe.graph(SENSORS % "blocks: true"))
     sets = running.out / "join" / "sets.txt"
-    wait_for(lambda: sets.exists() and sets.read_bytes().count(b"\n") > 3, 20, "sets without b")
+    wait_for(lambda: sets.exists() and sets.read_bytes().count(b"\n") > 3, 60, "sets without b")
     children = running.nodes()
     ended = check_gone(running, children, running.signal(number))
     assert ended.code == 128 + number and ended.report["nodes"]["b"]["status"] == "waiting; stamps by arrival"
