@@ -25,9 +25,10 @@ _LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "10
 
 
 class Decoded(NamedTuple):
-    """pts_ns: by the sender's clock, None: it gives no time; arrival_ns: of the last packet, by the host's clock."""
+    """pixels: (H, W, 3) uint8; pts_ns: by the sender's clock, None: it gives no time; arrival_ns: of the last packet."""
 
     pixels: np.ndarray
+    bgr: bool
     pts_ns: int | None
     arrival_ns: int
 
@@ -38,12 +39,12 @@ def shown(url: str) -> str:
 
 
 def decode_jpeg(data: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises Malformed, also for half a picture."""
+    """(H, W, 3) uint8 BGR. Raises Malformed, also for half a picture."""
     whole = data.startswith(b"\xff\xd8") and b"\xff\xd9" in data[-64:]
     picture = None
     if whole:
         try:
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+            picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
         except cv2.error:
             picture = None
     if picture is None:
@@ -53,7 +54,7 @@ def decode_jpeg(data: bytes) -> np.ndarray:
 
 
 class Decoder:
-    """The pictures of an open PyAV container, in RGB. Raises Malformed for a damaged one, EOFError after the last."""
+    """The pictures of an open PyAV container. Raises Malformed for a damaged one, EOFError after the last."""
 
     def __init__(self, container: Any, name: str, threads: int = 1) -> None:
         if not container.streams.video:
@@ -79,7 +80,7 @@ class Decoder:
     def _decode(self, packet: Any, arrival_ns: int) -> None:
         if self._is_jpeg:
             if packet.size:  # the last packet of a file is empty
-                self._ready.append(Decoded(decode_jpeg(bytes(packet)), self._time(packet), arrival_ns))
+                self._ready.append(Decoded(decode_jpeg(bytes(packet)), True, self._time(packet), arrival_ns))
             return
         from av.error import FFmpegError
 
@@ -90,7 +91,7 @@ class Decoder:
                 f"needs a packet of {self._video.codec_context.name}, got one that does not decode: {error}"
             ) from None
         whole = [frame for frame in frames if not frame.is_corrupt]
-        self._ready += [Decoded(frame.to_ndarray(format="rgb24"), self._time(frame), arrival_ns) for frame in whole]
+        self._ready += [Decoded(frame.to_ndarray(format="rgb24"), False, self._time(frame), arrival_ns) for frame in whole]
         if len(whole) < len(frames):
             raise Malformed("needs a whole picture, got one with parts missing")
 
@@ -121,14 +122,14 @@ class Stream:
 
     def grab(self) -> Picture:
         try:
-            pixels, pts_ns, arrival_ns = self._decoder.next()
+            pixels, bgr, pts_ns, arrival_ns = self._decoder.next()
         except EOFError:
             raise Lost(f"{self._name}: the stream has ended") from None
         except self._failure as error:
             raise Lost(f"{self._name}: {_reason(error, self._silence_s)}") from None
         if pts_ns is None:
-            return Picture(pixels, arrival_ns, arrival_ns)
-        return Picture(pixels, self._clock.host_ns(pts_ns, arrival_ns), arrival_ns, "sensor")
+            return Picture(pixels, arrival_ns, arrival_ns, bgr=bgr)
+        return Picture(pixels, self._clock.host_ns(pts_ns, arrival_ns), arrival_ns, "sensor", bgr=bgr)
 
     def stop(self) -> None:
         """A `grab` that waits ends by itself after the time of silence."""

@@ -90,7 +90,7 @@ class VideoFile:
             self._pace.wait(self._pause_s(picture.pts_ns))
         self._played, self._before_ns = True, picture.pts_ns or 0
         now_ns = time.time_ns()
-        return Picture(picture.pixels, now_ns, now_ns)
+        return Picture(picture.pixels, now_ns, now_ns, bgr=picture.bgr)
 
     def _pause_s(self, pts_ns: int | None) -> float:
         if pts_ns is None:

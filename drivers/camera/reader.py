@@ -4,8 +4,8 @@ out  image  (H, W, 3) uint8 RGB; fact clock: "sensor" (the driver's or the sende
      calibration, lens: static, from the rig file that `calibration` names
 
 `config.device` says which. The newest picture wins: a thread reads and decodes; pictures that are not taken in time are dropped,
-counted, and leave a gap in the frame ids. The last pass writes the loaned slot: for V4L2, CSI and GStreamer the conversion from
-BGR, for streams, files and folders one copy. Files and folders end the stream at their end, or `repeat`.
+counted, and leave a gap in the frame ids. The last pass writes the loaned slot: for V4L2, CSI, GStreamer and MJPEG the
+conversion from BGR, for the others one copy. Files and folders end the stream at their end, or `repeat`.
 """
 
 from __future__ import annotations

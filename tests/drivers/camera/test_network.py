@@ -25,10 +25,10 @@ def units():
     return nal_units([np.full((48, 64, 3), 40 + 20 * k, np.uint8) for k in range(6)])
 
 
-def test_jpeg_rgb_whole_or_not():
+def test_jpegs_whole_or_not():
     rgb = np.zeros((16, 16, 3), np.uint8) + np.array([200, 100, 20], np.uint8)
     data = cv2.imencode(".jpg", rgb[..., ::-1])[1].tobytes()
-    assert np.abs(decode_jpeg(data).astype(int) - rgb).max() < 6
+    assert np.abs(decode_jpeg(data)[..., ::-1].astype(int) - rgb).max() < 6
     for bad, why in (
         (b"", "without"),
         (data[: len(data) // 2], "without"),
@@ -53,6 +53,13 @@ def test_mjpeg_over_http_has_arrival_stamps(jpegs, play):
         images = [r.values["image"] for r in readings]
         assert {i.shape for i in images} == {(48, 64, 3)} and all(np.ptp(i) <= 2 for i in images)
         assert "running" in player.status and "stamps by arrival" in player.status
+
+
+def test_pictures_are_rgb(play):
+    bgr = np.zeros((48, 64, 3), np.uint8) + np.array([20, 100, 200], np.uint8)
+    with Showing([cv2.imencode(".jpg", bgr)[1].tobytes()]) as showing:
+        (reading,) = play(Camera, CameraConfig(device=showing.server.url, **FAST)).read(1)
+    assert np.abs(reading.values["image"].astype(int) - (200, 100, 20)).max() < 6
 
 
 def test_half_a_jpeg_is_counted_and_the_stream_goes_on(jpegs, play):
