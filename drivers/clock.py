@@ -109,9 +109,7 @@ class SensorClock:
         self._last = sensor_ns, arrival_ns
         self._buckets: deque[tuple[int, int]] = deque()  # x, delay of the least delay of each second, but for the present one
         self._bucket, self._lowest = 0, (0, 0)
-        self._late: tuple[int, int, int, int] | None = (
-            None  # since when by sensor and host, how many, the least: late, or set back?
-        )
+        self._late: tuple[int, int, int, int] | None = None  # since when by sensor and by host, messages, the least lateness
 
     def _jump(self, sensor_ns: int, arrival_ns: int, late_ns: int) -> int:
         """By how much the sensor's clock was set since the last message, 0 = not."""
@@ -127,7 +125,8 @@ class SensorClock:
             self._late = None
             return 0
         if self._late is None:
-            if passed < arrived - step:  # suddenly; a lateness that grows slowly is no step
+            # A lateness that grows slowly is no step, but for one that no path has: no crystal runs so slowly.
+            if passed < arrived - step or late_ns > LARGEST_DELAY_S * 1e9:
                 self._late = sensor_ns, arrival_ns, 1, late_ns
             return 0
         sensor_since, arrival_since, count, least = self._late

@@ -70,6 +70,12 @@ def test_a_clock_that_was_set_is_one_step(by_s, hz):
     assert np.abs(after).max() < max(1.0, -1100 * by_s if hz == 10 else 0)
 
 
+def test_a_recording_played_at_half_its_speed_does_not_fall_behind():
+    """No crystal: the sensor's time passes at half the host's."""
+    errors, _, steps = run(-500_000, seconds=30)
+    assert len(steps) > 1 and errors.min() > -6000
+
+
 def test_a_sensor_that_was_silent_is_still_known():
     clock = SensorClock()
     for i in [*range(600), *range(18_000, 18_600)]:  # 10 Hz: one minute, half an hour of silence, one minute
