@@ -1,0 +1,1 @@
+"""Velodyne sensors: their packets, live and recorded."""
