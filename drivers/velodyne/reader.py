@@ -65,7 +65,7 @@ class Velodyne(Live, Source):
     def open(self, start: int = 0) -> None:
         super().open(start)
         self._number = start
-        self._input: Receiver | packets.Played | None = None
+        self.input: Receiver | packets.Played | None = None
         self._positions: Receiver | None = None
         self._stream = Stream(self, self.config, lambda step_ns: self._count("steps of the sensor's clock", 1))
         self._stream.prepare()
@@ -79,11 +79,11 @@ class Velodyne(Live, Source):
         config = self.config
         port = packets.port_of(config.source)
         if port is None:
-            self._input = packets.Played(packets.file_of(config.source, config.port, config.sender))
+            self.input = packets.Played(packets.file_of(config.source, config.port, config.sender))
             return
-        self._input = Receiver(port.number, port.host, config.sender, round(config.buffer_mb * 1e6))
+        self.input = Receiver(port.number, port.host, config.sender, round(config.buffer_mb * 1e6))
         self._seen["unreceived"] = 0
-        self.note("buffer", self._input.shortage)
+        self.note("buffer", self.input.shortage)
         if config.position_port:
             try:
                 self._positions = Receiver(config.position_port, port.host, config.sender)
@@ -91,14 +91,14 @@ class Velodyne(Live, Source):
                 self.note("gps", f"no position packets: port {config.position_port}: {error.strerror}")
 
     def disconnect(self) -> None:
-        for receiver in (self._input, self._positions):
+        for receiver in (self.input, self._positions):
             if receiver is not None:
                 receiver.close()
-        self._input = self._positions = None
+        self.input = self._positions = None
         self._stream.scans.flush()
 
     def receive(self, timeout_s: float) -> Reading | None:
-        given = self._input
+        given = self.input
         assert given is not None
         if not self._stream.ready():
             for datagram in given.receive(timeout_s):

@@ -181,11 +181,18 @@ class Scans:
     # -- turns ------------------------------------------------------------------------------------------------------
     def _place(self, packet: _Packet, missing: int) -> None:
         """Adds the next packet in time; `missing` did not come before it."""
-        angles = self._angles(packet.head)
-        width = self._width = (angles[-1] - angles[0]) % TURN * len(angles) // (len(angles) - 1)
+        azimuths = packet.head.azimuths
+        first, last = (azimuths[0] - self._cut) % TURN, (azimuths[-1] - self._cut) % TURN
+        width = self._width = (last - first) % TURN * len(azimuths) // (len(azimuths) - 1)
         self.lost += missing
         scan = self._scan
-        if scan is not None and (missing * width >= TURN // 2 or packet.start_ns - scan.packets[0].start_ns > MAX_SCAN_NS):
+        too_long = scan is not None and packet.start_ns - scan.packets[0].start_ns > MAX_SCAN_NS
+        if scan is not None and not (missing or too_long) and self._angle <= first <= last < TURN - width:  # nearly always
+            scan.packets.append(packet)
+            self._angle = last
+            return
+        angles = self._angles(packet.head)
+        if scan is not None and (missing * width >= TURN // 2 or too_long):
             scan.lost += missing
             self._close(None)
             scan, missing = None, 0

@@ -43,7 +43,7 @@ def live():
         running.append(source)
         source.connect()
         source._link.connect(time.monotonic_ns())
-        thread = threading.Thread(target=sensor, args=(source._input.port,))
+        thread = threading.Thread(target=sensor, args=(source.input.port,))
         thread.start()
         readings = []
         until = time.monotonic() + 20
