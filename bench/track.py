@@ -33,13 +33,13 @@ PERIOD_NS = 100_000_000
 
 
 def main(rounds: int = ROUNDS) -> dict[str, Any]:
-    recordings = _real() or [_generated()]
+    recordings = _real() or [generated()]
     about = header("pipe bench track", ", ".join(f"{r.name} ({len(r.frames)} frames)" for r in recordings))
     out: dict[str, Any] = {"about": about, "rows": [], "figures": {}}
     print(f"\n{'recording':>12} {'preset':>20} | frames/s by the clock | by CPU time | median ms | p99 ms")
     for recording in recordings:
         for preset, poses in ((p, known) for p in PRESETS for known in (True, False)):
-            took = min((_play(preset, recording, poses) for _ in range(rounds)), key=lambda took: sum(took.cpu))
+            took = min((play(preset, recording, poses) for _ in range(rounds)), key=lambda took: sum(took.cpu))
             _row(out, recording.name, preset if poses else f"{preset}, no poses", took)
     _table_24(out, recordings)
     for poses in (True, False):
@@ -114,7 +114,7 @@ def _real() -> list[Recording]:
     ]
 
 
-def _generated(frames: int = 400) -> Recording:
+def generated(frames: int = 400) -> Recording:
     config = {"frames": frames, "cars": 14, "pedestrians": 8, "cyclists": 4}
     return _recording("generated", "probability", SyntheticTraffic, config)
 
@@ -131,7 +131,7 @@ def _tracker(preset: Any, kind: Any) -> Tracker:
     return op
 
 
-def _play(preset: str, recording: Recording, is_known: bool) -> Took:
+def play(preset: str, recording: Recording, is_known: bool) -> Took:
     op, took = _tracker(preset, recording.kind), Took([], [])
     gc.collect()
     for k, values in enumerate(recording.frames):

@@ -36,7 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "world: rays of the generated world beside Open3D's, a whole step of it; "
         "voxelize: scans to pillars beside spconv; "
         "students: TANet's students beside their teacher; subscenes: nets for the near part of the scene; "
-        "devices: frames/s and memory of TANet and PointPillars by voxel size and runtime; "
+        "devices: Tables 21-24 and 28 of the report: frames/s of detectors, tracker, FairMOT, with board and power mode; "
         "align: fuse.align beside cv2.warpPerspective, fuse.health; "
         "gate: fuse.gate on damaged pictures, against the better of its two modalities; "
         "panoptic: fuse.panoptic beside one read of its logits, PQ of a frame; "

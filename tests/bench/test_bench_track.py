@@ -8,8 +8,8 @@ from bench import track as bench
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
     monkeypatch.setenv("PIPE_DATA", str(tmp_path))  # nothing there: generated traffic
-    generated = bench._generated(30)
-    monkeypatch.setattr(bench, "_generated", lambda: generated)
+    generated = bench.generated(30)
+    monkeypatch.setattr(bench, "generated", lambda: generated)
     return generated
 
 
