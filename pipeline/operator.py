@@ -114,6 +114,12 @@ class Node:
         `memory_budget_mb` is held against it before the start. None: unknown."""
         return None
 
+    @classmethod
+    def multiply_adds(cls, config: Any) -> int | None:
+        """Of the net that a node of this config computes for one frame; `pipe plan` predicts its time on a board from it, and
+        may load torch for it. None: no net, or unknown."""
+        return None
+
     def open(self) -> None:
         """Load, compile, create. May be slow (`hang_s` limits it); no frame flows before open() of every node has returned."""
 

@@ -55,6 +55,16 @@ class Fairmot(Operator):
         width = weights.read_config(config.weights, FAIRMOT).embedding
         return {"embeddings": -(-4 * config.max_boxes * width // 64) * 64}
 
+    @classmethod
+    def multiply_adds(cls, config: FairmotConfig) -> int:
+        import torch
+
+        from operators.nets import fairmot, operations
+
+        net = weights.read_config(config.weights, FAIRMOT)
+        width, height = net.image_size
+        return operations.multiply_adds(fairmot.Fairmot(net).eval(), torch.zeros(1, height, width, 3, dtype=torch.uint8))
+
     def open(self) -> None:
         loaded = weights.load(self.config.weights, FAIRMOT)
         self.size = loaded.config.image_size

@@ -60,6 +60,13 @@ class Detector(Operator):
         net = weights.read_config(config.weights, POINTPILLARS)
         return net_bytes(net, tensor_shapes(net))
 
+    @classmethod
+    def multiply_adds(cls, config: DetectorConfig) -> int:
+        from operators.nets import operations, pointpillars
+
+        net = weights.read_config(config.weights, POINTPILLARS)
+        return operations.of_pillars(pointpillars.PointPillars(net), net)
+
     def open(self) -> None:
         loaded = weights.load(self.config.weights, POINTPILLARS)
         self.grid = loaded.config

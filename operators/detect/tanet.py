@@ -51,6 +51,13 @@ class TANetDetector(Operator):
         net = weights.read_config(config.weights, TANET)
         return net_bytes(net, tensor_shapes(net))
 
+    @classmethod
+    def multiply_adds(cls, config: TANetDetectorConfig) -> int:
+        from operators.nets import operations, tanet
+
+        net = weights.read_config(config.weights, TANET)
+        return operations.of_pillars(tanet.TANet(net), net)
+
     def open(self) -> None:
         loaded = weights.load(self.config.weights, TANET)
         self.grid = loaded.config

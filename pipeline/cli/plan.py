@@ -21,8 +21,8 @@ FRAMES, SECONDS = 30, 20.0
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Predict frames/s and memory of a graph on a board: times of its nodes on this machine, times a ratio for nets and one "
-        "for CPU cores. Runs the graph here for 30 frames, or reads the report of a run."
+        "Predict frames/s and memory of a graph on a board: nets by their multiply-adds, other nodes by their time on this "
+        "machine and the ratio of CPU cores. Runs the graph here for 30 frames, or reads the report of a run."
     )
     parser.epilog = "Ratios, their sources and their error on published rows: pipeline/machine/devices.py, docs/jetson.md."
     parser.add_argument("graph", help="path of a graph file, or the name of a shipped graph")
@@ -100,7 +100,9 @@ def measured(spec: GraphSpec, report: dict[str, Any]) -> list[Measured]:
             calls = float(found["in"]) / max(1, len(node.streams)) / frames
         except (KeyError, TypeError, ValueError):
             raise InputError(f"{spec.name}: needs compute_ms, rss_mb and in of {name} in the report") from None
-        rows.append(Measured(name, node.place, kind(node), ms, 1.0 if node.is_source else calls, rss_mb, node.threads))
+        adds = node.cls.multiply_adds(node.config)
+        gmac = None if adds is None else adds / 1e9
+        rows.append(Measured(name, node.place, kind(node), ms, 1.0 if node.is_source else calls, rss_mb, node.threads, gmac))
     return rows
 
 
@@ -118,7 +120,7 @@ def lines(graph: str, device: str, found: Prediction) -> list[str]:
         f"  {'node':<16} {'kind':<6} {'here ms':>9} {'predicted ms':>12} {'memory MB':>10}   for each frame of the first source",
     ]
     for node in found.nodes:
-        there = "sensor" if node.kind == SOURCE else f"{node.ms:.2f}"
+        there = "sensor" if node.kind == SOURCE else f"{'* ' if node.by_time else ''}{node.ms:.2f}"
         out.append(f"  {node.name:<16} {node.kind:<6} {node.here_ms:9.2f} {there:>12} {node.memory_mb:10.0f}")
     most = found.limits[0][1]
     out.append(f"frames/s: {found.fps:.1f} predicted, limited by {found.limit} ({most:.1f} ms)")

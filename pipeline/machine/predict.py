@@ -18,6 +18,7 @@ class Measured:
     ms          of one call, median
     calls       for each frame of the first source
     rss_mb      of its process, largest
+    gmac        billions of multiply-adds of a net for one call; None: not known, its time here counts
     """
 
     name: str
@@ -27,17 +28,20 @@ class Measured:
     calls: float
     rss_mb: float
     threads: int = 1
+    gmac: float | None = None
 
 
 @dataclass(frozen=True)
 class Node:
-    """Predicted: milliseconds for each frame, MB of its process (of one of them, where nodes share a process)."""
+    """Predicted: milliseconds for each frame, MB of its process (of one of them, where nodes share a process).
+    by_time: a net whose multiply-adds are not known."""
 
     name: str
     kind: str
     here_ms: float
     ms: float
     memory_mb: float
+    by_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,15 @@ def predict(measured: Sequence[Measured], board: Board, frames_mb: float = 0.0, 
     memory_of: dict[str, float] = {}
     for each in measured:
         here_ms = each.ms * each.calls
-        if each.kind == NET:
+        by_time = each.kind == NET and each.gmac is None
+        if each.gmac is not None:
+            ms = 1e3 * each.gmac * each.calls / board.gmac_s
+        elif by_time:
             ms = here_ms * speed * each.threads / REFERENCE_THREADS * board.net
         else:
             ms = here_ms * speed * board.core
         memory_mb = each.rss_mb * (memory_ratio() if each.kind == NET else 1.0)
-        nodes.append(Node(each.name, each.kind, here_ms, 0.0 if each.kind == SOURCE else ms, memory_mb))
+        nodes.append(Node(each.name, each.kind, here_ms, 0.0 if each.kind == SOURCE else ms, memory_mb, by_time))
         if each.kind != SOURCE:
             per_place[each.place] = per_place.get(each.place, 0.0) + ms
         memory_of[each.place] = max(memory_of.get(each.place, 0.0), memory_mb)

@@ -3,8 +3,8 @@ import pytest
 from pipeline.machine.devices import REFERENCE, REFERENCE_MIPS, Board, memory_ratio
 from pipeline.machine.predict import CPU, NET, SOURCE, Measured, predict
 
-BOARD = Board("b", "a board", 4, 8000, REFERENCE_MIPS // 2, 0.5)
-"""Nets take half the time, a core twice."""
+BOARD = Board("b", "a board", 4, 8000, REFERENCE_MIPS // 2, 100.0, 0.5)
+"""100 billion multiply-adds a second; nets take half the time, a core twice."""
 
 
 def node(name, kind=CPU, ms=10.0, calls=1.0, rss_mb=100.0, threads=1, place=None):
@@ -35,6 +35,12 @@ def test_processes_run_beside_each_other_but_nodes_of_one_take_turns():
     assert (apart.memory_mb, together.memory_mb) == (200, 100)
 
 
+def test_a_net_whose_multiply_adds_are_known_does_not_depend_on_its_time_here():
+    known = [Measured("net", "net", NET, ms, 2.0, 100.0, threads, 3.0) for ms, threads in ((80.0, 1), (500.0, 2))]
+    assert [predict([each], BOARD).nodes[0].ms for each in known] == [60.0, 60.0]
+    assert not predict(known[:1], BOARD).nodes[0].by_time and predict([node("net", NET)], BOARD).nodes[0].by_time
+
+
 def test_two_nets_share_the_gpu():
     found = predict([node("a", NET, 80, threads=2), node("b", NET, 40, threads=2)], BOARD)
     assert found.limit == "the GPU, all nets in turns" and found.fps == pytest.approx(1000 / 60)
@@ -55,6 +61,6 @@ def test_times_of_a_faster_machine_count_more():
 
 
 def test_the_reference_machine_predicts_itself():
-    itself = Board("here", "reference", 2, 1, REFERENCE_MIPS, 1.0)
+    itself = Board("here", "reference", 2, 1, REFERENCE_MIPS, 1.0, 1.0)
     ms = REFERENCE["TANet 16"][0]
     assert predict([node("net", NET, ms, threads=2)], itself).nodes[0].ms == pytest.approx(ms)
