@@ -41,7 +41,7 @@ def test_from_a_report(graph, report, tmp_path, capsys, device, ms, fps):
     out = capsys.readouterr().out
     assert "PREDICTED from times on this machine; nothing ran on such a board" in out
     assert f"clusters         cpu        40.00 {ms:12.2f}        120" in out and "sensor" in out
-    assert f"frames/s: {fps} predicted, limited by process clusters" in out and "error of the prediction: nets: " in out
+    assert f"frames/s: {fps} predicted, limited by process clusters" in out and "error of the prediction: nets" in out
     made = json.loads((tmp_path / "o.json").read_text())
     assert made["predicted"] is True and made["nodes"][2]["here_ms"] == 0.5 and len(made["checked"]) == 3
 
