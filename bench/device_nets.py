@@ -74,7 +74,7 @@ def _random_fairmot(file: Path) -> Path:
     return file
 
 
-def _call(net: str, file: Path, device: str) -> tuple[Any, Any]:
+def _call(net: str, file: Path, device: Any) -> tuple[Any, Any]:
     """One frame in, objects out; and the operator's config."""
     from bench.detector import detecting, opened
 
