@@ -71,7 +71,7 @@ def _row(file: Path, trained: bool, only_coarse: bool) -> Row:
     detect = detecting(node)
 
     def stage(refine: bool, points: np.ndarray) -> Boxes3D:
-        node.use_refine(refine)
+        node.set_level(0 if refine else 1)
         return detect(points)
 
     return Row(loaded.config, parameters, text, partial(stage, not only_coarse), partial(stage, False))

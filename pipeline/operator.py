@@ -75,6 +75,27 @@ class Taken(NamedTuple):
     value: Any
 
 
+class Level(NamedTuple):
+    """A way of an operator to compute with less. The controller weighs `loss` against the time saved: docs/decisions/033.
+
+    name     in logs and the report: "coarse"
+    about    what is left out
+    loss     of quality against the best level, 0..1, judged or measured by the author
+    cost     compute time as a share of that at the best level; readers: the same for the operators that read its outputs. The
+             controller corrects both by what it measures
+    """
+
+    name: str
+    about: str
+    loss: float
+    cost: float = 1.0
+    readers: float = 1.0
+
+
+BEST = "full"
+"""Name of level 0, at which every operator starts."""
+
+
 class Node:
     """Base class of operators and sources. The engine sets the attributes before `open()`.
 
@@ -168,9 +189,11 @@ class Operator(Node):
     bound     of a tap: no later frame of the input has a smaller stamp
     batch     of a tap: how many frames, of 1 MB together, one call may get; if more than 1, `process_all` is called instead
               of `process`
+    levels    cheaper ways to compute, best first, each cheaper and worse than the one before (graph key `quality`, live only)
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
+    levels: ClassVar[tuple[Level, ...]] = ()
     holds: ClassVar[Mapping[str, int]] = {}
     tap: ClassVar[bool] = False
     batch: ClassVar[int] = 1
@@ -213,6 +236,16 @@ class Operator(Node):
     def inputs_of(cls, config: Any) -> Mapping[str, Schema | Port]:
         """`inputs`; see `outputs_of`."""
         return cls.inputs
+
+    @classmethod
+    def levels_of(cls, config: Any) -> tuple[Level, ...]:
+        """`levels`, or those of them that this config has."""
+        return cls.levels
+
+    def set_level(self, level: int) -> None:
+        """From the next frame on: 0 = as configured, n = `levels_of(config)[n - 1]`. Called between two calls of `process`, so it
+        must not load or compile: `open` prepares all levels."""
+        raise NotImplementedError(f"{type(self).__name__}.set_level")
 
     def latched(self, port: str, values: list[tuple[int, Any]]) -> None:
         """Of a tap: called once with all values of a static input, (valid from stamp, value), as soon as they are there."""

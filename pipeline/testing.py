@@ -52,6 +52,7 @@ def run_operator(
     out_dir: Path | None = None,
     resume: Resume | None = None,
     threads: int = 1,
+    levels: Sequence[int] | None = None,
 ) -> list[Any]:
     """Open, `process` each set of inputs, close; returns one output per set, None where the operator emitted nothing.
 
@@ -62,6 +63,7 @@ def run_operator(
     headers  of the sets; else source "test", frame_id 0, 1, ..., stamps 100 ms apart
     meta     per set, port -> meta from its producer
     threads  of the node
+    levels   of the sets (`Operator.set_level`); else the best one
     out_dir  for sinks; else a temporary folder
     An exception of the operator is raised unchanged.
     """
@@ -80,6 +82,8 @@ def run_operator(
         results = []
         for i, values in enumerate(sets):
             head = headers[i] if headers is not None else header(i)
+            if levels is not None and levels[i] != (levels[i - 1] if i else 0):
+                node.set_level(levels[i])
             given = {port: value for port, value in values.items() if value is not None}
             node.header, node.headers = head, dict.fromkeys(given, head)
             node.meta = {port: dict((meta[i] if meta else {}).get(port, {})) for port in given}

@@ -3,8 +3,8 @@
 in   pillars  PILLARS              on the grid that the net was trained on (any max_points); another grid is refused
 out  boxes3d  BOXES3D_PROBABILITY  best first, at most max_boxes; labels index CLASSES
 State: none.   No pillars: the boxes of an empty scene; M = 0 for a trained net.
-The refine stage can be switched off between two frames (`use_refine`): then the boxes are those of the coarse stage, which
-takes less time. `pipe check` checks weights, classes and device; only the running node loads torch.
+Level coarse: the refine stage is left out, and the boxes are those of the coarse stage.
+`pipe check` checks weights, classes and device; only the running node loads torch.
 No weights are shipped: pipe train tanet_world.
 """
 
@@ -25,7 +25,7 @@ from operators.nets.memory import net_bytes
 from operators.nets.tanet_config import TANET
 from operators.nets.tanet_shapes import tensor_shapes
 from operators.streams import BOXES3D_PROBABILITY, PILLARS, Boxes3D, Pillars
-from pipeline.operator import Operator
+from pipeline.operator import Level, Operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,12 @@ class TANetDetectorConfig(DecodeConfig):
 
 class TANetDetector(Operator):
     Config, inputs, outputs = TANetDetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
+    levels = (Level("coarse", "boxes of the coarse stage", 0.05, cost=0.7),)  # 99 of 138 ms: docs/measured.md
     trainer = "operators.train.tanet.trainer:TANetTrainer"  # for `pipe train`
+
+    @classmethod
+    def levels_of(cls, config: TANetDetectorConfig) -> tuple[Level, ...]:
+        return cls.levels if config.refine and weights.read_config(config.weights, TANET).layers.refine else ()
 
     @classmethod
     def memory_bytes(cls, config: TANetDetectorConfig) -> int:
@@ -67,9 +72,8 @@ class TANetDetector(Operator):
         check_grid(pillars.cells, self.meta["pillars"], self.grid, self.name, self.config.weights)
         return Boxes3D(**self.net.run(pillars._asdict()))
 
-    def use_refine(self, on: bool) -> None:
-        """From the next frame on: boxes of the refine stage, or of the coarse one."""
-        self.net.refine = on
+    def set_level(self, level: int) -> None:
+        self.net.refine = level == 0
 
 
 class TorchTANet:

@@ -7,7 +7,8 @@ in   image    IMAGE                optional
 out  boxes2d  BOXES2D_PROBABILITY  best first, at most one per query, cut to the picture; labels index CLASSES
      weights  WEIGHTS              share of each modality of the net; 0 where absent
      gate     GATE                 share of the image per cell of the net's map; of a scalar scheme the same everywhere
-State: none.   No object: M = 0.   All modalities absent: M = 0, weights 0, no gate.
+Level one modality: of those present, only the one with the largest share lately is used, as if the others were absent.
+State: the mean shares of the last frames.   No object: M = 0.   All modalities absent: M = 0, weights 0, no gate.
 A modality is absent if its frame is missing (of a partial set, of a stream that stopped) or not usable. Its backbone computes
 nothing then, and the result is, bit by bit, that of the same weights with the other modality alone.
 The scheme is that of the weights. No weights are shipped: pipe train fusion_world. `pipe check` loads no torch.
@@ -42,11 +43,13 @@ from operators.streams import (
     Health,
 )
 from pipeline.errors import FrameError, InputError
-from pipeline.operator import Operator
+from pipeline.operator import Level, Operator
 from pipeline.schema import optional
 
 FARTHEST_M = 100.0
 """Depth that is black for the net; 1 m and nearer is white."""
+_NEW = 0.1
+"""Part that a frame has in the mean shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,13 @@ class FuseGate(Operator):
     Config = FuseGateConfig
     inputs = {"image": optional(IMAGE), "thermal": optional(GREY), "depth": optional(DEPTH), "health": optional(HEALTH)}
     outputs = {"boxes2d": BOXES2D_PROBABILITY, "weights": WEIGHTS, "gate": GATE}
+    levels = (Level("one modality", "the modality with the smaller share", 0.2, cost=0.6),)  # 45 of 78 ms: docs/decisions/020
     trainer = "operators.train.fusion.trainer:FusionTrainer"  # for `pipe train`
+
+    @classmethod
+    def levels_of(cls, config: FuseGateConfig) -> tuple[Level, ...]:
+        used = config.modalities or weights.read_config(config.weights, FUSION).modalities
+        return cls.levels if len(used) > 1 else ()
 
     @classmethod
     def slot_bytes(cls, config: FuseGateConfig) -> dict[str, int]:
@@ -91,9 +100,14 @@ class FuseGate(Operator):
         loaded = weights.load(self.config.weights, FUSION)
         self.net_config: FusionNetConfig = loaded.config
         self.used = self.config.modalities or self.net_config.modalities
+        self.shares = np.full(len(self.net_config.modalities), 1 / len(self.net_config.modalities))
+        self.only_one = False
         self.labels = np.array([CLASSES.index(name) for name in self.net_config.class_names], np.int32)
         make = engine_net if self.config.engine else torch_net
         self.net = make(self.config, loaded, self.threads, self.name)
+
+    def set_level(self, level: int) -> None:
+        self.only_one = level > 0
 
     def process(
         self,
@@ -107,6 +121,9 @@ class FuseGate(Operator):
         dead = self._not_usable(health)
         names = self.net_config.modalities
         present = {name: given[name] for name in names if name in given and name in self.used and name not in dead}
+        if self.only_one and present:
+            best = max(present, key=lambda name: self.shares[names.index(name)])
+            present = {best: present[best]}
         self.describe("weights", **{MODALITIES: list(names)})
         if not present:
             empty = Boxes2D(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
@@ -114,9 +131,12 @@ class FuseGate(Operator):
         size = self.net_config.image_size
         found = self.net.run({name: scaled(seen(name, array), size) for name, array in present.items()})
         shares = self._inside(found["shares"], height, width)
+        means = shares.mean((1, 2), dtype=np.float64)
+        if len(present) > 1:
+            self.shares += _NEW * (means - self.shares)
         return {
             "boxes2d": self._boxes(found, height, width),
-            "weights": shares.mean((1, 2), dtype=np.float64).astype(np.float32),
+            "weights": means.astype(np.float32),
             "gate": shares[names.index("image")] if "image" in names else np.zeros(shares.shape[1:], np.float32),
         }
 

@@ -12,6 +12,7 @@ in   image      IMAGE      optional: the picture; frames without it give none
      points     POINTS     optional: coloured by depth, near ones red and over far ones; where calibration puts them
      calibration  CALIBRATION  static, optional: of the picture, for points
 Colours of our classes as in render.scene; other names (fact class_names) have a fixed colour each.
+Level half: pictures of half the width and height, in a video file of their own.
 Writes files as album.py says.
 State: the open video.   Empty frame: the picture as it is.   Same input: same bytes.
 """
@@ -51,7 +52,7 @@ from operators.streams import (
     things_of,
 )
 from pipeline.errors import FrameError
-from pipeline.operator import Operator
+from pipeline.operator import Level, Operator
 from pipeline.schema import optional, static
 
 _BAR = 8, 8, 9  # left, top, height [px]
@@ -126,6 +127,7 @@ def boxed(picture: np.ndarray, boxes2d: np.ndarray, box_colors: list[colors.Colo
 
 class Picture(Operator):
     Config = PictureConfig
+    levels = (Level("half", "pictures of half the width and height", 0.02, cost=0.4),)
     inputs = {
         "image": optional(IMAGE),
         "grey": optional(GREY),
@@ -140,7 +142,11 @@ class Picture(Operator):
     }
 
     def open(self) -> None:
+        self.scale = 1.0
         self.album = album.Album(self.config, self.name, self.out_dir, self.resume)
+
+    def set_level(self, level: int) -> None:
+        self.scale = 0.5 if level else 1.0
 
     def process(
         self,
@@ -156,6 +162,9 @@ class Picture(Operator):
         calibration: Calibration | None = None,
     ) -> None:
         shown = one_picture(image, grey, self.name)
+        if self.scale < 1:
+            rows, columns = (max(2, round(side * self.scale)) for side in shown.shape[:2])
+            shown = cv2.resize(shown, (columns, rows), interpolation=cv2.INTER_AREA)
         canvas = np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown.copy()
         if class_map is not None:
             tinted(canvas, class_map, self._names("class_map"), self.config.tint)
@@ -173,11 +182,11 @@ class Picture(Operator):
             names = self._texts("boxes2d", boxes2d.labels)
             texts = [f"{name} {score:.2f}" for name, score in zip(names, boxes2d.scores.tolist(), strict=True)]
             mine = [colors.of_name(name) if alone else colors.DETECTION for name in names]
-            boxed(canvas, boxes2d.boxes2d, mine, texts if alone else [""] * len(texts), 1)
+            boxed(canvas, self._placed(boxes2d.boxes2d), mine, texts if alone else [""] * len(texts), 1)
         if tracks2d is not None:
             names = self._texts("tracks2d", tracks2d.labels)
             texts = [f"{name} {i}" for name, i in zip(names, tracks2d.track_ids.tolist(), strict=True)]
-            boxed(canvas, tracks2d.boxes2d, [colors.of_name(name) for name in names], texts, 2)
+            boxed(canvas, self._placed(tracks2d.boxes2d), [colors.of_name(name) for name in names], texts, 2)
         if weights is not None:
             known = self.meta.get("weights", {}).get(MODALITIES, ())
             weighed(canvas, weights, known if len(known) == len(weights) else [f"{m}" for m in range(len(weights))])
@@ -186,6 +195,10 @@ class Picture(Operator):
 
     def close(self) -> None:
         self.album.close()
+
+    def _placed(self, boxes2d: np.ndarray) -> np.ndarray:
+        """On the picture as it is drawn."""
+        return boxes2d if self.scale == 1 else (boxes2d + 0.5) * self.scale - 0.5
 
     def _names(self, port: str) -> tuple[str, ...]:
         facts: Mapping[str, Any] = self.meta.get(port, {})

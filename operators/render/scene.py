@@ -9,6 +9,7 @@ in   points       POINTS       optional: painted by height or intensity, and int
      calibration  CALIBRATION  static, optional
 layout: stacked = the camera's picture (after the first image) over the scene from above; side_by_side = the camera's picture
 over the scene from behind the car, and the scene from above to the right of both.
+Level half: pictures of half the width and height, in a video file of their own.
 Writes files as album.py says: DIR/<node>/frames/ITEM.png every `png_every` frames, and video.mp4.
 State: trails, the open video.   Empty frame: rings, and the header line.   Same input: same bytes.
 """
@@ -37,10 +38,11 @@ from operators.streams import (
     Pillars,
     Tracks,
 )
-from pipeline.operator import Operator
+from pipeline.operator import Level, Operator
 from pipeline.schema import optional, static
 
 _COLORED_BY = {"height": (2, -2.5, 1.5), "intensity": (3, 0.0, 1.0)}  # column of the points, ends of the ramp
+_LEAST_PX = 16
 _LEFT = 1.6  # side by side: width of the left column, in heights of the picture
 _CAMERA_MOST = 0.62  # side by side: height of the camera's panel, in heights of the picture
 
@@ -63,8 +65,8 @@ class SceneConfig:
         x0, y0, x1, y1 = self.range_m
         if not (x1 > x0 and y1 > y0):
             raise ValueError(f"range_m: needs x1 > x0 and y1 > y0, got {list(self.range_m)}")
-        if not self.px_per_m * min(x1 - x0, y1 - y0) >= 16:
-            raise ValueError(f"px_per_m: needs a picture of at least 16 pixels each way, got {self.px_per_m}")
+        if not self.px_per_m * min(x1 - x0, y1 - y0) >= _LEAST_PX:
+            raise ValueError(f"px_per_m: needs a picture of at least {_LEAST_PX} pixels each way, got {self.px_per_m}")
         if self.trail < 0 or self.png_every < 0:
             raise ValueError(f"trail: needs 0 or more, as png_every, got {self.trail} and {self.png_every}")
         album.check(self)
@@ -91,6 +93,34 @@ class Trails:
         return [transform_points(np.array(self.paths[i]), T_velo_world)[:, :2] for i in ids]
 
 
+class Panels:
+    """Sizes of the panels at one resolution, all even, and their backgrounds.
+
+    view         of the scene from above
+    camera_size  rows, columns of the camera's picture; no rows before the first picture
+    chase        side by side: the view from behind the car
+    """
+
+    def __init__(self, config: SceneConfig, px_per_m: float) -> None:
+        self.view = birdseye.View(config.range_m, px_per_m)
+        self.background = birdseye.background(self.view)
+        self.camera_size = (0, self.view.size[1])
+        self.chase: Calibration | None = None
+        self._side_by_side = config.layout == "side_by_side"
+        if self._side_by_side:
+            self.arrange(0.0)
+
+    def arrange(self, height: float) -> None:
+        """height: of the camera's picture, relative to its width; 0: no picture."""
+        rows, columns = self.view.size
+        if self._side_by_side:
+            columns = 2 * round(min(_LEFT * rows, _CAMERA_MOST * rows / max(height, 1e-9)) / 2)
+        self.camera_size = 2 * round(columns * height / 2), columns
+        if self._side_by_side:
+            self.chase = chase.view(columns, rows - self.camera_size[0])
+            self.chase_background = chase.background(self.chase)
+
+
 class Scene(Operator):
     Config = SceneConfig
     inputs = {
@@ -102,22 +132,27 @@ class Scene(Operator):
         "pose": optional(POSE),
         "calibration": static(CALIBRATION, optional=True),
     }
+    levels = (Level("half", "pictures of half the width and height", 0.02, cost=0.4),)
+
+    @classmethod
+    def levels_of(cls, config: SceneConfig) -> tuple[Level, ...]:
+        x0, y0, x1, y1 = config.range_m
+        return cls.levels if config.px_per_m / 2 * min(x1 - x0, y1 - y0) >= _LEAST_PX else ()
 
     def open(self) -> None:
         config = self.config
-        self.view = birdseye.View(config.range_m, config.px_per_m)
-        self.background = birdseye.background(self.view)
+        self.sizes = [Panels(config, config.px_per_m / (1 << k)) for k in range(1 + len(self.levels_of(config)))]
+        self.set_level(0)
         self.trails = Trails(config.trail)
         self.paths: list[np.ndarray] = []  # of this frame's tracks
-        self.camera_size = (0, self.view.size[1])  # rows, columns of the camera's panel, after the first picture
-        self.chase: Calibration | None = None
-        if config.layout == "side_by_side":
-            self._arrange(0.0)
         nothing = np.zeros((0, 4), np.float32)
         nothing.flags.writeable = False  # compile for read-only points before the first frame
-        birdseye.paint_points(self.background, self.view, nothing, *_COLORED_BY[config.color_by])
-        camera.paint_points(self.background, nothing, np.zeros((3, 4)), np.eye(4))
+        birdseye.paint_points(self.panels.background, self.panels.view, nothing, *_COLORED_BY[config.color_by])
+        camera.paint_points(self.panels.background, nothing, np.zeros((3, 4)), np.eye(4))
         self.album = album.Album(config, self.name, self.out_dir, self.resume)
+
+    def set_level(self, level: int) -> None:
+        self.panels = self.sizes[level]
 
     def process(
         self,
@@ -131,25 +166,16 @@ class Scene(Operator):
     ) -> None:
         self.paths = self.trails.add(tracks, pose) if tracks is not None and self.config.trail else []
         picture = self._from_above(points, pillars, tracks, boxes3d)
-        if image is not None and not self.camera_size[0]:
-            self._arrange(image.shape[0] / image.shape[1])
-        panels = [self._from_camera(points, tracks, boxes3d, image, calibration)] if self.camera_size[0] else []
-        if self.chase is not None:
-            panels.append(self._from_behind(points, tracks, boxes3d))
-            picture = np.hstack([np.vstack(panels), picture])
-        elif panels:
-            picture = np.vstack([*panels, picture])
+        if image is not None and not self.panels.camera_size[0]:
+            for panels in self.sizes:
+                panels.arrange(image.shape[0] / image.shape[1])
+        pictures = [self._from_camera(points, tracks, boxes3d, image, calibration)] if self.panels.camera_size[0] else []
+        if self.panels.chase is not None:
+            pictures.append(self._from_behind(points, tracks, boxes3d))
+            picture = np.hstack([np.vstack(pictures), picture])
+        elif pictures:
+            picture = np.vstack([*pictures, picture])
         self.album.add(picture, self.header)
-
-    def _arrange(self, height: float) -> None:
-        """Sizes of the panels, all even. height: of the camera's picture, relative to its width; 0: no picture."""
-        rows, columns = self.view.size
-        if self.config.layout == "side_by_side":
-            columns = 2 * round(min(_LEFT * rows, _CAMERA_MOST * rows / max(height, 1e-9)) / 2)
-        self.camera_size = 2 * round(columns * height / 2), columns
-        if self.config.layout == "side_by_side":
-            self.chase = chase.view(columns, rows - self.camera_size[0])
-            self.chase_background = chase.background(self.chase)
 
     def close(self) -> None:
         self.album.close()
@@ -161,7 +187,7 @@ class Scene(Operator):
         tracks: Tracks | None,
         boxes3d: Boxes3D | None,
     ) -> np.ndarray:
-        canvas, view, counts = self.background.copy(), self.view, []
+        canvas, view, counts = self.panels.background.copy(), self.panels.view, []
         if pillars is not None:
             birdseye.paint_pillars(canvas, view, pillars.pillars, pillars.counts)
             counts.append(f"{len(pillars.counts)} pillars")
@@ -191,7 +217,7 @@ class Scene(Operator):
         image: np.ndarray | None,
         calibration: Calibration | None,
     ) -> np.ndarray:
-        rows, columns = self.camera_size
+        rows, columns = self.panels.camera_size
         if image is None:
             return np.zeros((rows, columns, 3), np.uint8)
         canvas = camera.panel(image, columns, rows)
@@ -204,13 +230,14 @@ class Scene(Operator):
         return canvas
 
     def _from_behind(self, points: np.ndarray | None, tracks: Tracks | None, boxes3d: Boxes3D | None) -> np.ndarray:
-        assert self.chase is not None
-        canvas, (P_cam, T_cam_velo, _) = self.chase_background.copy(), self.chase
+        view = self.panels.chase
+        assert view is not None
+        canvas, (P_cam, T_cam_velo, _) = self.panels.chase_background.copy(), view
         if points is not None:
             camera.paint_points(canvas, points, P_cam, T_cam_velo, *_COLORED_BY[self.config.color_by])
         if tracks is not None and self.paths:
             floors = tracks.boxes3d[:, 2] - tracks.boxes3d[:, 5] / 2
-            chase.draw_paths(canvas, self.paths, floors, colors.of_labels(tracks.labels), self.chase)
+            chase.draw_paths(canvas, self.paths, floors, colors.of_labels(tracks.labels), view)
         self._boxes_through(canvas, tracks, boxes3d, P_cam, T_cam_velo)
         return canvas
 

@@ -34,4 +34,8 @@ def run(args: argparse.Namespace) -> int:
         rate_hz = spec.rate(name)
         frames = "endless" if found.frames is None else f"{found.frames} frame{'s' if found.frames != 1 else ''}"
         print(f"  {name}: {frames}{f' at {rate_hz:.4g} Hz' if rate_hz else ''}")
+    leveled = {name: node.levels for name, node in spec.nodes.items() if node.levels}
+    if spec.quality and spec.live and leveled:
+        levels = "; ".join(f"{name}: {', '.join(level.name for level in levels)}" for name, levels in leveled.items())
+        print(f"  quality: at most {spec.quality['target_latency_ms']:g} ms from capture to every sink, by {levels}")
     return 0

@@ -10,7 +10,10 @@ import sys
 import tokenize
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.operator import Level
 
 UNITS = ("m", "s", "ms", "ns", "hz", "px", "bytes", "mb", "rad", "deg", "k")
 """Suffixes of names that say the unit."""
@@ -68,6 +71,8 @@ def show(name: str) -> list[str]:
     for title, declared in (("inputs", getattr(cls, "inputs", {})), ("outputs", cls.outputs)):
         if declared:
             lines += ["", title, *_ports(ports(declared, name), getattr(cls, "holds", {}))]
+    if getattr(cls, "levels", ()):
+        lines += ["", "levels, of graphs with quality:", *_levels(cls.levels)]
     keys = _config(cls.Config)
     return [*lines, "", "config", *(keys or ["  none"])]
 
@@ -92,6 +97,15 @@ def _ports(declared: Any, holds: Any) -> list[str]:
         for array, spec in schema.arrays.items():
             unit = f" [{spec.unit}]" if spec.unit else ""
             rows.append(("", f"  {array}", spec.describe() + unit, spec.about))
+    return _table(rows)
+
+
+def _levels(levels: Sequence[Level]) -> list[str]:
+    rows = []
+    for level in levels:
+        time = f"{level.cost:.0%} of the time" if level.cost < 1 else ""
+        readers = f"{level.readers:.0%} of that of its readers" if level.readers < 1 else ""
+        rows.append((level.name, level.about, ", ".join(part for part in (time, readers) if part), f"loss {level.loss:g}"))
     return _table(rows)
 
 

@@ -11,7 +11,7 @@ Event, 8 int64 words:
     4-6  by kind:  PUBLISHED bytes, copied bytes, -   DELIVERED hop_ns, wait_ns, injected   DROPPED -, -, injected
                    STEP compute_ns, latency_ns, started_ns
     injected: a bit for each fault of the graph that changed, delayed or dropped the frame
-    7  -
+    7  of a STEP: level of the operator (Operator.levels), 0 = the best
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ REASONS = (
 )
 REASON = {name: i for i, name in enumerate(REASONS)}
 
-HEAD, GENERATION, WHO, STAMP, VALUES = range(5)
+HEAD, GENERATION, WHO, STAMP, VALUES, LEVEL = 0, 1, 2, 3, 4, 7
 """Words of an event: the three VALUES depend on its kind."""
 
 _EVENT = struct.Struct("<8q")
@@ -92,7 +92,7 @@ class Log:
         _EVENT.pack_into(self._bytes, at, kind | index << 8 | reason << 32 | slot << 40, gen, who, stamp, a, b, c, 0)
         self._next = n + 1
 
-    def step(self, step: Step, inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
+    def step(self, step: Step, inputs: Iterable[Any], outputs: Iterable[Any], level: int = 0) -> None:
         """One step with its inputs and outputs, committed by one store. inputs: `reader.Arrived`, outputs: `edge.Sent`."""
         pack, view, first = _EVENT.pack_into, self._bytes, self._events
         node, number, who, stamp_ns, compute_ns, latency_ns, started_ns = step
@@ -109,7 +109,7 @@ class Log:
             kind = PUBLISHED | s.port.index << 8 | s.slot << 40
             pack(view, first + (n & _MASK) * 64, kind, s.gen, s.who, s.stamp_ns, s.nbytes, s.copied, 0, 0)
             n += 1
-        pack(view, first + (n & _MASK) * 64, STEP | node << 8, number, who, stamp_ns, compute_ns, latency_ns, started_ns, 0)
+        pack(view, first + (n & _MASK) * 64, STEP | node << 8, number, who, stamp_ns, compute_ns, latency_ns, started_ns, level)
         self._next = n + 1
         if not ORDERED:
             fence()

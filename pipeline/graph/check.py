@@ -38,6 +38,7 @@ def check(spec: GraphSpec) -> Checked:
     for injection in spec.faults:
         if injection.fault in TIMED and not spec.live:
             checked.warnings.append(f"{spec.path}: {injection.text}: has no effect offline: stamps decide there, not time")
+    checked.warnings += _quality(spec)
     for name, node in spec.nodes.items():
         problems += _types(spec, node) + _cpus(node)
         errors, warnings = _memory(node)
@@ -61,6 +62,17 @@ def check(spec: GraphSpec) -> Checked:
     if problems:
         raise GraphError("\n".join(problems))
     return checked
+
+
+def _quality(spec: GraphSpec) -> list[str]:
+    """`quality:` that never switches anything."""
+    if not spec.quality:
+        return []
+    if not spec.live:
+        return [f"{spec.path}: quality: has no effect offline and in a replay: the same input gives the same bytes there"]
+    if not any(node.levels for node in spec.nodes.values()):
+        return [f"{spec.path}: quality: has no effect: no operator of this graph has levels (pipe ops NAME shows them)"]
+    return []
 
 
 def _types(spec: GraphSpec, node: NodeSpec) -> list[str]:

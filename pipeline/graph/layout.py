@@ -26,8 +26,9 @@ BELL_WORDS = 8
 IDLE, PROCESSING, WAITING, READING, OPENING, CLOSING = range(6)
 """States of a node. WAITING: it has work, but WAITING_EDGE has no room."""
 
-BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES, FIRST_STAMP, HAS_FIRST = range(6)
-"""First words of a node. WAITING_EDGE is the index of an edge + 1, 0 = none. FIRST_STAMP: of a source, if HAS_FIRST."""
+BUSY_SINCE, STATE, WAITING_EDGE, NUM_STATUSES, FIRST_STAMP, HAS_FIRST, WANTED_LEVEL = range(7)
+"""First words of a node. WAITING_EDGE is the index of an edge + 1, 0 = none. FIRST_STAMP: of a source, if HAS_FIRST.
+WANTED_LEVEL: of an operator (Operator.levels), from its next frame on; written by the supervisor."""
 ITEM_WORDS, STATUS_WORDS = 32, 32
 ITEM_BYTES = 8 * ITEM_WORDS - 1
 """Longest item. It fits into the header of a slot, too, beside the description of the arrays."""

@@ -99,6 +99,9 @@ class _Budget:
 class _Quality:
     target_latency_ms: float | None = None
 
+    def __post_init__(self) -> None:
+        at_least(self.target_latency_ms, 0, "target_latency_ms", above=True)
+
 
 @dataclass(frozen=True)
 class _File:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import Where
 from pipeline.graph.fault import Injection
-from pipeline.operator import Found, Source
+from pipeline.operator import Found, Level, Source
 from pipeline.schema import Port
 
 DEFAULT_HANG_S, DEFAULT_OPEN_HANG_S = 30.0, 180.0
@@ -145,6 +145,11 @@ class NodeSpec:
     def is_tap(self) -> bool:
         """Takes the frames of its inputs one by one, whenever they come; see `Operator.tap`."""
         return not self.is_source and bool(self.cls.tap)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Cheaper levels of its operator, best first."""
+        return () if self.is_source else tuple(self.cls.levels_of(self.config))
 
     @property
     def streams(self) -> tuple[str, ...]:

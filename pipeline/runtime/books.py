@@ -7,6 +7,7 @@ open; those of a dead process it settles with a reason.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,7 @@ class Accountant:
         self._lost = {sink: Lines(lost_dir / sink / "lost.jsonl") for sink in names if lost_dir is not None}
         self._rings = [Ring(board, p) for p in range(board.shape.processes)]
         self.events = 0
+        self.watch: Callable[[int, np.ndarray], None] | None = None  # is called with the index of a node and its new steps
 
     def drain(self) -> int:
         """Read all committed events; returns how many there were."""
@@ -122,6 +124,8 @@ class Accountant:
                 self._dropped(self.edges[index], rows)
             elif kind == STEP:
                 self._steps(self.nodes[index], rows)
+                if self.watch is not None:
+                    self.watch(index, rows)
             elif kind == ERROR:
                 self.nodes[index].errors += len(rows)
 

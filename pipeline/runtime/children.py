@@ -19,6 +19,7 @@ from pipeline.runtime import guard, logs, memory
 from pipeline.runtime.messages import AtHorizon, FromWorker, Ready, ToWorker, from_worker, pack
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.process_plan import needed_bells
+from pipeline.runtime.report import Life
 from pipeline.runtime.session import Session
 from pipeline.runtime.spawn import Command, Process, Spawner
 from pipeline.settings import show
@@ -274,6 +275,17 @@ class Children:
             if child.proc is not None:
                 child.rss_mb = max(child.rss_mb, memory.rss_mb(child.proc.pid))
                 logs.cap(self.log_of(child))
+
+    def lives(self) -> dict[str, Life]:
+        """By node. The CPU time of a process is divided among its nodes by their numbers of steps."""
+        lives = {}
+        for child in self:
+            steps = {name: self.session.node_books[name].compute.count for name in child.nodes}
+            total = sum(steps.values()) or 1
+            for name in child.nodes:
+                share = steps[name] / total if len(child.nodes) > 1 else 1.0
+                lives[name] = Life(child.epoch, child.restart_ms, round(child.cpu_s * share, 3), round(child.rss_mb, 1))
+        return lives
 
     def close(self) -> None:
         """After the last process has ended."""

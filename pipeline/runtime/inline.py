@@ -129,6 +129,8 @@ class Inline:
             if now > self._drain_at:
                 self._drain_at = now + BOOKS_S
                 self._drain()
+                for text in session.levels.tick(steady=True):
+                    self.display.event(text)
                 self.display.update({})
             if not moved:
                 self._wait(built)

@@ -22,7 +22,7 @@ from pipeline.flow.log import ERROR
 from pipeline.flow.reader import Arrived
 from pipeline.flow.writer import OutPort
 from pipeline.frame import FOREVER, NEVER, Header
-from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, PROCESSING, STATE, WAITING
+from pipeline.graph.layout import BUSY_SINCE, IDLE, OPENING, PROCESSING, STATE, WAITING, WANTED_LEVEL
 from pipeline.operator import Operator
 from pipeline.outputs import by_port
 from pipeline.runtime import poison, threads
@@ -68,6 +68,7 @@ class OperatorRunner(Runner):
         self._latched_before: dict[str, tuple[Any, bytes]] = {}  # port -> the value in the digest, and its own digest
         self._collected = 0
         self._value_missing = False
+        self._has_levels = bool(operator.levels_of(operator.config))
 
     def open(self) -> None:
         with self.calling("open", OPENING), threads.limit(self.node.threads):
@@ -176,6 +177,8 @@ class OperatorRunner(Runner):
         values: dict[str, Any] | None = None
         result: Any = None
         try:
+            if self._has_levels and words[at + WANTED_LEVEL] != self.level:
+                self._set_level(words[at + WANTED_LEVEL])
             values = self._values(frames, header.stamp_ns)
             threads.apply(operator.threads)
             started = words[at + BUSY_SINCE] = monotonic_ns()
@@ -225,6 +228,13 @@ class OperatorRunner(Runner):
                 frame.edge.done(frame)  # a join's other frames are given back after their last set
             if frame.edge.released:
                 frame.edge.collect()
+
+    def _set_level(self, level: int) -> None:
+        """An operator that cannot loses this frame only: it stays at the level it has."""
+        self._has_levels = False
+        threads.apply(self.operator.threads)
+        self.operator.set_level(level)
+        self._has_levels, self.level = True, level
 
     def _values(self, frames: Mapping[str, Arrived | None], stamp_ns: int) -> dict[str, Any]:
         if self._one_input is not None:

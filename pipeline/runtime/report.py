@@ -33,6 +33,7 @@ def make(
     lives: Mapping[str, Life],
     digests: Mapping[str, str | None],
     statuses: Mapping[str, str],
+    switches: list[dict[str, Any]],
 ) -> dict[str, Any]:
     graph = plan.graph
     nodes: dict[str, Any] = {}
@@ -62,6 +63,7 @@ def make(
         "comparable": exit_ == "completed" and not graph.live and not restarted and not lossy,
         "nodes": nodes,
         "edges": {e.name: balance(edge_books[e.id]) for e in streams},
+        "quality": switches,
         "injected": _injected(plan, edge_books),
         "sinks": {
             n: {

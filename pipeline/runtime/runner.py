@@ -62,6 +62,7 @@ class Runner:
         self._words, self._at = self.board.words, self.board.node(index)
         self._meta: dict[str, dict[str, Any]] = {}
         self._steps = 0
+        self.level = 0  # of an operator
         attach(
             node,
             alloc=self._alloc if outputs else None,
@@ -137,7 +138,7 @@ class Runner:
         """One store commits the step: inputs delivered, outputs published. Then the outputs are sent; ports without output
         send their bound."""
         with self.log.lock:
-            self.log.step(step, inputs, written)
+            self.log.step(step, inputs, written, self.level)
             self._steps += 1
             if faults.armed:
                 faults.point("committed")

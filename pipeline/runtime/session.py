@@ -24,6 +24,7 @@ from pipeline.operator import Resume
 from pipeline.options import Outcome, RunOptions
 from pipeline.runtime import open_files, report, streams
 from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
+from pipeline.runtime.levels import Levels
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 from pipeline.runtime.report import Life
@@ -86,6 +87,7 @@ class Session:
             self.logs / "drops.jsonl",
             options.out,
         )
+        self.levels = Levels(plan, self.board, self.accountant)
 
     def all_fds(self) -> list[int]:
         return [fd for fd in (self.board_fd, *self.bell_fds, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
@@ -148,7 +150,8 @@ class Session:
         wall_s = (time.monotonic_ns() - self.started_ns) * 1e-9
         self.sampler.stop()
         statuses = {name: self.board.status(index) for name, index in self.plan.node_index.items()}
-        made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses)
+        switches = self.levels.switches
+        made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses, switches)
         made["board"] = self.sampler.report(made["frames"])
         wrong, lacking = report.unbalanced(made), self.accountant.unwritten()
         if wrong:

@@ -38,7 +38,6 @@ from pipeline.runtime.messages import (
 )
 from pipeline.runtime.observer import Guarded, Observer
 from pipeline.runtime.poll import Poll
-from pipeline.runtime.report import Life
 from pipeline.runtime.session import Session
 from pipeline.runtime.spawn import Spawner
 from pipeline.runtime.stuck import Stuck
@@ -129,6 +128,9 @@ class Supervisor:
             self._look_for_hangs(now)
             self._look_for_deadlock(now)
             self._duration(now)
+            steady = self.start is not None and all(child.ready or child.gone for child in self.children)
+            for text in self.session.levels.tick(steady):
+                self.display.event(text)
             if len(self.done) == len(self.plan.node_index):
                 self.ending.release()
         if now - self._usage_at_ns > USAGE_S * 1e9:
@@ -365,18 +367,7 @@ class Supervisor:
             exit_, code = "stopped", 128 + self.stop_signal
         else:
             exit_, code = "completed", 0
-        return self.session.finish(exit_, code, self._lives(), self.digests, self.errors)
-
-    def _lives(self) -> dict[str, Life]:
-        """The CPU time of a process is divided among its nodes by their compute time."""
-        lives = {}
-        for child in self.children:
-            computed = {name: self.session.node_books[name].compute.count for name in child.nodes}
-            total = sum(computed.values()) or 1
-            for name in child.nodes:
-                share = computed[name] / total if len(child.nodes) > 1 else 1.0
-                lives[name] = Life(child.epoch, child.restart_ms, round(child.cpu_s * share, 3), round(child.rss_mb, 1))
-        return lives
+        return self.session.finish(exit_, code, self.children.lives(), self.digests, self.errors)
 
     def close(self) -> None:
         self.children.close()

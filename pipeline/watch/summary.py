@@ -24,6 +24,10 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
         digest = report["digest"].get(name)
         lines.append(f"  {name}: {sink['frames']} frames{latency}" + (f", digest {digest[:16]}" if digest else ""))
     lines += [f"  {n}: {v['status']}" for n, v in report["nodes"].items() if "status" in v]
+    if report["quality"]:
+        switches = [f"{q['node']} {q['level']} from frame {q['at_frame']}" for q in report["quality"]]
+        more = f", {len(switches) - 4} more before" if len(switches) > 4 else ""
+        lines.append(f"  quality: {', '.join(switches[-4:])}{more}")
     if report["injected"]:
         lines.append("  injected: " + ", ".join(f"{i['text']} {i['frames']} frames" for i in report["injected"]))
     restarts = {n: v["restarts"] for n, v in report["nodes"].items() if v["restarts"]}

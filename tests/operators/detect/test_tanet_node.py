@@ -75,19 +75,17 @@ def test_boxes_are_those_of_the_net(path, refine):
 
 def test_the_refine_stage_goes_off_and_on_between_two_frames(path):
     """The same frame again and again: boxes of one stage, then of the other, bit by bit."""
-    order, found = [True, False, False, True], []
-
-    class Switched(TANetDetector):
-        def process(self, pillars):
-            self.use_refine(order[len(found)])
-            found.append(super().process(pillars))
-            return found[-1]
-
-    run_operator(Switched, [frame(40)] * 4, {"weights": path, "score_threshold": 0.4})
+    found = run_operator(TANetDetector, [frame(40)] * 4, {"weights": path, "score_threshold": 0.4}, levels=[0, 1, 1, 0])
     fine, coarse, again, back = ([part.tobytes() for part in boxes] for boxes in found)
     assert coarse == again and fine == back and fine != coarse
     (alone,) = run_operator(TANetDetector, [frame(40)], {"weights": path, "score_threshold": 0.4, "refine": False})
     assert [part.tobytes() for part in alone] == coarse
+
+
+def test_levels_are_those_of_the_weights(path, tmp_path):
+    student = saved(tmp_path, dataclasses.replace(TINY, cnn="full-mobile1", pillar_net="gcn"), "student")
+    configs = [{"weights": path}, {"weights": path, "refine": False}, {"weights": student}]
+    assert [len(TANetDetector.levels_of(TANetDetectorConfig(**config))) for config in configs] == [1, 0, 0]
 
 
 def test_a_student_without_a_refine_stage(tmp_path):

@@ -93,6 +93,21 @@ def test_the_net_comes_back_with_the_modality(path):
     assert alone["weights"][1] == 0 < first["weights"][1]
 
 
+def test_one_modality_is_the_path_of_the_other_being_dead(path):
+    """The one with the larger share; the other, where that is not there."""
+    file, both = path(), {"image": IMAGE, "thermal": THERMAL}
+    sets = [both, both, {"image": IMAGE}, {"thermal": THERMAL}, both]
+    first, one, image, thermal, last = run_operator(
+        FuseGate, sets, {"weights": file, "score_threshold": 0.0}, levels=[0, 1, 1, 1, 0]
+    )
+    assert one["weights"].tolist() == ([1, 0] if first["weights"][0] > first["weights"][1] else [0, 1])
+    same(one, image if one["weights"][0] else thermal)
+    assert (image["weights"].tolist(), thermal["weights"].tolist()) == ([1, 0], [0, 1])
+    same(first, last)
+    levels = [FuseGate.levels_of(FuseGateConfig(weights=file, modalities=m)) for m in (None, ("image",), ("image", "thermal"))]
+    assert [len(found) for found in levels] == [1, 0, 1]
+
+
 def test_nothing_usable_is_an_empty_frame(path):
     facts = {"health": {MODALITIES: ["thermal", "image"]}}
     (got,) = run(path(), {"image": IMAGE, "thermal": THERMAL, "health": health(thermal=False, image=False)}, meta=[facts])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import naive
 from operators.kernels import voxelize as kernel
-from operators.lidar.voxelize import Voxelize, VoxelizeConfig
+from operators.lidar.voxelize import Voxelize, VoxelizeConfig, part_of
 from operators.streams import MAX_POINTS, PILLARS, POINTS
 from pipeline.errors import FrameError
 from pipeline.operator import attach, prepare
@@ -370,3 +370,34 @@ def test_two_million_points_in_a_graph(pipe, tmp_path):
     )
     assert ended.code == 0, ended.stderr
     assert ended.report["sinks"]["end"]["frames"] == 1
+
+
+@pytest.mark.parametrize(("level", "share"), [(1, 2 / 3), (2, 0.5)])
+@pytest.mark.parametrize("config", [{}, {"packed": True}, {"range_m": (8.0, -40.0, -3.0, 72.0, 40.0, 1.0), "mode": "dynamic"}])
+def test_a_lower_level_is_the_near_part_of_the_same_grid(make, level, share, config):
+    full, near = make(Voxelize, name="full", **config), make(Voxelize, name="near", **config)
+    near.set_level(level)
+    x0, y0, _, x1, y1, _ = full.config.range_m
+    rng = np.random.default_rng(5)
+    cells = rng.integers(0, full.config.grid[::-1], (3000, 2))  # points in the middles of cells: no rounding at edges
+    low, high = np.maximum([x0, y0], np.array([x0, y0]) * share), np.array([x1, y1]) * share
+    at = np.array([x0, y0]) + (cells + 0.5) * full.config.cell_m
+    sweep = np.column_stack([at, rng.uniform(-2, 0, 3000), rng.uniform(0, 1, 3000)]).astype(np.float32)
+    inside = ((at > low - full.config.cell_m) & (at < high + full.config.cell_m)).all(1)
+    surely = ((at > low) & (at < high)).all(1)
+    assert 0 < surely.sum() < 2000
+    got = near.process(points=sweep)
+    kept = {tuple(cell) for cell in got.cells.tolist()}
+    assert {tuple(c) for c in cells[surely][:, ::-1].tolist()} <= kept <= {tuple(c) for c in cells[inside][:, ::-1].tolist()}
+    again = full.process(points=np.ascontiguousarray(sweep[[tuple(c) in kept for c in cells[:, ::-1].tolist()]]))
+    for ours, theirs in zip(got, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    near.set_level(0)
+    for ours, theirs in zip(near.process(points=sweep), full.process(points=sweep), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_range_far_away_keeps_a_cell():
+    for range_m in ((40.0, 40.0, -3.0, 60.0, 60.0, 1.0), (-60.0, -60.0, -3.0, -40.0, -40.0, 1.0)):
+        part, first = part_of(VoxelizeConfig(cell_m=(1.0, 1.0), range_m=range_m), 0.5)
+        assert part[3] - part[0] == part[4] - part[1] == 1 and (first >= 0).all() and (first < 20).all()

@@ -117,3 +117,12 @@ def test_no_points_and_points_without_calibration(tmp_path, straight):
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "frames" / "000000.png")), IMAGE[:, :80])
     with pytest.raises(FrameError, match="picture: needs its input calibration beside points, got none"):
         drawn(tmp_path / "b", nothing)
+
+
+def test_the_lower_level_has_a_picture_of_half_the_size(tmp_path):
+    run_operator(Picture, [{"image": IMAGE, "boxes2d": BOXES}] * 2, EVERY, out_dir=tmp_path, levels=[0, 1])
+    full, half = (cv2.imread(str(tmp_path / "frames" / f"{k:06d}.png"))[..., ::-1] for k in range(2))
+    assert (full.shape, half.shape) == ((60, 80, 3), (30, 40, 3))
+    lines = (half[12:] != 50).any(2)  # below the name of the class
+    rows, columns = (lines.any(axis).nonzero()[0] for axis in (1, 0))
+    assert 23 <= rows.max() + 12 <= 26 and 3 <= columns.min() <= 5, "left and lower edge of the box 10 20 40 50, halved"

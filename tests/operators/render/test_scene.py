@@ -51,7 +51,7 @@ def test_nothing_connected_draws_the_background(make):
     op.close()
     picture = png(op, "0000_000000.png")
     assert picture.shape == (256, 256, 3)
-    np.testing.assert_array_equal(picture[40:], op.background[40:])
+    np.testing.assert_array_equal(picture[40:], op.panels.background[40:])
     assert num_pictures(op.out_dir / "video.mp4") == 1
 
 
@@ -61,7 +61,7 @@ def test_an_empty_frame_is_an_ordinary_frame(make):
     none = Pillars(np.empty((0, 32, 4), np.float32), np.empty((0, 2), np.int32), np.empty(0, np.int32))
     op.process(points=points(0), pillars=none, tracks=empty, boxes3d=Boxes3D(*empty[:3]), pose=np.eye(4))
     op.close()
-    np.testing.assert_array_equal(png(op, "0000_000000.png")[40:], op.background[40:])
+    np.testing.assert_array_equal(png(op, "0000_000000.png")[40:], op.panels.background[40:])
 
 
 def test_pillars_lie_under_the_points(make):
@@ -141,7 +141,7 @@ def test_side_by_side(make, header, straight):
         op.header = header(k)
         op.process(points=points(), tracks=tracks(CAR, labels=[2]), image=seen, calibration=straight)
     op.close()
-    rows, columns = op.camera_size
+    rows, columns = op.panels.camera_size
     assert (rows, columns) == (124, 410)
     first, second = png(op, "0000_000000.png"), png(op, "0000_000001.png")
     assert first.shape == second.shape == (256, 410 + 256, 3)
@@ -172,7 +172,7 @@ def test_side_by_side_of_nothing(make):
     op.process(points=points(0), tracks=tracks(), boxes3d=Boxes3D(*tracks()[:3]), pose=np.eye(4))
     op.close()
     for name in ("0000_000000.png", "0000_000001.png"):
-        np.testing.assert_array_equal(png(op, name)[:, :410], op.chase_background)
+        np.testing.assert_array_equal(png(op, name)[:, :410], op.panels.chase_background)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_side_by_side_leaves_room_under_any_picture(make, height, width, size):
     op = make(Scene, **SIDE)
     op.process(image=np.full((height, width, 3), 90, np.uint8))
     op.close()
-    assert op.camera_size == size
+    assert op.panels.camera_size == size
     assert png(op, "0000_000000.png").shape == (256, size[1] + 256, 3)
 
 
@@ -193,6 +193,26 @@ def test_side_by_side_a_picture_that_comes_later(make, header):
         op.process(points=points(), image=image)
     op.close()
     assert num_pictures(op.out_dir / "video.mp4") == num_pictures(op.out_dir / "video-2.mp4") == 1
+
+
+@pytest.mark.parametrize("layout", ["stacked", "side_by_side"])
+def test_the_lower_level_has_smaller_pictures_in_a_video_of_its_own(make, header, straight, layout):
+    op = make(Scene, **{**SIDE, "layout": layout})
+    for k, level in enumerate((0, 1, 1, 0)):
+        op.header = header(k)
+        op.set_level(level)
+        op.process(points=points(), tracks=tracks(CAR), image=np.full((60, 200, 3), 90, np.uint8), calibration=straight)
+    op.close()
+    sizes = [png(op, f"0000_{k:06d}.png").shape[:2] for k in range(4)]
+    assert sizes[0] == sizes[3] and sizes[1] == sizes[2]
+    assert all(abs(full - 2 * half) <= 4 for full, half in zip(sizes[0], sizes[1], strict=True))
+    assert [num_pictures(op.out_dir / f"video{part}.mp4") for part in ("", "-2", "-3")] == [1, 2, 1]
+    assert has(png(op, "0000_000001.png"), colors.OF_CLASS[0])
+
+
+def test_a_picture_too_small_for_a_half_of_it():
+    assert Scene.levels_of(SceneConfig(range_m=(0, 0, 10, 10), px_per_m=2)) == ()
+    assert len(Scene.levels_of(SceneConfig())) == 1
 
 
 def test_trails_are_drawn_from_above_and_from_behind(make, header):
