@@ -209,7 +209,7 @@ def _iterate(spec: GraphSpec, port: str, options: RunOptions, out: Path | None) 
 
 
 def _steps(spec: GraphSpec, port: str, options: RunOptions) -> Generator[tuple[Header, Any], None, None]:
-    node, _, name = port.partition(".")
+    node, _, name = port.rpartition(".")
     schema = spec.nodes[node].outputs[name].schema
     session = Session(spec, options)
     try:
@@ -234,7 +234,7 @@ def _steps(spec: GraphSpec, port: str, options: RunOptions) -> Generator[tuple[H
 
 def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
     """The nodes that `port` needs, and a tap that takes its frames."""
-    node, dot, name = port.partition(".")
+    node, dot, name = port.rpartition(".")
     if not (node and dot and name):
         raise GraphError(f"frames: needs NODE.PORT, got {port!r}")
     if node not in spec.nodes:

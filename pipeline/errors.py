@@ -70,14 +70,16 @@ class Where:
 
     marks  path -> line number, or the text of the `--set` that set the value
     path   keys from the top of the file: ("nodes", "voxelize", "config", "max_points")
+    prefix of the names of nodes, in an included graph: "front."
     """
 
     file: str
     marks: Mapping[Key, int | str] = field(default_factory=dict)
     path: Key = ()
+    prefix: str = ""
 
     def child(self, *keys: Any) -> Where:
-        return Where(self.file, self.marks, self.path + keys)
+        return Where(self.file, self.marks, self.path + keys, self.prefix)
 
     @property
     def mark(self) -> int | str:
@@ -99,10 +101,10 @@ class Where:
     @property
     def name(self) -> str:
         """The keys joined by dots, beginning with the node's name."""
-        name = ""
-        for key in self.path[1:] if self.path[:1] == ("nodes",) and len(self.path) > 1 else self.path:
+        name, of_node = "", self.path[:1] == ("nodes",) and len(self.path) > 1
+        for key in self.path[1:] if of_node else self.path:
             name += f"[{key}]" if isinstance(key, int) else f".{key}" if name else str(key)
-        return name
+        return self.prefix + name if of_node else name
 
     def error(self, text: str) -> GraphError:
         return GraphError(f"{self}: {text}")

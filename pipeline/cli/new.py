@@ -55,7 +55,7 @@ def _node(what: str, name: str) -> int:
 
 def _project(name: str) -> int:
     from pipeline.cli import templates
-    from pipeline.graph.load import SHIPPED
+    from pipeline.graph.files import SHIPPED
 
     root = Path(name)
     _refuse_existing(f"new project {name}", [root])

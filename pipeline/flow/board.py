@@ -2,6 +2,7 @@
 
     per edge      head, bound, armed (writer) | tail (reader) | sent (writer), released, done (reader) per slot | ring (writer)
     per node      busy since, state, edge waited for, number of statuses, first stamp | two items | two statuses      its thread
+                  level wanted                                                                           the supervisor
     per bell      asleep                                                                                 its thread
     per process   head (process) | tail (supervisor) | events: see log.py
 

@@ -2,6 +2,7 @@
 
 SVG: a node stands in the column after its last input, ordered in its column by where its inputs stand. An edge across
 several columns gets a lane in each, so that it passes between the nodes. Injected faults stand on their edges, as `! drop`.
+The nodes of an included graph have rows of their own, in a frame with its name.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ from html import escape
 from pipeline.graph.spec import Edge, GraphSpec, NodeSpec
 
 CHAR_PX, ROW_PX, HEAD_PX, GAP_PX, COLUMN_PX, MARGIN_PX = 7, 18, 44, 26, 90, 20
+FRAME_PX, NAME_PX = 8, 20
+"""Room around the nodes of an included graph, and above them for its name."""
 FILL = {"source": "#e6f4ea", "operator": "#eef2fb", "sink": "#fdf1e3"}
 LINE = {"source": "#2e7d4f", "operator": "#3b5ba5", "sink": "#b5691a"}
-EDGE, FAULT = "#6b7280", "#c62828"
+EDGE, FAULT, FRAME = "#6b7280", "#c62828", "#b6bcc6"
+Group = tuple[str, ...]
+"""Names of the included graphs around a node: ("front",) of front.cam, () of a node of the graph itself."""
 
 
 def kind(node: NodeSpec) -> str:
     return "source" if node.is_source else "sink" if node.is_sink else "operator"
+
+
+def group_of(names: list[str]) -> Group:
+    """That all these nodes have in common."""
+    parts = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    return tuple(same[0] for same in itertools.takewhile(lambda same: len(set(same)) == 1, parts))
 
 
 def marks(spec: GraphSpec) -> dict[str, str]:
@@ -34,18 +45,7 @@ def marks(spec: GraphSpec) -> dict[str, str]:
 def mermaid(spec: GraphSpec) -> str:
     """Flowchart text. Static edges are dotted, shared processes are boxes around their nodes."""
     ids = {name: f"n{i}" for i, name in enumerate(spec.nodes)}  # a node may be called "end", which is a keyword of Mermaid
-    shapes = {"source": ("([", "])"), "operator": ("[", "]"), "sink": ("[[", "]]")}
-    lines = ["flowchart LR"]
-    for place, names in spec.places().items():
-        shared = len(names) > 1
-        lines += [f'  subgraph p{ids[names[0]]}["{place}"]'] if shared else []
-        for name in names:
-            node = spec.nodes[name]
-            left, right = shapes[kind(node)]
-            lines.append(
-                f'  {"  " if shared else ""}{ids[name]}{left}"{name}<br/>{_mermaid_text(node.driver or node.op or "")}"{right}'
-            )
-        lines += ["  end"] if shared else []
+    lines = ["flowchart LR", *_mermaid_group(spec, ids, (), "  ")]
     faults = marks(spec)
     for edge in spec.edges():
         label = edge.src_port if edge.src_port == edge.dst_port else f"{edge.src_port} → {edge.dst_port}"
@@ -55,15 +55,41 @@ def mermaid(spec: GraphSpec) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _mermaid_group(spec: GraphSpec, ids: dict[str, str], inside: Group, pad: str) -> list[str]:
+    """The nodes of an included graph, then the graphs that it includes in boxes of their own."""
+    shapes = {"source": ("([", "])"), "operator": ("[", "]"), "sink": ("[[", "]]")}
+    lines: list[str] = []
+    inner: dict[Group, str] = {}  # group -> its first node
+    for place, names in spec.places().items():
+        group = group_of(names)
+        if group != inside:
+            if group[: len(inside)] == inside:
+                inner.setdefault(group[: len(inside) + 1], names[0])
+            continue
+        shared = len(names) > 1
+        lines += [f'{pad}subgraph p{ids[names[0]]}["{place}"]'] if shared else []
+        for name in names:
+            node = spec.nodes[name]
+            left, right = shapes[kind(node)]
+            what = _mermaid_text(node.driver or node.op or "")
+            lines.append(f'{pad}{"  " if shared else ""}{ids[name]}{left}"{name}<br/>{what}"{right}')
+        lines += [f"{pad}end"] if shared else []
+    for group, first in inner.items():
+        lines += [f'{pad}subgraph {"g" * len(group)}{ids[first]}["{".".join(group)}"]']
+        lines += [*_mermaid_group(spec, ids, group, f"{pad}  "), f"{pad}end"]
+    return lines
+
+
 def _mermaid_text(text: str) -> str:
     return text.replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
 
 
 @dataclass
 class _Box:
-    """A node, or the lane of an edge that passes a column (node None)."""
+    """A node, or the lane of an edge that passes a column (node None), in the rows of a group."""
 
     column: int
+    group: Group
     node: NodeSpec | None = None
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
@@ -88,14 +114,16 @@ def svg(spec: GraphSpec) -> str:
         columns.setdefault(box.column, []).append(box)
     faults = marks(spec)
     _place(columns, routes, _gaps(spec, boxes, faults))
-    width = max(b.x + b.width for b in boxes.values()) + MARGIN_PX
-    height = max(b.y + b.height for column in columns.values() for b in column) + MARGIN_PX
+    deepest = max(len(box.group) for box in boxes.values())
+    width = max(b.x + b.width for b in boxes.values()) + MARGIN_PX + deepest * FRAME_PX
+    height = max(b.y + b.height for column in columns.values() for b in column) + MARGIN_PX + deepest * FRAME_PX
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="system-ui, sans-serif" font-size="12">',
         f"<title>{escape(spec.name)}</title>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
     ]
+    out += _svg_frames(list(boxes.values()), deepest)
     out += [_svg_edge(edge, route, faults.get(edge.name, "")) for edge, route in zip(spec.edges(), routes, strict=True)]
     out += [_svg_node(box) for box in boxes.values()]
     return "\n".join([*out, "</svg>"]) + "\n"
@@ -107,7 +135,7 @@ def _box(spec: GraphSpec, name: str) -> _Box:
     rows = max(len(inputs), len(outputs))
     ports_px = max((len(i) for i in inputs), default=0) + max((len(o) for o in outputs), default=0)
     chars = max(len(name) + 2, len(_subtitle(node)), ports_px + 4)
-    return _Box(_column(spec, name), node, inputs, outputs, chars * CHAR_PX + 16, HEAD_PX + rows * ROW_PX + 6)
+    return _Box(_column(spec, name), group_of([name]), node, inputs, outputs, chars * CHAR_PX + 16, HEAD_PX + rows * ROW_PX + 6)
 
 
 def _subtitle(node: NodeSpec) -> str:
@@ -121,7 +149,7 @@ def _column(spec: GraphSpec, name: str) -> int:
 
 def _route(edge: Edge, boxes: dict[str, _Box]) -> list[_Box]:
     start, end = boxes[edge.src_node], boxes[edge.dst_node]
-    return [start, *(_Box(c, height=ROW_PX) for c in range(start.column + 1, end.column)), end]
+    return [start, *(_Box(c, start.group, height=ROW_PX) for c in range(start.column + 1, end.column)), end]
 
 
 def _gaps(spec: GraphSpec, boxes: dict[str, _Box], faults: dict[str, str]) -> dict[int, int]:
@@ -135,29 +163,63 @@ def _gaps(spec: GraphSpec, boxes: dict[str, _Box], faults: dict[str, str]) -> di
 
 
 def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]], gaps: dict[int, int]) -> None:
-    """Columns go left to right, each as wide as its widest node. Boxes of a column are ordered and centred by their inputs."""
+    """Columns go left to right, each as wide as its widest node. Boxes of a column are ordered and centred by their inputs; the
+    groups lie below each other, the graph's own nodes, which read those of the others, below all of them."""
+    groups = sorted({box.group for column in columns.values() for box in column}, key=lambda group: (not group, group))
+    deepest = max(map(len, groups))
     before: dict[int, list[_Box]] = {}
     for route in routes:
         for a, b in itertools.pairwise(route):
             before.setdefault(id(b), []).append(a)
-    x = float(MARGIN_PX)
+    top = float(MARGIN_PX)
+    for group in groups:
+        top += deepest * (NAME_PX + FRAME_PX) if deepest else 0
+        rows = [[box for box in column if box.group == group] for _, column in sorted(columns.items())]
+        for row in rows:
+            _stack(row, before, top)
+        top = max(box.y + box.height for row in rows for box in row) + GAP_PX + deepest * FRAME_PX
+    x = float(MARGIN_PX + deepest * FRAME_PX)
     for number, column in sorted(columns.items()):
         x += gaps.get(number, COLUMN_PX) if number else 0
+        widest = max(box.width for box in column)
+        for box in column:
+            box.x, box.width = x, box.width if box.node is not None else widest
+        x += widest
+
+
+def _stack(column: list[_Box], before: dict[int, list[_Box]], top: float) -> None:
+    """Boxes of one column and group, from `top` down; before: box -> those that it reads."""
+    if column:
         middles = {}
         for i, box in enumerate(column):
             inputs = before.get(id(box), [])
             middles[id(box)] = sum(b.y + b.height / 2 for b in inputs) / len(inputs) if inputs else float(i)
         column.sort(key=lambda box: middles[id(box)])
-        y = float(MARGIN_PX)
+        y = top
         for box in column:
             # as near to the middle of its inputs as the boxes above allow
             wanted = middles[id(box)] - box.height / 2 if before.get(id(box)) else y
-            box.x, box.y = x, max(y, wanted)
+            box.y = max(y, wanted)
             y = box.y + box.height + GAP_PX
-        widest = max(box.width for box in column)
-        for box in column:
-            box.width = box.width if box.node is not None else widest
-        x += widest
+
+
+def _svg_frames(boxes: list[_Box], deepest: int) -> list[str]:
+    """Around the nodes of each included graph, the graphs inside of it with them."""
+    out = []
+    for group in sorted({box.group[:depth] for box in boxes for depth in range(1, len(box.group) + 1)}):
+        inside = [box for box in boxes if box.group[: len(group)] == group]
+        pad = FRAME_PX * (1 + deepest - len(group))
+        above = pad + NAME_PX * (1 + max(len(box.group) for box in inside) - len(group))
+        left, top = min(box.x for box in inside) - pad, min(box.y for box in inside) - above
+        right, bottom = (
+            max(ends) + pad for ends in zip(*((box.x + box.width, box.y + box.height) for box in inside), strict=True)
+        )
+        out.append(
+            f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" height="{bottom - top:.0f}" rx="8" fill="none" '
+            f'stroke="{FRAME}" stroke-dasharray="6 4"/>'
+            + _text(left + 10, top + 15, ".".join(group), "start", f' fill="{EDGE}" font-weight="600"')
+        )
+    return out
 
 
 def _svg_edge(edge: Edge, route: list[_Box], faults: str) -> str:

@@ -10,6 +10,7 @@ be absent.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,11 +103,13 @@ class Injection:
     targets: tuple[Target, ...]
 
 
-def parse(text: str, at: str, node: str | None = None) -> FaultText:
-    """node: the one whose `inject:` has the text; None: the text names it. Raises GraphError."""
+def parse(text: str, at: str, node: str | None = None, nodes: Collection[str] = ()) -> FaultText:
+    """node: the one whose `inject:` has the text; None: the text names it, one of `nodes`. Raises GraphError."""
     head, colon, rest = text.partition(":")
     if node is None:
-        node, _, port = head.partition(".")
+        node, dot, port = head.rpartition(".")
+        if head in nodes or not dot:
+            node, port = head, ""
         if not colon or not node:
             raise GraphError(f"{at}: needs NODE[.PORT]:{FORM}, got {text!r}; e.g. cam:blackout@10s-15s")
     else:

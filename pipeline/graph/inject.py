@@ -39,7 +39,7 @@ def with_faults(spec: GraphSpec, texts: Iterable[str] = ()) -> GraphSpec:
     problems: list[str] = []
     for at, text, node in given:
         try:
-            found.append(_resolved(spec, fault.parse(text, at, node or None)))
+            found.append(_resolved(spec, fault.parse(text, at, node or None, spec.nodes)))
         except GraphError as error:
             problems += str(error).splitlines()
     if len(found) > MOST_FAULTS:

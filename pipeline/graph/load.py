@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any, Literal
 
 from pipeline import settings
 from pipeline.errors import GraphError
-from pipeline.graph import inject, lookup, project, yamlfile
+from pipeline.graph import files, inject, lookup, project
+from pipeline.graph.files import NAME, NAME_NEEDS
 from pipeline.graph.spec import (
     DEFAULT_CLOSE_S,
     DEFAULT_HANG_S,
@@ -28,22 +28,20 @@ from pipeline.graph.spec import (
     at_least,
 )
 from pipeline.schema import Port, ports
-from pipeline.settings import Where, nearest, suggest
+from pipeline.settings import Where, suggest
 
-__all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart", "Sync", "find_file", "load", "parse"]
+__all__ = ["Edge", "GraphSpec", "Input", "NodeSpec", "Pool", "Queue", "Restart", "Sync", "load", "parse"]
 
 
 StandIn = Callable[[str], tuple[type[Any], Any]]
 """Name of a source node -> class and config of its replacement (a recording). The file's driver and its config are then ignored,
 nothing is live and all queues block. Raises GraphError if there is none for this node."""
-SHIPPED = Path(__file__).parents[2] / "graphs"
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
-NAME_NEEDS = "needs a name of at most 100 letters, digits, _ and -, starting with a letter"
-"""Of nodes and processes: names of folders and files."""
+MOST_CHARACTERS = 200
+"""Of the name of a node in an included graph: a folder and a file have it."""
 RESERVED = ("logs", "poison")  # folders of the run, beside the folders of its nodes
 
 
-# ---- the file's keys, as dataclasses: `settings.build` refuses all others
+# ---- the keys of a node, as a dataclass: `settings.build` refuses all others
 
 
 @dataclass(frozen=True)
@@ -90,123 +88,60 @@ class _Node:
             raise ValueError("live: is for drivers; one live driver makes the graph live")
 
 
-@dataclass(frozen=True)
-class _Budget:
-    latency_ms: float | None = None
-
-
-@dataclass(frozen=True)
-class _Quality:
-    target_latency_ms: float | None = None
-
-    def __post_init__(self) -> None:
-        at_least(self.target_latency_ms, 0, "target_latency_ms", above=True)
-
-
-@dataclass(frozen=True)
-class _File:
-    version: Literal[1]
-    nodes: dict[str, Any]
-    budget: _Budget = field(default_factory=_Budget)
-    quality: _Quality = field(default_factory=_Quality)
-
-
 def load(path_or_name: str | Path, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
     """Read a graph file, or a shipped graph by name. `sets` are `NODE.config.KEY=VALUE` texts, or {"NODE.config.KEY": value}.
 
     Raises GraphError: one line for each thing wrong, `FILE:LINE: node.key: needed, got; hint`.
     """
-    path = find_file(str(path_or_name))
+    path = files.find_file(str(path_or_name))
     project.use(project.of_file(path))
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise GraphError(f"{path_or_name}: cannot read the graph: {reason}") from None
     label = str(path) if path == Path(path_or_name) else path.name
-    return parse(text, label, sets, stand_in)
+    return parse(files.read_text(path, str(path_or_name)), label, sets, stand_in, path)
 
 
-def find_file(name: str) -> Path:
-    """`demo`: a shipped graph, or graphs/demo.yaml of the project around the working folder. `./demo`, `demo.yaml`: the file."""
-    path = Path(name)
-    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.yaml"))}
-    if name in shipped:
-        return shipped[name]
-    if path.is_file():
-        return path
-    if path.name == name and name.removesuffix(".yaml") in shipped:
-        return shipped[name.removesuffix(".yaml")]
-    root = project.around(Path.cwd())
-    if path.name == name and root is not None and (own := root / "graphs" / f"{name.removesuffix('.yaml')}.yaml").is_file():
-        return own
-    near = nearest(path.stem, shipped)
-    hint = f"did you mean the shipped graph {near}?" if near else f"shipped graphs: {', '.join(shipped) or 'none'}"
-    raise GraphError(f"{name}: {'is a folder, not a graph file' if path.is_dir() else 'no such graph file'}; {hint}")
-
-
-def parse(text: str, file: str, sets: Iterable[str] | Mapping[str, Any] = (), stand_in: StandIn | None = None) -> GraphSpec:
-    """`load` for text; `file` is its name in messages."""
-    data, marks = yamlfile.read(text, file)
-    top = Where(file, marks)
-    if not isinstance(data, dict):
-        raise top.error(f"needs a mapping with version: 1 and nodes:, got {settings.show(data)}")
-    if "version" not in data:
-        raise Where(file).error("needs version: 1 at the top, got none")
-    _apply(sets, data, marks)
-    raw: _File = settings.build(_File, data, top)
-    if not raw.nodes:
-        raise top.child("nodes").error("needs at least one node, got none")
+def parse(
+    text: str,
+    file: str,
+    sets: Iterable[str] | Mapping[str, Any] = (),
+    stand_in: StandIn | None = None,
+    path: Path | None = None,
+) -> GraphSpec:
+    """`load` for text; `file` is its name in messages, `path` the file, from which those of `includes:` are looked for."""
+    parts = files.parts(text, file, sets, path)
     problems: list[str] = []
     nodes: dict[str, NodeSpec] = {}
     broken: set[str] = set()
-    for name, keys in raw.nodes.items():
-        where = top.child("nodes", name)
-        try:
-            nodes[name] = _node(name, keys, where, stand_in)
-        except GraphError as error:
-            problems += str(error).splitlines()
-            broken.add(name)
+    for part in parts:
+        for name, keys in part.raw.nodes.items():
+            where = part.top.child("nodes", name)
+            try:
+                nodes[part.prefix + name] = _node(part.prefix, name, keys, where, stand_in)
+            except GraphError as error:
+                problems += str(error).splitlines()
+                broken.add(part.prefix + name)
     for node in nodes.values():
         problems += _wiring(node, nodes, broken, " in the recording" if stand_in else "")
     if not problems:
         problems += _cycles(nodes)
     if problems:
         raise GraphError("\n".join(problems))
+    raw = parts[0].raw
     budget, quality = ({k: v for k, v in dataclasses.asdict(part).items() if v is not None} for part in (raw.budget, raw.quality))
-    return inject.with_faults(GraphSpec(file, Path(file).stem, text, nodes, budget, quality, project.current()))
+    whole = "\n".join([text, *(f"# {part.prefix}* {part.top.file}\n{_as_comment(part.text)}" for part in parts[1:])])
+    return inject.with_faults(GraphSpec(file, Path(file).stem, whole, nodes, budget, quality, project.current()))
 
 
-def _apply(sets: Iterable[str] | Mapping[str, Any], data: dict[str, Any], marks: dict[yamlfile.Key, int | str]) -> None:
-    """Apply `--set NODE.config.KEY=VALUE` to the data, before they are checked."""
-    nodes = data.get("nodes")
-    known = list(nodes) if isinstance(nodes, dict) else []
-    items = sets.items() if isinstance(sets, Mapping) else (_split_set(text) for text in sets)
-    for target, value in items:
-        mark = f"--set {target}={value if isinstance(value, (str, int, float)) else settings.show(value)}"
-        keys = tuple(target.split("."))
-        if len(keys) < 2 or not all(keys):
-            raise GraphError(f"{mark}: needs NODE.config.KEY=VALUE or NODE.KEY=VALUE")
-        if keys[0] in known:
-            path = ("nodes", *keys)
-        elif keys[0] in ("budget", "quality"):
-            path = keys
-        else:
-            raise GraphError(f"{mark}: no node {keys[0]}{suggest(keys[0], known)}")
-        yamlfile.assign(data, marks, path, value, mark)
+def _as_comment(text: str) -> str:
+    return "\n".join(f"# {line}" for line in text.splitlines())
 
 
-def _split_set(text: str) -> tuple[str, Any]:
-    target, equals, value = text.partition("=")
-    if not equals:
-        raise GraphError(f"--set {text}: needs NODE.config.KEY=VALUE, got no =")
-    return target.strip(), yamlfile.read(value, f"--set {text}")[0]
-
-
-def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeSpec:
+def _node(prefix: str, name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeSpec:
+    """prefix: of all names of its file, those of nodes that it reads and of its process among them."""
     if not NAME.fullmatch(name):
         raise where.error(NAME_NEEDS)
-    if name in RESERVED:
+    if len(prefix + name) > MOST_CHARACTERS:
+        raise where.error(f"needs a name of at most {MOST_CHARACTERS} characters, those of the included graphs among them")
+    if not prefix and name in RESERVED:
         raise where.error(f"needs another name: the run keeps its own files in DIR/{name}")
     if isinstance(keys, dict) and isinstance(keys.get("restart"), str):
         keys = keys | {"restart": {"policy": keys["restart"]}}
@@ -217,7 +152,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
     try:
         cls: type[Any]
         if raw.driver and stand_in is not None:
-            cls, config = stand_in(name)
+            cls, config = stand_in(prefix + name)
         else:
             cls = lookup.driver_class(raw.driver) if raw.driver else lookup.operator_class(raw.op or "")
         inputs = ports(getattr(cls, "inputs", {}), f"{raw.driver or raw.op}.inputs")
@@ -227,7 +162,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
     problems = _port_names(raw, inputs, outputs, where)
     wired: dict[str, Input] = {}
     for port, source in raw.inputs.items():
-        node, dot, source_port = source.partition(".")
+        node, dot, source_port = source.rpartition(".")
         at = where.child("inputs", port)
         if not (node and dot and source_port):
             problems.append(f"{at}: needs NODE.PORT, got {source!r}")
@@ -235,7 +170,7 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
             queue = raw.queue.get(port, Queue())
             if stand_in is not None:
                 queue = dataclasses.replace(queue, policy=None)
-            wired[port] = Input(port, node, source_port, queue, inputs[port], at.line)
+            wired[port] = Input(port, prefix + node, source_port, queue, inputs[port], at.line)
     streams = [port for port, i in wired.items() if not i.port_spec.static]
     if raw.op and not streams and not problems:
         problems.append(f"{where}: {raw.op} needs a stream on at least one input, or it never runs")
@@ -253,14 +188,14 @@ def _node(name: str, keys: Any, where: Where, stand_in: StandIn | None) -> NodeS
     if problems:
         raise GraphError("\n".join(problems))
     return NodeSpec(
-        name=name,
+        name=prefix + name,
         driver=raw.driver,
         op=raw.op,
         cls=cls,
         config=config,
         inputs=wired,
         outputs=outputs,
-        place=raw.place or name,
+        place=prefix + (raw.place or name),
         threads=raw.threads,
         restart=raw.restart,
         on_error=raw.on_error,

@@ -201,7 +201,7 @@ class Recording:
     def _port(self, number: int, channel: Any) -> tuple[str, str]:
         try:
             name = channel.metadata[PORT_KEY]
-            node, dot, port = name.partition(".")
+            node, dot, port = name.rpartition(".")
             if not (node and dot and port):
                 raise ValueError(f"{name!r} is no NODE.PORT")
             contract = port_from_text(channel.metadata[SCHEMA_KEY])
@@ -369,8 +369,9 @@ def load(recording: Recording, graph: str | Path, sets: Iterable[str] | Mapping[
     """The graph with its sources replaced by the recording. Raises GraphError."""
     spec = graph_file.load(graph, sets, stand_in(recording))
     for text in sets:
-        node, _, key = text.partition("=")[0].strip().partition(".")
-        if node in spec.nodes and spec.nodes[node].is_source and key.partition(".")[0] == "config":
+        target = text.partition("=")[0].strip()
+        node = next((n for n, s in spec.nodes.items() if s.is_source and target.startswith(f"{n}.config")), None)
+        if node is not None:
             raise GraphError(f"--set {text}: {node} is played from {recording.path}; its config has no effect")
     return spec
 

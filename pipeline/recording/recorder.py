@@ -105,7 +105,7 @@ class Recorder(Operator):
 
     def latched(self, port: str, values: list[tuple[int, Any]]) -> None:
         if port not in self.written:
-            node = port.partition(".")[0]
+            node = port.rpartition(".")[0]
             self.waiting += [(port, Header(node, i, "", from_ns), len(values), v) for i, (from_ns, v) in enumerate(values)]
             self.written.add(port)
 

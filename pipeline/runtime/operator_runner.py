@@ -142,7 +142,7 @@ class OperatorRunner(Runner):
             return False
         if not self._value_missing:
             self._value_missing = True
-            origin = cut.spec.name.partition(".")[0]
+            origin = cut.spec.name.partition("->")[0].rpartition(".")[0]
             text = f"{self.node.name}.{cut.port}: needs a value, got none: {origin} was given up; all that needs it is dropped"
             self.node.log.error("%s", text)
         return True

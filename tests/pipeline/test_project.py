@@ -14,7 +14,8 @@ import pytest
 import pipeline
 from pipeline.errors import GraphError
 from pipeline.graph import lookup, project
-from pipeline.graph.load import SHIPPED, find_file, load
+from pipeline.graph.files import SHIPPED, find_file
+from pipeline.graph.load import load
 
 NEAR = '''"""Own near."""
 import operators.tools.limits

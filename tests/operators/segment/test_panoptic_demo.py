@@ -13,7 +13,7 @@ from operators.nets.efficientps import EfficientPS  # noqa: E402
 from operators.nets.efficientps_config import EFFICIENTPS, MODELS, EfficientPSConfig  # noqa: E402
 from operators.panoptic_classes import WORLD_CLASSES, WORLD_THINGS  # noqa: E402
 from pipeline.__main__ import main  # noqa: E402
-from pipeline.graph.load import find_file  # noqa: E402
+from pipeline.graph.files import find_file  # noqa: E402
 
 
 def untrained(path):

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.graph import lookup, project
-from pipeline.graph.load import SHIPPED
+from pipeline.graph.files import SHIPPED
 
 FILES = [
     ".gitignore", "conftest.py", "drivers/ring.py", "graphs/robot.yaml", "operators/near.py", "tests/test_graph.py",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import GraphError
+from pipeline.graph import files, sizing
 from pipeline.graph import load as graph
-from pipeline.graph import sizing
-from pipeline.graph.load import NAME_NEEDS, Queue, Restart, Sync
+from pipeline.graph.files import NAME_NEEDS
+from pipeline.graph.load import Queue, Restart, Sync
 from pipeline.nodes.counter import CounterConfig
 from pipeline.operator import Operator
 from pipeline.schema import Array, Schema, optional, static
@@ -168,7 +169,7 @@ def test_load_path_name_and_missing(tmp_path, monkeypatch):
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / "demo.yaml").write_text(CHAIN)
-    monkeypatch.setattr(graph, "SHIPPED", shipped)
+    monkeypatch.setattr(files, "SHIPPED", shipped)
     assert (graph.load("demo").path, graph.load("demo.yaml").name) == ("demo.yaml", "demo")
     for name, text in (
         ("dmeo", "dmeo: no such graph file; did you mean the shipped graph demo?"),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import GraphError
 from pipeline.graph import yamlfile
-from pipeline.graph.load import SHIPPED, load
+from pipeline.graph.files import SHIPPED
+from pipeline.graph.load import load
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
 
