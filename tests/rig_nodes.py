@@ -27,6 +27,10 @@ class Sensor(Source):
     def find(cls, config: SensorConfig) -> Found:
         return Found(config.frames, 1e9 / PERIOD_NS, np.arange(config.frames, dtype=np.int64) * PERIOD_NS)
 
+    @classmethod
+    def slot_bytes(cls, config: SensorConfig) -> dict[str, int]:
+        return dict.fromkeys(cls.outputs, 4096)
+
     def open(self, start: int = 0) -> None:
         self.number = start
 
@@ -63,6 +67,10 @@ class Half(Operator):
         bad: int = -1
 
     inputs, outputs = {"image": IMAGE}, {"image": IMAGE}
+
+    @classmethod
+    def slot_bytes(cls, config):
+        return {"image": 4096}
 
     def open(self):
         self.out_dir.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
-    "subscenes", "devices", "align", "gate", "panoptic", "udp",
+    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -39,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "devices: Tables 21-24 and 28 of the report: frames/s of detectors, tracker, FairMOT, with board and power mode; "
         "align: fuse.align beside cv2.warpPerspective, fuse.health; "
         "gate: fuse.gate on damaged pictures, against the better of its two modalities; "
+        "quality: frames on time with half of the cores for 60 of 180 s, beside a run without quality; "
         "panoptic: fuse.panoptic beside one read of its logits, PQ of a frame; "
         "udp: datagrams of a LiDAR over loopback, at its rate and twice that",
     )

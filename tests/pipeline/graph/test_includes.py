@@ -15,14 +15,14 @@ from pipeline.graph.load import load
 
 CAMERA = """version: 1
 nodes:
-  cam:  {driver: "rig_nodes:Camera"}
+  cam:  {driver: "rig_nodes:Camera", place: eye}
   half: {op: "rig_nodes:Half", inputs: {image: cam.image}, place: eye}
 """
 RIG = """version: 1
 nodes:
-  scans:    {driver: "rig_nodes:Lidar"}
+  scans:    {driver: "rig_nodes:Lidar", place: together}
   together: {op: "rig_nodes:Together", inputs: {points: scans.points, front: front.half.image, rear: rear.half.image}}
-  all:      {op: test.null, inputs: {in: together.out}, config: {write: true}}
+  all:      {op: test.null, place: together, inputs: {in: together.out}, config: {write: true}}
 includes:
   - {graph: camera.yaml, as: front, set: {cam.config.device: 1}}
   - {graph: camera.yaml, as: rear, set: {cam.config.device: 2}}
@@ -108,7 +108,7 @@ def test_faults_of_nodes_with_dots(rig):
         ("front.cam", ["front.cam.image->front.half.image"]),
         ("rear.half", ["rear.half.image->together.rear"]),
     ]
-    inside = load(rig(camera=CAMERA.replace("place: eye", "inject: ['image:drop']")))
+    inside = load(rig(camera=CAMERA.replace("half: {", "half: {inject: ['image:drop'], ")))
     assert [i.node for i in inside.faults] == ["front.half", "rear.half"]
     with pytest.raises(GraphError, match=r"needs a node of the graph \(scans, .*rear.half\), got front.cm"):
         with_faults(load(rig()), ["front.cm.image:drop"])
@@ -172,10 +172,13 @@ def test_no_nodes_at_all(rig):
 @pytest.mark.parametrize(
     ("camera", "expected"),
     [
-        (CAMERA.replace("place:", "palce:"), "camera.yaml:4: front.half.palce: unknown key; did you mean place?"),
+        (
+            CAMERA.replace("cam.image}, place", "cam.image}, palce"),
+            "camera.yaml:4: front.half.palce: unknown key; did you mean place?",
+        ),
         (CAMERA.replace("cam.image", "cm.image"), "camera.yaml:4: front.half.inputs.image: no node front.cm"),
         (
-            CAMERA.replace('Camera"}', 'Camera", config: {frames: x}}'),
+            CAMERA.replace('Camera"', 'Camera", config: {frames: x}'),
             "camera.yaml:3: front.cam.config.frames: needs int, got 'x'",
         ),
         (CAMERA.replace("version: 1", "version: 2"), "camera.yaml:1: version: needs 1, got 2"),
@@ -214,16 +217,15 @@ def test_set_of_a_node_that_is_not_there(rig):
 
 def test_mermaid_has_a_box_for_each(rig):
     lines = draw.mermaid(load(rig())).splitlines()
-    assert lines[4:12] == [
+    assert lines[6:12] == [
         '  subgraph gn3["front"]',
-        '    n3(["front.cam<br/>rig_nodes:Camera"])',
-        '    n4["front.half<br/>rig_nodes:Half"]',
-        "  end",
-        '  subgraph gn5["rear"]',
-        '    n5(["rear.cam<br/>rig_nodes:Camera"])',
-        '    n6["rear.half<br/>rig_nodes:Half"]',
+        '    subgraph pn3["front.eye"]',
+        '      n3(["front.cam<br/>rig_nodes:Camera"])',
+        '      n4["front.half<br/>rig_nodes:Half"]',
+        "    end",
         "  end",
     ]
+    assert lines[12:14] == ['  subgraph gn5["rear"]', '    subgraph pn5["rear.eye"]']
     assert '  n4 -- "image → front" --> n1' in lines
 
 
