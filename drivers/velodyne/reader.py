@@ -64,7 +64,7 @@ class Velodyne(Live, Source):
 
     def open(self, start: int = 0) -> None:
         super().open(start)
-        self._number = start
+        self._turn = start  # number of the next scan, dropped ones included
         self.input: Receiver | packets.Played | None = None
         self._positions: Receiver | None = None
         self._stream = Stream(self, self.config, lambda step_ns: self._count("steps of the sensor's clock", 1))
@@ -117,8 +117,9 @@ class Velodyne(Live, Source):
             if not self.ending:
                 self._stream.drop()
                 self.skipped()
-        self._number += 1
-        return self._stream.take(self._number - 1)
+                self._turn += 1
+        self._turn += 1
+        return self._stream.take(self._turn - 1)
 
     def _push(self, datagram: Datagram) -> None:
         if len(datagram.data) == position.POSITION_BYTES:

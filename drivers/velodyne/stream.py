@@ -155,7 +155,7 @@ class Stream:
         """Of the last firing; grows from scan to scan."""
         name = self.config.clock
         if name == "sensor":
-            stamp_ns = self._clock.at(scan.end_ns)
+            stamp_ns = min(self._clock.at(scan.end_ns), scan.arrival_ns)  # later: the clock was set since
         elif name == "arrival":
             stamp_ns = scan.arrival_ns
         else:  # the hour is the host's

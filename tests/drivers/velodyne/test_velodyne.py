@@ -61,13 +61,14 @@ def live():
 def test_clouds_over_loopback_equal_those_of_the_packets(live, vlp16, rate):
     expected = [cloud_of(scan) for scan in scans_of(vlp16).ready if scan.whole]
     readings, said = live(Sensor(vlp16, rate), 2)
-    for reading, (points, rings, times) in zip(readings, expected, strict=True):
+    for number, (reading, (points, rings, times)) in enumerate(zip(readings, expected, strict=True)):
         np.testing.assert_array_equal(reading.values["points"], points)
         np.testing.assert_array_equal(reading.values["point_rings"], rings)
         np.testing.assert_allclose(reading.values["point_times"], times)
         facts = reading.meta["points"]
         assert (facts["clock"], facts["packets_lost"], facts["dual_return"]) == ("sensor", 0, False)
         assert facts["packets"] in (76, 77)
+        assert reading.frame_id is None and reading.item == f"{number:06d}"
         assert abs(time.time_ns() - reading.stamp_ns) < 5e9
     assert "VLP-16" in said[0] and "stamps by the sensor's clock" in said[0] and "partial scans left out" in said[0]
 
