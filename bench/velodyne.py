@@ -30,7 +30,7 @@ from drivers.velodyne.models import MODELS
 from drivers.velodyne.reader import Velodyne, VelodyneConfig
 from drivers.velodyne.scans import Scans
 from operators.streams import MAX_POINTS
-from pipeline.operator import prepare
+from pipeline.operator import attach, prepare
 
 SECONDS, TURNS = 20.0, 4
 HOUR_US = 3_600_000_000
@@ -41,12 +41,11 @@ def main(seconds: float = SECONDS, rounds: int = 5) -> dict[str, Any]:
     out: dict[str, Any] = {"about": header("pipe bench velodyne", data), "rows": [], "figures": {}}
     for times in (1, 2):
         lags_ms, lost = _over_udp(seconds, times)
-        row = {"rate": times, "scans": len(lags_ms), "lost": lost, **_spread(lags_ms)}
+        p50_ms, p99_ms = (round(float(value), 3) for value in np.percentile(lags_ms, (50, 99)))
+        row = {"rate": times, "scans": len(lags_ms), "lost": lost, "p50_ms": p50_ms, "p99_ms": p99_ms}
         out["rows"].append(row)
-        out["figures"][f"udp.{times}x.p50_ms"] = row["p50_ms"]
-        print(
-            f"UDP at {times}x: {len(lags_ms)} scans, {lost} packets lost, p50 {row['p50_ms']:.2f} ms, p99 {row['p99_ms']:.2f} ms"
-        )
+        out["figures"][f"udp.{times}x.p50_ms"] = p50_ms
+        print(f"UDP at {times}x: {len(lags_ms)} scans, {lost} packets lost, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms")
     ours, theirs = _cost_ms(packets, rounds)
     out["figures"] |= {"ours.ms_per_scan": ours, "velodyne_decoder.ms_per_scan": theirs}
     print(f"CPU of a scan: {ours:.2f} ms, velodyne-decoder " + (f"{theirs:.2f} ms" if theirs else "is not installed"))
@@ -61,34 +60,21 @@ def _packets() -> tuple[list[bytes], str]:
     return [data for _, data in turning(MODELS["VLP-16"], TURNS, dual=True)], "VLP-16, made by the manual, two returns"
 
 
-def _spread(lags_ms: list[float]) -> dict[str, float]:
-    return {f"p{q}_ms": round(float(np.percentile(lags_ms, q)), 3) for q in (50, 99)}
-
-
 def _over_udp(seconds: float, times: int) -> tuple[list[float], int]:
     source = prepare(Velodyne(), "velo", VelodyneConfig(source="udp://127.0.0.1:0", position_port=0, model="VLP-16"))
     source.open()
-    arrays: dict[str, np.ndarray] = {}
-
-    def alloc(port: str, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """As a slot: the memory is there."""
-        if port not in arrays:
-            arrays[port] = np.zeros((MAX_POINTS, *shape[1:]), dtype)
-        return arrays[port][: shape[0]]
-
-    source._alloc = alloc
+    slots = {"points": np.zeros((MAX_POINTS, 4), np.float32), "point_rings": np.zeros(MAX_POINTS, np.uint8)}
+    slots["point_times"] = np.zeros(MAX_POINTS, np.float32)
+    attach(source, alloc=lambda port, name, shape, dtype: slots[port][: shape[0]])
     source.connect()
     assert isinstance(source.input, Receiver)
-    port = source.input.port
-    sender = Popen([sys.executable, "-m", "bench.velodyne", str(port), str(times), str(seconds)])
-    lags_ms: list[float] = []
-    lost, first = 0, True
+    sender = Popen([sys.executable, "-m", "bench.velodyne", str(source.input.port), str(times), str(seconds)])
+    lags_ms, lost = list[float](), 0
     while sender.poll() is None:
         reading = source.receive(0.1)
         if reading is not None:
             lags_ms.append((time.time_ns() - reading.recv_ns) / 1e6)
-            lost += 0 if first else reading.meta["points"]["packets_lost"]
-            first = False
+            lost += reading.meta["points"]["packets_lost"]
     source.disconnect()
     return lags_ms, lost
 
@@ -113,8 +99,7 @@ def _cost_ms(packets: list[bytes], rounds: int) -> tuple[float, float]:
     library: Any = None
     with contextlib.suppress(ImportError):
         library = importlib.import_module("velodyne_decoder")
-    ours: list[float] = []
-    theirs: list[float] = []
+    ours, theirs = list[float](), list[float]()
     for _ in range(rounds):
         began, scans = time.process_time(), Scans(model)
         for n, data in enumerate(packets):
