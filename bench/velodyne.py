@@ -63,8 +63,8 @@ def _packets() -> tuple[list[bytes], str]:
 def _over_udp(seconds: float, times: int) -> tuple[list[float], int]:
     source = prepare(Velodyne(), "velo", VelodyneConfig(source="udp://127.0.0.1:0", position_port=0, model="VLP-16"))
     source.open()
-    slots = {"points": np.zeros((MAX_POINTS, 4), np.float32), "point_rings": np.zeros(MAX_POINTS, np.uint8)}
-    slots["point_times"] = np.zeros(MAX_POINTS, np.float32)
+    slots: dict[str, np.ndarray] = {"points": np.zeros((MAX_POINTS, 4), np.float32)}
+    slots |= {"point_rings": np.zeros(MAX_POINTS, np.uint8), "point_times": np.zeros(MAX_POINTS, np.float32)}
     attach(source, alloc=lambda port, name, shape, dtype: slots[port][: shape[0]])
     source.connect()
     assert isinstance(source.input, Receiver)
