@@ -8,7 +8,7 @@ out  image  IMAGE  the rectified picture, of rect_size and K_rect of the lens; 0
 The rig file says what K_rect is (`rectified`); port `calibration` of the same driver has it as P_cam. Interpolation is bilinear.
 Pictures of another size than the calibrated one are taken for resized ones if width : height is as calibrated within 1 %; others
 are refused. A picture without distortion passes unchanged.
-State: maps, made for the first frame and again where the size changes.   Empty picture: FrameError.
+State: maps, made for the first frame and again where size or lens change.   Empty picture: FrameError.
 
     rectify: {op: camera.rectify, inputs: {image: camera.image, lens: camera.lens}}
     paint:   {op: fuse.paint, inputs: {points: velodyne.points, image: rectify.image, calibration: camera.calibration}}
@@ -48,6 +48,7 @@ class Rectify(Operator):
     outputs = {"image": IMAGE, "grey": GREY}
 
     def open(self) -> None:
+        self.lens: Lens | None = None
         self.source: Size | None = None
         self.maps: Maps | None = None
 
@@ -55,9 +56,10 @@ class Rectify(Operator):
         picture = one_picture(image, grey, self.name)
         port, array = ("image", "image") if picture is image else ("grey", "image")
         source = (picture.shape[1], picture.shape[0])
-        if source != self.source:
+        if source != self.source or self.lens is None or not all(map(np.array_equal, lens, self.lens)):
             self._check(lens, source, port)
             self.maps, self.source = None if is_plain(lens, source) else lenses.maps(lens, source), source
+            self.lens = Lens(*map(np.copy, lens))
         if self.maps is None:
             return {port: picture}
         width, height = lens.rect_size.tolist()

@@ -9,7 +9,8 @@ from rig_files import RIG
 from drivers.calibration import rig_file
 from operators.camera.rectify import Rectify
 from pipeline.errors import FrameError
-from pipeline.testing import run_operator
+from pipeline.operator import prepare
+from pipeline.testing import header, run_operator
 
 
 @pytest.fixture(params=["front", "rear_left"])
@@ -80,3 +81,18 @@ def test_a_picture_of_another_shape_is_refused(lens):
 def test_no_picture_and_two_are_refused(lens):
     with pytest.raises(FrameError, match="needs one of its inputs image and grey, got both"):
         run_operator(Rectify, [{"image": smooth(8, 6), "grey": smooth(8, 6)[:, :, 0].copy()}], statics={"lens": lens})
+
+
+def test_maps_follow_the_size_and_the_lens(lens):
+    width, height = lens.image_size.tolist()
+    node = prepare(Rectify(), "rectify")
+    node.header = header(0)
+    node.open()
+    stronger = lens._replace(distortion=2 * lens.distortion)
+    for now, image in (
+        (lens, smooth(width, height)),
+        (stronger, smooth(width, height)),
+        (stronger, smooth(2 * width, 2 * height)),
+    ):
+        (want,) = run_operator(Rectify, [{"image": image}], statics={"lens": now})
+        assert np.array_equal(node.process(now, image=image)["image"], want["image"])
