@@ -1,0 +1,1 @@
+"""Ouster sensors: their packets, live and recorded."""
