@@ -12,7 +12,7 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
-    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify",
+    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -42,7 +42,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "quality: frames on time with half of the cores for 60 of 180 s, beside a run without quality; "
         "panoptic: fuse.panoptic beside one read of its logits, PQ of a frame; "
         "udp: datagrams of a LiDAR over loopback, at its rate and twice that; "
-        "rectify: camera.rectify and fuse.paint beside OpenCV's functions",
+        "rectify: camera.rectify and fuse.paint beside OpenCV's functions; "
+        "velodyne: packets of a VLP-16 over loopback to points, beside velodyne-decoder",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
