@@ -69,9 +69,10 @@ def _over_udp(seconds: float, times: int) -> tuple[list[float], int]:
     source.connect()
     assert isinstance(source.input, Receiver)
     sender = Popen([sys.executable, "-m", "bench.velodyne", str(source.input.port), str(times), str(seconds)])
-    lags_ms, lost = list[float](), 0
-    while sender.poll() is None:
-        reading = source.receive(0.1)
+    lags_ms, lost, over = list[float](), 0, False
+    while not over:
+        over = sender.poll() is not None
+        reading = source.receive(0.1)  # once more after the end: what still waits
         if reading is not None:
             lags_ms.append((time.time_ns() - reading.recv_ns) / 1e6)
             lost += reading.meta["points"]["packets_lost"]
