@@ -121,9 +121,8 @@ class Ouster(Live, Source):
         self._say_losses()
         if len(turns) > 1:
             self.skipped(len(turns) - 1)  # the newest wins
-        item = f"{self._next:06d}"
         self._next += len(turns)
-        return self._scans.reading(turns[-1], item, self.alloc)
+        return self._scans.reading(turns[-1], f"{self._next - 1:06d}", self.alloc)
 
     def disconnect(self) -> None:
         if self._receiver is not None:
