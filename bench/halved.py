@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.cli.doctor import cgroup_folders
+from pipeline.cli.checks.resources import cgroup_folders
 from pipeline.runtime.observer import Observer, Pids
 
 

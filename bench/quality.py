@@ -37,7 +37,7 @@ nodes:
   detect:   {{op: detect.pointpillars, inputs: {{pillars: voxelize.pillars}}}}
   tracker:  {{op: track.tracker, inputs: {{boxes3d: detect.boxes3d}}}}
   show:     {{op: render.scene, inputs: {{tracks: tracker.tracks, points: scans.points}}, config: {{png_every: 0}}}}
-  {quality}
+{quality}
 """
 
 
