@@ -41,9 +41,9 @@ def halved(pids: list[int]) -> Iterator[str]:
         for rival in rivals:
             rival.kill()
         if group.is_dir():
-            for pid in (group / "cgroup.procs").read_text().split():
+            for member in (group / "cgroup.procs").read_text().split():
                 with contextlib.suppress(OSError):
-                    (parent / "cgroup.procs").write_text(pid)
+                    (parent / "cgroup.procs").write_text(member)
             group.rmdir()
 
 
