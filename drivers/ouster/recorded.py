@@ -84,7 +84,9 @@ class Recorded(Source):
         if turn is None:
             return None
         self._count += 1
-        return self._scans.reading(turn, f"{self._count - 1:06d}", self.alloc)
+        reading = self._scans.reading(turn, f"{self._count - 1:06d}", self.alloc)
+        reading.recv_ns = 0  # now: latencies count from here, not from the day of the capture
+        return reading
 
     def _all(self) -> Iterator[Turn]:
         for datagram in self._capture:
