@@ -11,7 +11,7 @@ Level one modality: of those present, only the one with the largest share lately
 State: the mean shares of the last frames.   No object: M = 0.   All modalities absent: M = 0, weights 0, no gate.
 A modality is absent if its frame is missing (of a partial set, of a stream that stopped) or not usable. Its backbone computes
 nothing then, and the result is, bit by bit, that of the same weights with the other modality alone.
-The scheme is that of the weights. No weights are shipped: pipe train fusion_world. `pipe check` loads no torch.
+The scheme is that of the weights. Those shipped, fusion_world, saw generated pairs only. `pipe check` loads no torch.
 An engine (`pipe export`) computes the whole net in another runtime or precision, if it passed its admission gate.
 """
 
