@@ -73,3 +73,45 @@ def transform_boxes(boxes3d: np.ndarray, T: np.ndarray) -> np.ndarray:
     heading = np.stack([np.cos(yaw), np.sin(yaw)], 1) @ T[:2, :2].T
     moved[:, 6] = wrap_angle(np.arctan2(heading[:, 1], heading[:, 0]).astype(boxes.dtype))
     return moved
+
+
+def exp_rigid(twist: np.ndarray) -> np.ndarray:
+    """(6,) v [m], w [rad] -> (4, 4): the motion after one unit of time at these constant velocities, in the moving frame's axes.
+
+    |w| below pi is undone by `log_rigid`. Source: Murray et al. 1994, A Mathematical Introduction to Robotic Manipulation, 2.36
+    """
+    W = _cross(twist[3:])
+    angle = float(np.linalg.norm(twist[3:]))
+    if angle < 1e-4:  # the next terms are below 1e-17
+        a, b, c = 1 - angle**2 / 6, 0.5 - angle**2 / 24, 1 / 6 - angle**2 / 120
+    else:
+        a, b, c = np.sin(angle) / angle, (1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3
+    return rigid(np.eye(3) + a * W + b * W @ W, (np.eye(3) + b * W + c * W @ W) @ twist[:3])
+
+
+def log_rigid(T: np.ndarray) -> np.ndarray:
+    """(4, 4) -> (6,), the inverse of `exp_rigid`. Rotations by less than half a turn."""
+    R = T[:3, :3]
+    sine = np.array([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
+    size = float(np.linalg.norm(sine))
+    angle = float(np.arctan2(size, (np.trace(R) - 1) / 2))
+    w = sine * (angle / size) if size > 0 else sine
+    W = _cross(w)
+    c = 1 / 12 + angle**2 / 720 if angle < 1e-3 else (1 - angle * np.sin(angle) / (2 * (1 - np.cos(angle)))) / angle**2
+    return np.concatenate([(np.eye(3) - W / 2 + c * W @ W) @ T[:3, 3], w])
+
+
+def _cross(w: np.ndarray) -> np.ndarray:
+    """(3, 3) with _cross(w) @ p = w x p."""
+    return np.array([[0.0, -w[2], w[1]], [w[2], 0.0, -w[0]], [-w[1], w[0], 0.0]])
+
+
+def rotation_of(quaternions: np.ndarray) -> np.ndarray:
+    """(K, 4) x y z w of any length but 0 -> (K, 3, 3)."""
+    x, y, z, w = (quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)).T
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.moveaxis(np.array(rows), 2, 0)
