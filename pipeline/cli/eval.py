@@ -24,6 +24,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gt", type=Path, metavar="PATH", help="the truth")
     parser.add_argument("--results", type=Path, metavar="PATH", help="what is scored, e.g. out/t/results of a run")
     parser.add_argument("--sequences", metavar="A,B", help="score only these")
+    parser.add_argument(
+        "--align",
+        choices=("none", "se3", "sim3"),
+        help="of odometry: fit the results to the truth first (6, 7 degrees of freedom)",
+    )
     parser.add_argument("--json", type=Path, metavar="F", help="write all numbers there, ratios as fractions")
     parser.set_defaults(run=run)
 
@@ -42,9 +47,14 @@ def run(args: argparse.Namespace) -> int:
     module = lookup.evaluator(args.name)
     if args.gt is None or args.results is None:
         raise GraphError(f"eval {args.name}: needs --gt DIR and --results DIR")
-    options = {} if args.sequences is None else {"sequences": [name for name in args.sequences.split(",") if name]}
-    if not set(options) <= set(inspect.signature(module.evaluate).parameters):
-        raise GraphError(f"eval {args.name}: takes no --sequences")
+    options: dict[str, Any] = {}
+    if args.sequences is not None:
+        options["sequences"] = [name for name in args.sequences.split(",") if name]
+    if args.align is not None:
+        options["align"] = args.align
+    for key in options:
+        if key not in inspect.signature(module.evaluate).parameters:
+            raise GraphError(f"eval {args.name}: takes no --{key}")
     found = module.evaluate(args.gt, args.results, **options)
     for note in found.pop("notes", ()):
         say.warning(note)
