@@ -146,7 +146,7 @@ class ScanOdometry:
     def _add(self, num: int) -> None:
         """The thinned scan into the map, and what is far away out of it."""
         config, T = self.config, self.pose
-        odometry.prune(self.voxels, *T[:3, 3], config.range_m[1], config.voxel_m)
+        odometry.prune(self.voxels, T[0, 3], T[1, 3], T[2, 3], config.range_m[1], config.voxel_m)
         apart_m = config.voxel_m / math.sqrt(config.max_points)
         self.num_lost_points += odometry.insert(self.points[:num], T, config.voxel_m, apart_m, self.voxels)
         self.num_scans += 1
