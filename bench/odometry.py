@@ -1,8 +1,8 @@
 """`pipe bench odometry`: ego motion from scans on one core, beside KISS-ICP on the same scans in the same run.
 
 Rows: a generated drive, its scans cut to the camera's view, and kitti_tracking_0000 of ../shared/data (or PIPE_DATA), whose truth
-is oxts. Per row: error at the end by the length of the path, KITTI's t_rel and r_rel where the path has 100 m, ATE, and scans/s by
-CPU time of the thread; numba, BLAS and KISS-ICP get one thread. KISS-ICP: pip install kiss-icp; its defaults, without deskewing.
+is oxts. Per row: error at the end by the length of the path, KITTI's t_rel and r_rel where the path has 100 m, ATE, and scans/s
+by CPU time of the thread; numba, BLAS and KISS-ICP get one thread. KISS-ICP: pip install kiss-icp; its defaults, no deskewing.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
-    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne",
+    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne", "odometry",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -43,7 +43,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "panoptic: fuse.panoptic beside one read of its logits, PQ of a frame; "
         "udp: datagrams of a LiDAR over loopback, at its rate and twice that; "
         "rectify: camera.rectify and fuse.paint beside OpenCV's functions; "
-        "velodyne: packets of a VLP-16 over loopback to points, beside velodyne-decoder",
+        "velodyne: packets of a VLP-16 over loopback to points, beside velodyne-decoder; "
+        "odometry: lidar.odometry beside KISS-ICP, error and scans/s on one core",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
