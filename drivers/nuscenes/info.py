@@ -109,7 +109,8 @@ def read(path: Path) -> dict[str, Any]:
     try:
         plain = _Plain(io.BytesIO(data)).load()
     except pickle.UnpicklingError as error:
-        got = str(error) if str(error).startswith(("a pickle", "numbers", "bytes", "a change")) else f"a damaged one ({error})"
+        text = " ".join(str(error).split())
+        got = text if text.startswith(("a pickle", "numbers", "bytes", "a change")) else f"a damaged one ({text})"
         raise InputError(f"{path}: needs a pickle of plain data and NumPy arrays, got {got}; nothing of it is called") from None
     except Exception as error:  # a damaged pickle makes its reader raise anything
         raise InputError(f"{path}: needs a pickle of plain data, got a damaged one ({type(error).__name__}); cut off?") from None

@@ -101,7 +101,7 @@ def test_the_image_has_the_torch_of_the_script():
 
 
 def test_the_buffer_is_what_the_doctor_asks_for():
-    from pipeline.cli.doctor import MIN_RMEM
+    from pipeline.cli.checks.devices import MIN_RMEM
 
     (size,) = re.findall(r"^net.core.rmem_max = (\d+)$", (DEPLOY / "60-pipe.conf").read_text(), re.MULTILINE)
     assert int(size) >= MIN_RMEM

@@ -162,7 +162,9 @@ def test_report_and_summary(pipe):
         "comparable",
         "nodes",
         "edges",
+        "quality",
         "injected",
+        "board",
         "sinks",
         "digest",
     }
