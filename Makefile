@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: run soak chaos test test-slow fuzz test-pythons test-open3d test-tensorrt lint format bench trackeval clean help
+.PHONY: run soak chaos test test-slow fuzz test-pythons test-open3d test-ouster test-tensorrt lint format bench trackeval clean help
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
@@ -68,6 +68,12 @@ OPEN3D ?= .venv-open3d
 test-open3d:  ## the tests that need the extra open3d (meshes, our rays beside Open3D's)
 	@$(MAKE) --no-print-directory $(OPEN3D)/.ready VENV=$(OPEN3D) EXTRAS=open3d,test RUNTIMES=
 	$(OPEN3D)/bin/python -m pytest $$(find tests -name '*_open3d.py')
+
+# A venv of its own, since the SDK pins packages that others need newer.
+OUSTER ?= .venv-ouster
+test-ouster:  ## the tests that need the extra ouster (packets decoded by Ouster's SDK)
+	@$(MAKE) --no-print-directory $(OUSTER)/.ready VENV=$(OUSTER) EXTRAS=ouster,test RUNTIMES=
+	$(OUSTER)/bin/python -m pytest tests/drivers/ouster
 
 # NVIDIA's bindings without TensorRT: real names and signatures for a machine without a GPU. Their licence: never committed.
 BINDINGS ?= $(HOME)/.cache/pipe-tensorrt-bindings
