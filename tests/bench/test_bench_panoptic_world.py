@@ -18,6 +18,7 @@ from operators.panoptic_classes import WORLD_CLASSES, WORLD_THINGS
 from operators.streams import Panoptic
 
 
+@pytest.mark.slow
 def test_an_untrained_net_on_two_drives(tmp_path, capsys):
     config = EfficientPSConfig(
         WORLD_CLASSES, WORLD_THINGS, (128, 64), width=0.25, depth=0.1, channels=8, semantic_channels=4, hidden=8, embedding=4

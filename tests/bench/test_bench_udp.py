@@ -1,6 +1,9 @@
+import pytest
+
 from bench import udp as bench
 
 
+@pytest.mark.slow
 def test_every_sensor_has_a_row_per_rate(monkeypatch, capsys):
     monkeypatch.setattr(bench, "SENSORS", {"small": (100, 64)})
     monkeypatch.setattr(bench, "QUIET_S", 0.2)

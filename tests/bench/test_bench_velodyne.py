@@ -1,6 +1,9 @@
+import pytest
+
 from bench import velodyne as bench
 
 
+@pytest.mark.slow
 def test_clouds_come_and_cost_something(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("PIPE_DATA", str(tmp_path))
     got = bench.main(seconds=0.3, rounds=1)

@@ -45,7 +45,7 @@ def rows(ended, sequence="0005"):
     return [(int(f[0]), f[2]) for f in map(str.split, text.splitlines())]
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("absent", [(), ("oxts",), ("detections/rcnn_Pedestrian", "detections/rcnn_Cyclist")])
 def test_what_may_be_absent(pipe, folder, preset, absent):
@@ -92,6 +92,7 @@ def test_one_frame(pipe, folder):
     assert rows(ended, "0011") == []
 
 
+@pytest.mark.slow
 def test_best_cut_after_any_frame_has_written_the_same_lines(pipe, folder):
     whole = (run(pipe, folder).out / "results" / "0005.txt").read_text().splitlines()
     for frames in (1, 13, 20):
@@ -100,6 +101,7 @@ def test_best_cut_after_any_frame_has_written_the_same_lines(pipe, folder):
         assert lines == [x for x in whole if int(x.split()[0]) < frames], frames
 
 
+@pytest.mark.slow
 def test_lines_in_any_order_give_the_same_tracks(pipe, folder):
     first = (run(pipe, folder).out / "results" / "0005.txt").read_bytes()
     path = folder.root / "detections/rcnn_Car/0005.txt"
@@ -146,6 +148,7 @@ def test_an_id_twice_in_the_truth_is_named_with_its_frame(pipe, folder):
     assert "score: frame dets:2 (0005/000002): truth: needs every track id once per frame and class, got 7 twice" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_huge_gap_ends_all_tracks(pipe, folder):
     """Without oxts a sequence ends with its last detection; 300 empty frames lie before it, and all are sent."""
     (folder.root / "oxts").rename(folder.root.parent / "oxts")

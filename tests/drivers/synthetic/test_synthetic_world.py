@@ -169,6 +169,7 @@ def test_threads_change_nothing(play, threads):
     more.close()
 
 
+@pytest.mark.slow
 def test_inline_and_in_processes_the_same_digest(pipe):
     lines = [
         "  world: {driver: synthetic.world, config: {drives: 2, frames: 2, range_m: 50, camera: {width: 160, height: 48}, "

@@ -292,6 +292,7 @@ def test_refused(pipe, args, make, text):
     assert not ended.out.exists(), "nothing has started"
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -362,6 +363,7 @@ def test_overwrite_takes_an_older_recording(pipe):
     assert len(seek(file)["/src/out"]) == 20
 
 
+@pytest.mark.slow
 def test_without_the_package(pipe):
     """One line before the start; everything else works without it."""
     (pipe.folder / "mcap.py").write_text("raise ImportError('not here')")

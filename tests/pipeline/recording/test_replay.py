@@ -254,6 +254,7 @@ def test_verify_names_the_first_node_port_and_frame(pipe):
     assert out.exists()
 
 
+@pytest.mark.slow
 def test_verify_names_a_frame_that_is_not_there(pipe):
     graph = pipe.graph(f"""
   src:  {{driver: test.counter, config: {{frames: 20}}}}
@@ -268,6 +269,7 @@ def test_verify_names_a_frame_that_is_not_there(pipe):
     assert "run 2 differs from run 1: some.out: frame src:7 came where the other has src:8; see " in ended.stderr
 
 
+@pytest.mark.slow
 def test_verify_stops_at_a_run_that_fails(pipe):
     graph = pipe.graph(CHAIN)
     file, _ = recorded(pipe, graph, *INLINE)
@@ -318,6 +320,7 @@ def test_a_flipped_bit_of_the_input_changes_the_digest(pipe):
     assert "not as in the recorded run: snk" in again.stdout
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("compression", [CompressionType.ZSTD, CompressionType.LZ4])
 def test_a_file_that_another_tool_has_compressed(pipe, compression):
     graph = pipe.graph(CHAIN)
@@ -413,6 +416,7 @@ def test_a_port_of_another_kind(pipe):
     assert "voxelize" not in ended.stderr and "low.points: needs POINTS (points), got BLOB (data) from src.out" in ended.stderr
 
 
+@pytest.mark.slow
 def test_results_are_not_overwritten(pipe):
     graph = pipe.graph(CHAIN)
     file, _ = recorded(pipe, graph, *INLINE)

@@ -104,6 +104,7 @@ def test_frames_die_before_the_expensive_work(pipe, queue, reasons):
         assert 2 <= statistics.median(gaps) <= 5, "evenly, not in bursts"
 
 
+@pytest.mark.slow
 def test_block_moves_the_loss_further_up(pipe):
     """Two expensive nodes, the second one slower. `latest` between them wastes computed frames; `block` does not."""
     graph = """
@@ -234,7 +235,7 @@ STALLS = {
 }
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("rest", STALLS.values(), ids=STALLS)
 def test_a_stall_is_over_within_a_frame(pipe, rest):
     """A node of a live graph stops for a second: one old frame arrives, the one in work; the next is as young as before."""

@@ -220,6 +220,7 @@ def test_stopped_reader_loses_nothing_offline(pipe):
     assert all(v["restarts"] == 0 for v in ended.report["nodes"].values())
 
 
+@pytest.mark.slow
 def test_stopped_for_long_is_no_deadlock(pipe):
     """Longer than a graph may stand still: all wait for room, but the stopped process may continue."""
     graph = pipe.graph(PACED.replace("frames: 150, rate_hz: 100", "frames: 3000"))

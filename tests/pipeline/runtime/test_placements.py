@@ -63,7 +63,7 @@ def test_demo(pipe, first, way):
 KITTI = ["scans", "dets", "voxelize", "tracker", "render", "results"]
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.xdist_group("placements-kitti")
 @pytest.mark.parametrize("way", WAYS)

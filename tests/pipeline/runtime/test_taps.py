@@ -56,6 +56,7 @@ def test_large_frames_come_one_by_one(pipe):
     assert ended.report["sinks"]["tap"]["frames"] == 80
 
 
+@pytest.mark.slow
 def test_frames_that_are_too_old_are_not_given(pipe):
     """Live: they have waited while it was busy."""
     live = GRAPH.replace("config: {frames: 60}", "config: {frames: 60, rate_hz: 200}, live: true")

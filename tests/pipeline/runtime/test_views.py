@@ -69,6 +69,7 @@ def test_a_live_hoarder_starves_itself_only(pipe, placement):
     assert len(ended.ids("snk")) >= 30
 
 
+@pytest.mark.slow
 def test_a_paced_hoarder_is_named_too(pipe):
     ended = pipe.run(pipe.graph(HOARD.replace("frames: 80", "frames: 80, rate_hz: 100")), "--rate", "1.0")
     assert ended.code == 1

@@ -60,6 +60,7 @@ def test_stopped_before_the_first_line():
     assert (said, thread.is_alive()) == ([], False)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("more", [[], ["--place", "inline"]], ids=["processes", "inline"])
 def test_a_run_says_what_it_waits_for(tmp_path, runtime, more):
     (tmp_path / "slow.py").write_text(SLOW)
@@ -73,6 +74,7 @@ def test_a_run_says_what_it_waits_for(tmp_path, runtime, more):
     assert late in lines[1:3]  # on a busy machine the processes may still import at the first line
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(tmp_path, runtime):
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "g.yaml").write_text(GRAPH)
