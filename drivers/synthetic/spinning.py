@@ -50,6 +50,7 @@ class LidarConfig:
     lost: float = 0.002  # share of returns lost at random
     leaves: float = 0.25  # share of rays that pass through a leaf
     sweep: bool = True  # the sensor moves while it turns; false: the whole turn at once
+    clockwise: bool = False  # seen from above, as Velodyne's sensors turn
 
     def __post_init__(self) -> None:
         limits = {
@@ -80,7 +81,8 @@ class SpinningLidar:
         columns = max(1, round(config.columns * config.view_deg / 360))
         step = 2 * math.pi / config.columns
         self.azimuths = (np.arange(columns) - (columns - 1) / 2) * step
-        self.times = self.azimuths / (2 * math.pi * rate_hz) if config.sweep else np.zeros(columns)
+        turning = -1.0 if config.clockwise else 1.0
+        self.times = turning * self.azimuths / (2 * math.pi * rate_hz) if config.sweep else np.zeros(columns)
         self.ranges = np.empty((columns, len(self.elevations)))
         self.hits = np.empty((columns, len(self.elevations)), np.int32)
         self.points = np.empty((columns * len(self.elevations), 4), np.float32)
