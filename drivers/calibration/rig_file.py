@@ -42,6 +42,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _COUNTS = {"radtan": (4, 5, 8), "fisheye": (4,), "none": (0,)}
 _ALIASES = {"plumb_bob": "radtan", "equidistant": "fisheye"}
 MAX_FRAMES = 64
+SHIPPED = Path(__file__).parent / "rigs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,14 @@ class RigEntry:
     transforms: dict[str, Matrix4] = field(default_factory=dict)
 
 
+def shipped() -> list[str]:
+    """Names of rig files that stand for themselves in a config, without a folder and .yaml."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
 def read(name: str) -> Rig:
-    """Raises InputError: a line with file, line and key for each thing that is wrong."""
-    path = folders.at(name)
+    """name: of a file, or of a shipped one. Raises InputError: a line with file, line and key for each thing that is wrong."""
+    path = SHIPPED / f"{name}.yaml" if name in shipped() else folders.at(name)
     try:
         data, marks = yamlfile.read("\n".join(textfile.lines(path)), str(path))
         where = Where(str(path), marks)
