@@ -108,9 +108,9 @@ def _send_packets(config: SendConfig, tally: Tally, host: str, port: int) -> Non
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             out.connect((host, port))  # a connected socket hears that nobody receives
 
-            def emit(data: bytes) -> None:
-                if config.restamp:
-                    data = restamped(data, time.time_ns())
+            def emit(data: bytes, due_s: float) -> None:
+                if config.restamp:  # the time at which it is due: a sender that is late shows no gap in the sensor's time
+                    data = restamped(data, time.time_ns() if config.rate is None else began_ns + round(due_s * 1e9))
                 try:
                     out.send(data)
                 except ConnectionRefusedError:  # an earlier one found nobody; this one was not sent
@@ -118,7 +118,7 @@ def _send_packets(config: SendConfig, tally: Tally, host: str, port: int) -> Non
                     with contextlib.suppress(ConnectionRefusedError):
                         out.send(data)
 
-            tally.began_s = time.monotonic()
+            tally.began_s, began_ns = time.monotonic(), time.time_ns()
             _play(config, tally, packets, emit)
     except OSError as error:
         raise RunError(f"--to {config.to}: {error.strerror or error}") from None
@@ -135,14 +135,14 @@ def _serve_pictures(config: SendConfig, tally: Tally, host: str, port: int, path
     with server:
         server.wait_for_client()
         tally.began_s = time.monotonic()
-        _play(config, tally, pictures, server.show)
+        _play(config, tally, pictures, lambda picture, _: server.show(picture))
 
 
-def _play(config: SendConfig, tally: Tally, items: Iterable[tuple[float, bytes]], emit: Callable[[bytes], None]) -> None:
+def _play(config: SendConfig, tally: Tally, items: Iterable[tuple[float, bytes]], emit: Callable[[bytes, float], None]) -> None:
     for due_s, data in tally.faults(_rounds(items, config.repeat, config.rate or 1.0)):
         if config.rate is not None:
             tally.pace.wait(due_s)
-        emit(data)
+        emit(data, due_s)
         tally.sent += 1
         tally.sent_bytes += len(data)
         tally.over_s = time.monotonic()
