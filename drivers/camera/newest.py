@@ -112,6 +112,8 @@ class NewestPicture(Live):
     config: Any
     number = 0
     delivered = False
+    _due_ns = 0
+    """Arrival of the next picture that is taken, at `max_hz`."""
     _newest: Newest | None = None
 
     def capture(self) -> Capture:
@@ -140,10 +142,16 @@ class NewestPicture(Live):
         if taken is None:
             return None
         picture, dropped = taken
-        if dropped:
-            self.skipped(dropped)
         self.delivered = True
         self.number += dropped + 1
+        if self.config.max_hz and picture.arrival_ns < self._due_ns:
+            self.skipped(dropped + 1)
+            return None
+        if self.config.max_hz:  # a deadline keeps the mean rate, unless the camera itself is slower
+            period_ns = round(1e9 / self.config.max_hz)
+            self._due_ns = max(self._due_ns + period_ns, picture.arrival_ns + period_ns // 2)
+        if dropped:
+            self.skipped(dropped)
         self.note("clock", SAYS[picture.clock])
         return self.reading(picture, picture.item or f"{self.number - 1:06d}")
 

@@ -43,6 +43,7 @@ class CameraConfig(LiveConfig):
     gain: float | None = None  # V4L2: in units of its driver, CSI: a factor; none: as the device has it
     white_balance_k: int | None = None  # V4L2: colour temperature; none: as the device has it; 0: automatic
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    max_hz: float = 0.0  # pictures beyond this rate are dropped at the source, counted; 0: all are sent
     repeat: bool = False  # a file or folder begins again at its end
     calibration: str = ""  # rig file, see docs/calibration.md
     calibration_camera: str = ""  # which camera of it; "" = the only one
@@ -51,16 +52,18 @@ class CameraConfig(LiveConfig):
     def __post_init__(self) -> None:
         LiveConfig.__post_init__(self)
         latched.check_config(self)
-        check_size(self.width, self.height, self.fps)
+        check_size(self.width, self.height, self.fps, self.max_hz)
         if len(self.format) > 4:
             raise ValueError(f"format: needs at most 4 characters, such as MJPG, got {self.format!r}")
 
 
-def check_size(width: int, height: int, fps: float) -> None:
+def check_size(width: int, height: int, fps: float, max_hz: float) -> None:
     if min(width, height) < 0 or (width == 0) != (height == 0):
         raise ValueError(f"width: needs width and height, both above 0 or both 0, got {width} and {height}")
     if not 0 <= fps < 1e6:
         raise ValueError(f"fps: needs 0 or more, got {fps:g}")
+    if not 0 <= max_hz < 1e6:
+        raise ValueError(f"max_hz: needs 0 or more, got {max_hz:g}")
 
 
 class Camera(NewestPicture, Source):

@@ -51,6 +51,7 @@ class ThermalConfig(LiveConfig):
     reflected_k: float = 293.15  # temperature that the scene reflects; planck
     frozen_after: int = 3  # equal pictures in a row that are a freeze, as while the shutter is closed
     drop_frozen: bool = False  # leave out pictures of a freeze, but for its first ones
+    max_hz: float = 0.0  # pictures beyond this rate are dropped at the source, counted; 0: all are sent
     repeat: bool = False  # a recording begins again at its end
     calibration: str = ""  # rig file, see docs/calibration.md
     calibration_camera: str = ""  # which camera of it; "" = the only one
@@ -59,7 +60,7 @@ class ThermalConfig(LiveConfig):
     def __post_init__(self) -> None:
         LiveConfig.__post_init__(self)
         latched.check_config(self)
-        check_size(self.width, self.height, self.fps)
+        check_size(self.width, self.height, self.fps, self.max_hz)
         if self.telemetry_rows < 0:
             raise ValueError(f"telemetry_rows: needs 0 or more, got {self.telemetry_rows}")
         if not self.scale_k > 0:

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -102,8 +103,13 @@ def test_the_last_picture_is_taken_before_the_end(camera, newest):
     assert camera.closed.is_set()
 
 
+@dataclass(frozen=True)
+class DriverConfig(LiveConfig):
+    max_hz: float = 0.0
+
+
 class Driver(NewestPicture, Source):
-    Config = LiveConfig
+    Config = DriverConfig
 
     def __init__(self):
         self.camera = Camera()
@@ -116,7 +122,7 @@ class Driver(NewestPicture, Source):
 
 
 def test_frame_ids_have_the_gap_of_the_dropped_pictures(play):
-    player = play(Driver, LiveConfig())
+    player = play(Driver, DriverConfig())
     camera = player.source.camera
     camera.put(picture(1))
     (first,) = player.read(1)
@@ -128,6 +134,20 @@ def test_frame_ids_have_the_gap_of_the_dropped_pictures(play):
 
 
 def test_the_end_of_a_recording_ends_the_stream(play):
-    player = play(Driver, LiveConfig())
+    player = play(Driver, DriverConfig())
     player.source.camera.put(picture(1), EOFError())
     assert [r and r.stamp_ns for r in player.read(2)] == [1, None]
+
+
+def test_pictures_beyond_max_hz_are_dropped_and_leave_gaps(play):
+    """30 a second, taken one by one, 10 wanted."""
+    player = play(Driver, DriverConfig(max_hz=10))
+    camera, took = player.source.camera, []
+    player.source.connect()
+    for number in range(12):
+        camera.put(picture(1)._replace(arrival_ns=1 + number * 33_400_000))
+        camera.idle()
+        reading = player.source.receive(0)
+        took += [number] if reading is not None else []
+    assert took == [0, 3, 6, 9]
+    assert "dropped at the source" in player.status
