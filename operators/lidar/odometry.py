@@ -9,13 +9,15 @@ out  pose         POSE            T_world_velo at the frame's stamp, for every s
 The port takes the place of a driver's pose: track.tracker, lidar.accumulate, lidar.deskew, render.scene change one edge.
 State: the map, at most max_voxels cells (full: further cells are lost and counted), the last pose and velocity. It empties at a
 new sequence and a stamp that goes back: the pose is the identity again. After a gap above `max_gap` periods the map begins anew
-at the last pose; so it does at the first usable scan after `max_lost` scans that could not be placed. A crash loses all of it.
+at the last pose; so it does at the first usable scan after `max_lost` scans that could not be placed. A crash loses the map:
+the last pose and velocity are in DIR/<node>/.pose.json while the run lasts, and the first scan after it is `restarted` there.
 A scan cannot be placed if it is empty, has fewer than 10 matched points, if less than `min_matched` of it finds the map, or if it
 is further than `max_jump_m` a period from the prediction: its pose is the prediction, and it stays out of the map.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +26,7 @@ import numpy as np
 
 from operators.geometry.transforms import exp_rigid, invert, log_rigid
 from operators.kernels import deskew, odometry
+from operators.lidar import last_pose
 from operators.lidar.deskew import motion
 from operators.streams import MAX_POINTS, POINT_TIMES, POINTS, POSE
 from operators.track.clock import NEW_RECORDING, FrameClock
@@ -105,10 +108,10 @@ class ScanOdometry:
             if size < LEAST:
                 return Placed(self.pose, PREDICTED, 0.0, sigma_m)
             return self._begin(self.pose, num, FIRST, sigma_m)
-        found = predicted.copy()
-        _, matched, _ = odometry.align(
-            self.source[:size], found, self.voxels, config.voxel_m, 3 * sigma_m, sigma_m, MAX_STEPS, LEAST, EPSILON
-        )
+        if self.num_scans == 1:
+            found, matched = self._first_motion(self.source[:size], predicted, sigma_m, periods)
+        else:
+            found, matched = self._aligned(self.source[:size], predicted, sigma_m)
         share = matched / max(size, 1)
         off = invert(predicted) @ found
         if matched < LEAST or share < config.min_matched or np.linalg.norm(off[:3, 3]) > config.max_jump_m * periods:
@@ -128,6 +131,32 @@ class ScanOdometry:
         self.pose, self.num_unplaced = found, 0
         self._add(num)
         return Placed(found, TRACKED, share, sigma_m)
+
+    def _aligned(self, source: np.ndarray, start: np.ndarray, scale_m: float) -> tuple[np.ndarray, int]:
+        """-> the pose, and how many points of the thinned scan found the map; 0: none"""
+        found, voxel_m = start.copy(), self.config.voxel_m
+        _, matched, _ = odometry.align(source, found, self.voxels, voxel_m, 3 * scale_m, scale_m, MAX_STEPS, LEAST, EPSILON)
+        return found, matched
+
+    def _first_motion(self, source: np.ndarray, start: np.ndarray, sigma_m: float, periods: int) -> tuple[np.ndarray, int]:
+        """The second scan of a map, whose motion has no prediction: from rest, forwards, backwards; the best one then finer.
+
+        From rest, a scan at 33 m/s ends at rest. At the threshold of the start the rings of the ground, which move with the
+        sensor, hold every pose back.
+        """
+        best, most = start, 0
+        for speed in (0.0, sigma_m, -sigma_m):  # m a period, along the sensor's x
+            moved = start.copy()
+            moved[:3, 3] += periods * speed * start[:3, 0]
+            found, _ = self._aligned(source, moved, sigma_m)
+            found, matched = self._aligned(source, found, sigma_m / 2)
+            if matched > most:
+                best, most = found, matched
+        scale_m = sigma_m / 4
+        while most and scale_m > self.config.min_motion_m:
+            best, _ = self._aligned(source, best, scale_m)
+            scale_m /= 2
+        return best, most
 
     def _begin(self, pose: np.ndarray, num: int, how: str, sigma_m: float) -> Placed:
         self.restart(pose)
@@ -153,6 +182,9 @@ class ScanOdometry:
 
     def _learn(self, off: np.ndarray) -> None:
         """eqs. (5) to (8): how far the farthest point was off the prediction."""
+        if self.num_scans == 1:  # not off a prediction: there was none
+            self.total, self.count = (3 * self.config.min_motion_m) ** 2, 1
+            return
         angle = float(np.linalg.norm(log_rigid(off)[3:]))
         deviation = 2 * self.config.range_m[1] * math.sin(angle / 2) + float(np.linalg.norm(off[:3, 3]))
         if deviation > self.config.min_motion_m:
@@ -178,9 +210,12 @@ class Odometry(Operator):
         self.clock = FrameClock(self.config.rate_hz, self.config.max_gap)
         self.scans = ScanOdometry(self.config)
         self.counts = dict.fromkeys((FIRST, TRACKED, PREDICTED, RESTARTED), 0)
-        self.driven_m = 0.0
+        self.driven_m, self.period_ns = 0.0, 0.0
+        self.kept = self.out_dir / ".pose.json"
+        self.crashed = last_pose.load(self.kept) if self.resume is not None else None
         if self.resume is not None:
-            self.log.warning("restarted: the map is lost, the pose begins anew at the identity")
+            begins = "goes on from the last one" if self.crashed else "begins at the identity"
+            self.log.warning("restarted: the map is lost, the pose %s", begins)
         self._compile()
 
     def process(self, points: np.ndarray, point_times: np.ndarray | None = None) -> np.ndarray:
@@ -190,6 +225,9 @@ class Odometry(Operator):
         periods = self.clock.tick(header.sequence, header.stamp_ns)
         gap = periods == NEW_RECORDING and sequence == header.sequence and header.stamp_ns >= stamp_ns
         before = self.scans.pose
+        if self.crashed is not None and self.crashed.sequence == header.sequence and header.stamp_ns >= self.crashed.stamp_ns:
+            gap, before = True, self.crashed.at(header.stamp_ns, self.config.max_gap)
+        self.crashed = None
         if periods == NEW_RECORDING:
             self.scans.restart(before if gap else np.eye(4))
         times_s = None if point_times is None else np.ascontiguousarray(point_times)
@@ -201,9 +239,17 @@ class Odometry(Operator):
         self.counts[how] += 1
         self.describe("pose", odometry=how, matched=round(placed.matched, 4), sigma_m=round(placed.sigma_m, 4))
         self.status(self._told())
+        if since_s > 0:
+            self.period_ns = since_s * 1e9 / periods
+        pose, velocity = placed.pose.tolist(), self.scans.velocity.tolist()
+        last = last_pose.LastPose(header.sequence, header.stamp_ns, self.period_ns, pose, velocity)
+        last_pose.save(self.name, self.kept, last)
         return self.put("pose", "T_world_velo", placed.pose)
 
     def close(self) -> None:
+        self.kept.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or not empty
+            self.out_dir.rmdir()
         if self.scans.num_lost_points:
             self.log.info("map full: %d points lost; raise max_voxels or voxel_m", self.scans.num_lost_points)
 

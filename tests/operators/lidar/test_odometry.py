@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from drivers.kitti.tracking import KittiTracking
+from drivers.synthetic.world import SyntheticWorld
 from operators.geometry.transforms import exp_rigid, invert, transform_points
 from operators.lidar.accumulate import Accumulate
 from operators.lidar.odometry import FIRST, PREDICTED, RESTARTED, TRACKED, Odometry, OdometryConfig, ScanOdometry
@@ -87,6 +88,19 @@ def test_it_follows_a_drive(make, played, world):
     assert hows == [FIRST] + [TRACKED] * 19 and op.facts["matched"] > 0.9
     assert max(map(off, poses, truth)) < 0.05
     assert op.driven_m == pytest.approx(7.6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("config", "most_m"),
+    [
+        ({"seed": 7, "frames": 3, "lidar": {"crop": "camera"}}, 0.12),  # 15.6 m/s; a threshold that stays coarse loses 0.28 m
+        ({"seed": 3, "frames": 2, "ego_speed_mps": 33.0}, 0.1),  # from rest alone the second scan ends at rest
+    ],
+)
+def test_a_drive_that_begins_at_speed_loses_nothing(config, most_m):
+    readings = run_source(SyntheticWorld, config, wanted=("points", "pose"))
+    poses = run_operator(Odometry, [reading.values["points"] for reading in readings])
+    assert off(poses[-1], readings[-1].values["pose"]) < most_m
 
 
 def test_the_same_scans_give_the_same_bits(world):
@@ -193,10 +207,33 @@ def test_times_of_other_points_are_refused(world):
         run_operator(Odometry, [{"points": np.zeros((3, 4), np.float32), "point_times": np.zeros(2, np.float32)}])
 
 
-def test_after_a_crash_it_says_that_the_pose_begins_anew(make, caplog):
+def test_after_a_crash_the_pose_goes_on_from_the_last_one(make, played, world, caplog):
+    """The node dies after scan 7; scans 8 and 9 are lost. The file of the last pose says where it was, and how fast."""
+    truth = drive(16)
+    scans, headers = [scan(pose, world, k) for k, pose in enumerate(truth)], [header(k, f"0000/{k:06d}") for k in range(16)]
+    played(make(Odometry, name="odo"), scans[:8], headers[:8])
     with caplog.at_level(logging.WARNING, "odo"):
-        make(Odometry, name="odo", resume=Resume(1, 7, "0000/000007"))
-    assert caplog.messages == ["restarted: the map is lost, the pose begins anew at the identity"]
+        again = make(Odometry, name="odo", resume=Resume(1, 7, "0000/000007"))
+    assert caplog.messages == ["restarted: the map is lost, the pose goes on from the last one"]
+    poses, hows = played(again, scans[10:], headers[10:])
+    assert hows == [RESTARTED] + [TRACKED] * 5 and max(map(off, poses, truth[10:])) < 0.1
+    again.close()
+    assert not again.out_dir.exists()
+
+
+@pytest.mark.parametrize(("next_header", "how"), [(header(9, "0001/000000"), FIRST), (header(60, "0000/000060"), RESTARTED)])
+def test_after_a_crash_another_sequence_and_a_gap_are_what_they_are(make, played, world, next_header, how):
+    scans = [scan(pose, world, k) for k, pose in enumerate(drive(5))]
+    poses, _ = played(make(Odometry), scans, [header(k, f"0000/{k:06d}") for k in range(5)])
+    again, hows = played(make(Odometry, resume=Resume(1, 4, "0000/000004")), scans[:1], [next_header])
+    assert hows == [how]
+    np.testing.assert_array_equal(again[0], np.eye(4) if how == FIRST else poses[-1])
+
+
+def test_a_crash_before_the_first_scan_begins_at_the_identity(make, caplog):
+    with caplog.at_level(logging.WARNING, "odo"):
+        make(Odometry, name="odo", resume=Resume(1, -1, ""))
+    assert caplog.messages == ["restarted: the map is lost, the pose begins at the identity"]
 
 
 @pytest.mark.parametrize(
