@@ -9,9 +9,9 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, overload
+from typing import Any, ClassVar, NamedTuple, overload
 
 import numpy as np
 
@@ -78,6 +78,7 @@ class Recorded:
     log: logging.Logger
     status: Callable[[str], None]
     listing: Listing
+    instead: ClassVar[Mapping[str, str]] = {}  # port -> end of the message without it: what else could give its values
     _said: tuple[str, ...] = ()
 
     @classmethod
@@ -99,6 +100,7 @@ class Recorded:
         for port, missing in self.lacks(self.needed).items():
             raise InputError(
                 f"{self.name}: {port} is connected, but {missing}; add what is missing or disconnect {self.name}.{port}"
+                f"{self.instead.get(port, '')}"
             )
 
     def check_wanted(self) -> None:

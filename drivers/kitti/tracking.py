@@ -12,10 +12,10 @@ A port without a file sends nothing. A frame is played if it has a scan (without
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -75,6 +75,7 @@ class KittiTracking(Recorded, Source):
         },
     )
 
+    instead: ClassVar[Mapping[str, str]] = {"pose": "; lidar.odometry gives poses from scans: graph kitti_lidar_odometry"}
     truth_in_view = True  # objects outside the camera's view have no labels
 
     _files: _Files

@@ -134,7 +134,8 @@ def test_a_connected_port_that_could_never_come(recorded, play, remove, port, mi
     with pytest.raises(InputError) as e:
         play.opened(KittiTracking, config, {"points", port})
     text = missing.format(root=recorded.root)
-    assert str(e.value) == f"src: {port} is connected, but {text}; add what is missing or disconnect src.{port}"
+    hint = "; lidar.odometry gives poses from scans: graph kitti_lidar_odometry" if port == "pose" else ""
+    assert str(e.value) == f"src: {port} is connected, but {text}; add what is missing or disconnect src.{port}{hint}"
 
 
 @pytest.mark.parametrize("kind, port", [("velodyne", "points"), ("image_02", "image"), ("image_00", "grey")])
