@@ -12,7 +12,7 @@ from pipeline.errors import GraphError, RunError
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
-    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne", "odometry",
+    "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne", "odometry", "live",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -44,7 +44,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "udp: datagrams of a LiDAR over loopback, at its rate and twice that; "
         "rectify: camera.rectify and fuse.paint beside OpenCV's functions; "
         "velodyne: packets of a VLP-16 over loopback to points, beside velodyne-decoder; "
-        "odometry: lidar.odometry beside KISS-ICP, error and scans/s on one core",
+        "odometry: lidar.odometry beside KISS-ICP, error and scans/s on one core; "
+        "live: live_full on loopback sensors for 10 minutes, then with each of them cut and back",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
