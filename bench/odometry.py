@@ -84,8 +84,7 @@ def dead_reckoned(root: Path, name: str) -> np.ndarray:
 
     The period is measured, frame by frame: turn of the yaw by the rate of the gyro (column 22, about up).
     """
-    rows = read_oxts(root / "oxts" / f"{name}.txt")
-    T_velo_imu = KittiCalibration(root / "calib" / f"{name}.txt").T_velo_imu
+    rows, T_velo_imu = read_oxts(root / f"oxts/{name}.txt"), KittiCalibration(root / f"calib/{name}.txt").T_velo_imu
     T = np.linalg.inv(T_velo_imu) @ poses(rows, T_velo_imu) @ T_velo_imu  # of the IMU; world: the IMU at row 0
     turned, rates = np.diff(np.unwrap(rows[:, 5])), (rows[1:, 22] + rows[:-1, 22]) / 2
     speeds = np.einsum("kij,kj->ki", T[:, :3, :3], rows[:, 8:11])
