@@ -186,6 +186,12 @@ class SyntheticWorld(Source):
             scene = self.stage.build(bare, 0.0, config.range_m)
             if self.wanted & _SCANNED:
                 self.lidar.scan(scene, 0)
+            if self.camera is not None and self.wanted & _PICTURES and (config.light != "day" or config.glare):
+                light = lighting("night", config.glare, bare)  # lamps and the sensor's noise; the camera has compiled the day
+                self.camera.eye.look(scene.triangles, scene.materials)
+                self.camera.paint(
+                    scene.triangles, scene.colors, scene.owners, scene.closed, light, scene.T_street_velo, shine(light, scene)
+                )
             if self.thermal is not None:
                 self.thermal.eye.look(scene.triangles, scene.materials)
                 self.thermal.measure(scene, bare, "day", np.array([0.0, 0.0, 1.0]), 0, np.empty(self.thermal.eye.size, np.uint16))

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -142,4 +143,6 @@ def test_a_multicast_group_is_joined():
         made = udp.bind(0, "239.255.42.99")
     except OSError as error:
         pytest.skip(f"no multicast here: {error}")
-    made.close()
+    with made:
+        joined = Path("/proc/net/igmp").read_text()
+    assert socket.inet_aton("239.255.42.99")[::-1].hex().upper() in joined

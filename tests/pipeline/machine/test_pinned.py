@@ -123,7 +123,9 @@ def test_a_driver_that_refuses(maps, caplog):
 def test_nothing_happens_where_no_node_uses_cuda(maps, monkeypatch, torch):
     monkeypatch.setitem(sys.modules, "torch", torch)
     monkeypatch.setattr(pinned, "Libcuda", lambda device: pytest.fail("the driver was loaded"))
+    monkeypatch.setattr(pinned, "PINNED", Pinned())
     pinned.lock(maps)
+    assert pinned.PINNED.ranges == [] and pinned.PINNED.refused == []
 
 
 def test_a_context_of_torch_locks_the_pools_of_the_process(maps, monkeypatch):
