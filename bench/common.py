@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from pipeline.flow.log import STAMP, VALUES
 from pipeline.graph.load import parse
 from pipeline.machine.facts import ROOT, facts
 from pipeline.machine.heat import temperatures
@@ -41,6 +44,21 @@ def machine() -> dict[str, Any]:
         **board,
         **({"hottest_c": max(warm.values())} if warm else {}),
     }
+
+
+def watch_sinks(session: Session, sinks: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+    """Sink -> capture [s], latency [ms] of each frame; filled while the session runs, beside what its books are watched for."""
+    nodes, inner = list(session.plan.node_index), session.accountant.watch
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in sinks}
+
+    def watch(index: int, rows: np.ndarray) -> None:
+        if nodes[index] in seen:
+            seen[nodes[index]] += [(row[STAMP] * 1e-9, row[VALUES + 1] * 1e-6) for row in rows.tolist()]
+        if inner is not None:
+            inner(index, rows)
+
+    session.accountant.watch = watch
+    return seen
 
 
 def commit() -> str:

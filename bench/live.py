@@ -15,11 +15,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench.common import header, quantile
+from bench.common import header, quantile, watch_sinks
 from bench.rehearsal import Rehearsal
-from pipeline.flow.log import STAMP, VALUES
 from pipeline.graph.load import load
 from pipeline.options import RunOptions
 from pipeline.runtime.observer import Observer
@@ -78,21 +75,12 @@ def _measure(recordings: Path, out: Path, seconds: float, cut_s: float) -> dict[
 
 def _play(rehearsal: Rehearsal, out: Path, seconds: float) -> tuple[dict[str, Any], Seen]:
     session = Session(load("live_full", rehearsal.sets), RunOptions(out, duration_s=seconds, quiet=True))
-    nodes, inner = list(session.plan.node_index), session.accountant.watch
-    seen: Seen = {name: [] for name in SINKS}
-
-    def watch(index: int, rows: np.ndarray) -> None:
-        if nodes[index] in seen:
-            began = rehearsal.began_ns
-            seen[nodes[index]] += [((row[STAMP] - began) * 1e-9, row[VALUES + 1] * 1e-6) for row in rows.tolist()]
-        if inner is not None:
-            inner(index, rows)
-
-    session.accountant.watch = watch
+    seen = watch_sinks(session, SINKS)
     outcome = run(session, rehearsal)
     if outcome.exit != "completed":
         raise RuntimeError(f"live_full {outcome.exit}: {outcome.errors}")
-    return outcome.report, seen
+    began_s = rehearsal.began_ns * 1e-9
+    return outcome.report, {sink: [(at_s - began_s, ms) for at_s, ms in rows] for sink, rows in seen.items()}
 
 
 def _row(figures: dict[str, float], phase: str, sink: str, ms: list[float], seconds: float) -> str:

@@ -13,11 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench.common import header, quantile
+from bench.common import header, quantile, watch_sinks
 from bench.halved import Load
-from pipeline.flow.log import STAMP, VALUES
 from pipeline.graph.load import parse
 from pipeline.options import RunOptions
 from pipeline.runtime.observer import Observer
@@ -44,22 +41,13 @@ nodes:
 def play(rate: float, seconds: float, quality: str, load: Observer) -> tuple[dict[str, Any], list[tuple[float, float]]]:
     """Report; per frame at the sink: time of its capture [s], latency [ms]."""
     graph = parse(GRAPH.format(rate=rate, seconds=seconds, quality=quality), "bench.yaml")
-    seen: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
         session = Session(graph, RunOptions(Path(folder), quiet=True))
-        inner, sink = session.accountant.watch, list(session.plan.node_index).index("show")
-
-        def watch(index: int, rows: np.ndarray) -> None:
-            if index == sink:
-                seen.extend((row[STAMP] * 1e-9, row[VALUES + 1] * 1e-6) for row in rows.tolist())
-            if inner is not None:
-                inner(index, rows)
-
-        session.accountant.watch = watch
+        seen = watch_sinks(session, ["show"])
         outcome = run(session, load)
     if outcome.exit != "completed":
         raise RuntimeError(f"bench graph {outcome.exit}: {outcome.errors}")
-    return outcome.report, seen
+    return outcome.report, seen["show"]
 
 
 def main(seconds: float = SECONDS) -> dict[str, Any]:
