@@ -258,7 +258,7 @@ def _with_tap(spec: GraphSpec, port: str) -> GraphSpec:
         rate_hz=None, live=False, sync=None, pool={}, line=0, where=Where(spec.path, {}, ("nodes", _TAP)),
     )  # fmt: skip
     kept = {n: s for n, s in spec.nodes.items() if n in needed}
-    return dataclasses.replace(spec, nodes=kept | {_TAP: tap})
+    return dataclasses.replace(spec, nodes=kept | {_TAP: tap}, budget={})  # the pace is that of the caller
 
 
 def _warn(text: str, stacklevel: int = 4) -> None:

@@ -102,7 +102,7 @@ def verify(graph: GraphSpec, options: RunOptions, runs: int, seed: int, overwrit
             nodes = {name: dataclasses.replace(node, place=way.places[name]) for name, node in nodes.items()}
         with spawner_for("inline" if way.places is None else None) as spawner, _busy(way.burners, rng):
             outcome = api.execute(
-                dataclasses.replace(graph, nodes=nodes),
+                dataclasses.replace(graph, nodes=nodes, budget={}),  # load and rate are random here
                 dataclasses.replace(options, out=out, rate=way.rate, quiet=True, digests=True),
                 spawner=spawner,
                 overwrite=True,

@@ -29,7 +29,18 @@ MOST_PARTS = 1000
 
 @dataclass(frozen=True)
 class _Budget:
+    """What a finished run is held to; see runtime/budget.py."""
+
     latency_ms: float | None = None
+    min_rate_hz: float | None = None
+    drops_percent: float | None = None
+    memory_mb: float | None = None
+
+    def __post_init__(self) -> None:
+        at_least(self.latency_ms, 0, "latency_ms", above=True)
+        at_least(self.min_rate_hz, 0, "min_rate_hz", above=True)
+        at_least(self.drops_percent, 0, "drops_percent", most=100)
+        at_least(self.memory_mb, 0, "memory_mb", above=True)
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ class Inline:
         share = 1.0 / max(1, len(session.node_books))
         cpu_s, rss_mb = round((usage.ru_utime + usage.ru_stime) * share, 3), round(memory.rss_mb(os.getpid()), 1)
         lives = dict.fromkeys(session.node_books, Life(0, [], cpu_s, rss_mb))
-        outcome = session.finish(exit_, code, lives, self.digests, self.errors)
+        outcome = session.finish(exit_, code, lives, self.digests, self.errors, inline=True)
         self.display.stop()
         return outcome
 

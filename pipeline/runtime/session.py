@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import RunError, explain
 from pipeline.flow import bell, shm
@@ -22,12 +23,13 @@ from pipeline.graph.spec import GraphSpec
 from pipeline.machine.sampler import Sampler
 from pipeline.operator import Resume
 from pipeline.options import Outcome, RunOptions
-from pipeline.runtime import open_files, report, streams
+from pipeline.runtime import budget, open_files, report, streams
 from pipeline.runtime.books import Accountant, EdgeBook, NodeBook
 from pipeline.runtime.levels import Levels
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 from pipeline.runtime.report import Life
+from pipeline.runtime.shares import Shares
 
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -88,6 +90,10 @@ class Session:
             options.out,
         )
         self.levels = Levels(plan, self.board, self.accountant)
+        self.clock_started_ns = 0
+        limit = graph.budget.get("latency_ms")
+        slow = {} if limit is None else dict.fromkeys(budget.sinks(graph), limit)
+        self.shares = Shares(plan, self.accountant, slow) if slow else None
 
     def all_fds(self) -> list[int]:
         return [fd for fd in (self.board_fd, *self.bell_fds, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
@@ -110,8 +116,9 @@ class Session:
             stamps = found[first].stamps_ns if first in found else None
             if stamps is not None and options.frames > 0 and len(stamps):
                 last_stamp = int(stamps[min(options.frames, len(stamps)) - 1])
+        self.clock_started_ns = time.monotonic_ns()
         return Start(
-            anchor_mono_ns=time.monotonic_ns(),
+            anchor_mono_ns=self.clock_started_ns,
             anchor_stamp_ns=min(firsts) if firsts else None,
             rate=plan.rate,
             live=graph.live,
@@ -140,9 +147,18 @@ class Session:
             self.accountant.settle_all(index, reason)
 
     def finish(
-        self, exit_: str, code: int, lives: Mapping[str, Life], digests: Mapping[str, str | None], errors: list[str]
+        self,
+        exit_: str,
+        code: int,
+        lives: Mapping[str, Life],
+        digests: Mapping[str, str | None],
+        errors: list[str],
+        inline: bool = False,
     ) -> Outcome:
-        """After the last process has ended: close the books and make the report. A run whose books do not balance fails."""
+        """After the last process has ended: close the books and make the report.
+
+        A run whose books do not balance fails, and one that came to its end and has broken its budget.
+        """
         try:
             self.settle_rest("shutdown")
         except Exception as error:  # a process may have written anything on the board
@@ -159,10 +175,29 @@ class Session:
         if _identity(self.logs) != self._logs_id:
             lacking.append(f"{self.options.out}: was removed or replaced while the run wrote to it; its results are not complete")
         errors += lacking
-        if wrong or lacking:
+        broken = self._judge(made, lives, inline)
+        if exit_ != "completed":
+            broken = []
+        errors += broken
+        if wrong or lacking or broken:
             made["exit"], code = "failed", 1
         self.outcome = Outcome(made["exit"], code, wall_s, errors, made)
         return self.outcome
+
+    def _judge(self, made: dict[str, Any], lives: Mapping[str, Life], inline: bool) -> list[str]:
+        """Adds the verdicts on the budget to the report; returns a line for each key that is not kept."""
+        graph = self.graph
+        if not graph.budget or self.options.rate == "step":  # the user paces a run by steps
+            return []
+        ended_ns = max((self.node_books[name].last_started_ns for name in budget.sinks(graph)), default=0)
+        rss_mb = {place: max(lives[name].rss_mb for name in nodes) for place, nodes in graph.places().items()}
+        if inline:
+            rss_mb = {"this process": max(rss_mb.values())}
+        seconds = (ended_ns - self.clock_started_ns) * 1e-9
+        shares = self.shares.of() if self.shares is not None else {}
+        verdicts = budget.judge(graph, budget.Facts(made, seconds, shares, rss_mb))
+        made["budget"] = [verdict.row() for verdict in verdicts]
+        return [verdict.error(graph) for verdict in verdicts if not verdict.kept]
 
     def close(self) -> None:
         self.sampler.stop()

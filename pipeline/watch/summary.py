@@ -28,6 +28,8 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
         switches = [f"{q['node']} {q['level']} from frame {q['at_frame']}" for q in report["quality"]]
         more = f", {len(switches) - 4} more before" if len(switches) > 4 else ""
         lines.append(f"  quality: {', '.join(switches[-4:])}{more}")
+    if report.get("budget"):
+        lines.append("  budget: " + ", ".join(_held(row) for row in report["budget"]))
     if report["injected"]:
         lines.append("  injected: " + ", ".join(f"{i['text']} {i['frames']} frames" for i in report["injected"]))
     restarts = {n: v["restarts"] for n, v in report["nodes"].items() if v["restarts"]}
@@ -39,3 +41,9 @@ def summary(report: dict[str, Any], out: Path) -> list[str]:
         lines.append("  errors: " + ", ".join(f"{n} {k}" for n, k in errors.items()) + saved)
     lines.append(f"  results in {out}")
     return lines
+
+
+def _held(row: dict[str, Any]) -> str:
+    got = "no frame" if row["figure"] is None else f"{row['figure']:.4g}"
+    at = f" at {row['at']}" if row["at"] and row["figure"] is not None else ""
+    return f"{row['key']} {got}{at} {'kept' if row['kept'] else 'BROKEN'} ({row['limit']:g})"
