@@ -21,9 +21,12 @@ from pipeline.graph.load import load
 from pipeline.options import RunOptions
 from pipeline.runtime.observer import Observer
 from pipeline.runtime.session import Session
+from pipeline.runtime.shares import Shares
 from pipeline.runtime.supervisor import run
 
 SECONDS, START_S, CUT_S = 600.0, 10.0, 10.0
+AIM_MS = 100.0
+"""Of the p99 of `results`."""
 SENSORS, SINKS = ("lidar", "camera", "thermal"), ("results", "results2d", "render")
 Seen = dict[str, list[tuple[float, float]]]
 """Sink -> time of the capture [s from the start], latency [ms] of each frame."""
@@ -47,7 +50,7 @@ def _measure(recordings: Path, out: Path, seconds: float, cut_s: float) -> dict[
         begin = end + 2 * cut_s * k
         phases |= {f"{name} cut": (begin, begin + cut_s), f"{name} back": (begin + cut_s, begin + 2 * cut_s)}
     rehearsal = Rehearsal(recordings, {name: phases[f"{name} cut"] for name in SENSORS})
-    report, seen = _play(rehearsal, out, end + 2 * cut_s * len(SENSORS))
+    report, seen, slow = _play(rehearsal, out, end + 2 * cut_s * len(SENSORS))
     figures = dict[str, float]()
     for phase, (begin, end) in phases.items():
         texts = [
@@ -70,17 +73,22 @@ def _measure(recordings: Path, out: Path, seconds: float, cut_s: float) -> dict[
         print(f"  {name}: {report['nodes'][name].get('status', '')}\n    " + "\n    ".join(states[name]))
     for row in report["quality"]:
         print(f"  {row['node']} {row['level']} at frame {row['at_frame']}: {row['reason']}")
-    return {"figures": figures, "dropped": drops, "states": states, "quality": report["quality"]}
+    for sink, share in slow.items():
+        print(f"  {sink}, frames above {AIM_MS:g} ms: {share}")
+    stages = {f"{phase}.{sink}.p99_ms": share for phase in phases for sink, share in slow.items()}
+    return {"figures": figures, "dropped": drops, "states": states, "quality": report["quality"], "stages": stages}
 
 
-def _play(rehearsal: Rehearsal, out: Path, seconds: float) -> tuple[dict[str, Any], Seen]:
+def _play(rehearsal: Rehearsal, out: Path, seconds: float) -> tuple[dict[str, Any], Seen, dict[str, str]]:
+    """Report, frames at the sinks, and per sink the stage with the largest share of the frames above AIM_MS."""
     session = Session(load("live_full", rehearsal.sets), RunOptions(out, duration_s=seconds, quiet=True))
-    seen = watch_sinks(session, SINKS)
+    seen, shares = watch_sinks(session, SINKS), Shares(session.plan, session.accountant, dict.fromkeys(SINKS, AIM_MS))
     outcome = run(session, rehearsal)
     if outcome.exit != "completed":
         raise RuntimeError(f"live_full {outcome.exit}: {outcome.errors}")
     began_s = rehearsal.began_ns * 1e-9
-    return outcome.report, {sink: [(at_s - began_s, ms) for at_s, ms in rows] for sink, rows in seen.items()}
+    frames = {sink: [(at_s - began_s, ms) for at_s, ms in rows] for sink, rows in seen.items()}
+    return outcome.report, frames, {sink: str(found[0]) for sink, found in shares.of().items()}
 
 
 def _row(figures: dict[str, float], phase: str, sink: str, ms: list[float], seconds: float) -> str:

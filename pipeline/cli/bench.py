@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import GraphError, RunError
+from pipeline.settings import suggest
 
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
@@ -62,7 +63,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="K=V",
-        help="fail (exit 1) when figure K is above V, e.g. hop.8 B.back-to-back.ratio=2",
+        help="fail (exit 1) when figure K is above V, e.g. hop.8 B.back-to-back.ratio=2; names the stage where it is known",
     )
     parser.set_defaults(run=run)
 
@@ -83,12 +84,15 @@ def run(args: argparse.Namespace) -> int:
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     figures = {f"{name}.{key}": value for name, result in results.items() for key, value in result["figures"].items()}
-    over = []
-    for key, limit in budgets:
+    stages = {f"{name}.{key}": text for name, result in results.items() for key, text in result.get("stages", {}).items()}
+    for key, _ in budgets:
         if key not in figures:
-            raise GraphError(f"--budget {key}: needs one of {', '.join(figures)}")
-        if figures[key] > limit:
-            over.append(f"{key}: needs at most {limit:g}, got {figures[key]:.4g}")
+            raise GraphError(f"--budget {key}: needs a figure of the bench{suggest(key, figures)}")
+    over = [
+        f"{key}: needs at most {limit:g}, got {figures[key]:.4g}" + (f"; {stages[key]}" if key in stages else "")
+        for key, limit in budgets
+        if figures[key] > limit
+    ]
     if over:
         raise RunError("\n".join(over))
     return 0
