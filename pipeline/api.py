@@ -31,6 +31,7 @@ from pipeline.graph.spec import DEFAULT_CLOSE_S, DEFAULT_HANG_S, DEFAULT_OPEN_HA
 from pipeline.operator import NoConfig, Operator
 from pipeline.options import Outcome, Record, RunOptions
 from pipeline.runtime import inline, outfolder, report, signals, supervisor
+from pipeline.runtime.observer import Guarded
 from pipeline.runtime.session import Session
 from pipeline.runtime.spawn import Spawner, spawner_for
 from pipeline.schema import ANY, Port
@@ -124,12 +125,12 @@ def execute(
         if recording is not None:
             recording.begin()
         session = Session(spec, options)
-        display = Display(session, options.quiet)
+        observers = Guarded(Display(session, options.quiet))
         outcome = None
         # A signal after the end of the run must not lose the report.
         held.enter_context(signals.caught(lambda number: None))
         try:
-            outcome = inline.run(session, display) if spawner is None else supervisor.run(session, display, spawner)
+            outcome = inline.run(session, observers) if spawner is None else supervisor.run(session, observers, spawner)
         finally:  # also if an operator's exception passes through
             if recording is not None:
                 recorder.finish(session, outcome)

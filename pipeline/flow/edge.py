@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic_ns
 from typing import Protocol
 
 from pipeline.flow import faults
@@ -18,7 +19,7 @@ from pipeline.flow.clock import Clock
 from pipeline.flow.fence import ORDERED, fence
 from pipeline.flow.log import Log
 from pipeline.frame import NEVER
-from pipeline.graph.layout import ARMED, BOUND, DONE, EDGE_HEAD, LEASE_WORDS, RELEASED, SENT, EdgeSpec
+from pipeline.graph.layout import ARMED, BOUND, DESCRIPTOR_WORDS, DONE, EDGE_HEAD, LEASE_WORDS, RELEASED, SENT, EdgeSpec
 
 ASKED, NEWER = 1, 2
 """Values of ARMED. ASKED: the writer waits for credit. NEWER: it also holds a frame newer than all sent ones (`latest`)."""
@@ -37,7 +38,8 @@ class Port(Protocol):
 
 @dataclass(slots=True)
 class Sent:
-    """One complete frame in its slot; it exists once its step is committed. copied: bytes that were not on loan."""
+    """One complete frame in its slot; it exists once its step is committed, at `committed_ns`. copied: bytes that were not on
+    loan."""
 
     port: Port
     slot: int
@@ -47,6 +49,7 @@ class Sent:
     bound: int
     nbytes: int
     copied: int
+    committed_ns: int = 0
 
 
 class OutEdge:
@@ -125,7 +128,7 @@ class OutEdge:
         if self.gone:
             self._drop(frame, "restart")
         elif not self.queue and (self.credit() or self.find_credit()):
-            self._send(frame)
+            self._send(frame, frame.committed_ns)
         elif self.spec.tap and self.spec.policy != "block":
             self._drop(frame, "queue_full")
         else:
@@ -146,7 +149,7 @@ class OutEdge:
             if self._clock.too_old(frame.stamp_ns, self.spec.max_age_ns):
                 self._drop(frame, "too_old")
             else:
-                self._send(frame)
+                self._send(frame, monotonic_ns())
         if not self.queue and self._bound > self._words[self._bound_word]:
             if not ORDERED:
                 fence()
@@ -166,11 +169,12 @@ class OutEdge:
             if not self.gone:
                 self.flush()
 
-    def _send(self, frame: Sent) -> None:
+    def _send(self, frame: Sent, now_ns: int) -> None:
         words, slot, gen, seq = self._words, frame.slot, frame.gen, self._seq
-        at = self._ring + 2 * (seq & self._mask)
+        at = self._ring + DESCRIPTOR_WORDS * (seq & self._mask)
         words[at] = slot
         words[at + 1] = gen
+        words[at + 2] = now_ns
         words[self._leases + LEASE_WORDS * slot] = gen
         self.leased[slot] = gen
         self.undone.add(gen)

@@ -88,6 +88,9 @@ class FaultyOutEdge(OutEdge):
         else:
             super().advance(bound)
 
+    def _send(self, frame: Sent, now_ns: int) -> None:
+        super()._send(frame, monotonic_ns())  # it may have been held back since its commit
+
     def _hold(self, due_ns: int, frame: Sent | None, bound: int) -> None:
         first = not self._held
         self._due_ns = due_ns if first else max(due_ns, self._due_ns)  # frames stay in order

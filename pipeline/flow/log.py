@@ -8,10 +8,16 @@ Event, 8 int64 words:
     1  generation; of a STEP its number
     2  source index << 48 | frame_id
     3  stamp_ns
-    4-6  by kind:  PUBLISHED bytes, copied bytes, -   DELIVERED hop_ns, wait_ns, injected   DROPPED -, -, injected
-                   STEP compute_ns, latency_ns, started_ns
+    4-7  by kind:
+         PUBLISHED          bytes, copied bytes, committed_ns (CLOCK_MONOTONIC), -
+         DELIVERED, REUSED  hop_ns, sent_ns, injected, taken_ns: time from return, sending, taking to the call of process()
+         DROPPED            now_ns (CLOCK_MONOTONIC), -, injected, -
+         STEP               compute_ns, latency_ns, started_ns (of a source: committed_ns), level | write_ns << 8: level of the
+                            operator (0 = the best), time from the end of process() or read() to the commit
+         ERROR              now_ns (CLOCK_MONOTONIC), -, -, -
     injected: a bit for each fault of the graph that changed, delayed or dropped the frame
-    7  of a STEP: level of the operator (Operator.levels), 0 = the best
+
+The events of one step follow each other: its inputs (DELIVERED, or REUSED if an earlier set had the frame), its outputs, STEP.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
+from time import monotonic_ns
 from typing import Any
 
 import numpy as np
@@ -29,7 +36,7 @@ from pipeline.flow.board import Board
 from pipeline.flow.fence import ORDERED, fence
 from pipeline.graph.layout import EVENT_WORDS, RING_EVENTS, RING_FIRST, RING_HEAD, RING_TAIL
 
-PUBLISHED, DELIVERED, DROPPED, STEP, ERROR = range(1, 6)
+PUBLISHED, DELIVERED, DROPPED, STEP, ERROR, REUSED = range(1, 7)
 
 REASONS = (
     "error",
@@ -45,7 +52,7 @@ REASONS = (
 REASON = {name: i for i, name in enumerate(REASONS)}
 
 HEAD, GENERATION, WHO, STAMP, VALUES, LEVEL = 0, 1, 2, 3, 4, 7
-"""Words of an event: the three VALUES depend on its kind."""
+"""Words of an event: the VALUES, 4 to 7, depend on its kind."""
 
 _EVENT = struct.Struct("<8q")
 _MASK = RING_EVENTS - 1
@@ -82,6 +89,7 @@ class Log:
         a: int = 0,
         b: int = 0,
         c: int = 0,
+        d: int = 0,
         reason: int = 0,
         slot: int = 0,
     ) -> None:
@@ -89,10 +97,18 @@ class Log:
         if n >= self._limit:
             self._wait_for_room(n)
         at = self._events + (n & _MASK) * _EVENT.size
-        _EVENT.pack_into(self._bytes, at, kind | index << 8 | reason << 32 | slot << 40, gen, who, stamp, a, b, c, 0)
+        _EVENT.pack_into(self._bytes, at, kind | index << 8 | reason << 32 | slot << 40, gen, who, stamp, a, b, c, d)
         self._next = n + 1
 
-    def step(self, step: Step, inputs: Iterable[Any], outputs: Iterable[Any], level: int = 0) -> None:
+    def step(
+        self,
+        step: Step,
+        inputs: Iterable[Any],
+        outputs: Iterable[Any],
+        level: int = 0,
+        committed_ns: int = 0,
+        write_ns: int = 0,
+    ) -> None:
         """One step with its inputs and outputs, committed by one store. inputs: `reader.Arrived`, outputs: `edge.Sent`."""
         pack, view, first = _EVENT.pack_into, self._bytes, self._events
         node, number, who, stamp_ns, compute_ns, latency_ns, started_ns = step
@@ -100,16 +116,19 @@ class Log:
         if n + _MOST_OF_A_STEP >= self._limit:
             self._wait_for_room(n + _MOST_OF_A_STEP)
         for f in inputs:
-            if not f.accounted:
-                f.accounted = True
-                hop_ns, kind = started_ns - f.made_ns, DELIVERED | f.edge.index << 8 | f.slot << 40
-                pack(view, first + (n & _MASK) * 64, kind, f.gen, f.who, f.header.stamp_ns, hop_ns, 0, f.injected, 0)
-                n += 1
+            kind = (REUSED if f.accounted else DELIVERED) | f.edge.index << 8 | f.slot << 40
+            f.accounted = True
+            hop_ns, sent_ns, taken_ns = started_ns - f.made_ns, started_ns - f.sent_ns, started_ns - f.taken_ns
+            at = first + (n & _MASK) * 64
+            pack(view, at, kind, f.gen, f.who, f.header.stamp_ns, hop_ns, sent_ns, f.injected, taken_ns)
+            n += 1
         for s in outputs:
             kind = PUBLISHED | s.port.index << 8 | s.slot << 40
-            pack(view, first + (n & _MASK) * 64, kind, s.gen, s.who, s.stamp_ns, s.nbytes, s.copied, 0, 0)
+            s.committed_ns = committed_ns
+            pack(view, first + (n & _MASK) * 64, kind, s.gen, s.who, s.stamp_ns, s.nbytes, s.copied, committed_ns, 0)
             n += 1
-        pack(view, first + (n & _MASK) * 64, STEP | node << 8, number, who, stamp_ns, compute_ns, latency_ns, started_ns, level)
+        at, last = first + (n & _MASK) * 64, level | write_ns << 8
+        pack(view, at, STEP | node << 8, number, who, stamp_ns, compute_ns, latency_ns, started_ns, last)
         self._next = n + 1
         if not ORDERED:
             fence()
@@ -139,7 +158,7 @@ class Log:
     def drop(self, edge: int, gen: int, who: int, stamp: int, reason: str, slot: int = 0, injected: int = 0) -> None:
         """Records one dropped frame. The caller commits it, alone or together with its step."""
         with self.lock:
-            self.add(DROPPED, edge, gen, who, stamp, c=injected, reason=REASON[reason], slot=slot)
+            self.add(DROPPED, edge, gen, who, stamp, monotonic_ns(), c=injected, reason=REASON[reason], slot=slot)
 
 
 class Ring:
@@ -173,6 +192,16 @@ def kinds_and_indices(events: np.ndarray) -> np.ndarray:
 
 def kind_and_index(number: int) -> tuple[int, int]:
     return number & 0xFF, number >> 8
+
+
+def level_of(steps: np.ndarray) -> np.ndarray:
+    """Level of the operator in each STEP."""
+    return steps[:, LEVEL] & 0xFF
+
+
+def write_ns_of(steps: np.ndarray) -> np.ndarray:
+    """Time from the end of process() or read() to the commit, of each STEP."""
+    return steps[:, LEVEL] >> 8
 
 
 def reason_of(event: list[int]) -> str:

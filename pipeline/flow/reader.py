@@ -7,6 +7,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic_ns
 from typing import Any
 
 import msgpack
@@ -25,6 +26,7 @@ from pipeline.frame import Header, new_header
 from pipeline.graph.layout import (
     ARMED,
     BOUND,
+    DESCRIPTOR_WORDS,
     DONE,
     EDGE_HEAD,
     EDGE_TAIL,
@@ -53,6 +55,7 @@ def _itemsize(dtype: str) -> int:
 class Arrived:
     """A frame at its reader.
 
+    made, sent, taken  when its node returned it, its descriptor was sent, this reader took it (CLOCK_MONOTONIC, ns)
     accounted  its end is in the event log
     lost       drop reason if none of the sets containing this frame is processed
     injected   a bit for each fault that changed or delayed it
@@ -68,6 +71,8 @@ class Arrived:
     used: int
     described: Sequence[tuple[str, str, tuple[int, ...], int]]
     meta: dict[str, Any]
+    sent_ns: int = 0
+    taken_ns: int = 0
     accounted: bool = False
     lost: str = "too_old"
     arrays: dict[str, np.ndarray] | None = None
@@ -117,8 +122,8 @@ class InEdge:
             return None
         if not ORDERED:
             fence()
-        at = self._ring + 2 * (tail & self._mask)
-        slot, gen = words[at], words[at + 1]
+        at = self._ring + DESCRIPTOR_WORDS * (tail & self._mask)
+        slot, gen, sent_ns = words[at], words[at + 1], words[at + 2]
         try:
             memory, start = self._memory.view, self._headers[slot]
             got, _, who, stamp_ns, recv_ns, bound, made_ns, used, text_at, lengths = WORDS.unpack_from(memory, start)
@@ -140,7 +145,7 @@ class InEdge:
         self._tail = words[self._tail_word] = tail + 1
         if faults.armed:
             faults.point("received")
-        return Arrived(self, slot, gen, who, header, bound, made_ns, used, self._described, meta)
+        return Arrived(self, slot, gen, who, header, bound, made_ns, used, self._described, meta, sent_ns, monotonic_ns())
 
     def _layout(self, text: bytes) -> list[tuple[str, str, tuple[int, ...], int]]:
         """The arrays of a frame. Checked once for each layout: a view must lie in its slot, and bytes are no pointers."""
@@ -157,7 +162,7 @@ class InEdge:
         words = self._words
         if words[self._armed] != NEWER:
             return -1
-        last = words[self._ring + 2 * ((words[self._head] - 1) & self._mask) + 1]
+        last = words[self._ring + DESCRIPTOR_WORDS * ((words[self._head] - 1) & self._mask) + 1]
         return int(last) if words[self._armed] == NEWER else -1  # else the newer frame is being sent: `last` may be its own
 
     # -- reading --------------------------------------------------------------------------------------------------

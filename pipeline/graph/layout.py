@@ -18,8 +18,8 @@ frames received so far. Behind them are the leases of the slots, then the ring o
 SENT, RELEASED, DONE = range(3)
 """Words of a lease, each a generation: of the frame last sent, last given back, last processed."""
 LEASE_WORDS = 3
-DESCRIPTOR_WORDS = 2
-"""Words of a descriptor in a ring: slot, generation."""
+DESCRIPTOR_WORDS = 3
+"""Words of a descriptor in a ring: slot, generation, when it was sent (CLOCK_MONOTONIC, ns)."""
 BELL_WORDS = 8
 """Words of a bell, a cache line: the first says that its thread sleeps."""
 

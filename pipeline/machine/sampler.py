@@ -32,6 +32,7 @@ class Sampler:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._hottest: dict[str, float] = {}
+        self._warm: dict[str, float] = {}
         self._rails: dict[str, list[float]] = {}
         self._reasons: dict[str, int] = {}
         self._loads: list[float] = []
@@ -71,7 +72,7 @@ class Sampler:
         reasons = throttling.look()
         busy = None if load is None else number(load)
         with self._lock:
-            self._looks += 1
+            self._looks, self._warm = self._looks + 1, warm
             if span_s > 0:
                 self._scope, self._joules, self._power_s = meter.scope, self._joules + joules, self._power_s + span_s
                 self._most_w = max(self._most_w, joules / span_s)
@@ -93,6 +94,18 @@ class Sampler:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(JOIN_S)
+
+    def last(self) -> dict[str, Any] | None:
+        """The last look: temperatures, watts of each rail, GPU load, throttled so far; None before the first one."""
+        with self._lock:
+            if not self._looks:
+                return None
+            return {
+                "temperature_c": {name: round(celsius, 1) for name, celsius in self._warm.items()},
+                "rails_w": {rail: round(values[-1], 3) for rail, values in self._rails.items()},
+                "gpu_load": self._loads[-1] if self._loads else None,
+                "throttled": dict(self._reasons),
+            }
 
     def report(self, frames: int) -> dict[str, Any]:
         """After `stop`: facts, largest temperatures, mean power, energy per frame, and in how many looks it was throttled."""

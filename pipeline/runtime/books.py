@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any
 
 import numpy as np
 
 from pipeline.flow.board import Board
+from pipeline.flow.chunks import ROW_BYTES, Chunks
 from pipeline.flow.lines import Lines
 from pipeline.flow.log import (
     DELIVERED,
@@ -22,6 +24,7 @@ from pipeline.flow.log import (
     ERROR,
     GENERATION,
     PUBLISHED,
+    REASON,
     STAMP,
     STEP,
     VALUES,
@@ -48,7 +51,7 @@ class EdgeBook:
     copied_bytes: int = 0
     injected: dict[int, int] = field(default_factory=dict)  # bit of a fault -> frames
     hop: Histogram = field(default_factory=Histogram)
-    open: dict[int, tuple[int, int]] = field(default_factory=dict)  # generation -> (who, stamp)
+    open: dict[int, tuple[int, int, int]] = field(default_factory=dict)  # generation -> (who, stamp, committed_ns)
     early: dict[int, tuple[int, int]] = field(default_factory=dict)  # settled before its PUBLISHED was read
 
     @property
@@ -88,9 +91,12 @@ class Accountant:
         sources: list[str],
         drops_file: Path | None = None,
         lost_dir: Path | None = None,
+        events_dir: Path | None = None,
     ) -> None:
         self.board, self.edges, self.nodes, self.ports, self.sources = board, edges, nodes, ports, sources
         self._drops = Lines(drops_file) if drops_file is not None else None
+        self._chunks = None if events_dir is None else Chunks(events_dir)
+        self._settled: list[list[int]] = []  # events of dead processes, not yet on disk
         names = {e.sink for e in edges if e.sink is not None} if lost_dir is not None else set()
         self._lost = {sink: Lines(lost_dir / sink / "lost.jsonl") for sink in names if lost_dir is not None}
         self._rings = [Ring(board, p) for p in range(board.shape.processes)]
@@ -105,6 +111,8 @@ class Accountant:
             events = ring.take()
             if len(events):
                 count += len(events)
+                if self._chunks is not None:
+                    self._chunks.add(events)
                 self._book(events)
                 ring.done(len(events))
         self.events += count
@@ -133,6 +141,7 @@ class Accountant:
         node, edges = self.ports[port]
         self.nodes[node].out += len(rows)
         gens, whos, stamps = rows[:, GENERATION].tolist(), rows[:, WHO].tolist(), rows[:, STAMP].tolist()
+        committed = rows[:, VALUES + 2].tolist()
         total, copied = rows[:, VALUES : VALUES + 2].sum(axis=0).tolist()
         for i, e in enumerate(edges):
             book = self.edges[e]
@@ -141,11 +150,11 @@ class Accountant:
             if i == 0:  # one copy into the slot serves all readers: count it once, on the port's first edge
                 book.copied_bytes += copied
             if book.early:
-                for gen, who, stamp in zip(gens, whos, stamps, strict=True):
+                for gen, entry in zip(gens, zip(whos, stamps, committed, strict=True), strict=True):
                     if book.early.pop(gen, None) is None:
-                        book.open[gen] = (who, stamp)
+                        book.open[gen] = entry
             else:
-                book.open.update(zip(gens, zip(whos, stamps, strict=True), strict=True))
+                book.open.update(zip(gens, zip(whos, stamps, committed, strict=True), strict=True))
 
     def _delivered(self, book: EdgeBook, rows: np.ndarray) -> None:
         book.delivered += len(rows)
@@ -197,7 +206,10 @@ class Accountant:
         entry = book.open.pop(gen, None)
         if entry is None:
             return False
-        self._drop(book, entry[0], reason, entry[1])
+        who, stamp, _ = entry
+        self._drop(book, who, reason, stamp)
+        if self._chunks is not None:
+            self._settled.append([DROPPED | edge << 8 | REASON[reason] << 32, gen, who, stamp, monotonic_ns(), 0, 0, 0])
         return True
 
     def settle_all(self, edge: int, reason: str) -> int:
@@ -213,15 +225,24 @@ class Accountant:
         return self.sources[source], frame_id
 
     def flush(self) -> None:
-        """Write the lines of all drops to their files, as far as the disk has room."""
+        """Write events, and the lines of all drops, to their files, as far as the disk has room."""
+        if self._chunks is not None:
+            if self._settled:
+                self._chunks.add(np.array(self._settled, np.int64))
+                self._settled.clear()
+            self._chunks.flush()
         for file in self._files:
             if file.pending:
                 file.flush()
 
     def unwritten(self) -> list[str]:
-        """Texts: each file that lacks lines, and why."""
+        """Texts: each file that lacks lines or events, and why."""
         self.flush()
-        return [
+        chunks, texts = self._chunks, []
+        if chunks is not None and (chunks.pending or chunks.missing):
+            lack = chunks.pending + chunks.missing * ROW_BYTES
+            texts.append(f"{chunks.path}: needs room for {lack} bytes more, got: {chunks.why}; pipe why lacks these events")
+        return texts + [
             f"{f.path}: needs room for {f.pending} bytes more, got: {f.why}; it does not name every lost frame"
             for f in self._files
             if f.pending
@@ -232,6 +253,8 @@ class Accountant:
         return [*([self._drops] if self._drops is not None else []), *self._lost.values()]
 
     def close(self) -> None:
+        if self._chunks is not None:
+            self._chunks.close()
         for file in self._files:
             file.close()
 

@@ -33,6 +33,7 @@ class Child:
     has_plan   this life has received its ProcessPlan: it may hold frames, and knows its edges
     gone       given up: no further restart
     ends_late  killed in a close(), or in a read() that did not return after the end of the sources: no further restart
+    why        how it ended the last time
     times      of this life [ns, CLOCK_MONOTONIC]: detect (a duration), spawn, hello, imported, ready
     """
 
@@ -50,6 +51,7 @@ class Child:
     ends_late: bool = False
     respawn_at_ns: int = 0
     deaths_ns: list[int] = field(default_factory=list)
+    why: str = ""
     times: dict[str, float] = field(default_factory=dict)
     restart_ms: list[dict[str, float | None]] = field(default_factory=list)
     cpu_s: float = 0.0
@@ -167,6 +169,7 @@ class Children:
             child.proc = self._spawner.spawn(most, command, log, self._fds_of(child))
         finally:
             os.close(log)
+        self.session.file.life(child.place, child.epoch, child.proc.pid, child.why)
         child.pidfd = os.pidfd_open(child.proc.pid)
         self._poll.watch(child.pidfd, lambda: self._died(child))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 _LOW_NS = 100.0
@@ -25,6 +27,23 @@ class Histogram:
         at = np.log10(np.maximum(ns, 1) / _LOW_NS) * _PER_DECADE
         self.bins += np.bincount(np.clip(at.astype(np.int64) + 1, 0, _BINS - 1), minlength=_BINS)
         self.count += len(ns)
+
+    def sparse(self) -> list[list[int]]:
+        """[[index of a bin, count], ...] of the bins that are not empty."""
+        at = np.flatnonzero(self.bins)
+        return [[int(i), int(n)] for i, n in zip(at, self.bins[at], strict=True)]
+
+    @classmethod
+    def from_sparse(cls, bins: Iterable[Sequence[int]], before: Iterable[Sequence[int]] = ()) -> Histogram:
+        """The inverse of `sparse`; `before` is subtracted: what was added between two snapshots. Raises ValueError."""
+        made = cls()
+        for sign, part in ((1, bins), (-1, before)):
+            for index, count in part:
+                if not 0 <= index < _BINS:
+                    raise ValueError(f"a bin of a histogram: needs 0 .. {_BINS - 1}, got {index}")
+                made.bins[index] += sign * count
+        made.count = int(made.bins.sum())
+        return made
 
     def quantile(self, q: float) -> float | None:
         """[ns], None while empty."""

@@ -37,8 +37,8 @@ BOOKS_S, LEAST_CLOSE_S = 0.1, 0.05
 
 
 class Inline:
-    def __init__(self, session: Session, display: Observer | None = None) -> None:
-        self.session, self.display = session, Guarded(display or Observer())
+    def __init__(self, session: Session, *observers: Observer) -> None:
+        self.session, self.display = session, Guarded(*observers)
         self.interrupt = Interrupt()
         self._ends: float | None = None  # when --duration is over
         self._drained = math.inf  # when the time for the frames on their way is over, too
@@ -109,6 +109,7 @@ class Inline:
                     yield runner
                 if runner.finished and runner.node.name not in self.digests:
                     self.digests[runner.node.name] = runner.digest
+                    session.done.add(runner.node.name)
             if self._over():
                 self._drained = min(self._drained, time.monotonic() + DRAIN_S)
                 for source in built.sources:
@@ -119,6 +120,7 @@ class Inline:
                     yield source_runner
                 else:
                     source_runner.end()
+                    session.done.add(source_runner.node.name)
                     if source_runner.node.name == first and session.options.frames is not None:
                         for other in built.sources:
                             other.end_at(source_runner.last_emitted_ns)
@@ -224,11 +226,11 @@ class Inline:
         return outcome
 
 
-def run(session: Session, display: Observer) -> Outcome:
+def run(session: Session, observer: Observer) -> Outcome:
     """Run a session here. Exceptions of operators pass through after the books are closed."""
     try:
         with guard.this_process() if session.options.alone else contextlib.nullcontext():
-            return Inline(session, display).run()
+            return Inline(session, observer).run()
     finally:
-        display.stop()
+        observer.stop()
         session.close()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.flow.board import Board
-from pipeline.flow.log import LEVEL, VALUES, WHO
+from pipeline.flow.log import VALUES, WHO, level_of
 from pipeline.flow.slot import whose
 from pipeline.graph.layout import WANTED_LEVEL
 from pipeline.graph.plan import Plan
@@ -39,6 +39,11 @@ class Levels:
         if target_ms is not None and graph.live and stages and plan.options.rate != "step":
             self._controller = Controller(target_ms, stages)
             accountant.watch = self._booked
+
+    def level(self, name: str) -> str | None:
+        """Name of the level that a node is told to have; None: it has no levels."""
+        names = self._levels[name]
+        return names[self._board.words[self._board.node(self._index[name]) + WANTED_LEVEL]] if len(names) > 1 else None
 
     def tick(self, steady: bool) -> list[str]:
         """A few times a second, when the books are up to date. Returns lines for the user.
@@ -72,7 +77,7 @@ class Levels:
             controller.arrived(now_s, name, (rows[:, VALUES + 1] * 1e-6).tolist())
         level = controller.level.get(name)
         if level is not None:
-            rows = rows[rows[:, LEVEL] == level]
+            rows = rows[level_of(rows) == level]
             if len(rows) and name in self._under_way:
                 self._applied(self._under_way.pop(name), int(rows[0, WHO]))
         controller.computed(now_s, name, (rows[:, VALUES] * 1e-6).tolist())

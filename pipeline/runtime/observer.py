@@ -1,4 +1,4 @@
-"""Observes a run while it runs. This observer does nothing; `watch.display.Display` shows the run to the user."""
+"""Observes a run while it runs. `Observer` does nothing; `watch.display.Display` shows the run to the user."""
 
 from __future__ import annotations
 
@@ -27,34 +27,36 @@ class Observer:
 
 
 class Guarded(Observer):
-    """A display whose exceptions end the showing, not the run: a full disk or a closed pipe under standard output."""
+    """Several observers. The exception of one ends that one, not the run: a full disk or a closed pipe under standard output."""
 
-    def __init__(self, display: Observer) -> None:
-        self._display = display
-        self._shows = True
+    def __init__(self, *observers: Observer) -> None:
+        self._all = observers
+        self._shows = list(observers)
 
     def start(self) -> None:
-        self._show(self._display.start)
+        self._show(lambda one: one.start())
 
     def started(self, pids: Pids) -> None:
-        self._show(self._display.started, pids)
+        self._show(lambda one: one.started(pids))
 
     def update(self, pids: Pids) -> None:
-        self._show(self._display.update, pids)
+        self._show(lambda one: one.update(pids))
 
     def event(self, text: str) -> None:
         """Also when the table is gone: events go to standard error."""
-        with contextlib.suppress(Exception):
-            self._display.event(text)
+        for one in self._all:
+            with contextlib.suppress(Exception):
+                one.event(text)
 
     def stop(self) -> None:
-        """Called in any case: it ends the display's thread."""
-        with contextlib.suppress(Exception):
-            self._display.stop()
+        """Called in any case: it ends the observer's thread."""
+        for one in self._all:
+            with contextlib.suppress(Exception):
+                one.stop()
 
-    def _show(self, show: Callable[..., None], *pids: Pids) -> None:
-        if self._shows:
+    def _show(self, call: Callable[[Observer], None]) -> None:
+        for one in list(self._shows):
             try:
-                show(*pids)
+                call(one)
             except Exception:
-                self._shows = False
+                self._shows.remove(one)

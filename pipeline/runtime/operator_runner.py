@@ -172,7 +172,7 @@ class OperatorRunner(Runner):
         taken = [trigger] if len(frames) == 1 else [frame for frame in frames.values() if frame is not None]
         words, at = self._words, self._at
         written: list[Sent] = []
-        started = monotonic_ns()
+        started = finished = 0
         error: BaseException | None = None
         values: dict[str, Any] | None = None
         result: Any = None
@@ -186,7 +186,7 @@ class OperatorRunner(Runner):
             if faults.armed:
                 faults.point("processing")
             result = operator.process(**values)
-            finished = monotonic_ns()
+            finished = self._returned_ns = monotonic_ns()
             self.log.check_owner()
             for frame in taken:
                 frame.edge.verify(frame)
@@ -202,7 +202,6 @@ class OperatorRunner(Runner):
             if self.inline and isinstance(raised, KeyboardInterrupt):
                 raise
             error = raised
-            finished = monotonic_ns()
         finally:
             words[at + BUSY_SINCE] = 0
             words[at + STATE] = IDLE
@@ -216,7 +215,7 @@ class OperatorRunner(Runner):
                 latency_ns = self._latency_ns(header)
                 self.board.set_item(self.index, self._steps, header.item)
             step = (self.index, self._steps, trigger.who, header.stamp_ns, finished - started, latency_ns, started)
-            self.publish(step, taken, written, bound)
+            self.publish(step, taken, written, bound, monotonic_ns())
         else:
             self._save_poison(frames, trigger, self._text(error))
             self._raised(error, taken, trigger)
@@ -268,7 +267,7 @@ class OperatorRunner(Runner):
                     frame.accounted = True
                     stamp_ns, injected = frame.header.stamp_ns, frame.injected
                     self.log.drop(frame.edge.index, frame.gen, frame.who, stamp_ns, "error", frame.slot, injected)
-            self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns)
+            self.log.add(ERROR, self.index, 0, trigger.who, trigger.header.stamp_ns, monotonic_ns())
             self.log.commit()
         if self.on_error == "stop" and self.passes(error):
             raise error

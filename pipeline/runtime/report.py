@@ -64,7 +64,7 @@ def make(
         "nodes": nodes,
         "edges": {e.name: balance(edge_books[e.id]) for e in streams},
         "quality": switches,
-        "injected": _injected(plan, edge_books),
+        "injected": injected(plan, edge_books),
         "sinks": {
             n: {
                 "frames": node_books[n].steps,
@@ -77,7 +77,7 @@ def make(
     }
 
 
-def _injected(plan: Plan, edge_books: list[EdgeBook]) -> list[dict[str, Any]]:
+def injected(plan: Plan, edge_books: list[EdgeBook]) -> list[dict[str, Any]]:
     """Each fault, and the frames that it changed, delayed or dropped: of a port with several readers the largest number."""
     ids = {e.name: e.id for e in plan.edges}
     rows = []

@@ -63,6 +63,7 @@ class Runner:
         self._meta: dict[str, dict[str, Any]] = {}
         self._steps = 0
         self.level = 0  # of an operator
+        self._returned_ns = 0  # when its last read() or process() did
         attach(
             node,
             alloc=self._alloc if outputs else None,
@@ -134,11 +135,11 @@ class Runner:
         for port in self.outputs.values():
             port.abort()
 
-    def publish(self, step: Step, inputs: Sequence[Arrived], written: list[Sent], bound: int) -> None:
+    def publish(self, step: Step, inputs: Sequence[Arrived], written: list[Sent], bound: int, now_ns: int) -> None:
         """One store commits the step: inputs delivered, outputs published. Then the outputs are sent; ports without output
         send their bound."""
         with self.log.lock:
-            self.log.step(step, inputs, written, self.level)
+            self.log.step(step, inputs, written, self.level, now_ns, now_ns - self._returned_ns)
             self._steps += 1
             if faults.armed:
                 faults.point("committed")

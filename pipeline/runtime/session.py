@@ -7,7 +7,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from pipeline.runtime.levels import Levels
 from pipeline.runtime.messages import ProcessPlan, Start
 from pipeline.runtime.process_plan import Epochs, process_plan
 from pipeline.runtime.report import Life
+from pipeline.runtime.runfile import EVENTS_DIR, RunFile
 from pipeline.runtime.shares import Shares
 
 _LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -50,7 +51,7 @@ class Session:
         self.logs = options.out / "logs"
         self.logs.mkdir(exist_ok=True)
         self._logs_id = _identity(self.logs)
-        self.folder, self._lock = _make_folder(self.run_id)
+        self.folder, self._lock = _make_folder(self.run_id, options.out)
         self.board_fd = -1
         self.bell_fds: list[int] = []
         self.pool_fds: dict[str, tuple[int, int]] = {}  # node -> (writeable, read-only)
@@ -88,12 +89,16 @@ class Session:
             plan.sources,
             self.logs / "drops.jsonl",
             options.out,
+            self.logs / EVENTS_DIR,
         )
         self.levels = Levels(plan, self.board, self.accountant)
         self.clock_started_ns = 0
         limit = graph.budget.get("latency_ms")
         slow = {} if limit is None else dict.fromkeys(budget.sinks(graph), limit)
         self.shares = Shares(plan, self.accountant, slow) if slow else None
+        self.file = RunFile(plan, self.logs)
+        self.done: set[str] = set()  # nodes at the end of their streams
+        self.processes: Callable[[], dict[str, Any]] = dict  # of a snapshot; inline there are none
 
     def all_fds(self) -> list[int]:
         return [fd for fd in (self.board_fd, *self.bell_fds, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
@@ -117,7 +122,7 @@ class Session:
             if stamps is not None and options.frames > 0 and len(stamps):
                 last_stamp = int(stamps[min(options.frames, len(stamps)) - 1])
         self.clock_started_ns = time.monotonic_ns()
-        return Start(
+        start = Start(
             anchor_mono_ns=self.clock_started_ns,
             anchor_stamp_ns=min(firsts) if firsts else None,
             rate=plan.rate,
@@ -127,6 +132,8 @@ class Session:
             horizon_ns=NEVER if options.rate == "step" else None,
             wall_ns=wall_offset(),
         )
+        self.file.started(start)
+        return start
 
     def ring_all(self) -> None:
         """Every thread of the run checks its rings and credit again: a process may have died between a store and its bell."""
@@ -138,7 +145,7 @@ class Session:
         self.logs.mkdir(parents=True, exist_ok=True)
         if not self.folder.exists():
             os.close(self._lock)
-            self.folder, self._lock = _make_folder(self.run_id)
+            self.folder, self._lock = _make_folder(self.run_id, self.options.out)
 
     def settle_rest(self, reason: str) -> None:
         """After the last process has ended: settle every open frame with this reason."""
@@ -169,7 +176,7 @@ class Session:
         switches = self.levels.switches
         made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses, switches)
         made["board"] = self.sampler.report(made["frames"])
-        wrong, lacking = report.unbalanced(made), self.accountant.unwritten()
+        wrong, lacking = report.unbalanced(made), [*self.accountant.unwritten(), *self.file.unwritten()]
         if wrong:
             errors.append("the ledger does not balance (please report this): " + "; ".join(wrong))
         if _identity(self.logs) != self._logs_id:
@@ -203,6 +210,8 @@ class Session:
         self.sampler.stop()
         if hasattr(self, "accountant"):
             self.accountant.close()
+        if hasattr(self, "file"):
+            self.file.close()
         for fd in self.all_fds():
             os.close(fd)
         self.board_fd, self.bell_fds, self.pool_fds = -1, [], {}
@@ -219,8 +228,8 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return info.st_dev, info.st_ino
 
 
-def _make_folder(run_id: str) -> tuple[Path, int]:
-    """A locked folder for the run's sockets; folders without a living owner are removed first."""
+def _make_folder(run_id: str, out: Path) -> tuple[Path, int]:
+    """A locked folder for the run's sockets; folders without a living owner are removed first. Its file `out` names DIR."""
     root = runtime_root()
     gate = os.open(root / ".gate", _LOCK_FLAGS, 0o600)
     try:
@@ -232,6 +241,7 @@ def _make_folder(run_id: str) -> tuple[Path, int]:
         folder.mkdir(mode=0o700)
         lock = os.open(folder / "lock", _LOCK_FLAGS, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (folder / "out").write_bytes(os.fsencode(out))
         return folder, lock
     except OSError as error:
         raise RunError(f"{root}: cannot make the run's folder: {error}; set XDG_RUNTIME_DIR") from None

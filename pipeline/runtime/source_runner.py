@@ -89,7 +89,7 @@ class SourceRunner(Runner):
             try:
                 threads.apply(self.node.threads)
                 reading = self.source.read()
-                self._made_ns = monotonic_ns()
+                self._made_ns = self._returned_ns = monotonic_ns()
                 self.log.check_owner()
                 self._read_ns = self._made_ns - started
                 if faults.armed:
@@ -143,11 +143,12 @@ class SourceRunner(Runner):
         reading = None
         self.next_id, self._failed_in_a_row = frame_id + 1, 0
         self.board.set_item(self.index, self._steps, header.item)
-        step = (self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, monotonic_ns())
+        now = monotonic_ns()
+        step = (self.index, self._steps, number, header.stamp_ns, self._read_ns, -1, now)
         self.last_emitted_ns = header.stamp_ns
         if not self._has_first:
             self._set_first(header.stamp_ns)
-        self.publish(step, (), written, bound)
+        self.publish(step, (), written, bound, now)
         return True
 
     def _set_first(self, stamp_ns: int) -> None:
@@ -166,7 +167,7 @@ class SourceRunner(Runner):
         self._failed_in_a_row += 1
         message = f"{self.node.name}: reading {frame_id}: {explain(error)}"
         with self.log.lock:
-            self.log.add(ERROR, self.index, 0, who(self.source_index, frame_id), 0)
+            self.log.add(ERROR, self.index, 0, who(self.source_index, frame_id), 0, monotonic_ns())
             self.log.commit()
         if self.on_error == "stop":
             if self.passes(error):

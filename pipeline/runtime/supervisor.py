@@ -2,7 +2,7 @@
 
 One loop in the main thread of `pipe run`: it sleeps until a child dies (pidfd), a child sends a message (control channel), a
 signal arrives, or a tenth of a second has passed (then it drains the rings and checks for hangs). Its helpers: `children.py`
-for the processes, `settling.py` for frames of dead processes, `stuck.py` for graphs that are stuck.
+for the processes, `settling.py` for frames of dead processes, `stuck.py` for graphs that are stuck, `door.py` for who attaches.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pipeline.frame import NEVER
 from pipeline.graph.spec import Edge
 from pipeline.operator import Resume
 from pipeline.options import Outcome
-from pipeline.runtime import settling, signals
+from pipeline.runtime import settling, signals, snapshot
 from pipeline.runtime.children import Child, Children, other_end
+from pipeline.runtime.door import Door
 from pipeline.runtime.ending import DRAIN_S, Ending
 from pipeline.runtime.messages import (
     AtHorizon,
@@ -31,7 +32,6 @@ from pipeline.runtime.messages import (
     Failed,
     FromWorker,
     Hello,
-    Horizon,
     NodeDone,
     Ready,
     Start,
@@ -40,6 +40,7 @@ from pipeline.runtime.observer import Guarded, Observer
 from pipeline.runtime.poll import Poll
 from pipeline.runtime.session import Session
 from pipeline.runtime.spawn import Spawner
+from pipeline.runtime.stepping import Stepping, terminal
 from pipeline.runtime.stuck import Stuck
 
 TICK_S, CLOSE_TICK_S, USAGE_S = 0.1, 0.02, 1.0
@@ -48,8 +49,8 @@ TICK_S, CLOSE_TICK_S, USAGE_S = 0.1, 0.02, 1.0
 class Supervisor:
     """Decides when processes start and restart, when sources end, how the run ends."""
 
-    def __init__(self, session: Session, display: Observer, spawner: Spawner) -> None:
-        self.session, self.display = session, Guarded(display)
+    def __init__(self, session: Session, observer: Observer, spawner: Spawner) -> None:
+        self.session, self.display = session, Guarded(observer)
         self.plan, self.graph, self.options = session.plan, session.graph, session.options
         self.accountant = session.accountant
         self.poll = Poll()
@@ -57,7 +58,7 @@ class Supervisor:
         self.stuck = Stuck(session, self.children.by_place)
         self.ending = Ending(session, self.children)
         self._gone: set[int] = set()  # edges whose reader has been given up
-        self.done: set[str] = set()
+        self.done = session.done
         self.digests: dict[str, str | None] = {}
         self.errors: list[str] = []
         self.start: Start | None = None
@@ -65,7 +66,9 @@ class Supervisor:
         self.failed = False
         self._ended_ns = self._over_ns = 0  # when the sources were told to end; because --duration was over
         self._usage_at_ns = 0
-        self._at_horizon: dict[str, int] = {}
+        self.stepping = Stepping(self.plan.sources, self.done, self.children.tell_all)
+        session.processes = lambda: snapshot.processes(self.children, self.done)
+        self.door = Door(session, self.poll)
         self._signals_read, self._signals_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # -- the run --------------------------------------------------------------------------------------------------
@@ -88,8 +91,8 @@ class Supervisor:
 
     def _run(self) -> None:
         self.poll.watch(self._signals_read, self._take_signals)
-        if self.options.rate == "step" and _terminal():
-            self.poll.watch(sys.stdin.fileno(), self._step)
+        if self.options.rate == "step" and terminal():
+            self.poll.watch(sys.stdin.fileno(), self.stepping.step)
         self.display.start()
         try:
             self.children.start()
@@ -136,6 +139,7 @@ class Supervisor:
         if now - self._usage_at_ns > USAGE_S * 1e9:
             self._usage_at_ns = now
             self.children.measure()
+        self.door.tick()
         if not self.ending.released_ns:
             self.display.update(self.children.pids())
 
@@ -185,9 +189,7 @@ class Supervisor:
         elif isinstance(message, NodeDone):
             self._node_done(message.node, message.digest)
         elif isinstance(message, AtHorizon):
-            self._at_horizon[message.source] = message.stamp_ns
-            if not _terminal():
-                self._step()
+            self.stepping.waits(message)
 
     def _tell_plan(self, child: Child) -> None:
         """Send the plan, once after the child's Hello."""
@@ -249,7 +251,7 @@ class Supervisor:
         if self.ending.begun:
             return
         self.accountant.drain()
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        child.why = how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         child.epoch += 1
         self.done.difference_update(child.nodes)
         self.children.unlink_addresses(child)
@@ -276,6 +278,7 @@ class Supervisor:
 
     def _give_up(self, child: Child, how: str) -> None:
         child.gone = True
+        self.session.file.life(child.place, child.epoch, None, how)
         spec = self.graph.nodes[child.nodes[0]].restart
         restarts = f"{len(child.deaths_ns) - 1} restarts within {spec.window_s:g} s"
         reason = "restart: never" if spec.policy == "never" else "the sources have ended" if child.ends_late else restarts
@@ -302,22 +305,11 @@ class Supervisor:
         self.children.tell(living, EdgeGone(edge.id) if writes else EdgeEnd(edge.id))
 
     # -- ending ---------------------------------------------------------------------------------------------------
-    def _step(self) -> None:
-        """`--rate step`: lets the earliest waiting reading through, at Enter (without a terminal at once)."""
-        with contextlib.suppress(OSError, ValueError):
-            if _terminal():
-                sys.stdin.readline()
-        live_sources = [s for s in self.plan.sources if s not in self.done]
-        if self._at_horizon and set(self._at_horizon) >= set(live_sources):
-            horizon = min(self._at_horizon.values())
-            self._at_horizon.clear()
-            self.children.tell_all(Horizon(horizon))
-
     def _node_done(self, name: str, digest: str | None) -> None:
         self.done.add(name)
         if digest is not None:
             self.digests[name] = digest
-        self._at_horizon.pop(name, None)
+        self.stepping.ended(name)
         if self.options.frames is not None and self.plan.sources and name == self.plan.sources[0]:
             self.accountant.drain()
             book = self.session.node_books[name]
@@ -370,21 +362,17 @@ class Supervisor:
         return self.session.finish(exit_, code, self.children.lives(), self.digests, self.errors)
 
     def close(self) -> None:
+        self.door.close()
         self.children.close()
         os.close(self._signals_read)
         os.close(self._signals_write)
         self.poll.close()
 
 
-def run(session: Session, display: Observer, spawner: Spawner | None = None) -> Outcome:
+def run(session: Session, observer: Observer, spawner: Spawner | None = None) -> Outcome:
     """Run a session as processes; its books are closed afterwards in any case. spawner: one that is warm already."""
     try:
         with contextlib.nullcontext(spawner) if spawner is not None else Spawner() as warm:
-            return Supervisor(session, display, warm).run()
+            return Supervisor(session, observer, warm).run()
     finally:
         session.close()
-
-
-def _terminal() -> bool:
-    """Can the user press Enter? (A program without standard input has no `sys.stdin`.)"""
-    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()

@@ -81,12 +81,15 @@ class TapRunner(OperatorRunner):
         """One store delivers all frames. They share one step number, which tells where the item's name is."""
         each_ns = (finished - started) // len(frames)
         self.board.set_item(self.index, self._steps, frames[-1].header.item)
+        now = monotonic_ns()
         with self.log.lock:
             for f in frames:
                 f.accounted = True
                 stamp_ns, latency_ns = f.header.stamp_ns, self._latency_ns(f.header)
-                self.log.add(DELIVERED, f.edge.index, f.gen, f.who, stamp_ns, started - f.made_ns, 0, f.injected, 0, f.slot)
-                self.log.add(STEP, self.index, self._steps, f.who, stamp_ns, each_ns, latency_ns, started)
+                hop_ns, sent_ns, taken_ns = started - f.made_ns, started - f.sent_ns, started - f.taken_ns
+                self.log.add(DELIVERED, f.edge.index, f.gen, f.who, stamp_ns, hop_ns, sent_ns, f.injected, taken_ns, slot=f.slot)
+                write_ns = now - started - each_ns
+                self.log.add(STEP, self.index, self._steps, f.who, stamp_ns, each_ns, latency_ns, started, write_ns << 8)
             self.log.commit()
         self._steps += 1
         self._points("committed", len(frames))

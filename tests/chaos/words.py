@@ -5,7 +5,8 @@ repeated in the constants below and in `Words.taken`; tests/chaos/test_chaos.py 
 
 Board: words of 8 bytes. FIRST_EDGE words of header; then per edge, in the order of the readers in the graph file: EDGE_WORDS,
 of which the first is `head` (frames sent) and word TAIL is `tail` (frames received); per slot `sent | released | done`; a ring of
-descriptors (slot, generation), a power of two that holds at least two more than there are slots; padding up to EDGE_ALIGN words.
+descriptors (slot, generation, time of sending), a power of two that holds at least two more than there are slots; padding up to
+EDGE_ALIGN words.
 Pool of a node with one port: per slot SLOT_HEADER bytes (generation first) and the payload, padded to SLOT_ALIGN.
 """
 
@@ -27,7 +28,7 @@ EDGE_WORDS, TAIL = 16, 8
 LEASE = struct.Struct("<3Q")
 """sent, released, done: generations."""
 LEASE_WORDS = LEASE.size // WORD
-DESCRIPTOR_WORDS = 2
+DESCRIPTOR_WORDS = 3
 EDGE_ALIGN = 8
 SLOT_HEADER, SLOT_ALIGN = 512, 64
 

@@ -8,7 +8,7 @@ from pipeline.errors import FrameError
 from pipeline.flow import shm
 from pipeline.flow.board import Board
 from pipeline.frame import NEVER
-from pipeline.graph.layout import BOUND, EDGE_HEAD, EDGE_TAIL, ITEM_BYTES, RELEASED, SENT, BoardShape
+from pipeline.graph.layout import BOUND, DESCRIPTOR_WORDS, EDGE_HEAD, EDGE_TAIL, ITEM_BYTES, RELEASED, SENT, BoardShape
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def test_what_was_sent_and_received_last(board):
     assert (board.last_sent(0), board.last_received(0)) == (0, 0)
     ring, mask = board.ring_of(0)
     for number in range(9):
-        board.words[ring + 2 * (number & mask)], board.words[ring + 2 * (number & mask) + 1] = number % 2, 100 + number
+        at = ring + DESCRIPTOR_WORDS * (number & mask)
+        board.words[at], board.words[at + 1] = number % 2, 100 + number
         board.words[board.edge(0) + EDGE_HEAD] = number + 1
     board.words[board.edge(0) + EDGE_TAIL] = 8
     assert (board.last_sent(0), board.last_received(0)) == (108, 107)

@@ -1,6 +1,7 @@
 """Events of one process: collected, then committed by one store; nothing is overwritten."""
 
 import os
+from time import monotonic_ns
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.flow.log import (
     PUBLISHED,
     REASON,
     REASONS,
+    REUSED,
     STEP,
     Log,
     Ring,
@@ -69,8 +71,8 @@ def arrived(edge, gen, slot=0, accounted=False):
     """The fields of `reader.Arrived` that the log reads."""
     header = SimpleNamespace(stamp_ns=1000 * gen)
     index = SimpleNamespace(index=edge)
-    fields = {"slot": slot, "gen": gen, "who": who(1, gen), "made_ns": 40, "accounted": accounted, "injected": 5}
-    return SimpleNamespace(edge=index, header=header, **fields)
+    fields = {"slot": slot, "gen": gen, "who": who(1, gen), "accounted": accounted, "injected": 5}
+    return SimpleNamespace(edge=index, header=header, made_ns=40, sent_ns=70, taken_ns=90, **fields)
 
 
 def sent(port, gen, slot=0, nbytes=64, copied=8):
@@ -91,10 +93,10 @@ def test_nothing_was_logged(process):
 
 
 def test_an_event_is_eight_words(process):
-    process.log.add(DELIVERED, 300, 1 << 40, who(2, 9), -5, 10, 20, 30, reason=4, slot=77)
+    process.log.add(DELIVERED, 300, 1 << 40, who(2, 9), -5, 10, 20, 30, 40, reason=4, slot=77)
     process.log.commit()
     (event,) = process.ring.take().tolist()
-    assert event == [DELIVERED | 300 << 8 | 4 << 32 | 77 << 40, 1 << 40, who(2, 9), -5, 10, 20, 30, 0]
+    assert event == [DELIVERED | 300 << 8 | 4 << 32 | 77 << 40, 1 << 40, who(2, 9), -5, 10, 20, 30, 40]
     (subject,) = kinds_and_indices(np.array([event])).tolist()
     assert kind_and_index(subject) == (DELIVERED, 300)
     assert reason_of(event) == REASONS[4]
@@ -106,7 +108,9 @@ def test_a_drop_has_a_reason(process, reason):
     assert process.drain() == 0, "true with the commit"
     process.log.commit()
     assert process.drain() == 1
-    assert process.read == [[DROPPED | 3 << 8 | REASON[reason] << 32 | 2 << 40, 8, who(0, 7), 700, 0, 0, 0, 0]]
+    (event,) = process.read
+    assert event == [DROPPED | 3 << 8 | REASON[reason] << 32 | 2 << 40, 8, who(0, 7), 700, event[4], 0, 0, 0]
+    assert 0 <= monotonic_ns() - event[4] < 60e9
     assert reason_of(process.read[0]) == reason
 
 
@@ -130,25 +134,27 @@ def test_processes_have_rings_of_their_own(process):
 
 def test_a_step_names_its_inputs_its_outputs_and_itself(process):
     inputs = [arrived(4, 7, slot=1), arrived(6, 9)]
-    process.log.step(STEP_3, inputs, [sent(2, 5, slot=3), sent(0, 6, nbytes=0, copied=0)])
+    outputs = [sent(2, 5, slot=3), sent(0, 6, nbytes=0, copied=0)]
+    process.log.step(STEP_3, inputs, outputs, level=2, committed_ns=120, write_ns=9)
     process.drain()
     assert process.read == [
-        [DELIVERED | 4 << 8 | 1 << 40, 7, who(1, 7), 7000, 60, 0, 5, 0],
-        [DELIVERED | 6 << 8, 9, who(1, 9), 9000, 60, 0, 5, 0],
-        [PUBLISHED | 2 << 8 | 3 << 40, 5, who(1, 5), 5000, 64, 8, 0, 0],
-        [PUBLISHED | 0 << 8, 6, who(1, 6), 6000, 0, 0, 0, 0],
-        [STEP | 5 << 8, 3, who(1, 7), 7000, 11, -1, 100, 0],
+        [DELIVERED | 4 << 8 | 1 << 40, 7, who(1, 7), 7000, 60, 30, 5, 10],
+        [DELIVERED | 6 << 8, 9, who(1, 9), 9000, 60, 30, 5, 10],
+        [PUBLISHED | 2 << 8 | 3 << 40, 5, who(1, 5), 5000, 64, 8, 120, 0],
+        [PUBLISHED | 0 << 8, 6, who(1, 6), 6000, 0, 0, 120, 0],
+        [STEP | 5 << 8, 3, who(1, 7), 7000, 11, -1, 100, 2 | 9 << 8],
     ]
     assert [frame.accounted for frame in inputs] == [True, True]
+    assert [frame.committed_ns for frame in outputs] == [120, 120]
 
 
 def test_a_frame_is_delivered_once(process):
-    """A joined frame can be in several sets."""
+    """A joined frame can be in several sets: in the later ones it is reused."""
     frame = arrived(4, 7)
     process.log.step(STEP_3, [frame], [])
     process.log.step(STEP_3, [frame, arrived(4, 8, accounted=True)], [])
     process.drain()
-    assert [event[0] & 0xFF for event in process.read] == [DELIVERED, STEP, STEP]
+    assert [event[0] & 0xFF for event in process.read] == [DELIVERED, STEP, REUSED, REUSED, STEP]
 
 
 def test_a_step_of_a_source_without_frames(process):

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.flow import shm
 from pipeline.flow.board import Board
-from pipeline.graph.layout import ARMED, DONE, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT, BoardShape
+from pipeline.graph.layout import ARMED, DESCRIPTOR_WORDS, DONE, EDGE_HEAD, EDGE_TAIL, RELEASED, SENT, BoardShape
 from pipeline.graph.load import parse
 from pipeline.graph.plan import Plan
 from pipeline.options import RunOptions
@@ -35,13 +35,14 @@ class Edge:
         self.sent = self.received = 0
 
     def record(self, gen):
-        self.board.words[self.ring + 2 * (self.sent & self.mask)] = gen % SLOTS
-        self.board.words[self.ring + 2 * (self.sent & self.mask) + 1] = gen
+        at = self.ring + DESCRIPTOR_WORDS * (self.sent & self.mask)
+        self.board.words[at] = gen % SLOTS
+        self.board.words[at + 1] = gen
         self.leases[gen % SLOTS, SENT] = gen
 
     def publish(self, *gens):
         for gen in gens:
-            self.book.open[gen] = (gen, 0)
+            self.book.open[gen] = (gen, 0, 0)
             self.book.produced += 1
 
     def send(self, *gens):
