@@ -59,3 +59,13 @@ class Histogram:
             value = self.quantile(_QUANTILE[name])
             out[name] = None if value is None else round(value / unit_ns, 4)
         return out
+
+    def upto(self, bounds_ns: np.ndarray) -> list[int]:
+        """Durations up to each bound, to half a bin."""
+        bins = np.rint(np.log10(bounds_ns / _LOW_NS) * _PER_DECADE).astype(np.int64)
+        return [int(n) for n in np.cumsum(self.bins)[np.clip(bins, 0, _BINS - 1)]]
+
+    def sum_ns(self) -> float:
+        """Sum of all durations, each taken as the middle of its bin."""
+        at = np.flatnonzero(self.bins)
+        return float(self.bins[at] @ (_LOW_NS * 10 ** (np.maximum(at - 0.5, 0) / _PER_DECADE)))

@@ -59,3 +59,12 @@ def test_units():
         "p50": pytest.approx(2.0, rel=0.01),
         "p99": pytest.approx(2.0, rel=0.01),
     }
+
+
+def test_counts_up_to_bounds_and_the_sum():
+    values = RNG.lognormal(np.log(2e6), 1.5, 20_000).astype(np.int64)
+    bounds = np.array([1e5, 1e6, 2.5e6, 1e7, 1e13])
+    for bound, count in zip(bounds, filled(values).upto(bounds), strict=True):
+        assert (values <= bound * 0.98).sum() <= count <= (values <= bound * 1.02).sum()
+    assert filled(values).sum_ns() == pytest.approx(values.sum(), rel=0.005)
+    assert (Histogram().upto(bounds), Histogram().sum_ns()) == ([0] * 5, 0.0)
