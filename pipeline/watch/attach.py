@@ -97,9 +97,9 @@ def find(text: str | None) -> Found:
 
 
 class Attached:
-    """A connection to a run; a context manager. Raises RunError where the run does not answer."""
+    """A connection to a run; a context manager. Raises RunError where the run does not answer within `answer_s`, None: ever."""
 
-    def __init__(self, run: Found) -> None:
+    def __init__(self, run: Found, answer_s: float | None = ANSWER_S) -> None:
         self.run = run
         path = run.door
         if path is None:
@@ -109,13 +109,14 @@ class Attached:
         if not stat.S_ISSOCK(info.st_mode) or info.st_uid != os.getuid():
             raise RunError(f"{path}: needs a socket of uid {os.getuid()}, got owner {info.st_uid}")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(ANSWER_S)
+        self._socket.settimeout(answer_s)
         self._read = bytearray()
         try:
             self._socket.connect(str(path))
         except OSError as error:
+            gone = self._gone(error)
             self.close()
-            raise self._gone(error) from None
+            raise gone from None
 
     def snapshot(self) -> dict[str, Any]:
         """See `runtime/snapshot.py`."""
@@ -147,6 +148,8 @@ class Attached:
         return bytes(line)
 
     def _gone(self, error: Exception) -> RunError:
+        if isinstance(error, TimeoutError):
+            return RunError(f"{self.run.run}: no answer for {self._socket.gettimeout():g} s; is its process stopped?")
         return RunError(f"{self.run.run}: needs an answer of the running graph, got: {error}; has it ended?")
 
     def __enter__(self) -> Attached:
@@ -156,4 +159,7 @@ class Attached:
         self.close()
 
     def close(self) -> None:
+        """Also from another thread: one that waits for an answer is told that the connection was closed."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
