@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from pipeline.runtime.spawn import Spawner, spawner_for
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 from pipeline.watch.display import Display
+
+if TYPE_CHECKING:
+    from pipeline.watch.metrics_server import Server
 
 Overrides = Mapping[str, Any] | Iterable[str] | None
 _TAP = "_frames"
@@ -120,12 +123,14 @@ def execute(
     if options.report is not None:
         report.require_writable(options.report)
     with contextlib.ExitStack() as held:
+        server = None if options.metrics is None else held.enter_context(_metrics_server(*options.metrics))
         recording = None if options.record is None else held.enter_context(target.Target(options.record))
         folder = held.enter_context(outfolder.take(spec, options.out, overwrite))
         if recording is not None:
             recording.begin()
         session = Session(spec, options)
-        observers = Guarded(Display(session, options.quiet))
+        display = Display(session, options.quiet)
+        observers = Guarded(display, *([] if server is None else [server.observer(session, options.quiet)]))
         outcome = None
         # A signal after the end of the run must not lose the report.
         held.enter_context(signals.caught(lambda number: None))
@@ -139,6 +144,12 @@ def execute(
                     _save_report(session.outcome, path)
             folder.list_files()
     return outcome
+
+
+def _metrics_server(host: str, port: int) -> Server:
+    from pipeline.watch.metrics_server import Server  # half of a run's other imports
+
+    return Server(host, port)
 
 
 def _save_report(outcome: Outcome, path: Path) -> None:

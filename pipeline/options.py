@@ -37,6 +37,7 @@ class RunOptions:
     alone    this process exists for the run only: what nodes start in it (inline) ends with the run
     raises   inline, an exception of an operator passes through, for a debugger; else it is an error of the run as in processes
     report   a further file for the report, beside `out`/report.json
+    metrics  (host, port) at which Prometheus reads metrics; port 0 = any free one
     """
 
     out: Path
@@ -51,6 +52,7 @@ class RunOptions:
     alone: bool = False
     raises: bool = True
     report: Path | None = None
+    metrics: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

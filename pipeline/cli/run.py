@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.spawn import Spawner
 
 
+LOOPBACK = "127.0.0.1"
 INJECT_HELP = (
     "frames of the node's outputs (or of the port; of its inputs, where no output fits) get a fault: cam:blackout, "
     "cam.image:noise=0.2@10s-15s (time since the first frame), scans:drop=0.1@100-200 (frame numbers, TO excluded); "
@@ -58,6 +60,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         choices=["raw", "png", "jpeg"],
         default="raw",
         help="raw (default, fastest), png (lossless), jpeg (lossy: a replay gives other bytes)",
+    )
+    parser.add_argument(
+        "--metrics",
+        type=address,
+        metavar="HOST:PORT",
+        help="serve metrics for Prometheus; :9100 = 127.0.0.1:9100; 0.0.0.0:9100 offers them to other machines; port 0: any free",
     )
     parser.add_argument(
         "--inject",
@@ -119,6 +127,7 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
         alone=True,
         raises=args.verbose,
         report=args.report,
+        metrics=args.metrics,
     )
     outcome = api.execute(graph, options, spawner=spawner, overwrite=args.overwrite, warn=say.warning)
     for line in outcome.errors:
@@ -165,6 +174,15 @@ def _seconds(text: str) -> float:
     if not value > 0:
         raise argparse.ArgumentTypeError(f"needs more than 0 seconds, got {text}")
     return value
+
+
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT, [IPv6]:PORT or :PORT, which is of this machine only."""
+    host, colon, port = text.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or (":" in host) != text.startswith("[") or not re.fullmatch("[0-9]{1,5}", port) or int(port) >= 1 << 16:
+        raise argparse.ArgumentTypeError(f"needs HOST:PORT, PORT 0 .. 65535, e.g. :9100, got {text}")
+    return host or LOOPBACK, int(port)
 
 
 def rate(text: str) -> float | str | None:
