@@ -14,6 +14,7 @@ from pipeline.settings import suggest
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
     "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne", "odometry", "live",
+    "telemetry",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -46,7 +47,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "rectify: camera.rectify and fuse.paint beside OpenCV's functions; "
         "velodyne: packets of a VLP-16 over loopback to points, beside velodyne-decoder; "
         "odometry: lidar.odometry beside KISS-ICP, error and scans/s on one core; "
-        "live: live_full on loopback sensors for 10 minutes, then with each of them cut and back",
+        "live: live_full on loopback sensors for 10 minutes, then with each of them cut and back; "
+        "telemetry: frames/s of a small graph with and without events on disk, pipe top, metrics",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"
