@@ -33,6 +33,20 @@ def conv(size=6, channels=(3, 4), free=False, depthwise=False, seed=0):
     return model(nodes, {"x": (TensorProto.FLOAT, [1, before, *shape])}, {"y": (TensorProto.FLOAT, [1, 2, *shape])}, weights)
 
 
+def shared_weight(size=16):
+    """y = conv(x) + conv(8 x), of one weight and one bias, as a head that several maps share."""
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.normal(0, 0.3, (4, 3, 3, 3)), "b": rng.normal(0, 1, 4), "eight": np.array(8.0)}
+    nodes = [
+        helper.make_node("Mul", ["x", "eight"], ["x8"]),
+        helper.make_node("Conv", ["x", "w", "b"], ["one"], "one", pads=[1] * 4),
+        helper.make_node("Conv", ["x8", "w", "b"], ["eight_times"], "two", pads=[1] * 4),
+        helper.make_node("Add", ["one", "eight_times"], ["y"]),
+    ]
+    ends = ({"x": (TensorProto.FLOAT, [1, 3, size, size])}, {"y": (TensorProto.FLOAT, [1, 4, size, size])})
+    return model(nodes, *ends, {name: array.astype(np.float32) for name, array in weights.items()})
+
+
 def save(proto, path):
     path.write_bytes(proto.SerializeToString())
     onnx.checker.check_model(proto)

@@ -9,6 +9,7 @@ quantized behind its ReLU; without a ReLU it is a head, and stays float32.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,7 @@ def quantize(
     weights = _weights(graph)
     nodes: list[Any] = []
     around: dict[str, tuple[str, float]] = {}  # tensor -> its dequantized copy, its scale
+    of_weight: dict[str, tuple[str, np.ndarray]] = {}  # weight, which several convolutions may share -> the same of it
     used: set[str] = set()
 
     def quantized(name: str) -> tuple[str, float]:
@@ -116,10 +118,13 @@ def quantize(
     for node in list(graph.node):
         if _quantizable(node, weights, keep):
             source, scale = quantized(node.input[0])
-            weight = onnx.numpy_helper.to_array(weights[node.input[1]])
-            weight_name, weight_scales, made = add.weight(node.input[1], weight, per_channel)
-            nodes.extend(made)
-            used.add(node.input[1])
+            own = node.input[1]
+            if own not in of_weight:
+                weight_name, weight_scales, made = add.weight(own, onnx.numpy_helper.to_array(weights[own]), per_channel)
+                of_weight[own] = weight_name, weight_scales
+                nodes.extend(made)
+            weight_name, weight_scales = of_weight[own]
+            used.add(own)
             node.input[0], node.input[1] = source, weight_name
             if len(node.input) > 2 and not symmetric:
                 bias = onnx.numpy_helper.to_array(weights[node.input[2]])
@@ -153,6 +158,7 @@ class _Adder:
     def __init__(self, onnx: Any, symmetric: bool, weight_levels: int) -> None:
         self._onnx, self._symmetric, self._levels = onnx, symmetric, weight_levels
         self.tensors: list[Any] = []
+        self._biases: Counter[str] = Counter()
 
     def activation(self, name: str, found: Range) -> tuple[float, list[Any]]:
         low, high = min(found[0], 0.0), max(found[1], 0.0)
@@ -187,6 +193,9 @@ class _Adder:
         return f"{name}.real", scales, [node]
 
     def bias(self, name: str, bias: np.ndarray, scales: np.ndarray) -> tuple[str, list[Any]]:
+        self._biases[name] += 1  # convolutions that share it have inputs of different scales
+        if self._biases[name] > 1:
+            name = f"{name}.{self._biases[name]}"
         scales = scales.astype(np.float32)
         integers = np.clip(np.round(bias.astype(np.float64) / scales), -(2**31), 2**31 - 1).astype(np.int32)
         names = [

@@ -9,7 +9,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from onnx import numpy_helper  # noqa: E402
-from onnx_nets import conv, save, unlike_channels  # noqa: E402
+from onnx_nets import conv, save, shared_weight, unlike_channels  # noqa: E402
 
 from operators.nets.export_int8 import best_range, calibrate, quantize  # noqa: E402
 from operators.nets.runtimes import open_onnx  # noqa: E402
@@ -89,6 +89,14 @@ def test_no_frames_and_a_tensor_of_zeros(tmp_path, model):
     zeros = calibrate(model, lambda: [{"x": np.zeros((1, 3, 16, 16), np.float32)}])
     assert zeros["x"] == (0.0, 0.0)
     assert np.isfinite(error(tmp_path, quantize(model, zeros)))
+
+
+def test_a_weight_of_several_convolutions_is_stored_once_and_its_bias_for_each_scale(tmp_path):
+    proto = shared_weight()
+    made = quantize(proto.SerializeToString(), ranges(proto.SerializeToString()))
+    names = [tensor.name for tensor in onnx.load_model_from_string(made).graph.initializer]
+    assert names.count("w.int") == 1 and {"b.int", "b.2.int"} <= set(names) and "w" not in names
+    assert error(tmp_path, made, proto=proto) < 0.03
 
 
 # ---- engines that are wrong
