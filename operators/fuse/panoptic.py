@@ -9,7 +9,8 @@ the order of input), one that lies on those before by more than max_overlap of i
 box, the logits A of an instance and B of its class make (sigmoid(A) + sigmoid(B)) (A + B); of these and the stuff logits the
 largest gives each pixel. Pixels of no instance are what the class logits say if that is stuff with min_stuff_px or more of them;
 else void. An instance has no pixel outside its box, whatever the logits there.
-method panoptictracknet: the same, but of the masks (logit > 0) on a pixel only the best competes.
+method panoptictracknet: the same, but of the masks (logit > 0) on a pixel only the best competes, and scores and areas of stuff
+must be larger than score_threshold and min_stuff_px.
 method heuristic: as efficientps, but instances take the pixels of their masks by falling score, without the class logits.
 State: counters only. No instance: stuff alone. Instances of a class that `semantic` does not have as a thing are left out and
 counted; a label that class_names does not have is refused.
@@ -75,12 +76,14 @@ class PanopticConfig:
 
     @property
     def rules(self) -> Rules:
+        larger = self.method == "panoptictracknet"
+        above = np.nextafter(np.float32(self.score_threshold), np.float32(2))
         return Rules(
             self.method == "heuristic",
-            self.method == "panoptictracknet",
-            self.score_threshold,
+            larger,
+            float(above) if larger else self.score_threshold,
             self.max_overlap,
-            self.min_stuff_px,
+            self.min_stuff_px + larger,
             self.mask_scale,
         )
 
@@ -99,6 +102,10 @@ class FusePanoptic(Operator):
         planes = self._planes(instances, names, is_thing)
         if instance_ids is not None and len(instance_ids) != len(planes):
             raise FrameError(f"{self.name}.instance_ids: needs {len(planes)} rows as instances, got {len(instance_ids)}")
+        if instance_ids is not None:
+            ids, counts = np.unique(instance_ids[instance_ids >= 0], return_counts=True)
+            if (counts > 1).any():
+                raise FrameError(f"{self.name}.instance_ids: needs every id once in a frame, got {ids[counts > 1][0]} again")
         known = np.flatnonzero(planes >= 0)
         stride, (height, width) = self._size(semantic)
         panoptic = self.alloc("panoptic", "panoptic", (height, width), np.int32)

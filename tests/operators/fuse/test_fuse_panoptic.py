@@ -71,10 +71,11 @@ def test_equals_c24_word_by_word(seed, num, shape, stride, method):
         naive_panoptic.bilinear(plane, (np.arange(width) + 0.5) / stride - 0.5, (np.arange(height) + 0.5) / stride - 0.5)
         for plane in logits.astype(np.float64)
     ])  # fmt: skip
-    is_thing = np.isin(NAMES, THINGS)
+    is_thing, larger = np.isin(NAMES, THINGS), method == "panoptictracknet"
+    threshold = np.nextafter(np.float32(0.4), np.float32(1)) if larger else np.float32(0.4)
     expected = naive_panoptic.fuse(
-        full, is_thing, boxes, scores, labels, masks, threshold=np.float32(0.4), least=200, paste=method == "heuristic",
-        alone=method == "panoptictracknet",
+        full, is_thing, boxes, scores, labels, masks, threshold=threshold, least=200 + larger, paste=method == "heuristic",
+        alone=larger,
     )  # fmt: skip
     differs = np.zeros(shape, bool)
     for row, column in np.ndindex(shape):
@@ -136,6 +137,17 @@ def test_stuff_areas_are_counted_after_things_are_pasted():
     assert PanopticConfig().min_stuff_px == 2048
 
 
+def test_areas_and_scores_of_panoptictracknet_must_be_larger_than_their_limits():
+    """B3: stuff areas <= u_a are void, segments with a score > u_p stay; of EfficientPS areas < min_sa, scores < c_t leave."""
+    logits = planes(ROAD, (20, 20))
+    logits[:, :5] = planes(SKY, (5, 20))  # 100 pixels
+    at_limit = instances(((0, 10, 9, 19), 0.5, CAR, 9))
+    for method, there in (("efficientps", True), ("heuristic", True), ("panoptictracknet", False)):
+        for least, stays in ((99, True), (100, there), (101, False)):
+            assert (label_at(run(logits, instances(), {"method": method, "min_stuff_px": least}), 0, 0) == SKY) == stays
+        assert (label_at(run(logits, at_limit, {"method": method}), 15, 5) == CAR) == there
+
+
 def test_a_thing_of_the_class_logits_without_an_instance_is_void():
     out = run(planes(CAR), instances())
     assert not out.panoptic.any() and not len(out.labels)
@@ -185,13 +197,15 @@ def test_classes_of_other_names():
     ({"things": ["Tram"]}, r"things: needs names of road, building, sky, Car, Pedestrian, got Tram"),
     ({"cells": 0}, r"instances: needs masks of 1 x 1 cells or more, got \(0, 0\)"),
     ({"ids": [1, 2]}, r"instance_ids: needs 1 rows as instances, got 2"),
+    ({"ids": [7, 7], "num": 2}, r"fusepanoptic.instance_ids: needs every id once in a frame, got 7 again"),
     ({"stride": 4, "image_size": [70, 48]}, r"needs 18 x 12 cells for a picture of 70 x 48 pixels at stride 4, got 70 x 48"),
     ({"stride": 64}, r"needs a picture of at most 2048 x 2048 pixels, got 4480 x 3072"),
 ])  # fmt: skip
 def test_refusals(change, message):
-    label, ids, cells = (change.pop(key, default) for key, default in (("label", CAR), ("ids", None), ("cells", 4)))
+    defaults = (("label", CAR), ("ids", None), ("cells", 4), ("num", 1))
+    label, ids, cells, num = (change.pop(key, default) for key, default in defaults)
     with pytest.raises(FrameError, match=message):
-        run(planes(ROAD), instances(((0, 0, 9, 9), 0.9, label, 5), size=cells), ids=ids, **change)
+        run(planes(ROAD), instances(*[((0, 0, 9, 9), 0.9, label, 5)] * num, size=cells), ids=ids, **change)
 
 
 @pytest.mark.parametrize(("config", "message"), [
