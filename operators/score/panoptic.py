@@ -160,6 +160,9 @@ def panoptic_quality(
     Void pixels of the truth (class void, instance 0) leave the union, and a prediction with more than half on them is not wrong.
     Segments of class void, of either side, count nowhere. Raises ValueError for other classes than 0..num_classes - 1 and void.
     """
+    num_classes, void, max_instances = int(num_classes), int(void), int(max_instances)  # NumPy's own may overflow below
+    if max_instances < 1:
+        raise ValueError(f"max_instances: needs 1 or more, got {max_instances}")
     scores, names = Scores(()), {c: c for c in range(num_classes)}
     counter = PairCounter()
     for truth, found in pairs:

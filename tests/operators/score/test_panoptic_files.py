@@ -36,3 +36,17 @@ def test_a_picture_that_is_no_object(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match=r"a.json: images\[0\]: needs an object, got 7"):
         read_truth(tmp_path / "a.json")
+
+
+def test_truth_that_is_void_everywhere(tmp_path):
+    """Nothing is missed and nothing is wrong; no score has anything to divide by, mask AP neither."""
+    pytest.importorskip("pycocotools")
+    paths = []
+    for side, segments in (("gt", []), ("results", [{"id": 5, "category_id": 1, "score": 0.9}])):
+        (tmp_path / side).mkdir()
+        shot = {"val/a.png": (blocks(0, 0) if side == "gt" else blocks(5, 0), segments)}
+        paths.append(coco_panoptic(tmp_path / side, shot, images=False))
+    found = evaluate(*paths)
+    assert found["all"]["pq"] is None and found["all"]["miou"] is None and found["frames"] == 1
+    assert all(value is None for value in found["ap"].values())
+    assert [sum(row[key] for row in found["per_class"].values()) for key in ("tp", "fp", "fn")] == [0, 0, 0]
