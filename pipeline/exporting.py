@@ -16,7 +16,11 @@ from pipeline.graph import lookup
 from pipeline.graph.load import load
 from pipeline.schema import Schema
 
-_EXPORTERS = ("operators.fuse.export:GateExporter", "operators.detect.export:DetectorExporter")
+_EXPORTERS = (
+    "operators.fuse.export:GateExporter",
+    "operators.segment.export:PanopticExporter",
+    "operators.detect.export:DetectorExporter",
+)
 """The first one that takes the model; the last one takes all, and says what it needs."""
 
 

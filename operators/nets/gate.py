@@ -5,6 +5,7 @@ It passes if
     frames      >= 64
     agreement   matched / (matched + missing + added) >= 0.98 over boxes of score >= 0.3; two boxes match if they have one label
                 and an IoU >= 0.95 (in 3D, or in the picture), each box at most once, better scores first
+    classes     of a net that gives classes of cells: cells of one class in both / all cells >= 0.98
     maps        for each map, RMS of the difference / RMS of the fp32 map about the mean of each column, <= MAPS[precision];
                 a column is one output channel, so constant offsets of channels hide no error
 No box in all frames: the maps alone decide, and the result says that there was none. NaN or infinity in a map never passes.
@@ -38,6 +39,8 @@ class Gate:
     matched: int = 0
     missing: int = 0
     added: int = 0
+    same: int = 0  # cells of one class in both
+    cells: int = 0
     _rows: dict[str, int] = field(default_factory=dict)
     _sums: dict[str, np.ndarray] = field(default_factory=dict)  # map -> per column sum, of squares, of squared differences
 
@@ -49,6 +52,11 @@ class Gate:
             sums = np.stack([wide.sum(0), np.square(wide).sum(0), np.square(difference).sum(0)])
             self._sums[name] = self._sums.get(name, 0.0) + sums
             self._rows[name] = self._rows.get(name, 0) + len(wide)
+
+    def classes(self, ours: np.ndarray, theirs: np.ndarray) -> None:
+        """One frame's class per cell: fp32, engine."""
+        self.same += int((ours == theirs).sum())
+        self.cells += ours.size
 
     def boxes(self, ours: Any, theirs: Any, *, again: bool = False) -> None:
         """One frame's Boxes3D or Boxes2D: fp32, engine, each with all boxes of score >= MIN_SCORE.
@@ -76,6 +84,7 @@ class Gate:
             "matched": self.matched,
             "missing": self.missing,
             "added": self.added,
+            **({"same": self.same, "cells": self.cells} if self.cells else {}),
             "maps": errors,
             "precision": self.precision,
         }
@@ -102,6 +111,7 @@ def refusal(numbers: Mapping[str, Any]) -> str:
     """Empty for a gate that was passed; else what was needed and what came, with all numbers."""
     try:
         frames, matched, missing, added = (int(numbers[key]) for key in ("frames", "matched", "missing", "added"))
+        same, cells = int(numbers.get("same", 0)), int(numbers.get("cells", 0))
         errors = {str(name): float(error) for name, error in sorted(numbers["maps"].items())}
         bound = MAPS[numbers["precision"]]
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -113,6 +123,8 @@ def refusal(numbers: Mapping[str, Any]) -> str:
     if total and not matched >= AGREEMENT * total:
         share = f"{matched / total:.3f} (needs {AGREEMENT})"
         said.append(f"agreement with fp32 {share}: {matched} boxes matched, {missing} missing, {added} added")
+    if cells and not same >= AGREEMENT * cells:
+        said.append(f"classes of cells as fp32 {same / cells:.3f} (needs {AGREEMENT})")
     wrong = {name: error for name, error in errors.items() if not error <= bound}
     if wrong or not errors:
         said.append(
@@ -146,7 +158,8 @@ def summary(numbers: Mapping[str, Any]) -> str:
     total = numbers["matched"] + numbers["missing"] + numbers["added"]
     agreement = f"{numbers['matched'] / total:.4f}" if total else "of no box"
     maps = ", ".join(f"{name} {error:.2g}" for name, error in sorted(numbers["maps"].items()))
+    classes = f"classes {numbers['same'] / numbers['cells']:.4f}, " if numbers.get("cells") else ""
     return (
         f"{numbers['frames']} frames, agreement {agreement} ({numbers['matched']} matched, {numbers['missing']} missing, "
-        f"{numbers['added']} added), error of maps: {maps} (at most {MAPS[numbers['precision']]:g})"
+        f"{numbers['added']} added), {classes}error of maps: {maps} (at most {MAPS[numbers['precision']]:g})"
     )

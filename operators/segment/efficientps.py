@@ -9,7 +9,8 @@ out  semantic    SEMANTIC    a plane per class, of the picture's size, or a cell
 State: none.   No instance: M = 0.
 Facts: class_names, which the planes and the labels index; things, those that are counted. fuse.panoptic makes one map of both.
 A box reaches from edge to edge: an object on columns a..b has x1 = a - 0.5, x2 = b + 0.5 (pixel centres are whole numbers).
-`pipe check` checks weights and device; only the running node loads torch. Runtime: torch.
+`pipe check` checks weights and device; only the running node loads torch. An engine (`pipe export`) computes the dense part
+(backbone, pyramid, class logits, proposals) in another runtime or precision, if it passed its admission gate; not the regions.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import numpy as np
 
 from operators.detect.scaled import scale_of, scaled
 from operators.nets import device as devices
-from operators.nets import weights
+from operators.nets import engines, weights
 from operators.nets.efficientps_config import EFFICIENTPS, MASK, STRIDE, EfficientPSConfig
-from operators.nets.runtimes import Net
+from operators.nets.runtimes import Net, Runtime, open_onnx
 from operators.streams import CLASS_NAMES, EMBEDDINGS, IMAGE, IMAGE_SIZE, INSTANCES, MAX_INSTANCES, SEMANTIC, THINGS, Instances
 from operators.streams import STRIDE as FACT_STRIDE
 from pipeline.errors import FrameError, InputError
@@ -44,6 +45,8 @@ class SegmentEfficientpsConfig:
     mirror: bool = False  # each scale a second time, left and right swapped
     max_picture: tuple[int, int] | None = None  # width, height of the largest picture, for the slots; None: the net's own size
     device: devices.Device = "cpu"  # auto: cuda where there is one
+    runtime: Runtime = "auto"  # torch without an engine; with one, the first installed runtime in which its gate was passed
+    engine: str = ""  # file made of the same weights by pipe export
 
     def __post_init__(self) -> None:
         devices.check(self.device)
@@ -66,6 +69,9 @@ class SegmentEfficientpsConfig:
             weights.read_config(self.weights, EFFICIENTPS)
         except InputError as error:
             raise ValueError(f"weights: {error}") from None
+        if self.engine and self.scales != (1.0,):
+            raise ValueError(f"scales: needs [1.0] for an engine, which has one picture size, got {list(self.scales)}")
+        engines.check(self.engine, self.runtime, EFFICIENTPS, self.weights)
 
 
 class SegmentEfficientps(Operator):
@@ -137,14 +143,19 @@ def torch_net(config: SegmentEfficientpsConfig, loaded: weights.Weights, threads
     from operators.nets import efficientps
     from operators.nets.activated import fold
     from operators.nets.efficientps_scales import at_scales
+    from operators.nets.export_efficientps import EngineEfficientPS
     from operators.nets.region_proposals import ProposalConfig
     from operators.nets.runtimes.torch import TorchNet, fill
 
     torch.set_num_threads(threads)
     device = devices.choose(config.device, node)
-    net = efficientps.EfficientPS(loaded.config).eval()
+    net = (EngineEfficientPS if config.engine else efficientps.EfficientPS)(loaded.config).eval()
     fill(net, loaded, config.weights)
     fold(net)
+    if isinstance(net, EngineEfficientPS):
+        runtime, precision = engines.admitted(config.engine, config.runtime, EFFICIENTPS, loaded, config.weights)
+        opened = open_onnx(config.engine, runtime=runtime, threads=threads, node=node, precision=precision, device=config.device)
+        net.use(opened, device)
     net.to(device)
     regions = ProposalConfig(before=max(config.proposals, 500), after=config.proposals)
     find = efficientps.FindConfig(config.min_score, config.max_instances, config.nms_iou, regions)
