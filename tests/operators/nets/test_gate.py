@@ -86,6 +86,17 @@ def test_missing_and_added_boxes_are_refused_with_their_numbers():
     assert "64 boxes matched, 64 missing, 64 added" in refusal(compared(theirs=boxes(CAR, moved(60))))
 
 
+@pytest.mark.parametrize(("same", "reason"), [(98, ""), (97, f"classes of cells as fp32 0.970 (needs {AGREEMENT})")])
+def test_cells_of_another_class_are_refused(same, reason):
+    found, ours = Gate("fp32"), np.zeros((10, 10), int)
+    for _ in range(FRAMES):
+        found.classes(ours, (np.arange(100) >= same).reshape(10, 10).astype(int))
+        found.maps({"a": np.eye(3)}, {"a": np.eye(3)})
+        found.boxes(boxes(CAR), boxes(CAR))
+    assert refusal(found.numbers()) == reason
+    assert f"0 added), classes 0.{same}00, error of maps" in summary(found.numbers())
+
+
 def test_too_few_frames_are_refused():
     assert refusal(compared(frames=63)) == "63 frames (needs 64)"
 
