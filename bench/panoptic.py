@@ -5,7 +5,8 @@ like that of a slot (a memfd, all pages there). In turns, by the clock, with THR
 fuser; the torch reference (rivals/fullmap.py), less often. Labels of both must be equal, except where the two best of an argmax
 differ by less than 1e-4, in at most 0.01 % of the pixels.
 PQ core: two int32 maps of that size with 80 ragged segments -> TP, FP, FN and IoU of each class, as score.panoptic does.
-Last, the nets: parameters, multiply-adds, time and memory of one picture each (panoptic_nets.py).
+Then the nets: parameters, multiply-adds, time and memory of one picture each (panoptic_nets.py); the hop of the class logits by
+their size (panoptic_hop.py); a LiDAR scan, from range image to points with ids (panoptic_lidar.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from bench import panoptic_nets
+from bench import panoptic_hop, panoptic_lidar, panoptic_nets
 from bench.common import header, quantile
 from bench.panoptic_frames import CLASSES, INSTANCES, SHAPE, STUFF, ragged, scene, segments, slot
 from operators.fuse.panoptic_fusion import Fusion, Objects, Rules
@@ -68,7 +69,14 @@ def main(rounds: int = ROUNDS) -> dict[str, Any]:
     nets = panoptic_nets.rows(THREADS, runs=1)
     print("\n".join(panoptic_nets.lines(nets)))
     figures |= {f"{row.net}.ms": row.ms for row in nets}
-    return {"about": about, "figures": figures, "nets": [row._asdict() for row in nets]}
+    hops = panoptic_hop.rows()
+    print("\n".join(panoptic_hop.lines(hops)))
+    figures |= {f"hop {row.logits}.us": row.us for row in hops}
+    lidar = panoptic_lidar.rows(THREADS)
+    print("\n".join(panoptic_lidar.lines(lidar)))
+    figures |= {f"LiDAR, {part}.ms": ms for part, ms in lidar.items() if part != "weights"}
+    tables = {"nets": [row._asdict() for row in nets], "hops": [row._asdict() for row in hops], "lidar": lidar}
+    return {"about": about, "figures": figures, **tables}
 
 
 @njit(nogil=True, cache=True, fastmath=True)

@@ -1,8 +1,8 @@
-"""Panoptic scores of frames grouped by drive, with intervals; the best constant map. For panoptic_world.py."""
+"""Panoptic scores of frames grouped by drive, with intervals; the best constant map. For panoptic_world.py, panoptic_scans.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,13 +36,18 @@ def constant(truths: Sequence[tuple[str, Panoptic, tuple[str, ...]]], frames: Fr
 
 def interval(frames: Frames, things: set[str]) -> dict[str, tuple[float, float, float]]:
     """Score -> value, ends of its interval; NaN where no track is found."""
-    rng, drives, out = np.random.default_rng(0), list(frames), {}
-    found = values(frames, drives, things)
-    draws = np.array([values(frames, rng.choice(drives, len(drives)).tolist(), things) for _ in range(DRAWS)])
-    for (group, key), value, column in zip(KEYS, found, draws.T, strict=True):
+    found = bootstrap(lambda drives: values(frames, drives, things), list(frames))
+    return {f"{group} {key}": row for (group, key), row in zip(KEYS, found, strict=True)}
+
+
+def bootstrap(values_of: Callable[[Sequence[str]], list[float]], drives: list[str]) -> list[tuple[float, float, float]]:
+    """values_of: drives, of which one may come twice -> scores. Of each score its value and the ends of its 95 % interval."""
+    rng, out = np.random.default_rng(0), []
+    draws = np.array([values_of(rng.choice(drives, len(drives)).tolist()) for _ in range(DRAWS)])
+    for value, column in zip(values_of(drives), draws.T, strict=True):
         known = column[~np.isnan(column)]
         low, high = np.quantile(known, (0.025, 0.975)).tolist() if len(known) else (np.nan, np.nan)
-        out[f"{group} {key}"] = (value, low, high)
+        out.append((value, low, high))
     return out
 
 
@@ -57,7 +62,7 @@ def values(frames: Frames, drives: Sequence[str], things: set[str]) -> list[floa
 
 
 def lines(figures: dict[str, dict[str, tuple[float, float, float]]]) -> list[str]:
-    out = [f"{'':>12} | " + " | ".join(f"{f'{group} {key}':^20}" for group, key in KEYS)]
+    out = [f"{'':>12} | " + " | ".join(f"{key:^20}" for key in next(iter(figures.values())))]
     for way, row in figures.items():
         cells = [f"{value:5.1f} ({low:.1f}..{high:.1f})" for value, low, high in row.values()]
         out.append(f"{way:>12} | " + " | ".join(f"{cell:^20}" for cell in cells))
