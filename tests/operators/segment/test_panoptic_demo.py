@@ -1,5 +1,6 @@
 """The shipped graph panoptic_demo, with weights that were never trained; the disjoint baseline; no weights at all."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,45 +11,55 @@ pytest.importorskip("safetensors")
 
 from operators.nets import weights  # noqa: E402
 from operators.nets.efficientps import EfficientPS  # noqa: E402
-from operators.nets.efficientps_config import EFFICIENTPS, MODELS, EfficientPSConfig  # noqa: E402
+from operators.nets.efficientps_config import EFFICIENTPS, EfficientPSConfig  # noqa: E402
 from operators.panoptic_classes import WORLD_CLASSES, WORLD_THINGS  # noqa: E402
+from operators.segment import efficientps  # noqa: E402
 from pipeline.__main__ import main  # noqa: E402
 from pipeline.graph.files import find_file  # noqa: E402
 
 
-def untrained(path):
+def untrained(path, size):
     torch.manual_seed(0)
     config = EfficientPSConfig(
-        WORLD_CLASSES, WORLD_THINGS, (128, 64), width=0.25, depth=0.3, channels=16, semantic_channels=8, hidden=32, embedding=4
+        WORLD_CLASSES, WORLD_THINGS, size, width=0.25, depth=0.3, channels=16, semantic_channels=8, hidden=32, embedding=4
     )
     weights.save(path, EFFICIENTPS, config, EfficientPS(config).eval().state_dict())
     return str(path)
 
 
-def sets(tmp_path, threshold=0.2):
+def sets(tmp_path, threshold=0.2, size=(128, 64)):
     values = {
-        "segment.config.weights": untrained(tmp_path / "net.safetensors"),
+        "segment.config.weights": untrained(tmp_path / "net.safetensors", size),
         "segment.config.min_score": threshold,
         "tracker.config.min_score": threshold,
         "fuse.config.score_threshold": threshold,
-        "world.config.camera.width": 128,
-        "world.config.camera.height": 64,
+        "world.config.camera.width": size[0],
+        "world.config.camera.height": size[1],
         "world.config.frames": 3,
     }
     return [a for key, value in values.items() for a in ("--set", f"{key}={value}")]
 
 
 @pytest.mark.slow
-def test_the_graph_runs_in_processes(tmp_path, monkeypatch):
+def test_the_graph_runs_in_processes_and_no_edge_copies(tmp_path, monkeypatch):
+    """In two sizes: an edge sends one message per frame, nothing is copied, and only the bytes in the slots grow."""
     monkeypatch.chdir(tmp_path)
-    assert main(["run", "panoptic_demo", "--rate", "max", "--quiet", "--out", "out", "--report", "r.json", *sets(tmp_path)]) == 0
-    report = json.loads((tmp_path / "r.json").read_text())
-    assert {name: sink["frames"] for name, sink in report["sinks"].items()} == {"render": 3, "results": 3, "score": 3}
-    assert not any(edge["dropped"] for edge in report["edges"].values())
-    logits = report["edges"]["segment.semantic->fuse.semantic"]
-    assert logits["bytes"] >= 3 * 4 * len(WORLD_CLASSES) * 16 * 32 and logits["copied_bytes"] == 0  # read in their slots
-    found = json.loads((tmp_path / "out/results/panoptic.json").read_text())
-    assert len(found["images"]) == 3 and len(found["categories"]) == len(WORLD_CLASSES)
+    edges = []
+    for width, height in ((128, 64), (256, 128)):
+        given = [*sets(tmp_path, size=(width, height)), "--out", f"out{width}", "--report", "r.json"]
+        assert main(["run", "panoptic_demo", "--rate", "max", "--quiet", *given]) == 0
+        report = json.loads((tmp_path / "r.json").read_text())
+        assert {name: sink["frames"] for name, sink in report["sinks"].items()} == {"render": 3, "results": 3, "score": 3}
+        assert not any(edge["dropped"] for edge in report["edges"].values())
+        edges.append(report["edges"])
+        found = json.loads((tmp_path / f"out{width}/results/panoptic.json").read_text())
+        assert len(found["images"]) == 3 and len(found["categories"]) == len(WORLD_CLASSES)
+    for name in edges[0]:
+        small, large = (of_size[name] for of_size in edges)
+        assert small["copied_bytes"] == large["copied_bytes"] == 0, name  # read in their slots
+        assert small["produced"] == large["produced"] == 3, name
+    small, large = (of_size["segment.semantic->fuse.semantic"]["bytes"] for of_size in edges)
+    assert small == 3 * 4 * len(WORLD_CLASSES) * 16 * 32 and large == 4 * small
 
 
 def test_the_disjoint_baseline(tmp_path, monkeypatch):
@@ -71,8 +82,8 @@ def test_the_disjoint_baseline(tmp_path, monkeypatch):
     assert first and all(segment["track_id"] >= 1 for segment in first)
 
 
-@pytest.mark.skipif((MODELS / "panoptic_world.safetensors").is_file(), reason="weights are shipped")
 def test_without_weights_it_says_how_to_train_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(efficientps, "EFFICIENTPS", dataclasses.replace(EFFICIENTPS, models=tmp_path))
     monkeypatch.chdir(tmp_path)
     assert main(["check", "panoptic_demo"]) == 2
     error = capsys.readouterr().err.strip()
