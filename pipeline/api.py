@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.errors import GraphError, RunError
+from pipeline.errors import GraphError, PipeError, RunError, explain
 from pipeline.frame import Header
 from pipeline.graph.check import check
 from pipeline.graph.inject import with_faults
@@ -37,6 +37,8 @@ from pipeline.runtime.spawn import Spawner, spawner_for
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 from pipeline.watch.display import Display
+from pipeline.watch.history import History
+from pipeline.watch.trace import write as write_trace
 
 if TYPE_CHECKING:
     from pipeline.watch.metrics_server import Server
@@ -60,6 +62,7 @@ def run(
     verify: bool = False,
     record: str | Path | Record | None = None,
     inject: Iterable[str] = (),
+    trace: str | Path | None = None,
 ) -> Outcome:
     """`pipe run`: the same checks, files and report under `out` (default out/GRAPH-TIME), `report.json` among them.
 
@@ -70,6 +73,7 @@ def run(
     verify     checksum every frame on both sides
     record     the MCAP file to record to, or a `pipeline.options.Record` that also says what to record
     inject     faults as of `--inject`: ["cam:blackout@10s-15s"]
+    trace      file for a trace of all calls, for ui.perfetto.dev
     Raises GraphError or InputError before anything starts. The outcome of a run that fails says so: `exit`, `code`, `errors`.
     Inline, the exception of an operator passes through.
     """
@@ -83,7 +87,8 @@ def run(
         if isinstance(record, (str, Path)):
             record = Record(Path(record), overwrite=overwrite)
         folder = (Path(out) if out else new_out(spec)).resolve()
-        options = RunOptions(folder, rate, frames, duration_s, verify, quiet=quiet, record=record)
+        file = None if trace is None else Path(trace)
+        options = RunOptions(folder, rate, frames, duration_s, verify, quiet=quiet, record=record, trace=file)
         return execute(spec, options, spawner=spawner, overwrite=overwrite, warn=_warn)
 
 
@@ -120,8 +125,9 @@ def execute(
         spec = recorder.with_recorder(spec, options.record)
     for warning in check(spec).warnings:
         warn(warning)
-    if options.report is not None:
-        report.require_writable(options.report)
+    for path, option in ((options.report, "--report"), (options.trace, "--trace")):
+        if path is not None:
+            report.require_writable(path, option)
     with contextlib.ExitStack() as held:
         server = None if options.metrics is None else held.enter_context(_metrics_server(*options.metrics))
         recording = None if options.record is None else held.enter_context(target.Target(options.record))
@@ -142,6 +148,8 @@ def execute(
             if session.outcome is not None:
                 for path in (options.out / "report.json", *([] if options.report is None else [options.report])):
                     _save_report(session.outcome, path)
+                if options.trace is not None:
+                    _save_trace(session.outcome, options.out, options.trace)
             folder.list_files()
     return outcome
 
@@ -160,6 +168,14 @@ def _save_report(outcome: Outcome, path: Path) -> None:
             if path.is_file():
                 path.unlink()
         outcome.errors.append(f"{path}: needs to be written, got: {error.strerror}")
+        outcome.code = outcome.code or 1
+
+
+def _save_trace(outcome: Outcome, out: Path, path: Path) -> None:
+    try:
+        write_trace(History(out), path)
+    except (OSError, PipeError) as error:
+        outcome.errors.append(f"--trace {path}: needs to be written, got: {explain(error)}")
         outcome.code = outcome.code or 1
 
 

@@ -38,6 +38,7 @@ class RunOptions:
     raises   inline, an exception of an operator passes through, for a debugger; else it is an error of the run as in processes
     report   a further file for the report, beside `out`/report.json
     metrics  (host, port) at which Prometheus reads metrics; port 0 = any free one
+    trace    file for a trace of all calls, for ui.perfetto.dev
     """
 
     out: Path
@@ -53,6 +54,7 @@ class RunOptions:
     raises: bool = True
     report: Path | None = None
     metrics: tuple[str, int] | None = None
+    trace: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cli.run import INJECT_HELP, count, rate
+from pipeline.cli.run import INJECT_HELP, TRACE_HELP, count, rate
 from pipeline.errors import printable
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
     parser.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
+    parser.add_argument("--trace", type=Path, metavar="F.json", help=TRACE_HELP)
     parser.add_argument(
         "--inject", action="append", default=[], metavar="NODE[.PORT]:FAULT[=LEVEL][@FROM-TO]", help=INJECT_HELP + "; repeatable"
     )
@@ -71,6 +72,7 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
             alone=True,
             raises=args.verbose,
             report=args.report,
+            trace=args.trace,
         )
         if args.verify is not None:
             whole = recording.digests if args.frames is None else {}

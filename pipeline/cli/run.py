@@ -24,6 +24,8 @@ INJECT_HELP = (
     "all of them: docs/faults.md"
 )
 
+TRACE_HELP = "write every call, with the way of every frame, for ui.perfetto.dev; of a long run the last million events"
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run a graph: every node a process, results under DIR, until the sources end or Ctrl-C."
@@ -46,6 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results and logs (default out/GRAPH-TIME)")
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results of this graph in DIR")
     parser.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
+    parser.add_argument("--trace", type=Path, metavar="F.json", help=TRACE_HELP)
     parser.add_argument(
         "--record", type=Path, metavar="F.mcap", help="write what the sources send into an MCAP file (Foxglove opens it)"
     )
@@ -128,6 +131,7 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
         raises=args.verbose,
         report=args.report,
         metrics=args.metrics,
+        trace=args.trace,
     )
     outcome = api.execute(graph, options, spawner=spawner, overwrite=args.overwrite, warn=say.warning)
     for line in outcome.errors:

@@ -17,6 +17,7 @@ VERBS = {
     "graph": "draw a graph",
     "ops": "list operators and drivers",
     "top": "watch a running graph: rates, queues, drops, CPU, memory, logs",
+    "why": "explain where the time of one frame went",
     "doctor": "check this machine",
     "new": "start an operator, a driver, a project",
     "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the detector, runtimes, the generated world",

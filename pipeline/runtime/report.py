@@ -100,8 +100,8 @@ def unbalanced(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def require_writable(path: Path) -> None:
-    """Before the start. Raises GraphError if no report can be written there."""
+def require_writable(path: Path, option: str = "--report") -> None:
+    """Before the start. Raises GraphError if no file can be written there."""
     there = os.path.lexists(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def require_writable(path: Path) -> None:
         if not there:
             path.unlink()
     except OSError as error:
-        raise GraphError(f"--report {path}: needs a file that can be written, got: {error.strerror}; use another one") from None
+        raise GraphError(f"{option} {path}: needs a file that can be written, got: {error.strerror}; use another one") from None
 
 
 def save(report: dict[str, Any], path: Path) -> None:

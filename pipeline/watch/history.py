@@ -17,7 +17,8 @@ import numpy as np
 
 from pipeline.errors import InputError, explain
 from pipeline.flow.chunks import ENDING, ROW_BYTES
-from pipeline.flow.slot import whose
+from pipeline.flow.log import DELIVERED, DROPPED, ERROR, HEAD, PUBLISHED, REUSED, STEP, WHO
+from pipeline.flow.slot import ID_BITS, whose
 from pipeline.graph.layout import EVENT_WORDS
 from pipeline.outside import open_file, parse_json
 from pipeline.runtime.runfile import EVENTS_DIR, FORMAT, LIVES_FILE, RUN_FILE
@@ -128,7 +129,7 @@ class History:
     def events(self) -> Iterator[np.ndarray]:
         """(n, 8) int64 per file, the oldest first. A row that is cut off at the end is left out."""
         for number in self._numbers():
-            rows = self._rows(number, 0)
+            rows = self._valid(self._rows(number, 0))
             if len(rows):
                 yield rows
 
@@ -141,6 +142,7 @@ class History:
                 self._number, self._at = number, 0
             rows = self._rows(number, self._at)
             self._at += len(rows) * ROW_BYTES
+            rows = self._valid(rows)
             if len(rows):
                 yield rows
 
@@ -177,6 +179,18 @@ class History:
         except OSError:
             return []
         return sorted(int(name[: -len(ENDING)]) for name in names if name.endswith(ENDING) and name[: -len(ENDING)].isdigit())
+
+    def _valid(self, rows: np.ndarray) -> np.ndarray:
+        """The rows whose indices are in run.json: an operator may have written anything into the memory of events."""
+        run = self.run
+        most = np.zeros(256, np.int64)
+        most[[STEP, ERROR]] = len(run.nodes)
+        most[[DELIVERED, REUSED, DROPPED]] = len(run.edges)
+        most[PUBLISHED] = len(run.ports)
+        head, source = rows[:, HEAD], rows[:, WHO] >> ID_BITS
+        valid = ((head >> 8 & 0xFFFFFF) < most[head & 0xFF]) & (source >= 0) & (source < len(run.sources))
+        reasons = head >> 32 & 0xFF
+        return rows[valid & ((head & 0xFF != DROPPED) | (reasons < len(run.reasons)))]
 
     def _rows(self, number: int, at: int) -> np.ndarray:
         try:

@@ -175,7 +175,8 @@ def disk(folder: Path, seed: int, rounds: int, size: int = SMALL) -> Tally:
     rng = random.Random(seed)
     mounted = folder / "out"
     mounted.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(mounted)]
+    # More than the events of a run take (flow/chunks.py): it becomes full by `_fill` only.
+    mount = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(mounted)]
     tried = subprocess.run(mount, check=False, capture_output=True, text=True)
     if tried.returncode:
         return Tally(left_out=[f"a full disk: needs to mount a small one, got: {tried.stderr.strip()}"])
