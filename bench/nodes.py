@@ -21,7 +21,7 @@ from bench.stamps import fill, taken
 from operators.streams import PILLARS, Pillars
 from pipeline.frame import Reading
 from pipeline.operator import Found, Operator, Source, Taken
-from pipeline.recording.recorder import BATCH
+from pipeline.recording.taps import BATCH
 from pipeline.schema import ANY, Array, Schema
 
 COUNT = Schema("COUNT", {"data": Array("int64", ("N",))}, limits={"N": 2})

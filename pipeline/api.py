@@ -123,6 +123,10 @@ def execute(
         from pipeline.recording import recorder, target
 
         spec = recorder.with_recorder(spec, options.record)
+    if options.view == "foxglove":
+        from pipeline.recording import foxglove
+
+        spec = foxglove.with_view(spec)
     for warning in check(spec).warnings:
         warn(warning)
     for path, option in ((options.report, "--report"), (options.trace, "--trace")):

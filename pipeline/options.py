@@ -16,13 +16,14 @@ Images = Literal["raw", "png", "jpeg"]
 class Record:
     """Options of a recording.
 
+    path    F.mcap, which `pipe replay` reads; or F.rrd, drawn for Rerun
     ports   sources = all ports of sources, static ones included; all = also every other connected port;
-            or "NODE.PORT,NODE.PORT"
+            or "NODE.PORT,NODE.PORT"; None = sources, for F.rrd all
     images  raw, png (lossless, slow) or jpeg (lossy: a replay then gives other bytes than the run)
     """
 
     path: Path
-    ports: str = "sources"
+    ports: str | None = None
     images: Images = "raw"
     overwrite: bool = False
 
@@ -39,6 +40,7 @@ class RunOptions:
     report   a further file for the report, beside `out`/report.json
     metrics  (host, port) at which Prometheus reads metrics; port 0 = any free one
     trace    file for a trace of all calls, for ui.perfetto.dev
+    view     who looks on while it runs: page = the run page in a browser; foxglove = Foxglove's app
     """
 
     out: Path
@@ -55,6 +57,7 @@ class RunOptions:
     report: Path | None = None
     metrics: tuple[str, int] | None = None
     trace: Path | None = None
+    view: Literal["page", "foxglove"] | None = None
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

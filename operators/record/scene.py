@@ -50,7 +50,7 @@ def boxes(boxes3d: np.ndarray, labels: np.ndarray, track_ids: np.ndarray | None)
     """Cubes (field 8) of (M, 7) boxes, coloured by class; with ids also their names (field 13), coloured by id."""
     count = len(boxes3d)
     colors = np.array(
-        [_of_id(i) for i in track_ids.tolist()] if track_ids is not None else [_of_label(n) for n in labels.tolist()]
+        [color_of_id(i) for i in track_ids.tolist()] if track_ids is not None else [color_of_class(n) for n in labels.tolist()]
     )
     cubes = np.frombuffer(bytearray(_BLANK * count), _CUBE)
     half = boxes3d[:, 6].astype(np.float64) / 2
@@ -75,11 +75,11 @@ def _text(name: str, x: float, y: float, z: float, color: list[float]) -> bytes:
     return wire.bytes_(1, pose) + wire.number_(2, 1) + wire.double(3, _FONT_M) + wire.bytes_(5, rgba) + wire.text(6, name)
 
 
-def _of_label(label: int) -> tuple[int, ...]:
+def color_of_class(label: int) -> tuple[int, ...]:
     return OF_CLASS[label] if 0 <= label < len(OF_CLASS) else DETECTION
 
 
-def _of_id(track_id: int) -> tuple[float, ...]:
+def color_of_id(track_id: int) -> tuple[float, ...]:
     """A saturated colour; the same for a track in every frame."""
     angle = 2 * math.pi * (track_id * _HUE % 1.0)
     return tuple(127.5 + 127.5 * math.cos(angle + shift * 2 * math.pi / 3) for shift in range(3))

@@ -50,13 +50,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="F.json", help="write the report there (it is always at DIR/report.json)")
     parser.add_argument("--trace", type=Path, metavar="F.json", help=TRACE_HELP)
     parser.add_argument(
-        "--record", type=Path, metavar="F.mcap", help="write what the sources send into an MCAP file (Foxglove opens it)"
+        "--record",
+        type=Path,
+        metavar="F.mcap",
+        help="write what the sources send into an MCAP file (Foxglove opens it), or F.rrd for Rerun",
     )
     parser.add_argument(
         "--record-ports",
-        default="sources",
         metavar="WHICH",
-        help="sources (default): all their ports; all: those of operators, too; or NODE.PORT,NODE.PORT",
+        help="sources (default): all their ports; all (default for F.rrd): those of operators, too; or NODE.PORT,NODE.PORT",
     )
     parser.add_argument(
         "--record-images",
@@ -143,7 +145,7 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
 
 def _recorder() -> str:
     """Name of the recording node."""
-    from pipeline.recording.recorder import RECORDER
+    from pipeline.recording.taps import RECORDER
 
     return RECORDER
 

@@ -1,4 +1,4 @@
-"""`--record F.mcap`: an additional node writes the frames that the sources send.
+"""`--record F.mcap`: an additional node writes the frames that the sources send. (F.rrd: rerun.py.)
 
 The node is a tap (see `Operator.tap`) in a process of its own. Offline it blocks like any sink; live it slows nobody, and frames
 that it misses are lost by name. `process_all` returns when the frames are in the file, so a frame is in the file exactly if the
@@ -8,7 +8,6 @@ end of the run adds what only the supervisor knows: the remaining losses, the di
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import time
@@ -19,32 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import GraphError, InputError, RunError
+from pipeline.errors import InputError, RunError
 from pipeline.frame import Header
-from pipeline.graph import sizing
-from pipeline.graph.spec import (
-    DEFAULT_CLOSE_S,
-    DEFAULT_HANG_S,
-    DEFAULT_OPEN_HANG_S,
-    GraphSpec,
-    Input,
-    NodeSpec,
-    Queue,
-    Restart,
-)
+from pipeline.graph.spec import GraphSpec
 from pipeline.operator import Operator, Taken
 from pipeline.options import Images, Outcome, Record, Recorded
-from pipeline.recording import mcapfile
+from pipeline.recording import mcapfile, rerun
 from pipeline.recording.contents import library
 from pipeline.recording.formats import format_class
 from pipeline.recording.mcapfile import Message, Writer
 from pipeline.recording.message import AnyFrame, Body, Encoder, MessageSchema, pack, port_from_text, port_to_text
+from pipeline.recording.taps import BATCH, RECORDER, choose, with_tap
 from pipeline.runtime.session import Session
 from pipeline.schema import ANY, Port
-from pipeline.settings import Where, suggest
 
-RECORDER = "_record"
-"""Name of the node; a graph file cannot have a node of this name."""
 DROPS = "/pipe/drops"
 PORT_KEY, SCHEMA_KEY, FORMAT_KEY, SOURCE_KEY = "pipe.port", "pipe.schema", "pipe.format", "pipe.source"
 """Metadata of a channel: NODE.PORT, its contract, the format that decodes its pictures, whether the node is a source."""
@@ -53,8 +40,6 @@ RUN, RESULT = "pipe.run", "pipe.result"
 LOST = "lost.jsonl"
 _LOOK_S = 1.0
 """How often the recorder looks for new losses."""
-BATCH, MAX_QUEUE, QUEUE_BYTES = 8, 16, 1 << 20
-"""Small frames written with one call; frames and bytes of a port that may wait, offline (measured: 010-recording.md)."""
 
 
 @dataclass(frozen=True)
@@ -254,54 +239,23 @@ class Drops:
 
 def with_recorder(spec: GraphSpec, record: Record) -> GraphSpec:
     """The graph with the recorder as an additional node."""
-    chosen = _chosen(spec, record.ports)
+    if record.path.suffix == rerun.SUFFIX:
+        return rerun.with_recorder(spec, record)
+    chosen = choose(spec, "sources" if record.ports is None else record.ports, "--record-ports")
     ports = {name: port_to_text(spec.nodes[node].outputs[port]) for name, (node, port) in chosen.items()}
     about = {"graph": spec.name, "file": spec.path, "text": spec.text, "live": str(spec.live).lower()}
     operators = tuple(name for name, (node, _) in chosen.items() if not spec.nodes[node].is_source)
     config = RecorderConfig(Path(os.path.realpath(record.path)), ports, operators, about, record.images)
     format_class(config.format)
-    inputs = {
-        name: Input(name, node, port, Queue(), Port(ANY, static=spec.nodes[node].outputs[port].static))
-        for name, (node, port) in chosen.items()
-    }
-    recorder = NodeSpec(
-        name=RECORDER, driver=None, op=RECORDER, cls=Recorder, config=config, inputs=inputs, outputs={}, place=RECORDER,
-        threads=1, restart=Restart(), on_error=None, hang_s=DEFAULT_HANG_S, open_hang_s=DEFAULT_OPEN_HANG_S,
-        close_s=DEFAULT_CLOSE_S, cpus=None, nice=None, rate_hz=None, live=False, sync=None, pool={}, line=0,
-        where=Where("--record"),
-    )  # fmt: skip
-    spec = dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: recorder})
-    queues = {name: Queue(size=_queue_size(spec, *at)) for name, at in chosen.items() if not inputs[name].port_spec.static}
-    inputs |= {name: dataclasses.replace(inputs[name], queue=queue) for name, queue in queues.items()}
-    return dataclasses.replace(spec, nodes=spec.nodes | {RECORDER: dataclasses.replace(recorder, inputs=inputs)})
-
-
-def _queue_size(spec: GraphSpec, node: str, port: str) -> int:
-    """Frames that may wait for the recorder offline. (Live none waits: it is a tap.)"""
-    nbytes = max(1, sizing.slot_bytes(spec, node, port))
-    return max(sizing.QUEUE_SIZE["block"], min(MAX_QUEUE, QUEUE_BYTES // nbytes))
-
-
-def _chosen(spec: GraphSpec, ports: str) -> dict[str, tuple[str, str]]:
-    """NODE.PORT -> (node, port)."""
-    there = {f"{name}.{port}": (name, port) for name, node in spec.nodes.items() for port in node.outputs}
-    if ports in ("sources", "all"):
-        used = {(e.src_node, e.src_port) for e in spec.edges()} if ports == "all" else set()
-        chosen = {name: at for name, at in there.items() if spec.nodes[at[0]].is_source or at in used}
-    else:
-        names = [name.strip() for name in ports.split(",") if name.strip()]
-        for name in names:
-            if name not in there:
-                raise GraphError(f"--record-ports {name}: needs sources, all, or NODE.PORT of the graph{suggest(name, there)}")
-        chosen = {name: there[name] for name in names}
-    if not any(not spec.nodes[node].outputs[port].static for node, port in chosen.values()):
-        raise GraphError(f"--record-ports {ports}: needs at least one port that is not static, got none")
-    return chosen
+    return with_tap(spec, RECORDER, Recorder, config, chosen, "--record")
 
 
 def finish(session: Session, outcome: Outcome | None) -> None:
     """After the last process has ended: write the summary and set `outcome.recorded` (None: an operator's exception passes)."""
     config = session.graph.nodes[RECORDER].config
+    if isinstance(config, rerun.RerunRecorderConfig):
+        rerun.finish(session, outcome)
+        return
     path = config.path
     if not path.exists():
         return  # the recorder wrote nothing

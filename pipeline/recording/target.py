@@ -10,6 +10,7 @@ from types import TracebackType
 from pipeline.errors import GraphError
 from pipeline.options import Record
 from pipeline.outside import lock, open_file
+from pipeline.recording import rerun
 from pipeline.recording.contents import MAGIC, library
 
 
@@ -17,7 +18,9 @@ class Target:
     """A context manager. Raises GraphError for a file that cannot be written or must not be overwritten."""
 
     def __init__(self, record: Record) -> None:
-        library()
+        is_rerun = record.path.suffix == rerun.SUFFIX
+        self._needs, self._magic = ("a Rerun file", rerun.MAGIC) if is_rerun else ("an MCAP file", MAGIC)
+        (rerun.library if is_rerun else library)()
         self.path = Path(os.path.realpath(record.path))
         self._name, self._overwrite = record.path, record.overwrite
         self._fd = -1
@@ -62,11 +65,11 @@ class Target:
         if self.path.is_dir():
             raise GraphError(f"{path}: needs a file to record to, got a folder; --record {path / 'run.mcap'}?")
         self._fd = open_file(self.path)
-        start = os.pread(self._fd, len(MAGIC), 0)
+        start = os.pread(self._fd, len(self._magic), 0)
         if not self._overwrite:
             raise GraphError(f"{path}: needs a file that is not there yet, got one; use --overwrite or another --record")
-        if start and start != MAGIC:
-            raise GraphError(f"{path}: needs an MCAP file to overwrite, got one that begins with {start!r}")
+        if start and start != self._magic:
+            raise GraphError(f"{path}: needs {self._needs} to overwrite, got one that begins with {start!r}")
         self._lock()
 
     def _create(self) -> None:

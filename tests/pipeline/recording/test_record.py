@@ -18,7 +18,8 @@ from pipeline.graph.load import parse
 from pipeline.operator import Resume, prepare
 from pipeline.options import Record
 from pipeline.recording.playback import Recording
-from pipeline.recording.recorder import MAX_QUEUE, Recorder, with_recorder
+from pipeline.recording.recorder import Recorder, with_recorder
+from pipeline.recording.taps import MAX_QUEUE
 
 CHAIN = """
   src: {driver: test.blob, config: {bytes: 5000, frames: 60, checksum: true}}
