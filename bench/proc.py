@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_CPU_OF_PROCESS = 2
+CPU_OF_PROCESS = 2
 """Linux: the clock ~pid << 3 | 2 is the CPU time of a process."""
 
 
@@ -59,7 +59,7 @@ def cpu_ns(root: int, itself: bool) -> int:
                 with contextlib.suppress(OSError):  # a thread has just ended; the process goes on
                     todo += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
             if pid != root or itself:
-                total += time.clock_gettime_ns(~pid << 3 | _CPU_OF_PROCESS)
+                total += time.clock_gettime_ns(~pid << 3 | CPU_OF_PROCESS)
         except OSError:
             continue  # it has just ended
     return total

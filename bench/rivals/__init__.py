@@ -3,6 +3,8 @@
 One file each, with an `INSTALL` line, a `Producer` and a `Consumer` (bench/rivals/ends.py). The contract equals that of the
 engine's rows: the producer writes every byte of the frame, in the rival's memory if the rival allows it; the hop is one way, from
 "producer has finished the frame" to "consumer has it"; one frame in flight, or one per period; CPU of all its processes.
+
+`pipe bench rivals` (comparison.py) compares what is around the hop: start, stop, kill -9, cost, a slow reader of two sensors.
 """
 
 from __future__ import annotations
@@ -18,13 +20,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NAMES = {"pyzmq": "zmq", "iceoryx2": "iceoryx2", "zenoh": "zenoh", "ezmsg": "ezmsg", "dora": "dora"}
 """Rival -> the module it needs."""
 PACKAGES = {"pyzmq": "pyzmq", "iceoryx2": "iceoryx2", "zenoh": "eclipse-zenoh", "ezmsg": "ezmsg", "dora": "dora-rs"}
 EXTRA = "perception-pipe[bench]"
 TIMEOUT_S, CLEAN_UP_S = 120.0, 2.0
+
+
+def main() -> dict[str, Any]:
+    """`pipe bench rivals`."""
+    from bench.rivals import comparison  # it imports this package
+
+    return comparison.main()
 
 
 class Measured(NamedTuple):

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow
 import yaml
 
+from bench.rivals import life
 from bench.rivals.ends import Task, consume, produce
 
 
@@ -52,29 +53,39 @@ class Consumer(End):
 
 
 def main() -> None:
-    """`both` runs the dataflow; dora starts this file again for each node."""
+    """`both` and `lives` run the dataflow; dora starts this file again for each node."""
     role, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
     if role == "produce":
         produce(task, Producer(task))
     elif role == "consume":
         consume(task, Consumer())
+    elif role == "send":
+        life.send(task, Producer(task))
+    elif role == "take":
+        life.take(task, Consumer())
     else:
-        root = str(Path(__file__).resolve().parents[2])
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-        script = Path(task.folder) / "node.py"  # dora splits `args` at blanks, whatever the quotes
-        script.write_text(
-            f"import sys\nfrom bench.rivals import dora\nsys.argv = ['dora', sys.argv[1], {sys.argv[2]!r}]\ndora.main()\n"
-        )
-        node = {"path": str(script), "env": {"PYTHONPATH": os.environ["PYTHONPATH"]}}
+        makes, takes = ("send", "take") if role == "lives" else ("produce", "consume")
         nodes = [
-            {"id": "producer", **node, "args": "produce", "outputs": ["frames"], "inputs": {"back": "consumer/back"}},
-            {"id": "consumer", **node, "args": "consume", "outputs": ["back"], "inputs": {"frames": "producer/frames"}},
+            {"id": "producer", "args": makes, "outputs": ["frames"], "inputs": {"back": "consumer/back"}},
+            {"id": "consumer", "args": takes, "outputs": ["back"], "inputs": {"frames": "producer/frames"}},
         ]
-        flow = Path(task.folder) / "flow.yml"
-        flow.write_text(yaml.safe_dump({"nodes": nodes}))
-        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        os.chdir(task.folder)
-        dora.run(str(flow))
+        run("bench.rivals.dora", Path(task.folder), sys.argv[2], nodes)
+
+
+def run(module: str, folder: Path, task: str, nodes: list[dict[str, Any]]) -> None:
+    """Runs a dataflow whose nodes are `main` of a module, called with the role in `args` and the task."""
+    root = str(Path(__file__).resolve().parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    script = folder / "node.py"  # dora splits `args` at blanks, whatever the quotes
+    script.write_text(
+        f"import importlib\nimport sys\nsys.argv = ['dora', sys.argv[1], {task!r}]\nimportlib.import_module({module!r}).main()\n"
+    )
+    node = {"path": str(script), "env": {"PYTHONPATH": os.environ["PYTHONPATH"]}}
+    flow = folder / "flow.yml"
+    flow.write_text(yaml.safe_dump({"nodes": [{**node, **one} for one in nodes]}))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    os.chdir(folder)
+    dora.run(str(flow))
 
 
 if __name__ == "__main__":

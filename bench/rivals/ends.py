@@ -55,9 +55,15 @@ class Consumer(Protocol):
 
 
 def main(producer: Callable[[Task], Producer], consumer: Callable[[Task], Consumer], module: str) -> None:
-    """`both`, `produce` or `consume`, and the task as JSON, from the command line."""
+    """`both`, `produce` or `consume` (`send` or `take`: without an end), and the task as JSON, from the command line."""
+    from bench.rivals import life
+
     role, task = sys.argv[1], Task(**json.loads(sys.argv[2]))
-    if role == "produce":
+    if role == "send":
+        life.send(task, producer(task))
+    elif role == "take":
+        life.take(task, consumer(task))
+    elif role == "produce":
         produce(task, producer(task))
     elif role == "consume":
         consume(task, consumer(task))

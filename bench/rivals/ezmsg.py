@@ -19,7 +19,7 @@ class End:
         """The consumer starts first and runs the graph server."""
         self.loop = asyncio.new_event_loop()
         file = Path(task.folder) / "port"
-        if serves:
+        if serves and not file.exists():  # a second one takes over the port of the first
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 file.write_text(str(free.getsockname()[1]))

@@ -14,10 +14,11 @@ FOLDER = Path(__file__).parents[3] / "bench"
 
 
 def test_each_bench_has_a_file_and_each_file_of_one_a_name():
+    files = {file.stem: file for file in FOLDER.glob("*.py")} | {f.parent.name: f for f in FOLDER.glob("*/__init__.py")}
     of_file = {
-        file.stem
-        for file in FOLDER.glob("*.py")
-        if re.search(r"^def main\(", text := file.read_text(), re.MULTILINE) and f"`pipe bench {file.stem}" in text
+        name
+        for name, file in files.items()
+        if re.search(r"^def main\(", text := file.read_text(), re.MULTILINE) and f"`pipe bench {name}" in text
     }
     assert of_file | {"startup"} == set(BENCHES)
 
