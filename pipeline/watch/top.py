@@ -124,7 +124,7 @@ def _report(path: Path) -> dict[str, Any] | None:
 def tables(then: Snapshot | None, now: Snapshot) -> list[str]:
     """Both tables as lines."""
     nodes, edges = top_rows.node_rows(then, now), top_rows.edge_rows(then, now)
-    return [top_rows.title(then, now), "", *top_rows.plain(nodes, NODES), "", *top_rows.plain(edges, EDGES)]
+    return [top_rows.title(then, now), "", *top_rows.lines(nodes, NODES), "", *top_rows.lines(edges, EDGES)]
 
 
 def snapshot(run: Found) -> Snapshot:
@@ -228,7 +228,7 @@ class Screen:
         from rich.live import Live
 
         with Live(screen=True, auto_refresh=False) as live:
-            yield lambda: live.update(self._screen(live.console.height), refresh=True)
+            yield lambda: live.update(self._screen(*live.console.size), refresh=True)
 
     def _watch(self, keys: Keys, draw: Callable[[], None]) -> None:
         follower, view = self._follower, self._view
@@ -252,11 +252,11 @@ class Screen:
             if pressed:
                 drawn_s = 0.0
 
-    def _screen(self, height: int) -> Any:
+    def _screen(self, width: int, height: int) -> Any:
         follower, view = self._follower, self._view
         notes = [silence(follower)] if follower.silent_s else []
         if view.log_of:
             return view.log_screen(follower.log, height, notes)
         if self._shown is None:
             return "\n".join(notes or [f"{follower.run_found.run}: waiting for its answer"])
-        return view.screen(*self._shown, height, notes)
+        return view.screen(*self._shown, width, height, notes)

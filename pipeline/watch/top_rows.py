@@ -15,8 +15,6 @@ from pipeline.runtime.histogram import Histogram
 
 Snapshot = Mapping[str, Any]
 Row = TypeVar("Row")
-MOST_CHARACTERS = 60
-"""Of a status in a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,16 @@ class EdgeRow:
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[Row]):
-    """of: the value by which rows are sorted, numbers from the largest; text: how the value is shown."""
+    """of: the value by which rows are sorted, numbers from the largest; text: how the value is shown.
+
+    least  width to which a longer text may be cut, 0 = it may not
+    """
 
     title: str
     of: Callable[[Row], Any]
     text: Callable[[Row], str]
     left: bool = False
+    least: int = 0
 
 
 def _number(value: float | None, digits: int = 1) -> str:
@@ -85,7 +87,7 @@ def _count(value: int) -> str:
 
 
 def _latency(row: NodeRow) -> str:
-    return "" if row.latency is None else f"{row.latency[0]:.1f} / {row.latency[1]:.1f}"
+    return "" if row.latency is None else f"{row.latency[0]:.1f}, {row.latency[1]:.1f}"
 
 
 def _drops(row: EdgeRow) -> str:
@@ -94,29 +96,31 @@ def _drops(row: EdgeRow) -> str:
 
 
 NODES: tuple[Column[NodeRow], ...] = (
-    Column("node", lambda r: r.name, lambda r: r.name, left=True),
-    Column("process", lambda r: r.place, lambda r: "" if r.place == r.name else r.place, left=True),
-    Column("state", lambda r: r.state, lambda r: r.state, left=True),
+    Column("node", lambda r: r.name, lambda r: r.name, left=True, least=12),
+    Column("state", lambda r: r.state, lambda r: r.state, left=True, least=10),
     Column("per s", lambda r: r.rate, lambda r: _number(r.rate)),
     Column("p50 ms", lambda r: r.p50, lambda r: _number(r.p50, 2)),
     Column("p99 ms", lambda r: r.p99, lambda r: _number(r.p99, 2)),
-    Column("latency p50 / p99 ms", lambda r: r.latency and r.latency[1], _latency),
     Column("CPU %", lambda r: r.cpu, lambda r: _number(r.cpu, 0)),
     Column("MB", lambda r: r.rss_mb, lambda r: _number(r.rss_mb, 0)),
     Column("restarts", lambda r: r.restarts, lambda r: _count(r.restarts)),
     Column("errors", lambda r: r.errors, lambda r: _count(r.errors)),
+    Column("latency p50, p99 ms", lambda r: r.latency and r.latency[1], _latency),
     Column("level", lambda r: r.level, lambda r: r.level, left=True),
-    Column("status", lambda r: r.status, lambda r: r.status, left=True),
+    Column("process", lambda r: r.place, lambda r: "" if r.place == r.name else r.place, left=True),
+    Column("status", lambda r: r.status, lambda r: r.status, left=True, least=16),
 )
 EDGES: tuple[Column[EdgeRow], ...] = (
-    Column("edge", lambda r: r.name, lambda r: r.name, left=True),
+    Column("edge", lambda r: r.name, lambda r: r.name, left=True, least=20),
     Column("per s", lambda r: r.rate, lambda r: _number(r.rate)),
     Column("queue", lambda r: r.queue, lambda r: f"{r.queue}"),
     Column("oldest ms", lambda r: r.oldest, lambda r: _number(r.oldest, 0)),
+    Column("dropped", lambda r: sum(r.dropped.values()), _drops, left=True, least=14),
     Column("hop p50 ms", lambda r: r.p50, lambda r: _number(r.p50, 2)),
     Column("hop p99 ms", lambda r: r.p99, lambda r: _number(r.p99, 2)),
-    Column("dropped", lambda r: sum(r.dropped.values()), _drops, left=True),
 )
+"""Of both tables the last columns are left out first where the screen is too narrow."""
+GAP = 2
 
 
 def seconds(then: Snapshot | None, now: Snapshot) -> float:
@@ -149,7 +153,7 @@ def node_rows(then: Snapshot | None, now: Snapshot) -> list[NodeRow]:
                 restarts=node["restarts"],
                 errors=node["errors"],
                 level=node["level"] or "",
-                status=printable(node["status"] or "", MOST_CHARACTERS),
+                status=printable(node["status"] or ""),
             )
         )
     return rows
@@ -193,21 +197,43 @@ def ordered(rows: Iterable[Row], columns: Sequence[Column[Row]], by: int | None)
     return sorted(kept, key=lambda row: (of(row) is None, -(of(row) or 0)))
 
 
-def shown(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> list[int]:
-    """Indices of the columns in which a row has something, the first one always."""
-    return [i for i, column in enumerate(columns) if i == 0 or any(column.text(row) for row in rows)]
+def fitting(rows: Sequence[Row], columns: Sequence[Column[Row]], width: int | None, by: int | None = None) -> dict[int, int]:
+    """Index -> width of the columns that are shown: those with a text in any row, the first, and `by`, as far as they fit."""
+    texts = {i: [column.text(row) for row in rows] for i, column in enumerate(columns)}
+    kept = [i for i in texts if i in (0, by) or any(texts[i])]
+    widths = {i: max(len(columns[i].title) + (i == by), *map(len, texts[i]), 0) for i in kept}
+
+    def excess() -> int:
+        return 0 if width is None else sum(widths.values()) + GAP * (len(widths) - 1) - width
+
+    for i in reversed(kept):
+        if excess() > 0 and columns[i].least:
+            widths[i] = max(min(columns[i].least, widths[i]), widths[i] - excess())
+    for i in reversed(kept):
+        if excess() > 0 and i not in (0, by):
+            del widths[i]
+    for i in reversed(list(widths)):  # what has become free
+        if excess() < 0 and columns[i].least:
+            widths[i] = min(max(len(columns[i].title), *map(len, texts[i]), 0), widths[i] - excess())
+    return widths
 
 
-def plain(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> list[str]:
-    """The table as lines of plain text, titles first."""
-    kept = [columns[i] for i in shown(rows, columns)]
-    cells = [[column.title for column in kept], *([column.text(row) for column in kept] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(kept))]
-    lines = []
-    for line in cells:
-        padded = [text.ljust(w) if c.left else text.rjust(w) for text, w, c in zip(line, widths, kept, strict=True)]
-        lines.append("  ".join(padded).rstrip())
-    return lines
+def cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def lines(rows: Sequence[Row], columns: Sequence[Column[Row]], width: int | None = None, by: int | None = None) -> list[str]:
+    """The table as plain text, titles first, no line longer than `width`; by: the column that sorts it is marked."""
+    widths = fitting(rows, columns, width, by)
+    titles = [columns[i].title + ("↓" if i == by else "") for i in widths]
+    made = []
+    for cells in (titles, *([columns[i].text(row) for i in widths] for row in rows)):
+        padded = (
+            cut(text, w).ljust(w) if columns[i].left else cut(text, w).rjust(w)
+            for text, (i, w) in zip(cells, widths.items(), strict=True)
+        )
+        made.append((" " * GAP).join(padded).rstrip()[: width or None])
+    return made
 
 
 def title(then: Snapshot | None, now: Snapshot) -> str:
@@ -243,5 +269,5 @@ def changes(then: Snapshot | None, now: Snapshot) -> list[str]:
         was = then["nodes"].get(name, {})
         for key in ("level", "status"):
             if node[key] and node[key] != was.get(key):
-                lines.append(f"{name}: {'level ' if key == 'level' else ''}{printable(str(node[key]), MOST_CHARACTERS)}")
+                lines.append(f"{name}: {'level ' if key == 'level' else ''}{printable(str(node[key]))}")
     return lines

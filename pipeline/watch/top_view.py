@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.watch.top_keys import DOWN, ENTER, ESCAPE, UP
-from pipeline.watch.top_rows import EDGES, NODES, Column, Row, Snapshot, edge_rows, node_rows, ordered, shown, title
+from pipeline.watch.top_rows import EDGES, NODES, Snapshot, edge_rows, lines, node_rows, ordered, title
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
+    from rich.text import Text
 
 KEYS = "q quit  p pause  s, e sort nodes, edges  up, down choose a node  Enter its log"
 LOG_KEYS = "q quit  p pause  Esc back to the tables"
@@ -48,8 +48,8 @@ class View:
         elif key == ENTER and self.chosen:
             self.log_of = self.chosen
 
-    def screen(self, then: Snapshot | None, now: Snapshot, height: int, notes: Sequence[str]) -> RenderableType:
-        """The tables for a screen of `height` lines; notes: lines above them."""
+    def screen(self, then: Snapshot | None, now: Snapshot, width: int, height: int, notes: Sequence[str]) -> RenderableType:
+        """The tables for a screen of this size; notes: lines above them."""
         from rich.console import Group
         from rich.text import Text
 
@@ -60,28 +60,29 @@ class View:
         for_nodes = min(len(nodes), max(room - len(edges), (room + 1) // 2))
         at = self.order.index(self.chosen) if self.chosen in self.order else 0
         first, last = part(len(nodes), at, for_nodes)
+        below, end = part(len(edges), 0, room - for_nodes)
         return Group(
-            Text(title(then, now) + ("  (paused)" if self.paused else "")),
-            *(Text(note, style="red") for note in notes),
-            _table(nodes, NODES, self.by_node, first, last, self.chosen),
+            _line(title(then, now) + ("  (paused)" if self.paused else "")),
+            *(_line(note, "red") for note in notes),
+            *_table(lines(nodes, NODES, width, self.by_node), first, last, at if self.chosen in self.order else -1),
             Text(),
-            _table(edges, EDGES, self.by_edge, *part(len(edges), 0, room - for_nodes), ""),
+            *_table(lines(edges, EDGES, width, self.by_edge), below, end, -1),
             Text(),
-            Text(KEYS, style="dim"),
+            _line(KEYS, "dim"),
         )
 
-    def log_screen(self, lines: Sequence[str], height: int, notes: Sequence[str]) -> RenderableType:
+    def log_screen(self, log: Sequence[str], height: int, notes: Sequence[str]) -> RenderableType:
         """The newest lines of the chosen node's log."""
         from rich.console import Group
         from rich.text import Text
 
         room = max(1, height - 4 - len(notes))
         return Group(
-            Text(f"log of {self.log_of}" + ("  (paused)" if self.paused else "")),
-            *(Text(note, style="red") for note in notes),
-            *(Text(line, no_wrap=True, overflow="ellipsis") for line in (lines[-room:] or ["(nothing yet)"])),
+            _line(f"log of {self.log_of}" + ("  (paused)" if self.paused else "")),
+            *(_line(note, "red") for note in notes),
+            *map(_line, log[-room:] or ["(nothing yet)"]),
             Text(),
-            Text(LOG_KEYS, style="dim"),
+            _line(LOG_KEYS, "dim"),
         )
 
 
@@ -96,24 +97,15 @@ def part(rows: int, at: int, room: int) -> tuple[int, int]:
     return first, min(rows, first + room)
 
 
-def _table(rows: list[Row], columns: Sequence[Column[Row]], by: int | None, first: int, last: int, chosen: str) -> Table:
-    from rich.table import Table
+def _table(table: Sequence[str], first: int, last: int, chosen: int) -> list[Text]:
+    """Titles and rows first .. last; how many others there are."""
+    titles, *rows = table
+    shown = [_line(row, "reverse" if i == chosen else "") for i, row in enumerate(rows) if first <= i < last]
+    hidden = len(rows) - len(shown)
+    return [_line(titles, "bold"), *shown, *([_line(f"... {hidden} more", "dim")] if hidden else [])]
+
+
+def _line(text: str, style: str = "") -> Text:
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    kept = sorted({*shown(rows, columns), *([] if by is None else [by])})
-    for i in kept:
-        column = columns[i]
-        table.add_column(
-            Text(column.title + ("↓" if i == by else "")),
-            justify="left" if column.left else "right",
-            no_wrap=True,
-            overflow="ellipsis",
-        )
-    for row in rows[first:last]:
-        cells: list[Any] = [Text(columns[i].text(row)) for i in kept]
-        table.add_row(*cells, style="reverse" if columns[0].of(row) == chosen else None)
-    hidden = len(rows) - (last - first)
-    if hidden:
-        table.add_row(Text(f"... {hidden} more"), style="dim")
-    return table
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")

@@ -5,7 +5,7 @@ import copy
 import pytest
 from snapshots import EDGE, LAST, empty, snapshot, sparse
 
-from pipeline.watch.top_rows import EDGES, NODES, changes, edge_rows, line, node_rows, ordered, plain, title
+from pipeline.watch.top_rows import EDGES, NODES, changes, edge_rows, line, lines, node_rows, ordered, title
 
 
 def named(rows):
@@ -22,7 +22,7 @@ def test_before_the_first_frame():
 def test_a_run_without_nodes():
     nothing = empty() | {"nodes": {}, "edges": {}, "processes": {}}
     assert (node_rows(None, nothing), edge_rows(None, nothing), changes(nothing, nothing)) == ([], [], [])
-    assert plain([], NODES) == ["node"]
+    assert lines([], NODES) == ["node"]
     assert title(None, nothing) == "g: run g-7-00000001, 0 frames in 0.0 s; since the start"
 
 
@@ -52,9 +52,9 @@ def test_queue_age_and_drops_of_an_edge():
     row = edge_rows(then, now)[0]
     assert (row.rate, row.queue, row.oldest, row.drops) == (10.0, 3, 35.0, 7.5)
     assert row.dropped == {"queue_full": 10, "too_old": 7}
-    assert plain([row], EDGES) == [
-        "edge                     per s  queue  oldest ms  hop p50 ms  hop p99 ms  dropped",
-        "cam.image->detect.image   10.0      3         35        0.10        0.10  10 queue_full, 7 too_old (7.5/s)",
+    assert lines([row], EDGES) == [
+        "edge                     per s  queue  oldest ms  dropped                           hop p50 ms  hop p99 ms",
+        "cam.image->detect.image   10.0      3         35  10 queue_full, 7 too_old (7.5/s)        0.10        0.10",
     ]
     assert line(then, now).endswith("queued 3  dropped: 10 queue_full, 7 too_old")
 
@@ -87,7 +87,7 @@ def test_sorting():
     assert [row.name for row in ordered(rows, NODES, None)] == ["cam", "detect", "show"]
     assert by("CPU %") == ["detect", "show", "cam"]
     assert by("p99 ms") == ["detect", "cam", "show"]
-    assert by("latency p50 / p99 ms")[0] == "show"
+    assert by("latency p50, p99 ms")[0] == "show"
     assert by("level") == ["detect", "cam", "show"]
     dropped = copy.deepcopy(snapshot())
     dropped["edges"][LAST]["dropped"] = {"stale": 1}
@@ -95,10 +95,25 @@ def test_sorting():
 
 
 def test_the_table_as_plain_text():
-    lines = plain(node_rows(None, snapshot()), NODES)
-    assert lines == [
-        "node    process  state  per s  p50 ms  p99 ms  latency p50 / p99 ms  CPU %   MB  level",
-        "cam              busy    10.0    3.02    3.02                           10   80",
-        "detect  work     busy    10.0   19.99   19.99                           50  120  full",
-        "show    work     busy    10.0    1.01    1.01           40.3 / 40.3     50  120",
+    assert lines(node_rows(None, snapshot()), NODES) == [
+        "node    state  per s  p50 ms  p99 ms  CPU %   MB  latency p50, p99 ms  level  process",
+        "cam     busy    10.0    3.02    3.02     10   80",
+        "detect  busy    10.0   19.99   19.99     50  120                       full   work",
+        "show    busy    10.0    1.01    1.01     50  120           40.3, 40.3         work",
     ]
+
+
+def test_a_narrow_screen_keeps_the_first_columns_and_the_sorted_one():
+    now = snapshot()
+    now["nodes"]["show"] |= {"status": "Car 77.3, Pedestrian 85.8, Cyclist 98.4", "state": "wait", "waits_for": EDGE}
+    rows, level = node_rows(None, now), [column.title for column in NODES].index("level")
+    for width in range(10, 200):
+        assert max(map(len, lines(rows, NODES, width, level))) <= width
+    assert lines(rows, NODES, 41, level) == [
+        "node    state       per s  p50 ms  level↓",
+        "cam     busy         10.0    3.02",
+        "detect  busy         10.0   19.99  full",
+        "show    wait cam.…   10.0    1.01",
+    ]
+    assert lines(rows, NODES, 150)[3].endswith("Car 77.3, Pedestrian 85.8, Cyclist 98.4")
+    assert lines(rows, NODES, 115)[3].endswith("Car 77.3, Pedes…")

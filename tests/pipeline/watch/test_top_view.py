@@ -55,7 +55,7 @@ def test_sort_pause_quit():
 
 def test_choose_a_node_and_its_log():
     view = View()
-    view.screen(None, snapshot(), 40, [])
+    view.screen(None, snapshot(), 150, 40, [])
     view.press(DOWN)
     view.press(DOWN)
     view.press(ENTER)
@@ -70,7 +70,7 @@ def test_choose_a_node_and_its_log():
 
 def test_the_screen():
     view = View(by_node=[c.title for c in NODES].index("CPU %"), by_edge=[c.title for c in EDGES].index("queue"), paused=True)
-    lines = text_of(view.screen(None, snapshot(), 40, ["no answer for 3 s"])).splitlines()
+    lines = text_of(view.screen(None, snapshot(), 150, 40, ["no answer for 3 s"])).splitlines()
     assert lines[0].rstrip() == "g: run g-7-00000001, 100 frames in 10.0 s, 10.0/s; since the start  (paused)"
     assert lines[1].rstrip() == "no answer for 3 s"
     assert "CPU %↓" in lines[2] and [line.split()[0] for line in lines[3:6]] == ["detect", "show", "cam"]
@@ -83,7 +83,7 @@ def test_more_nodes_than_lines():
     now["nodes"] = {f"n{i:02}": now["nodes"]["detect"] for i in range(50)}
     now["edges"] = {f"n{i:02}.a->n{i + 1:02}.b": now["edges"][EDGE] for i in range(49)}
     view = View(chosen="n40")
-    text = text_of(view.screen(None, now, 24, []), height=24)
+    text = text_of(view.screen(None, now, 150, 24, []), height=24)
     assert len(text.splitlines()) <= 24
     assert "\nn40 " in text and "\nn00 " not in text and "... 42 more" in text and "... 41 more" in text
 
