@@ -61,14 +61,16 @@ def rivals(result: dict[str, Any]) -> tuple[str, dict[str, str]]:
 def _table(rows: dict[str, Any], titles: dict[str, str], last: str, note: Any) -> list[str]:
     out = [f"| | {' | '.join(titles.values())} | {last} |", "|---" * (len(titles) + 2) + "|"]
     for who, row in rows.items():
-        cells = [row["none"], *[""] * len(titles)] if "none" in row else [*[_cell(row, key) for key in titles], note(row)]
-        out.append(f"| {who} | {' | '.join(cells)} |")
+        cells = [row["none"][:160], *[""] * len(titles)] if "none" in row else [*[_cell(row, key) for key in titles], note(row)]
+        out.append(f"| {who} | {' | '.join(cell.replace('|', '/') for cell in cells)} |")
     return out
 
 
 def _cell(row: dict[str, Any], key: str) -> str:
-    value = "never" if row[key] is None else f"{row[key]:,.0f}"
-    return value + (" (by hand)" if row.get(key.replace("again_ms", "by")) == "hand" else "")
+    by = str(row.get(key.replace("again_ms", "by"), "")) if key.endswith("again_ms") else ""
+    if row[key] is None:
+        return by[:60] if by.startswith("not measured") else "never"
+    return f"{row[key]:,.0f}" + (" (by hand)" if by == "hand" else "")
 
 
 def _says(row: dict[str, Any]) -> str:

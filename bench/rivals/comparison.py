@@ -99,7 +99,7 @@ def middle(rows: list[Row]) -> Row:
 
 
 def _show(value: Any) -> str:
-    return "never" if value is None else f"{value:.4g}"
+    return "never" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def behind(rows: dict[str, Row], titles: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ import signal
 import time
 from typing import Any
 
+from bench import rivals
 from bench.rivals import sessions
 from bench.rivals.candidate import Candidate, flowing
 
@@ -32,16 +33,24 @@ def measure(who: str, steady_s: float) -> dict[str, Any]:
         row["stop_ms"] = run.stop()
         row["stop_left"] = run.left()
     for role, end in (("send", "producer"), ("take", "consumer")):
-        with flowing(who) as run:
-            row[end] = killed(run, role)
-            run.stop()
-            row[end]["left"] = run.left()
-        if run.by_hand:  # a restart may clean up: without it
-            with flowing(who) as run:
-                os.kill(run.pid(role), signal.SIGKILL)
-                run.stop()
-                row[end]["left"] = run.left()
+        try:
+            row[end] = _after_kill(who, role)
+        except rivals.Failed as error:  # the rest of the row holds
+            row[end] = {"again_ms": None, "by": f"not measured: {error}", "left": {"entries": 0, "mb": 0.0}}
     return row
+
+
+def _after_kill(who: str, role: str) -> dict[str, Any]:
+    with flowing(who) as run:
+        found = killed(run, role)
+        run.stop()
+        found["left"] = run.left()
+    if run.by_hand:  # a restart may clean up: without it
+        with flowing(who) as run:
+            os.kill(run.pid(role), signal.SIGKILL)
+            run.stop()
+            found["left"] = run.left()
+    return found
 
 
 def killed(run: Candidate, role: str) -> dict[str, Any]:

@@ -24,15 +24,17 @@ RECENT = 8192
 
 
 class Share(NamedTuple):
-    """Part of the latency of a sink's slow frames. ms: mean; of: mean of the whole latency [ms]; frames: how many were slow."""
+    """Part of the latency of a sink's slow frames: mean, of the mean of the whole latency; how many; the slowest one."""
 
     stage: str
     ms: float
     of_ms: float
     frames: int
+    slowest: str
 
     def __str__(self) -> str:
-        return f"{self.stage} takes {self.ms:.3g} of {self.of_ms:.3g} ms (mean of {self.frames} slow frames)"
+        mean = f"mean of {self.frames} slow frames; pipe why RUN {self.slowest} tells of the slowest"
+        return f"{self.stage} takes {self.ms:.3g} of {self.of_ms:.3g} ms ({mean})"
 
 
 class Shares:
@@ -50,6 +52,8 @@ class Shares:
         self._waiting: dict[int, np.ndarray] = {sink: np.zeros((0, 2), np.int64) for sink in self._limit_ns}
         self._sums: dict[int, Counter[str]] = {sink: Counter() for sink in self._limit_ns}
         self._frames: Counter[int] = Counter()
+        self._slowest: dict[int, tuple[int, int]] = dict.fromkeys(self._limit_ns, (0, 0))  # latency [ns], who
+        self._name_of = accountant.name_of
         self._inner = accountant.watch
         accountant.watch = self._booked
 
@@ -60,8 +64,10 @@ class Shares:
             self._divide(sink)
             frames = self._frames[sink]
             if frames:
-                whole = sums.total() * 1e-6 / frames
-                out[self._names[sink]] = [Share(stage, ns * 1e-6 / frames, whole, frames) for stage, ns in sums.most_common()]
+                whole, slowest = sums.total() * 1e-6 / frames, "{}:{}".format(*self._name_of(self._slowest[sink][1]))
+                out[self._names[sink]] = [
+                    Share(stage, ns * 1e-6 / frames, whole, frames, slowest) for stage, ns in sums.most_common()
+                ]
         return out
 
     def _booked(self, index: int, rows: np.ndarray) -> None:
@@ -83,6 +89,8 @@ class Shares:
         found = [self._recent[self._index[name]].find(waiting[:, 0]) for name, _ in self._way[sink]]
         whole = np.logical_and.reduce([there for there, _, _ in found])
         self._waiting[sink] = waiting[~whole]
+        for who, latency_ns in waiting[whole].tolist():
+            self._slowest[sink] = max(self._slowest[sink], (latency_ns, who))
         left = waiting[whole, 1].copy()
         sums, ended = self._sums[sink], None
         for (name, hop), (_, began_ns, ended_ns) in zip(self._way[sink], found, strict=True):

@@ -55,7 +55,7 @@ def test_a_broken_one_fails_and_names_figure_limit_and_stage(graph, tmp_path, ca
     said = capfd.readouterr()
     (line,) = said.err.splitlines()
     assert line.startswith(f"error: {tmp_path}/g.yaml: budget.latency_ms: needs p99 of at most 10 ms from capture to snk, got ")
-    assert f"; {row['stage']}" in line and "slow frames)" in line
+    assert f"; {row['stage']}" in line and "slow frames; pipe why RUN src:" in line
     assert "budget: latency_ms " in said.out and "at snk BROKEN (10)" in said.out
 
 
@@ -108,8 +108,10 @@ def test_the_limit_itself_is_kept():
 
 
 def test_the_stage_of_a_latency_is_the_largest_share():
-    given = facts(shares={"snk": [Share("slow", 15.0, 20.0, 3), Share("the hop a.out->slow.data", 5.0, 20.0, 3)]})
-    assert judged("latency_ms", 10, given).stage == "slow takes 15 of 20 ms (mean of 3 slow frames)"
+    shares = [Share("slow", 15.0, 20.0, 3, "src:7"), Share("the hop a.out->slow.data", 5.0, 20.0, 3, "src:7")]
+    given = facts(shares={"snk": shares})
+    stage = "slow takes 15 of 20 ms (mean of 3 slow frames; pipe why RUN src:7 tells of the slowest)"
+    assert judged("latency_ms", 10, given).stage == stage
     assert judged("latency_ms", 30, given).stage is None
 
 

@@ -32,7 +32,7 @@ def step(who: int, compute_ms: float, started_ms: float, latency_ms: float = -1)
 def made():
     graph = parse(GRAPH, "g.yaml")
     plan = SimpleNamespace(graph=graph, node_index={name: i for i, name in enumerate(graph.nodes)})
-    accountant = SimpleNamespace(watch=None)
+    accountant = SimpleNamespace(watch=None, name_of=lambda who: ("src", who))
     return Shares(plan, accountant, {"snk": 10.0}), accountant
 
 
@@ -60,7 +60,7 @@ def test_one_slow_frame(made):
     assert stages == pytest.approx(
         {"a": 12, "snk": 4, "the hop a.out->snk.in": 3, "the hop src.out->a.data": 2, "src, from capture to send,": 1}
     )
-    assert str(found.of()["snk"][0]) == "a takes 12 of 22 ms (mean of 1 slow frames)"
+    assert str(found.of()["snk"][0]) == "a takes 12 of 22 ms (mean of 1 slow frames; pipe why RUN src:1 tells of the slowest)"
 
 
 @pytest.mark.parametrize("order", [(2, 1, 0), (1, 2, 0), (2, 0, 1)])
@@ -89,7 +89,7 @@ def test_memory_is_bounded(made, monkeypatch):
 
 
 def test_another_watcher_sees_the_same(made):
-    plan_accountant = SimpleNamespace(watch=lambda index, rows: seen.append((index, len(rows))))
+    plan_accountant = SimpleNamespace(watch=lambda index, rows: seen.append((index, len(rows))), name_of=lambda who: ("src", who))
     seen: list[tuple[int, int]] = []
     graph = parse(GRAPH, "g.yaml")
     Shares(SimpleNamespace(graph=graph, node_index={n: i for i, n in enumerate(graph.nodes)}), plan_accountant, {"snk": 1.0})
