@@ -190,6 +190,8 @@ class Operator(Node):
     batch     of a tap: how many frames, of 1 MB together, one call may get; if more than 1, `process_all` is called instead
               of `process`
     levels    cheaper ways to compute, best first, each cheaper and worse than the one before (graph key `quality`, live only)
+    tunable   keys of the config that `pipe set` may change between two calls of `process`: those that decide neither ports,
+              slots and levels nor what is loaded. A value that follows from one of them is made again in `reconfigured`
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
@@ -197,6 +199,7 @@ class Operator(Node):
     holds: ClassVar[Mapping[str, int]] = {}
     tap: ClassVar[bool] = False
     batch: ClassVar[int] = 1
+    tunable: ClassVar[tuple[str, ...]] = ()
 
     header: Header
     missing: tuple[str, ...] = ()
@@ -246,6 +249,19 @@ class Operator(Node):
         """From the next frame on: 0 = as configured, n = `levels_of(config)[n - 1]`. Called between two calls of `process`, so it
         must not load or compile: `open` prepares all levels."""
         raise NotImplementedError(f"{type(self).__name__}.set_level")
+
+    def reconfigure(self, new: Any) -> None:
+        """Put this config in place of the present one, which stays if `reconfigured` raises. Called by the engine."""
+        old, self.config = self.config, new
+        try:
+            self.reconfigured(old, new)
+        except BaseException:
+            self.config = old
+            raise
+
+    def reconfigured(self, old: Any, new: Any) -> None:
+        """`config` has another value of a `tunable` key: make what follows from it again. Called between two calls of `process`,
+        so it must not load or compile. An exception refuses the value; raise it before anything has changed."""
 
     def latched(self, port: str, values: list[tuple[int, Any]]) -> None:
         """Of a tap: called once with all values of a static input, (valid from stamp, value), as soon as they are there."""

@@ -22,6 +22,7 @@ from pipeline.errors import GraphError
 from pipeline.frame import Header, Reading
 from pipeline.graph import project
 from pipeline.operator import Found, Node, Operator, Resume, Source, attach, prepare
+from pipeline.runtime.live_config import changed
 from pipeline.schema import Port, ports
 
 PERIOD_NS = 100_000_000
@@ -53,6 +54,7 @@ def run_operator(
     resume: Resume | None = None,
     threads: int = 1,
     levels: Sequence[int] | None = None,
+    changes: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> list[Any]:
     """Open, `process` each set of inputs, close; returns one output per set, None where the operator emitted nothing.
 
@@ -64,6 +66,7 @@ def run_operator(
     meta     per set, port -> meta from its producer
     threads  of the node
     levels   of the sets (`Operator.set_level`); else the best one
+    changes  number of a set -> live keys with the values that hold from this set on, as by `pipe set`
     out_dir  for sinks; else a temporary folder
     An exception of the operator is raised unchanged.
     """
@@ -84,6 +87,8 @@ def run_operator(
             head = headers[i] if headers is not None else header(i)
             if levels is not None and levels[i] != (levels[i - 1] if i else 0):
                 node.set_level(levels[i])
+            for key, value in (changes or {}).get(i, {}).items():
+                node.reconfigure(changed(name, cls, node.config, key, value))
             given = {port: value for port, value in values.items() if value is not None}
             node.header, node.headers = head, dict.fromkeys(given, head)
             node.meta = {port: dict((meta[i] if meta else {}).get(port, {})) for port in given}

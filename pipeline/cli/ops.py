@@ -73,8 +73,10 @@ def show(name: str) -> list[str]:
             lines += ["", title, *_ports(ports(declared, name), getattr(cls, "holds", {}))]
     if getattr(cls, "levels", ()):
         lines += ["", "levels, of graphs with quality:", *_levels(cls.levels)]
-    keys = _config(cls.Config)
-    return [*lines, "", "config", *(keys or ["  none"])]
+    live = getattr(cls, "tunable", ())
+    keys = _config(cls.Config, live)
+    about = "config; `pipe set` changes live keys while the graph runs" if live else "config"
+    return [*lines, "", about, *(keys or ["  none"])]
 
 
 def document(cls: type) -> str:
@@ -109,8 +111,11 @@ def _levels(levels: Sequence[Level]) -> list[str]:
     return _table(rows)
 
 
-def _config(config_cls: type) -> list[str]:
-    return _table(_keys(config_cls, "", None))
+def _config(config_cls: type, live: Sequence[str]) -> list[str]:
+    rows = _keys(config_cls, "", None)
+    if not live:
+        return _table(rows)
+    return _table([(*row[:-1], "live" if row[0].partition(".")[0] in live else "", row[-1]) for row in rows])
 
 
 def _keys(config_cls: type, prefix: str, values: Any) -> list[tuple[str, ...]]:

@@ -18,6 +18,7 @@ VERBS = {
     "ops": "list operators and drivers",
     "top": "watch a running graph: rates, queues, drops, CPU, memory, logs",
     "why": "explain where the time of one frame went",
+    "set": "change a live key of a running operator",
     "doctor": "check this machine",
     "new": "start an operator, a driver, a project",
     "bench": "measure hop latency, the engine's cost and flow, scoring, the tracker, the detector, runtimes, the generated world",

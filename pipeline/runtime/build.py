@@ -27,7 +27,7 @@ from pipeline.runtime import digests, poison
 from pipeline.runtime.digests import Trace
 from pipeline.runtime.line import Line, TapLine, line
 from pipeline.runtime.messages import EdgePlan, NodePlan, PortPlan, ProcessPlan
-from pipeline.runtime.operator_runner import OperatorRunner
+from pipeline.runtime.operator_runner import Asked, OperatorRunner
 from pipeline.runtime.runner import Shared
 from pipeline.runtime.source_runner import SourceRunner
 from pipeline.runtime.tap_runner import TapRunner
@@ -149,6 +149,8 @@ class _Builder:
             None if node.tap else Path(plan.out) / poison.FOLDER,
             not plan.live and not node.tap,
         )
+        if node_plan.configuring:
+            runner.asked = Asked(node_plan.configuring, None)
         built.runners.append(runner)
         return runner
 

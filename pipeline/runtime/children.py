@@ -215,6 +215,11 @@ class Children:
             if child.channel.inbox:
                 self.listen(child)
 
+    def tell_node(self, name: str, message: ToWorker) -> None:
+        """Tell the process of a node, if it has its plan."""
+        if self.of(name).has_plan:
+            self.tell(self.of(name), message)
+
     def tell_all(self, message: ToWorker) -> None:
         for child in self:
             self.tell(child, message)

@@ -78,6 +78,7 @@ class NodePlan:
     streams connected inputs that are not static, in file order; kinds: connected input -> kind of its frames
     sync    None if the node does not join
     resume  None in the first life of the process
+    configuring  number of the change (`pipe set`) that is in `config` and not confirmed yet, 0 = none
     """
 
     name: str
@@ -95,6 +96,7 @@ class NodePlan:
     trigger: str | None
     sync: SyncPlan | None
     resume: Resume | None
+    configuring: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,15 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Configure:
+    """`pipe set`: from its next frame on a node has this configuration, as plain data."""
+
+    node: str
+    number: int
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
     """All nodes are done: exit."""
 
@@ -228,15 +239,26 @@ class NodeDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Configured:
+    """A `Configure` holds from this frame on. error: why the node keeps the configuration that it had, None = it does not."""
+
+    node: str
+    number: int
+    source: str
+    frame_id: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Nudge:
     """The ring of events is full: read it."""
 
 
-ToWorker = ProcessPlan | Start | EdgeUp | EdgeGone | EdgeEnd | Horizon | End | Exit
-FromWorker = Hello | Ready | Failed | AtHorizon | NodeDone | Nudge
+ToWorker = ProcessPlan | Start | EdgeUp | EdgeGone | EdgeEnd | Horizon | End | Configure | Exit
+FromWorker = Hello | Ready | Failed | AtHorizon | NodeDone | Configured | Nudge
 
-_TO_WORKER = {kind.__name__: kind for kind in (ProcessPlan, Start, EdgeUp, EdgeGone, EdgeEnd, Horizon, End, Exit)}
-_FROM_WORKER = {kind.__name__: kind for kind in (Hello, Ready, Failed, AtHorizon, NodeDone, Nudge)}
+_TO_WORKER = {kind.__name__: kind for kind in (ProcessPlan, Start, EdgeUp, EdgeGone, EdgeEnd, Horizon, End, Configure, Exit)}
+_FROM_WORKER = {kind.__name__: kind for kind in (Hello, Ready, Failed, AtHorizon, NodeDone, Configured, Nudge)}
 
 
 def pack(message: ToWorker | FromWorker) -> bytes:

@@ -7,10 +7,10 @@ import errno
 import gc
 import hashlib
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic_ns, time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from pipeline.outputs import by_port
 from pipeline.runtime import poison, threads
 from pipeline.runtime.digests import digest_frame, digest_latched
 from pipeline.runtime.line import Line
+from pipeline.runtime.messages import Configured
 from pipeline.runtime.runner import Failure, Runner, Shared
 from pipeline.schema import Port
 
@@ -35,12 +36,23 @@ MAX_POISON = 20
 """Most frames saved per node when its operator raises; further ones are only counted."""
 
 
+class Asked(NamedTuple):
+    """A change of the config (live_config.py). config: None = it is in place since `open`."""
+
+    number: int
+    config: Any
+
+
 class OperatorRunner(Runner):
     """line: the stream inputs; statics: the latched inputs; ports: all input ports, connected or not.
 
     poison_dir  folder for frames that make the operator raise, None = not saved
     digest      of a sink's whole input, for runs whose result depends on their input alone
+    asked       the config from the next frame on, set by another thread; `confirm` is called when it holds
     """
+
+    asked: Asked | None = None
+    confirm: Callable[[Configured], None]
 
     def __init__(
         self,
@@ -177,6 +189,8 @@ class OperatorRunner(Runner):
         values: dict[str, Any] | None = None
         result: Any = None
         try:
+            if self.asked is not None:
+                self._configure(header)
             if self._has_levels and words[at + WANTED_LEVEL] != self.level:
                 self._set_level(words[at + WANTED_LEVEL])
             values = self._values(frames, header.stamp_ns)
@@ -234,6 +248,20 @@ class OperatorRunner(Runner):
         threads.apply(self.operator.threads)
         self.operator.set_level(level)
         self._has_levels, self.level = True, level
+
+    def _configure(self, header: Header) -> None:
+        """The config that was asked for holds from this frame on. An operator that refuses it keeps the one it has."""
+        asked, self.asked = self.asked, None
+        assert asked is not None
+        error = None
+        if asked.config is not None:
+            threads.apply(self.operator.threads)
+            self.state(PROCESSING, monotonic_ns())
+            try:
+                self.operator.reconfigure(asked.config)
+            except Exception as raised:
+                error = explain(raised)
+        self.confirm(Configured(self.node.name, asked.number, header.source, header.frame_id, error))
 
     def _values(self, frames: Mapping[str, Arrived | None], stamp_ns: int) -> dict[str, Any]:
         if self._one_input is not None:

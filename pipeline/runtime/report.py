@@ -34,6 +34,7 @@ def make(
     digests: Mapping[str, str | None],
     statuses: Mapping[str, str],
     switches: list[dict[str, Any]],
+    sets: list[dict[str, Any]],
 ) -> dict[str, Any]:
     graph = plan.graph
     nodes: dict[str, Any] = {}
@@ -60,11 +61,12 @@ def make(
         "exit": exit_,
         "wall_s": round(wall_s, 3),
         "frames": node_books[plan.sources[0]].steps if plan.sources else 0,
-        "comparable": exit_ == "completed" and not graph.live and not restarted and not lossy,
+        "comparable": exit_ == "completed" and not graph.live and not restarted and not lossy and not sets,
         "nodes": nodes,
         "edges": {e.name: balance(edge_books[e.id]) for e in streams},
         "quality": switches,
         "injected": injected(plan, edge_books),
+        "set": sets,
         "sinks": {
             n: {
                 "frames": node_books[n].steps,

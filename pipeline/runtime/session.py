@@ -99,6 +99,7 @@ class Session:
         self.file = RunFile(plan, self.logs)
         self.done: set[str] = set()  # nodes at the end of their streams
         self.processes: Callable[[], dict[str, Any]] = dict  # of a snapshot; inline there are none
+        self.sets: list[dict[str, Any]] = []  # rows of the report: what `pipe set` has changed
 
     def all_fds(self) -> list[int]:
         return [fd for fd in (self.board_fd, *self.bell_fds, *(fd for pair in self.pool_fds.values() for fd in pair)) if fd >= 0]
@@ -174,7 +175,9 @@ class Session:
         self.sampler.stop()
         statuses = {name: self.board.status(index) for name, index in self.plan.node_index.items()}
         switches = self.levels.switches
-        made = report.make(self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses, switches)
+        made = report.make(
+            self.plan, self.node_books, self.edge_books, exit_, wall_s, lives, digests, statuses, switches, self.sets
+        )
         made["board"] = self.sampler.report(made["frames"])
         wrong, lacking = report.unbalanced(made), [*self.accountant.unwritten(), *self.file.unwritten()]
         if wrong:

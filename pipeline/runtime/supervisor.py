@@ -23,8 +23,10 @@ from pipeline.runtime import settling, signals, snapshot
 from pipeline.runtime.children import Child, Children, other_end
 from pipeline.runtime.door import Door
 from pipeline.runtime.ending import DRAIN_S, Ending
+from pipeline.runtime.live_config import LiveConfig
 from pipeline.runtime.messages import (
     AtHorizon,
+    Configured,
     EdgeEnd,
     EdgeGone,
     EdgeUp,
@@ -57,6 +59,7 @@ class Supervisor:
         self.children = Children(session, spawner, self.poll, self._heard, self._died, self._fail)
         self.stuck = Stuck(session, self.children.by_place)
         self.ending = Ending(session, self.children)
+        self.live_config = LiveConfig(session.graph, self.children.tell_node, session.done, session.sets)
         self._gone: set[int] = set()  # edges whose reader has been given up
         self.done = session.done
         self.digests: dict[str, str | None] = {}
@@ -69,6 +72,7 @@ class Supervisor:
         self.stepping = Stepping(self.plan.sources, self.done, self.children.tell_all)
         session.processes = lambda: snapshot.processes(self.children, self.done)
         self.door = Door(session, self.poll)
+        self.door.answers |= {"set": self.live_config.set, "was_set": self.live_config.was_set}
         self._signals_read, self._signals_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     # -- the run --------------------------------------------------------------------------------------------------
@@ -188,6 +192,9 @@ class Supervisor:
             self._fail(message.text if own_name else f"{message.node}: {message.text}")
         elif isinstance(message, NodeDone):
             self._node_done(message.node, message.digest)
+        elif isinstance(message, Configured):
+            if text := self.live_config.confirmed(message):
+                self.display.event(text)
         elif isinstance(message, AtHorizon):
             self.stepping.waits(message)
 
@@ -198,7 +205,8 @@ class Supervisor:
         epochs = self.children.epochs()
         resume = {name: self._resume(child, name) for name in child.nodes} if child.epoch else {}
         child.has_plan = True
-        self.children.tell(child, self.session.process_plan(child.nodes, child.index, epochs, resume))
+        plan = self.session.process_plan(child.nodes, child.index, epochs, resume)
+        self.children.tell(child, self.live_config.in_place(plan))
         for edge in self.plan.edges_of(child.place):
             other = self._other(edge, child)
             if edge.static and child.epoch and other is not None and other.has_plan and other.alive:

@@ -45,6 +45,8 @@ class TapRunner(OperatorRunner):
         error: BaseException | None = None
         started = monotonic_ns()
         try:
+            if self.asked is not None:
+                self._configure(frames[0].header)
             for f in frames:
                 port = f.edge.port
                 given.append(Taken(port, f.header, f.bound, f.meta, self.ports[port].schema.pack(f.edge.views(f))))

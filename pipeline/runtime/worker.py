@@ -20,7 +20,8 @@ import traceback
 from pathlib import Path
 from time import monotonic_ns
 
-from pipeline.errors import PipeError, explain
+from pipeline import settings
+from pipeline.errors import GraphError, PipeError, explain
 from pipeline.flow import faults
 from pipeline.flow.bell import Bell
 from pipeline.flow.log import wait_for_supervisor
@@ -31,6 +32,8 @@ from pipeline.runtime.io_thread import IoThread
 from pipeline.runtime.logs import configure_logging
 from pipeline.runtime.messages import (
     AtHorizon,
+    Configure,
+    Configured,
     End,
     Exit,
     Failed,
@@ -45,7 +48,7 @@ from pipeline.runtime.messages import (
     ToWorker,
     pack,
 )
-from pipeline.runtime.operator_runner import OperatorRunner
+from pipeline.runtime.operator_runner import Asked, OperatorRunner
 from pipeline.runtime.runner import Failure
 from pipeline.runtime.source_thread import SourceThread
 
@@ -89,6 +92,8 @@ class Worker:
         try:
             built = build(plan, on_full=wait_for_supervisor(lambda: self._tell(Nudge())))
             forked.in_child(built.log.abandon)
+            for operator in built.runners:
+                operator.confirm = self._tell
             imported_ns = monotonic_ns()
             main_bell = self._own_bell(built, plan.main_bell)
             source_bells = [self._own_bell(built, node.bell) for node in plan.nodes if node.bell != plan.main_bell]
@@ -191,6 +196,8 @@ class Worker:
             self._have_plan.set()
         elif isinstance(message, Exit):
             self._stop()
+        elif isinstance(message, Configure):
+            self._configure(message)
         elif self._built is not None:
             if isinstance(message, Start):
                 self._start(self._built, message)
@@ -200,6 +207,17 @@ class Worker:
                 elif isinstance(message, End):
                     source.end_at(message.stamp_ns)
             self._wake()
+
+    def _configure(self, message: Configure) -> None:
+        """The thread of the node takes the config before its next frame."""
+        assert self._built is not None and self._plan is not None
+        runner = next(runner for runner in self._built.runners if runner.node.name == message.node)
+        try:
+            config = settings.build(runner.node.Config, message.config, settings.Where(self._plan.graph))
+        except GraphError as error:
+            self._tell(Configured(message.node, message.number, "", -1, explain(error)))
+        else:
+            runner.asked = Asked(message.number, config)
 
     def _start(self, built: Built, start: Start) -> None:
         built.clock.start(start.anchor_mono_ns, start.anchor_stamp_ns, start.rate, start.live, start.wall_ns)

@@ -258,3 +258,13 @@ def test_new_needs_a_name(folder, capsys, name):
     message = f"error: new operator {name}: needs a Python name such as find_lanes, got {name!r}\n"
     assert pipe(capsys, "new", "operator", name) == (2, "", message)
     assert [p.name for p in folder.iterdir()] == ["g.yaml"]
+
+
+def test_ops_marks_live_keys(capsys):
+    """Keys that `pipe set` may change, those inside of a live mapping too."""
+    code, out, _ = pipe(capsys, "ops", "track.tracker2d")
+    assert code == 0 and "config; `pipe set` changes live keys while the graph runs\n" in out
+    lines = [line.split() for line in out.splitlines()]
+    assert ["byte.birth", "float", "0.7", "live"] in lines
+    assert not any("live" in line for line in lines if line[:1] == ["max_gap"])
+    assert "pipe set" not in pipe(capsys, "ops", "test.jitter")[1]
