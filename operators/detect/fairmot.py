@@ -10,6 +10,7 @@ No weights are shipped: pipe train fairmot_world.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ class FairmotConfig:
 class Fairmot(Operator):
     Config, inputs = FairmotConfig, {"image": IMAGE}
     outputs = {"boxes2d": BOXES2D_PROBABILITY, "embeddings": EMBEDDINGS}
+    tunable = ("min_score",)
     trainer = "operators.train.fairmot.trainer:FairmotTrainer"  # for `pipe train`
 
     @classmethod
@@ -69,7 +71,7 @@ class Fairmot(Operator):
         loaded = weights.load(self.config.weights, FAIRMOT)
         self.size = loaded.config.image_size
         self.labels = np.array([CLASSES.index(name) for name in loaded.config.class_names], np.int32)
-        self.net = torch_net(self.config, loaded, self.threads, self.name)
+        self.net = torch_net(self.config, loaded, self.threads, self.name, lambda: self.config.min_score)
 
     def process(self, image: np.ndarray) -> dict[str, Any]:
         boxes, looks = self._detect(image)
@@ -89,8 +91,11 @@ class Fairmot(Operator):
         return kept, found["looks"][inside].astype(np.float32)
 
 
-def torch_net(config: FairmotConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
-    """A picture of the net's size in, `Peaks` out, in torch. Raises RunError where the device is missing."""
+def torch_net(config: FairmotConfig, loaded: weights.Weights, threads: int, node: str, min_score: Callable[[], float]) -> Net:
+    """A picture of the net's size in, `Peaks` out, in torch; `min_score` is called for each frame.
+
+    Raises RunError where the device is missing.
+    """
     import torch
     from torch import Tensor
 
@@ -105,7 +110,7 @@ def torch_net(config: FairmotConfig, loaded: weights.Weights, threads: int, node
     net.to(device)
 
     def forward(image: Tensor) -> dict[str, Tensor]:
-        return peaks(net(image[None]), 0, config.max_boxes, config.min_score)._asdict()
+        return peaks(net(image[None]), 0, config.max_boxes, min_score())._asdict()
 
     ready = TorchNet(forward, device)
     width, height = loaded.config.image_size

@@ -52,6 +52,7 @@ def merge(parts: Sequence[Boxes3D], config: MergeConfig) -> Boxes3D:
 
 class Merge(Operator):
     Config = MergeConfig
+    tunable = ("nms_iou", "max_boxes")
     inputs = {
         "a": BOXES3D_PROBABILITY,
         "b": BOXES3D_PROBABILITY,

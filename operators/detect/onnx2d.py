@@ -147,6 +147,7 @@ def chosen(config: Onnx2dConfig, found: Found, table: np.ndarray, picture_size: 
 
 class Onnx2d(Operator):
     Config, outputs = Onnx2dConfig, {"boxes2d": BOXES2D_PROBABILITY}
+    tunable = ("score_threshold", "multi_label", "nms_iou", "max_candidates", "max_boxes")
     inputs = {"image": optional(IMAGE), "grey": optional(GREY)}
 
     def open(self) -> None:
@@ -155,9 +156,12 @@ class Onnx2d(Operator):
         self.net = OwnNet(config, self.name, self.threads)
         self.decoder = self.net.fit(lambda shapes: fit(config, shapes, len(names), found.input.size))
         self.labels = labelled(names, config.classes)
-        self.threshold = Threshold(config.score_threshold, config.multi_label)
+        self.reconfigured(config, config)
         self.left_out = 0
         nms_2d(np.zeros((1, 4)), np.zeros(1, np.int64), 0.5, np.empty(1, np.int64))  # compile before the first frame
+
+    def reconfigured(self, old: Onnx2dConfig, new: Onnx2dConfig) -> None:
+        self.threshold = Threshold(new.score_threshold, new.multi_label)
 
     def process(self, image: np.ndarray | None = None, grey: np.ndarray | None = None) -> Boxes2D:
         picture = one_picture(image, grey, self.name)

@@ -9,7 +9,7 @@ An engine (`pipe export`) computes the dense part of the net in another runtime 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -53,6 +53,7 @@ class DetectorConfig(DecodeConfig):
 
 class Detector(Operator):
     Config, inputs, outputs = DetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
+    tunable = ("score_threshold", "nms_iou", "max_candidates", "max_boxes")
     trainer = "operators.train.pointpillars.trainer:PointPillarsTrainer"  # for `pipe train`
 
     @classmethod
@@ -71,15 +72,19 @@ class Detector(Operator):
         loaded = weights.load(self.config.weights, POINTPILLARS)
         self.grid = loaded.config
         make = engine_net if self.config.engine else torch_net
-        self.net = make(self.config, loaded, self.threads, self.name)
+        self.net = make(self.config, loaded, self.threads, self.name, lambda: self.config)
 
     def process(self, pillars: Pillars) -> Boxes3D:
         check_grid(pillars.cells, self.meta["pillars"], self.grid, self.name, self.config.weights)
         return Boxes3D(**self.net.run(pillars._asdict()))
 
 
-def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+def torch_net(
+    config: DetectorConfig, loaded: weights.Weights, threads: int, node: str, decoding: Callable[[], DecodeConfig] | None = None
+) -> Net:
     """Pillars in, boxes out, in torch. Raises RunError where the device is missing.
+
+    decoding  the rules of the boxes, asked for at each frame; None: those of config
 
     float32 on a CPU: only what differs from an empty scene is computed; the boxes are those of the dense net up to rounding.
     """
@@ -93,18 +98,20 @@ def torch_net(config: DetectorConfig, loaded: weights.Weights, threads: int, nod
     trained = PointPillars(loaded.config)
     fill(trained, loaded, config.weights)
     if device.type == "cpu" and config.precision == "float32":
-        return SparseNet(trained.eval(), config, threads)
-    return dense_net(trained.eval(), config, device)
+        return SparseNet(trained.eval(), config, threads, decoding)
+    return dense_net(trained.eval(), config, device, decoding)
 
 
 class SparseNet:
     """`Net` of PointPillars that computes what differs from an empty scene, on a CPU."""
 
-    def __init__(self, trained: PointPillars, config: DetectorConfig, threads: int) -> None:
+    def __init__(
+        self, trained: PointPillars, config: DetectorConfig, threads: int, decoding: Callable[[], DecodeConfig] | None = None
+    ) -> None:
         from operators.nets.pointpillars_sparse import SparsePointPillars
 
         net = self._net = SparsePointPillars(trained, threads)
-        self._config, self._anchors = config, anchor_grid(net.config)
+        self._decoding, self._anchors = decoding or (lambda: config), anchor_grid(net.config)
         self._labels = output_labels(net.config.class_names, config.classes)
         for frame in sample_pillars(net.config):
             for array in frame:
@@ -115,10 +122,12 @@ class SparseNet:
         net = self._net
         logits = net(arrays["pillars"], arrays["counts"], arrays["cells"])
         offset_rad = net.config.direction_offset_rad
-        return decode_at(logits, net.boxes, self._anchors, self._labels, self._config, offset_rad=offset_rad)._asdict()
+        return decode_at(logits, net.boxes, self._anchors, self._labels, self._decoding(), offset_rad=offset_rad)._asdict()
 
 
-def dense_net(trained: PointPillars, config: DetectorConfig, device: torch.device) -> Net:
+def dense_net(
+    trained: PointPillars, config: DetectorConfig, device: torch.device, decoding: Callable[[], DecodeConfig] | None = None
+) -> Net:
     """`Net` of PointPillars that computes all of its maps. On CUDA candidates, boxes and suppression stay there, too."""
     import torch
     from torch import Tensor
@@ -131,19 +140,20 @@ def dense_net(trained: PointPillars, config: DetectorConfig, device: torch.devic
     net = InferencePointPillars(trained, getattr(torch, config.precision)).to(device)
     anchors, labels = anchor_grid(grid), output_labels(grid.class_names, config.classes)
     on_device = torch.from_numpy(anchors).to(device)
+    rules = decoding or (lambda: config)
 
     def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
         logits, levels = net(pillars, counts, cells)
         if device.type != "cpu":
             boxes_at = partial(net.boxes, levels)
-            found = decode_on_device(logits, boxes_at, on_device, labels.tolist(), config, grid.direction_offset_rad)
+            found = decode_on_device(logits, boxes_at, on_device, labels.tolist(), rules(), grid.direction_offset_rad)
             return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
 
         def heads_at(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             residuals, directions = net.boxes(levels, torch.from_numpy(at).to(device))
             return residuals.cpu().numpy(), directions.cpu().numpy()
 
-        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, config, offset_rad=grid.direction_offset_rad)
+        found = decode_at(logits.cpu().numpy(), heads_at, anchors, labels, rules(), offset_rad=grid.direction_offset_rad)
         return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
 
     ready = TorchNet(forward, device)
@@ -152,7 +162,9 @@ def dense_net(trained: PointPillars, config: DetectorConfig, device: torch.devic
     return ready
 
 
-def engine_net(config: DetectorConfig, loaded: weights.Weights, threads: int, node: str) -> Net:
+def engine_net(
+    config: DetectorConfig, loaded: weights.Weights, threads: int, node: str, decoding: Callable[[], DecodeConfig] | None = None
+) -> Net:
     """Pillars in, boxes out: pillars and first convolution in torch on the CPU, the dense part in an engine."""
     import torch
     from torch import Tensor
@@ -170,11 +182,12 @@ def engine_net(config: DetectorConfig, loaded: weights.Weights, threads: int, no
     dense = open_onnx(config.engine, runtime=runtime, threads=threads, node=node, precision=precision, device=config.device)
     anchors, labels = anchor_grid(loaded.config), output_labels(loaded.config.class_names, config.classes)
     offset_rad = loaded.config.direction_offset_rad
+    rules = decoding or (lambda: config)
 
     def forward(pillars: Tensor, counts: Tensor, cells: Tensor) -> dict[str, Tensor]:
         level = net.first_level(pillars, counts, cells)[0].permute(1, 2, 0)  # (rows, columns, C), no copy: channels last
         maps = dense.run({INPUT: level.numpy()})
-        found = decode_at(maps[CLASS_LOGITS], split_at(maps[BOXES]), anchors, labels, config, offset_rad=offset_rad)
+        found = decode_at(maps[CLASS_LOGITS], split_at(maps[BOXES]), anchors, labels, rules(), offset_rad=offset_rad)
         return {name: torch.from_numpy(array) for name, array in found._asdict().items()}
 
     ready = TorchNet(forward, torch.device("cpu"))

@@ -45,6 +45,7 @@ class TANetDetectorConfig(DecodeConfig):
 class TANetDetector(Operator):
     Config, inputs, outputs = TANetDetectorConfig, {"pillars": PILLARS}, {"boxes3d": BOXES3D_PROBABILITY}
     levels = (Level("coarse", "boxes of the coarse stage", 0.05, cost=0.7),)  # 99 of 138 ms: docs/measured.md
+    tunable = ("score_threshold", "nms_iou", "max_candidates", "max_boxes")
     trainer = "operators.train.tanet.trainer:TANetTrainer"  # for `pipe train`
 
     @classmethod
@@ -75,9 +76,12 @@ class TANetDetector(Operator):
     def set_level(self, level: int) -> None:
         self.net.refine = level == 0
 
+    def reconfigured(self, old: TANetDetectorConfig, new: TANetDetectorConfig) -> None:
+        self.net.config = new
+
 
 class TorchTANet:
-    """`Net`: pillars in, boxes out, in torch. `refine` may change between two runs."""
+    """`Net`: pillars in, boxes out, in torch. `refine`, and the rules of the boxes in `config`, may change between two runs."""
 
     def __init__(self, config: TANetDetectorConfig, loaded: weights.Weights, threads: int, node: str) -> None:
         """Raises RunError where the device is missing."""
@@ -93,7 +97,7 @@ class TorchTANet:
         fill(trained, loaded, config.weights)
         self._net = folded(trained).to(device)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-        self._config = config
+        self.config = config
         self._anchors, self._offset_rad = anchor_grid(loaded.config), loaded.config.direction_offset_rad
         self._labels = output_labels(loaded.config.class_names, config.classes)
         self._torch = TorchNet(self._forward, device)
@@ -115,5 +119,5 @@ class TorchTANet:
         last = heads.coarse if heads.refine is None else heads.refine
         logits, residuals, directions = (head[0].float().cpu().numpy() for head in last)
         coarse = None if heads.refine is None else heads.coarse.box_residuals[0].float().cpu().numpy()
-        found = decode(logits, residuals, directions, self._anchors, self._labels, self._config, coarse, self._offset_rad)
+        found = decode(logits, residuals, directions, self._anchors, self._labels, self.config, coarse, self._offset_rad)
         return {name: torch.from_numpy(array) for name, array in found._asdict().items()}

@@ -83,6 +83,7 @@ class FuseGate(Operator):
     inputs = {"image": optional(IMAGE), "thermal": optional(GREY), "depth": optional(DEPTH), "health": optional(HEALTH)}
     outputs = {"boxes2d": BOXES2D_PROBABILITY, "weights": WEIGHTS, "gate": GATE}
     levels = (Level("one modality", "the modality with the smaller share", 0.2, cost=0.6),)  # 45 of 78 ms: docs/decisions/020
+    tunable = ("score_threshold",)
     trainer = "operators.train.fusion.trainer:FusionTrainer"  # for `pipe train`
 
     @classmethod

@@ -17,6 +17,8 @@ State: each modality's past, begun anew with each sequence.   Empty picture: bla
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 
 from operators.fuse.sensor_faults import HealthConfig, Judge, Seen
@@ -28,16 +30,21 @@ from pipeline.schema import optional
 class FuseHealth(Operator):
     Config = HealthConfig
     inputs, outputs = {"image": optional(IMAGE), "thermal": optional(GREY)}, {"health": HEALTH}
+    tunable = tuple(field.name for field in fields(HealthConfig))
 
     def open(self) -> None:
         self.judge, self.sequence = Judge(self.config), ""
-        self.limits = np.array([getattr(self.config.usable, fault) for fault in SENSOR_FAULTS], np.float32)
+        self.reconfigured(self.config, self.config)
         for writeable in (True, False):  # compile before the first frame, for pictures as they come
             pictures = [np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)]
             for picture in pictures:
                 picture[::4] = 90
                 picture.flags.writeable = writeable
             Judge(self.config).step({str(k): Seen(picture, 0, 0.0) for k, picture in enumerate(pictures)})
+
+    def reconfigured(self, old: HealthConfig, new: HealthConfig) -> None:
+        self.judge.config = new
+        self.limits = np.array([getattr(new.usable, fault) for fault in SENSOR_FAULTS], np.float32)
 
     def process(self, image: np.ndarray | None = None, thermal: np.ndarray | None = None) -> Health:
         if self.header.sequence != self.sequence:

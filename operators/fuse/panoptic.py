@@ -90,12 +90,16 @@ class PanopticConfig:
 
 class FusePanoptic(Operator):
     Config, outputs = PanopticConfig, {"panoptic": PANOPTIC}
+    tunable = ("score_threshold", "max_overlap", "min_stuff_px", "mask_scale")
     inputs = {"semantic": SEMANTIC, "instances": INSTANCES, "instance_ids": optional(INSTANCE_IDS)}
 
     def open(self) -> None:
         self.fusion = Fusion(self.config.rules, self.threads)
         self.dropped = np.zeros(len(_DROPPED), np.int64)
         self._compile()
+
+    def reconfigured(self, old: PanopticConfig, new: PanopticConfig) -> None:
+        self.fusion.rules = new.rules
 
     def process(self, semantic: np.ndarray, instances: Instances, instance_ids: np.ndarray | None = None) -> Panoptic:
         names, is_thing = self._classes(len(semantic))

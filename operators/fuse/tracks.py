@@ -172,6 +172,7 @@ class Ties:
 
 class FuseTracks(Operator):
     Config = FuseTracksConfig
+    tunable = ("min_iou", "min_iou_tied", "gone", "forget")
     inputs = {"tracks": TRACKS, "boxes2d": optional(BOXES2D), "tracks2d": TRACKS2D, "calibration": static(CALIBRATION)}
     outputs = {"tracks": TRACKS, "tracks2d": TRACKS2D}
 
@@ -180,6 +181,9 @@ class FuseTracks(Operator):
         self.sequence: str | None = None
         one = np.ones(1, np.int64)  # compile before the first frame
         Ties(self.config, 1).step(one, one, overlaps(_ANY_BOX, _ANY_LABEL, _ANY_BOX, _ANY_LABEL))
+
+    def reconfigured(self, old: FuseTracksConfig, new: FuseTracksConfig) -> None:
+        self.ties.config = new
 
     def process(
         self,

@@ -156,6 +156,7 @@ def _grown(low: float, high: float, size: float) -> tuple[float, float]:
 
 class Cluster(Operator):
     Config, inputs, outputs = ClusterConfig, {"points": POINTS}, {"boxes3d": BOXES3D_PROBABILITY}
+    tunable = ("min_points", "foot_m", "max_boxes")
 
     def open(self) -> None:
         self.clusters, self.num_dropped = Clusters(self.config), 0
@@ -163,6 +164,9 @@ class Cluster(Operator):
         points.flags.writeable = False
         for scan in (points, points.copy()):  # compiles, for frames of both kinds
             self.clusters.boxes(*self.clusters.find(scan))
+
+    def reconfigured(self, old: ClusterConfig, new: ClusterConfig) -> None:
+        self.clusters.config = new
 
     def process(self, points: np.ndarray) -> Boxes3D:
         found = self.clusters.boxes(*self.clusters.find(np.ascontiguousarray(points)))

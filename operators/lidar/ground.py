@@ -68,6 +68,7 @@ class Splitter:
 
 class Ground(Operator):
     Config, inputs, outputs = GroundConfig, {"points": POINTS}, {"points": POINTS, "ground": POINTS}
+    tunable = ("height_m", "above_m", "max_slope", "step_m", "max_rise_m")
 
     def open(self) -> None:
         self.split, self.num_dropped = Splitter(self.config), 0
@@ -75,6 +76,9 @@ class Ground(Operator):
         points.flags.writeable = False
         for scan in (points, np.zeros((0, 4), np.float32)):  # compiles, for frames of both kinds
             self.split(scan, np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))
+
+    def reconfigured(self, old: GroundConfig, new: GroundConfig) -> None:
+        self.split.config = new
 
     def process(self, points: np.ndarray) -> dict[str, np.ndarray]:
         points = np.ascontiguousarray(points)

@@ -114,6 +114,7 @@ class Objects:
 
 class Instances(Operator):
     Config, outputs = InstancesConfig, {"point_ids": POINT_IDS}
+    tunable = ("min_points", "max_move_m")
     inputs = {"points": POINTS, "point_classes": POINT_CLASSES, "pose": optional(POSE)}
 
     @classmethod
@@ -127,6 +128,9 @@ class Instances(Operator):
         self.clock = FrameClock(None, config.max_age)
         self.objects = Objects(config.max_move_m, config.max_age, 1 + _IDS_PER_RESTART * restarts)
         self.clusters.find(np.zeros((1, 4), np.float32))  # compiles: clusters are found in copies
+
+    def reconfigured(self, old: InstancesConfig, new: InstancesConfig) -> None:
+        self.clusters.min_points, self.objects.max_move_m = new.min_points, new.max_move_m
 
     def process(self, points: np.ndarray, point_classes: np.ndarray, pose: np.ndarray | None = None) -> np.ndarray:
         if len(points) != len(point_classes):

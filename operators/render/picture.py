@@ -127,6 +127,7 @@ def boxed(picture: np.ndarray, boxes2d: np.ndarray, box_colors: list[colors.Colo
 
 class Picture(Operator):
     Config = PictureConfig
+    tunable = ("tint", "point_px", "png_every")
     levels = (Level("half", "pictures of half the width and height", 0.02, cost=0.4),)
     inputs = {
         "image": optional(IMAGE),
@@ -147,6 +148,9 @@ class Picture(Operator):
 
     def set_level(self, level: int) -> None:
         self.scale = 0.5 if level else 1.0
+
+    def reconfigured(self, old: PictureConfig, new: PictureConfig) -> None:
+        self.album.config = new
 
     def process(
         self,

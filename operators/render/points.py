@@ -68,12 +68,16 @@ def paint(canvas: np.ndarray, view: birdseye.View, points: np.ndarray, of_points
 
 class Points(Operator):
     Config = PointsConfig
+    tunable = ("png_every",)
     inputs = {"points": POINTS, "point_classes": POINT_CLASSES, "point_ids": optional(POINT_IDS)}
 
     def open(self) -> None:
         self.view = birdseye.View(self.config.range_m, self.config.px_per_m)
         self.background = birdseye.background(self.view)
         self.album = album.Album(self.config, self.name, self.out_dir, self.resume)
+
+    def reconfigured(self, old: PointsConfig, new: PointsConfig) -> None:
+        self.album.config = new
 
     def process(self, points: np.ndarray, point_classes: np.ndarray, point_ids: np.ndarray | None = None) -> None:
         for port, other in (("point_classes", point_classes), ("point_ids", point_ids)):

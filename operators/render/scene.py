@@ -80,6 +80,11 @@ class Trails:
         self.T_world_velo = np.eye(4)
         self.length = length
 
+    def set_length(self, length: int) -> None:
+        """From the next frame on; of a path that is longer the newest positions stay."""
+        self.length = length
+        self.paths = {i: deque(path, maxlen=length) for i, path in self.paths.items()}
+
     def add(self, tracks: Tracks, T_world_velo: np.ndarray | None) -> list[np.ndarray]:
         """One frame -> per track (K, 2) x y, old to new, in the car's present frame."""
         if T_world_velo is not None:
@@ -123,6 +128,7 @@ class Panels:
 
 class Scene(Operator):
     Config = SceneConfig
+    tunable = ("color_by", "points_in_camera", "trail", "png_every")
     inputs = {
         "points": optional(POINTS),
         "pillars": optional(PILLARS),
@@ -153,6 +159,10 @@ class Scene(Operator):
 
     def set_level(self, level: int) -> None:
         self.panels = self.sizes[level]
+
+    def reconfigured(self, old: SceneConfig, new: SceneConfig) -> None:
+        self.album.config = new
+        self.trails.set_length(new.trail)
 
     def process(
         self,

@@ -156,6 +156,7 @@ def of_picture(classes: np.ndarray, placed: Placed, net: tuple[int, int], pictur
 
 class Segment(Operator):
     Config, outputs = SegmentConfig, {"class_map": CLASS_MAP}
+    tunable = ("threshold",)
     inputs = {"image": optional(IMAGE), "grey": optional(GREY)}
 
     def open(self) -> None:

@@ -63,6 +63,7 @@ def widened(limits: Limits, least: float) -> Limits:
 
 class Agc(Operator):
     Config, outputs = AgcConfig, {"thermal": GREY}
+    tunable = ("method", "percentiles", "memory", "min_range_counts", "range_counts")
     inputs = {"thermal_raw": optional(THERMAL_RAW), "thermal": optional(GREY)}
 
     def open(self) -> None:

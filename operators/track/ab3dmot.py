@@ -74,8 +74,21 @@ def of_labels(config: Ab3dmotConfig) -> list[ClassConfig]:
 
 class Ab3dmot:
     def __init__(self, config: Ab3dmotConfig, first_id: int) -> None:
-        classes = of_labels(config)
         self.next_id = first_id
+        self.configure(config)
+        self.tracks = kernel.Tracks(
+            np.zeros((0, 10)),
+            np.zeros((0, 4)),
+            np.zeros((0, 4), np.int64),
+            np.zeros(0, np.float32),
+            np.zeros((0, 4), np.float32),
+        )
+        self.shown = np.zeros(0, np.bool_)
+        self.restart()
+
+    def configure(self, config: Ab3dmotConfig) -> None:
+        """The rules of the next frame; the tracks stay."""
+        classes = of_labels(config)
         self.min_score = np.array([-np.inf if c.min_score is None else c.min_score for c in classes])
         self.rules = np.array(
             [
@@ -90,15 +103,6 @@ class Ab3dmot:
             ],
             np.float64,
         )
-        self.tracks = kernel.Tracks(
-            np.zeros((0, 10)),
-            np.zeros((0, 4)),
-            np.zeros((0, 4), np.int64),
-            np.zeros(0, np.float32),
-            np.zeros((0, 4), np.float32),
-        )
-        self.shown = np.zeros(0, np.bool_)
-        self.restart()
 
     def restart(self) -> None:
         self.num, self.frame = 0, 0

@@ -108,11 +108,7 @@ def as_logit(scores: np.ndarray, kind: str) -> np.ndarray:
 class Best:
     def __init__(self, config: BestConfig, kind: str, first_id: int, unsure: UnsureTracks = "drop") -> None:
         """kind  of the scores: probability or logit"""
-        labels = range(len(CLASSES))
         self.next_id, self.kind = first_id, kind
-        self.params = np.stack([models.row(model(label, config)) for label in labels])
-        self.worth = np.array([worth(label, kind, config) for label in labels])
-        self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
         motion, motion_cov, height, yaw, size, belief = (
             np.zeros((0, *shape)) for shape in ((4,), (4, 4), (2,), (2,), (6,), (3,))
         )
@@ -121,9 +117,19 @@ class Best:
         self.second: Best | None = None
         if unsure == "keep":
             self.second = Best(config, kind, first_id)
+        self.configure(config)
+        self.restart()
+
+    def configure(self, config: BestConfig) -> None:
+        """The rules of the next frame; the tracks stay."""
+        labels = range(len(CLASSES))
+        self.params = np.stack([models.row(model(label, config)) for label in labels])
+        self.worth = np.array([worth(label, self.kind, config) for label in labels])
+        self.min_score = np.array([-np.inf if (least := of_label(config, n).min_score) is None else least for n in labels])
+        if self.second is not None:
+            self.second.configure(config)
             any_evidence = [kernel.HIGH, kernel.LOW, kernel.TENTATIVE, kernel.BIRTH]
             self.second.params[:, any_evidence] = -np.inf
-        self.restart()
 
     def restart(self) -> None:
         self.num, self.frame = 0, 0

@@ -131,12 +131,16 @@ def pairs(cost: np.ndarray, limit: float) -> list[tuple[int, int]]:
 
 class TrackPanoptic(Operator):
     Config, outputs = TrackPanopticConfig, {"instance_ids": INSTANCE_IDS}
+    tunable = ("min_score", "window", "max_distance", "min_iou")
     inputs = {"instances": INSTANCES, "embeddings": optional(EMBEDDINGS), "tracks2d": optional(TRACKS2D)}
 
     def open(self) -> None:
         self.clock = FrameClock(self.config.rate_hz, self.config.max_gap)
         self.tracks = Tracks(self.config, 1 + IDS_PER_RESTART * (self.resume.restarts if self.resume else 0))
         pairs(box_costs(np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 0, 1, 1]])), 1.0)  # compile before the first frame
+
+    def reconfigured(self, old: TrackPanopticConfig, new: TrackPanopticConfig) -> None:
+        self.tracks.config = new
 
     def process(self, instances: Instances, embeddings: np.ndarray | None = None, tracks2d: Tracks2D | None = None) -> np.ndarray:
         sure = np.flatnonzero(instances.scores > self.config.min_score)

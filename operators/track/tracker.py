@@ -88,6 +88,7 @@ def check(detections: Boxes3D, kind: str, who: str) -> None:
 
 class Tracker(Operator):
     Config = TrackerConfig
+    tunable = ("best", "ab3dmot")
     inputs = {
         "boxes3d": BOXES3D,
         "boxes2d": optional(BOXES2D),
@@ -140,6 +141,12 @@ class Tracker(Operator):
             self.describe("history", first=self.preset.numbers[0])
             out["history"] = type(history)(*(self.put("history", name, a) for name, a in history._asdict().items()))
         return out
+
+    def reconfigured(self, old: TrackerConfig, new: TrackerConfig) -> None:
+        if isinstance(self.preset, Ab3dmot):
+            self.preset.configure(new.ab3dmot)
+        elif isinstance(self.preset, Best):
+            self.preset.configure(new.best)
 
     def _make(self, first_id: int) -> Preset:
         if self.config.preset == "ab3dmot":

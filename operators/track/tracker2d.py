@@ -107,6 +107,11 @@ class Tracker2dConfig:
     rate_hz: float | None = None  # of the frames; None: learned from the stamps
     max_gap: int = 30  # frame periods without a frame after which every track has ended
 
+    @property
+    def rules(self) -> ByteConfig:
+        """Of the preset."""
+        return self.fairmot if self.preset == "fairmot" else self.byte
+
 
 class Tracks:
     """The tracker without the engine."""
@@ -114,9 +119,7 @@ class Tracks:
     def __init__(self, config: ByteConfig, first_id: int) -> None:
         self.next_id = first_id
         self.by_looks = isinstance(config, FairmotConfig)
-        self.rules = np.zeros(kernel.NUM_RULES)
-        for rule in fields(config):
-            self.rules[getattr(kernel, rule.name.upper())] = getattr(config, rule.name)
+        self.configure(config)
         self.rows = kernel.Tracks(
             np.zeros((0, 8)),
             np.zeros((0, 4, 3)),
@@ -125,6 +128,12 @@ class Tracks:
             np.zeros((0, 5), np.int64),
         )
         self.restart()
+
+    def configure(self, config: ByteConfig) -> None:
+        """The rules of the next frame; the tracks stay."""
+        self.rules = np.zeros(kernel.NUM_RULES)
+        for rule in fields(config):
+            self.rules[getattr(kernel, rule.name.upper())] = getattr(config, rule.name)
 
     def restart(self) -> None:
         """Another recording begins: all tracks end, ids continue."""
@@ -160,6 +169,7 @@ class Tracks:
 
 class Tracker2d(Operator):
     Config = Tracker2dConfig
+    tunable = ("byte", "fairmot")
     inputs = {"boxes2d": BOXES2D, "embeddings": optional(EMBEDDINGS), "calibration": static(CALIBRATION, optional=True)}
     outputs = {"tracks2d": TRACKS2D}
 
@@ -168,11 +178,14 @@ class Tracker2d(Operator):
         self.clock = FrameClock(self.config.rate_hz, self.config.max_gap)
         said = self.config.score_kind
         self.kind = said if said != "auto" else self.kinds.get("boxes2d") or "probability"
-        config = self.config.fairmot if self.config.preset == "fairmot" else self.config.byte
+        config = self.config.rules
         self.tracks = Tracks(config, first_id)
         warm = Tracks(config, first_id)
         for looks in (None, np.ones((1, 1), np.float32)):  # compile before the first frame
             warm.step(_ANY_BOX, np.ones(1), looks, 1)
+
+    def reconfigured(self, old: Tracker2dConfig, new: Tracker2dConfig) -> None:
+        self.tracks.configure(new.rules)
 
     def process(self, boxes2d: Boxes2D, embeddings: np.ndarray | None = None, calibration: Calibration | None = None) -> Tracks2D:
         who = f"{self.name} at {self.header}"
