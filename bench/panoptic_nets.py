@@ -2,7 +2,7 @@
 
 A part of `pipe bench panoptic`; alone: python -m bench.panoptic_nets
 Multiply-adds are those of convolutions and layers at the net's picture size, with 1000 proposals and 100 instances of the paper's
-nets, 200 and 20 of the light one. Each net runs in a process of its own on a random picture; memory is the peak of that process.
+nets, 200 and 20 of the light ones. Each net runs in a process of its own on a random picture; memory is the peak of that process.
 The weights are random: time does not depend on them, but on the number of instances, which is held at these numbers.
 """
 
@@ -43,11 +43,12 @@ def kinds() -> dict[str, Kind]:
     stuff, things = (tuple(f"{kind}{k}" for k in range(n)) for kind, n in (("stuff", 11), ("thing", 8)))
     cityscapes = EfficientPSConfig((*stuff, *things), things)
     tracked = EfficientPSConfig((*stuff, *things[:3]), things[:3], (1248, 384), layout="standard", embedding=32)
-    light = training.load("panoptic_world").config.model
+    light = {"light": "panoptic_world", "light LiDAR": "panoptic_lidar_world"}
+    models = {name: training.load(file).config.model for name, file in light.items()}
     return {
         "EfficientPS 2048x1024": Kind(cityscapes, 1000, 100, (40.89, 433.94, 166)),
         "PanopticTrackNet 1248x384": Kind(tracked, 1000, 100, (45.08, 167.40, 114)),
-        f"light {light.image_size[0]}x{light.image_size[1]}": Kind(light, 200, 20, (0, 0, 0)),
+        **{f"{name} {m.image_size[0]}x{m.image_size[1]}": Kind(m, 200, 20, (0, 0, 0)) for name, m in models.items()},
     }
 
 
