@@ -8,6 +8,7 @@ the same cores. The modes take turns; each ratio is of two runs of one turn. Rat
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pty
 import subprocess
@@ -35,50 +36,40 @@ MODES = {"nothing": "", "events": "events", "top": "events top", "metrics": "eve
 _SCRAPE = "import time, urllib.request\nwhile True:\n    urllib.request.urlopen({!r}).read()\n    time.sleep(1)\n"
 
 
-class Rate(Observer):
-    """frames/s at the sink, in `seconds` that begin `skip_s` after the start."""
+class Watched(Observer):
+    """The processes that watch in a mode, as long as the run; frames/s at the sink from `skip_s` after the start."""
 
-    def __init__(self, session: Session, skip_s: float, seconds: float) -> None:
-        self._book, self._from_s, self._to_s = session.node_books["end"], skip_s, skip_s + seconds
-        self._begun = float("inf")
+    def __init__(self, session: Session, mode: str, server: Server | None, skip_s: float) -> None:
+        self._commands = [[sys.executable, "-m", "pipeline", "top", session.run_id]] if "top" in mode else []
+        self._commands += [] if server is None else [[sys.executable, "-c", _SCRAPE.format(server.url)]]
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._fds: list[int] = []
+        self._book, self._skip_s, self._from_s = session.node_books["end"], skip_s, float("inf")
         self._seen: list[tuple[float, int]] = []
 
     def started(self, pids: Pids) -> None:
-        self._begun = time.monotonic()
-
-    def update(self, pids: Pids) -> None:
-        if self._from_s <= time.monotonic() - self._begun <= self._to_s:
-            self._seen.append((time.monotonic(), self._book.steps))
-
-    def frames_per_s(self) -> float:
-        (begun, before), (ended, after) = self._seen[0], self._seen[-1]
-        return (after - before) / (ended - begun)
-
-
-class Watchers(Observer):
-    """The processes that watch in a mode: they start and end with the run."""
-
-    def __init__(self, session: Session, mode: str, server: Server) -> None:
-        top = [sys.executable, "-m", "pipeline", "top", session.run_id]
-        scraper = [sys.executable, "-c", _SCRAPE.format(server.url)]
-        self._commands = [top] * ("top" in mode) + [scraper] * ("metrics" in mode)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._fds: list[int] = []
-
-    def started(self, pids: Pids) -> None:
+        self._from_s = time.monotonic() + self._skip_s
         master, slave = self._fds[:] = pty.openpty()  # top draws its table on a terminal only
         threading.Thread(target=_drain, args=(master,), daemon=True).start()
         env = {**os.environ, "TERM": "xterm", "COLUMNS": "150", "LINES": "40"}
         for command in self._commands:
             self._processes.append(subprocess.Popen(command, env=env, stdin=slave, stdout=slave, stderr=slave))
 
+    def update(self, pids: Pids) -> None:
+        if time.monotonic() >= self._from_s:
+            self._seen.append((time.monotonic(), self._book.steps))
+
     def stop(self) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-        for fd in self._fds[::-1]:
-            os.close(fd)
-        self._processes, self._fds = [], []
+        while self._processes:
+            self._processes[-1].kill()
+            self._processes.pop().wait()
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def frames_per_s(self, seconds: float) -> float:
+        (begun, before), *later = self._seen
+        ended, after = [(at, steps) for at, steps in later if at <= begun + seconds][-1]
+        return (after - before) / (ended - begun)
 
 
 def _drain(fd: int) -> None:
@@ -90,29 +81,34 @@ def _drain(fd: int) -> None:
 def play(mode: str, skip_s: float, seconds: float) -> float:
     """frames/s."""
     graph = parse(chain(3, FRAMES), "bench.yaml")
-    with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder, Server("127.0.0.1", 0) as server:
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="pipe-bench-"))
+        server = held.enter_context(Server("127.0.0.1", 0)) if "metrics" in mode else None
         session = Session(graph, RunOptions(Path(folder), duration_s=skip_s + seconds + 0.5, quiet=True))
         if "events" not in mode:
-            plan = session.plan
+            plan, nodes = session.plan, list(session.node_books.values())
             ports = [(plan.node_index[p.node], p.edges) for p in plan.ports]
-            books = session.edge_books, list(session.node_books.values())
-            session.accountant = Accountant(session.board, *books, ports, plan.sources)
-        rate = Rate(session, skip_s, seconds)
-        metrics = [Metrics(session, server, quiet=True)] if "metrics" in mode else []
-        outcome = run(session, Guarded(rate, *metrics, Watchers(session, mode, server)))
+            session.accountant = Accountant(session.board, session.edge_books, nodes, ports, plan.sources)
+        watched = Watched(session, mode, server, skip_s)
+        metrics = [] if server is None else [Metrics(session, server, quiet=True)]
+        outcome = run(session, Guarded(watched, *metrics))
     if outcome.exit != "completed":
         raise RuntimeError(f"bench graph {outcome.exit}: {outcome.errors}")
-    return rate.frames_per_s()
+    return watched.frames_per_s(seconds)
 
 
 def main(skip_s: float = SKIP_S, seconds: float = SECONDS, turns: int = TURNS) -> dict[str, Any]:
     about = header("pipe bench telemetry", "8-byte frames through 4 processes, unpaced")
-    rates: dict[str, list[float]] = {name: [] for name in MODES}
+    known = importlib.util.find_spec("prometheus_client") is not None
+    rates: dict[str, list[float]] = {name: [] for name, mode in MODES.items() if known or "metrics" not in mode}
     for turn in range(turns):
-        for name in list(MODES)[turn % len(MODES) :] + list(MODES)[: turn % len(MODES)]:
+        for name in [*rates][turn % len(rates) :] + [*rates][: turn % len(rates)]:
             rates[name].append(play(MODES[name], skip_s, seconds))
     out: dict[str, Any] = {"about": about, "rates": rates, "figures": {}}
-    print(f"median of {turns} runs of {seconds:g} s; lost: of the frames/s with nothing on, median over the turns; goal 2 %")
+    left_out = "" if known else "; no metrics, pip install 'perception-pipe[metrics]'"
+    print(
+        f"median of {turns} runs of {seconds:g} s; lost: of the frames/s with nothing on, median of the turns; goal 2 %{left_out}"
+    )
     for name, found in rates.items():
         lost = 1 - median(rate / base for rate, base in zip(found, rates["nothing"], strict=True))
         out["figures"] |= {f"{name}.frames_per_s": median(found), f"{name}.lost": lost}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ from pipe_runs import wait_for
 from pipeline.__main__ import main
 from pipeline.watch import attach, top
 from pipeline.watch.attach import find
+from pipeline.watch.top_keys import Keys
 
 ROOT = Path(__file__).parents[3]
 
@@ -178,6 +180,21 @@ class Terminal:
             self.process.wait()
         os.close(self.master)
         os.close(self.slave)
+
+
+def test_the_terminal_is_restored_after_an_exception(monkeypatch):
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    with open(slave, closefd=False) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with contextlib.suppress(ZeroDivisionError), Keys() as keys:
+            assert termios.tcgetattr(slave) != before
+            os.write(master, b"sq")
+            assert keys.wait(5.0) == ["s", "q"] and keys.wait(0.0) == []
+            raise ZeroDivisionError
+    assert termios.tcgetattr(slave) == before
+    os.close(slave)
+    os.close(master)
 
 
 @pytest.fixture
