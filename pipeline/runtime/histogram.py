@@ -31,7 +31,8 @@ class Histogram:
     def sparse(self) -> list[list[int]]:
         """[[index of a bin, count], ...] of the bins that are not empty."""
         at = np.flatnonzero(self.bins)
-        return [[int(i), int(n)] for i, n in zip(at, self.bins[at], strict=True)]
+        made: list[list[int]] = np.column_stack((at, self.bins[at])).tolist()
+        return made
 
     @classmethod
     def from_sparse(cls, bins: Iterable[Sequence[int]], before: Iterable[Sequence[int]] = ()) -> Histogram:

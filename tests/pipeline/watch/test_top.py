@@ -224,6 +224,7 @@ def test_signals_give_the_terminal_back(terminal, number, code):
     assert terminal.end() == code
 
 
+@pytest.mark.slow
 def test_silence_then_the_end_on_a_terminal(terminal, fake):
     terminal.wait("detect")
     fake.silent.set()
