@@ -18,7 +18,7 @@ from bench.rivals.ends import Task
 from bench.rivals.life import arrivals
 
 HZ, SIZE = 30, 6_220_800
-START_S, STOP_S = 60.0, 15.0
+START_S, STOP_S, SECOND_S = 60.0, 20.0, 5.0  # limits of a start, of a stop; until the second Ctrl-C
 GRAPH = """version: 1
 nodes:
   send: {{driver: "bench.nodes:Sensor", config: {{frames: 1000000, bytes: {size}, rate_hz: {hz}, wait: false}}, rate_hz: {hz}}}
@@ -38,8 +38,7 @@ class Candidate:
         self.before = sessions.entries(who)
         self.began_ns = time.monotonic_ns()
         if who == "pipe":
-            graph = self.folder / "lives.yaml"
-            graph.write_text(GRAPH.format(size=SIZE, hz=HZ, file=arrivals(folder)))
+            (graph := self.folder / "lives.yaml").write_text(GRAPH.format(size=SIZE, hz=HZ, file=arrivals(folder)))
             command = [sys.executable, "-m", "pipeline", "run", str(graph), "--out", str(self.folder / "out"), "--quiet"]
             self._spawn("run", command)
         elif who == "dora":
@@ -83,13 +82,16 @@ class Candidate:
 
     def stop(self) -> float | None:
         """Ctrl-C until all processes are gone [ms]; those that stay are killed: None."""
-        sessions.interrupt(self.sids)
-        took = sessions.wait_for(lambda: self._reaped() and not sessions.pids(self.sids), STOP_S)
+        began = time.monotonic()
+        for limit_s in (SECOND_S, STOP_S - SECOND_S):
+            sessions.interrupt(self.sids)
+            if sessions.wait_for(self._gone, limit_s) is not None:
+                return (time.monotonic() - began) * 1e3
         self.end()
-        return None if took is None else took * 1e3
+        return None
 
-    def _reaped(self) -> bool:
-        return all(process.poll() is not None for process in self.started.values())
+    def _gone(self) -> bool:
+        return all(process.poll() is not None for process in self.started.values()) and not sessions.pids(self.sids)
 
     def end(self) -> None:
         sessions.kill(self.sids)

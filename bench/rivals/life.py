@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import closing
 from pathlib import Path
 
 from bench import stamps
@@ -11,21 +12,22 @@ from bench.rivals.ends import Consumer, Producer, Task
 
 
 def send(task: Task, end: Producer) -> None:
-    """A frame per period, for ever; an end that cannot send is an error, whose text is in the log."""
+    """A frame per period until Ctrl-C; an end that cannot send is an error, whose text is in the log."""
     note_pid(task, "send")
     due, number = time.monotonic(), 0
-    while True:
-        due = max(due + task.period_s, time.monotonic())
-        time.sleep(max(0.0, due - time.monotonic()))
-        end.publish(lambda data, number=number: stamps.fill(data, number))  # type: ignore[misc]
-        number += 1
+    with closing(end):
+        while True:
+            due = max(due + task.period_s, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+            end.publish(lambda data, number=number: stamps.fill(data, number))  # type: ignore[misc]
+            number += 1
 
 
 def take(task: Task, end: Consumer) -> None:
-    """Appends `time of arrival, age of the frame` [ns] to the file of arrivals."""
+    """Appends `time of arrival, age of the frame` [ns] to the file of arrivals, until Ctrl-C."""
     note_pid(task, "take")
     task.ready.touch()
-    with arrivals(task.folder).open("a", buffering=1) as out:
+    with closing(end), arrivals(task.folder).open("a", buffering=1) as out:
         while True:
             data = end.take()
             age_ns, _ = stamps.taken(data)

@@ -2,7 +2,7 @@
 
 cold start   command to first arrival, imports included
 steady       CPU time of all processes per frame, memory (PSS)
-stop         Ctrl-C until no process is left; what is left in /dev/shm and /tmp
+stop         Ctrl-C, and again after 5 s, until no process is left; what is left in /dev/shm and /tmp
 kill -9      of the producer, of the consumer: time until a frame that was sent later arrives. Who has no supervisor gets the
              killed end started again by hand after HAND_S. What is left after kill -9 and Ctrl-C, without a restart by hand
 """

@@ -12,7 +12,8 @@ from bench.rivals.ends import Task, main
 
 class End:
     def __init__(self, task: Task, first: bool) -> None:
-        self.socket = zmq.Context().socket(zmq.DEALER)
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.DEALER)
         self.socket.set_hwm(2)  # a fast producer waits, so the bench measures the hop, not a queue
         address = f"ipc://{task.folder}/s"
         if first:
@@ -21,7 +22,7 @@ class End:
             self.socket.connect(address)
 
     def close(self) -> None:
-        self.socket.close(0)
+        self.context.destroy(0)
 
 
 class Producer(End):
