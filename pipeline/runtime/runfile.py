@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
+import re
 import time
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +29,8 @@ from pipeline.settings import plain
 
 RUN_FILE, LIVES_FILE, EVENTS_DIR = "run.json", "lives.jsonl", "events"
 FORMAT = 1
+_LOGIN = re.compile(r'(\w://)[^/@\s"]+@')
+"""User and password of a camera's address: rtsp://USER:PASSWORD@HOST. Folders of runs are shown to others."""
 _PACKAGES = ("perception-pipe", "numpy", "numba", "torch", "opencv-python", "opencv-python-headless", "pyzmq")
 
 
@@ -72,12 +76,14 @@ class RunFile:
         """By a rename, so that a reader finds the old or the new file."""
         temporary = self.path.with_suffix(".tmp")
         try:
-            temporary.write_text(json.dumps(self._content, indent=1, default=str) + "\n", encoding="utf-8")
+            text = json.dumps(self._content, indent=1, default=str)
+            temporary.write_text(_LOGIN.sub(r"\1***@", text) + "\n", encoding="utf-8")
             os.replace(temporary, self.path)
             self._why = ""
         except OSError as error:
             self._why = error.strerror or str(error)
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -76,6 +76,13 @@ def test_a_display_that_fails_ends_the_showing(tmp_path, monkeypatch):
     shown = Guarded(Broken())
     for call in (shown.start, shown.stop, lambda: shown.started({}), lambda: shown.update({}), lambda: shown.event("x")):
         call()
+    seen = []
+    other = Observer()
+    other.update = seen.append
+    for broken_first in (Guarded(Broken(), other), Guarded(other, Broken())):
+        broken_first.update({"a": 1})
+        broken_first.update({"a": 2})
+    assert seen == [{"a": 1}, {"a": 2}] * 2, "the other observers go on"
     monkeypatch.setattr("pipeline.api.Display", lambda *_: Broken())
     assert pipeline.run(graph_file(tmp_path), out=tmp_path / "out").exit == "completed"
 
