@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from pipeline.errors import GraphError
+from pipeline.runtime import streams
 from pipeline.runtime.observer import Observer, Pids
 from pipeline.runtime.session import Session
 from pipeline.runtime.snapshot import snapshot
@@ -86,7 +87,7 @@ class Metrics(Observer):
     def start(self) -> None:
         self._server.serve(Collector(self.newest))
         if not self._quiet:
-            print(f"metrics: {self._server.url}", flush=True)
+            streams.show([f"metrics: {self._server.url}"])  # a closed standard output ends neither run nor metrics
 
     def update(self, pids: Pids) -> None:
         with self._changed:

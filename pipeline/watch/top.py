@@ -68,10 +68,10 @@ class Follower(threading.Thread):
             try:
                 with Attached(self.run_found, answer_s=None) as self._attached:
                     self._follow(self._attached)
-            except RunError as error:
+            except (RunError, OSError) as error:  # OSError: of files that the run removes at its end
                 if self._stopped.is_set():
                     return
-                if not any(run.run == self.run_found.run for run in runs()):
+                if not _runs(self.run_found):
                     self.ended = how_it_ended(self.run_found)
                     self.news.set()
                     return
@@ -96,6 +96,14 @@ class Follower(threading.Thread):
         if self._attached is not None:
             self._attached.close()
         self.join(1.0)
+
+
+def _runs(found: Found) -> bool:
+    """Does it still run? If nobody can tell: yes, and it is asked again."""
+    try:
+        return any(run.run == found.run for run in runs())
+    except (RunError, OSError):
+        return True
 
 
 def how_it_ended(run: Found) -> str:
