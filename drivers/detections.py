@@ -78,6 +78,7 @@ class Detections(Recorded, Source):
             "imu": static(IMU),
         },
     )
+    parts_key = "sequences"
 
     _boxes: dict[int, Boxes]
     _poses: np.ndarray | None

@@ -50,6 +50,7 @@ class Detections2dConfig:
 class Detections2d(Recorded, Source):
     Config = Detections2dConfig
     outputs = {"boxes2d": BOXES2D, "truth": TRUTH, "calibration": static(CALIBRATION)}
+    parts_key = "sequences"
 
     _boxes: dict[int, Boxes2D]
     _truth: dict[int, Truth] | None

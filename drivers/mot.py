@@ -69,6 +69,7 @@ class Sequence:
 
 class Mot(Recorded, Source):
     Config, outputs = MotConfig, {"boxes2d": BOXES2D, "image": IMAGE}
+    parts_key = "sequences"
 
     _boxes: dict[int, Boxes2D]
 

@@ -1,7 +1,8 @@
 """The skeleton of a driver whose items are all on disk before the run starts.
 
 A driver derives from `Recorded` and `Source`. It implements `list_items` (all items, from names only), `load` (the values
-of an item), and if needed `check`, `lacks`, `check_wanted`, `enter`, `statics`, `close`.
+of an item), and if needed `check`, `lacks`, `check_wanted`, `enter`, `statics`, `close`. `parts_key` is the config key that plays
+one part alone, by its `name`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Recorded:
     log: logging.Logger
     status: Callable[[str], None]
     listing: Listing
+    parts_key: ClassVar[str] = ""
     instead: ClassVar[Mapping[str, str]] = {}  # port -> end of the message without it: what else could give its values
     _said: tuple[str, ...] = ()
 
@@ -120,7 +122,8 @@ class Recorded:
         items = listing.items
         stamps = items.stamps_ns() if isinstance(items, Numbered) else (item.stamp_ns for item in items)
         stamps_ns = np.fromiter(stamps, np.int64, len(items))
-        return Found(len(stamps_ns), listing.rate_hz, stamps_ns)
+        parts = tuple(part.name for part in listing.parts) if cls.parts_key else ()
+        return Found(len(stamps_ns), listing.rate_hz, stamps_ns, parts, cls.parts_key)
 
     @classmethod
     def check_ports(cls, name: str, config: Any, wanted: frozenset[str], needed: frozenset[str]) -> None:

@@ -109,6 +109,7 @@ class _Sequence:
 class SemanticKitti(Recorded, Source):
     Config = SemanticKittiConfig
     outputs = {"points": POINTS, "pose": POSE, "point_classes_truth": POINT_CLASSES, "point_ids_truth": POINT_IDS}
+    parts_key = "sequences"
 
     _poses: np.ndarray | None
 

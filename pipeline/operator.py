@@ -58,11 +58,15 @@ class Found:
     frames        number of readings, None = endless or unknown
     rate_hz       of the stream, None = unknown
     stamps_ns     stamp of each reading, if known without reading (file drivers, generators): pacing and `--frames` use it
+    parts         names of the sequences, drives, ... that are read one after another; each can be read alone, by its name in
+                  the config key `parts_key` (`pipe batch --items auto` runs a graph once for each)
     """
 
     frames: int | None = None
     rate_hz: float | None = None
     stamps_ns: np.ndarray | None = None
+    parts: tuple[str, ...] = ()
+    parts_key: str = ""
 
 
 class Taken(NamedTuple):
@@ -192,6 +196,9 @@ class Operator(Node):
     levels    cheaper ways to compute, best first, each cheaper and worse than the one before (graph key `quality`, live only)
     tunable   keys of the config that `pipe set` may change between two calls of `process`: those that decide neither ports,
               slots and levels nor what is loaded. A value that follows from one of them is made again in `reconfigured`
+    journal_file  of a sink that scores: name of a file in `out_dir` with a line of JSON for each frame, [frame_id, item, value],
+              which a restarted node reads in `open`. Config key `keep_journal`: the file stays at the end. `pipe batch` lets a
+              node go on with the lines of all items, and so gets the scores of all items together
     """
 
     inputs: ClassVar[Mapping[str, Schema | Port]] = {}
@@ -200,6 +207,7 @@ class Operator(Node):
     tap: ClassVar[bool] = False
     batch: ClassVar[int] = 1
     tunable: ClassVar[tuple[str, ...]] = ()
+    journal_file: ClassVar[str] = ""
 
     header: Header
     missing: tuple[str, ...] = ()

@@ -74,6 +74,7 @@ class KittiTracking(Recorded, Source):
             "calibration": static(CALIBRATION),
         },
     )
+    parts_key = "sequences"
 
     instead: ClassVar[Mapping[str, str]] = {"pose": "; lidar.odometry gives poses from scans: graph kitti_lidar_odometry"}
     truth_in_view = True  # objects outside the camera's view have no labels
