@@ -24,7 +24,7 @@ import numpy as np
 from operators.geometry.project import boxes_to_image
 from operators.score.ap import IOU, KITTI_LEVELS, OWN_CLASSES, AveragePrecision, Level, Region, inside_dontcare
 from operators.score.centres import Centres, Counts
-from operators.score.journal import Journal
+from operators.score.journal import JOURNAL, Journal
 from operators.score.tally import Score
 from operators.streams import BOXES3D, CALIBRATION, CLASSES, TRUTH, Boxes3D, Calibration, Truth
 from pipeline.errors import RunError
@@ -47,6 +47,7 @@ class DetectionConfig:
     centre_m: float = 2.0
     min_score: float = 0.5  # for recall and precision of centres; AP uses all scores
     every: int = 50  # frames between two results
+    keep_journal: bool = False  # leave .frames.jsonl for pipe batch
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -126,6 +127,7 @@ class Scores:
 
 class Detection(Operator):
     Config = DetectionConfig
+    journal_file = JOURNAL
     inputs = {"boxes3d": BOXES3D, "truth": optional(TRUTH), "calibration": static(CALIBRATION, optional=True)}
 
     def open(self) -> None:
@@ -156,9 +158,9 @@ class Detection(Operator):
         if self.scores is None:
             self.status("no truth, no scores")
             return
-        if self.reported < self.scores.ap.num_frames:
+        if self.reported < self.scores.ap.num_frames or not self.journal.saved:
             self._tell()
-        self.journal.close()
+        self.journal.close(self.config.keep_journal)
 
     def _add(self, frame: _Frame) -> bool:
         """True when a result is due. This depends on the number of frames only, so a restart changes nothing."""

@@ -1,6 +1,7 @@
 """Files of a sink that scores while the graph runs. They last over a kill: what a restarted node reads, what people read.
 
-.frames.jsonl  while the run lasts, a line per frame: frame_id, item, value; JSON holds float32 exactly
+.frames.jsonl  a line per frame: frame_id, item, value; JSON holds float32 exactly. It is removed at the end, unless the node's
+               config says keep_journal: pipe batch makes the scores of several runs together from it
 scores.csv     the results so far; a row begins with the number of frames, frame_id and item of the latest one
 scores.json    the latest result
 Errors of the disk are RunError.
@@ -16,13 +17,15 @@ from typing import Any
 from operators import files
 from pipeline.frame import Header
 
+JOURNAL = ".frames.jsonl"
+
 
 class Journal:
     """columns: the first line of scores.csv, with its end; "": there is no such file."""
 
     def __init__(self, who: str, folder: Path, columns: str = "") -> None:
         self.who, self.columns = who, columns
-        self.path, self.csv, self.json = folder / ".frames.jsonl", folder / "scores.csv", folder / "scores.json"
+        self.path, self.csv, self.json = folder / JOURNAL, folder / "scores.csv", folder / "scores.json"
 
     def add(self, header: Header, value: Any) -> None:
         """The value of a frame, which is on disk when this returns."""
@@ -49,8 +52,13 @@ class Journal:
                 files.replace(path, "".join(left).encode())
         yield from ((frame_id, item, value) for _, (frame_id, item, value) in there)
 
-    def close(self) -> None:
-        self.path.unlink(missing_ok=True)
+    @property
+    def saved(self) -> bool:
+        return self.json.exists()
+
+    def close(self, keep: bool = False) -> None:
+        if not keep:
+            self.path.unlink(missing_ok=True)
 
     def _append(self, path: Path, header: Header, text: str) -> None:
         try:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from operators.score import panoptic_files, panoptic_scores
-from operators.score.journal import Journal
+from operators.score.journal import JOURNAL, Journal
 from operators.score.panoptic_ap import MaskAP
 from operators.score.panoptic_match import Segments, match
 from operators.score.panoptic_pairs import PairCounter, Pairs, Rows, areas, rows_of
@@ -36,6 +36,7 @@ _THREADS = 2  # of `pipe eval`
 @dataclass(frozen=True, slots=True)
 class PanopticConfig:
     every: int = 50  # frames between two results
+    keep_journal: bool = False  # leave .frames.jsonl for pipe batch
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -44,6 +45,7 @@ class PanopticConfig:
 
 class ScorePanoptic(Operator):
     Config = PanopticConfig
+    journal_file = JOURNAL
     inputs = {"panoptic": PANOPTIC, "panoptic_truth": optional(PANOPTIC)}
 
     def open(self) -> None:
@@ -82,9 +84,9 @@ class ScorePanoptic(Operator):
         if self.last is None:
             self.status("no truth, no scores")
             return
-        if self.reported < self.scores.num_frames:
+        if self.reported < self.scores.num_frames or not self.journal.saved:
             self._tell()
-        self.journal.close()
+        self.journal.close(self.config.keep_journal)
 
     def _compile(self) -> None:
         """Before the first frame. Numba compiles once more for maps that may not be written, as views of slots are."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.score.journal import Journal
+from operators.score.journal import JOURNAL, Journal
 from operators.score.panoptic_pairs import Pairs
 from operators.score.point_segments import PointScores, shared
 from operators.score.tables import percent
@@ -33,6 +33,7 @@ _NO_CLASS = "unlabeled"
 class PointsConfig:
     min_points: int = 50  # smaller segments are no errors
     every: int = 50  # frames between two results
+    keep_journal: bool = False  # leave .frames.jsonl for pipe batch
 
     def __post_init__(self) -> None:
         for key in ("min_points", "every"):
@@ -42,6 +43,7 @@ class PointsConfig:
 
 class ScorePoints(Operator):
     Config = PointsConfig
+    journal_file = JOURNAL
     inputs = {
         "point_classes": POINT_CLASSES,
         "point_ids": optional(POINT_IDS),
@@ -94,7 +96,7 @@ class ScorePoints(Operator):
             return
         found = self._tell()
         self.journal.save(found, self.num_frames)
-        self.journal.close()
+        self.journal.close(self.config.keep_journal)
 
     def _numbers(self, port: str, classes: np.ndarray, own: list[str], names: list[str]) -> np.ndarray:
         """(N,) classes with the names `own` -> numbers of the scores: 0 = none, then `names`"""

@@ -27,7 +27,7 @@ from operators.files import exact_decimals
 from operators.geometry.project import in_picture
 from operators.kernels.overlaps import prepare
 from operators.score import clear, hota, identity
-from operators.score.journal import Journal
+from operators.score.journal import JOURNAL, Journal
 from operators.score.overlaps import Overlaps
 from operators.score.tables import flat, percent, scored
 from operators.streams import BOXES2D, CALIBRATION, CLASSES, DONT_CARE, TRACKS, TRUTH, Boxes2D, Calibration, Tracks, Truth
@@ -50,6 +50,7 @@ _Pairs = tuple[list[int], list[int], list[float]]
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
     classes: list[str] = field(default_factory=lambda: ["Car", "Pedestrian"])
+    keep_journal: bool = False  # leave .frames.jsonl for pipe batch
 
     def __post_init__(self) -> None:
         for name in self.classes:
@@ -61,6 +62,7 @@ class TrackingConfig:
 
 class Tracking(Operator):
     Config = TrackingConfig
+    journal_file = JOURNAL
     inputs = {"tracks": TRACKS, "boxes2d": optional(BOXES2D), "truth": optional(TRUTH), "calibration": static(CALIBRATION)}
 
     def open(self) -> None:
@@ -94,7 +96,7 @@ class Tracking(Operator):
         found = self.scores.result()
         self.status(summary(found["classes"]))
         self.journal.save(found, self.scores.frames)
-        self.journal.close()
+        self.journal.close(self.config.keep_journal)
 
 
 class Scores:
