@@ -14,7 +14,7 @@ from pipeline.settings import suggest
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
     "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne", "odometry", "live",
-    "telemetry", "rivals", "scale",
+    "telemetry", "rivals", "scale", "batch",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -50,7 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "live: live_full on loopback sensors for 10 minutes, then with each of them cut and back; "
         "telemetry: frames/s of a small graph with and without events on disk, pipe top, metrics; "
         "rivals: start, stop, kill -9, CPU and memory, a slow reader of two sensors, beside the rivals of hop and MediaPipe; "
-        "scale: cost against nodes, edges, fan-out, frame size, rate",
+        "scale: cost against nodes, edges, fan-out, frame size, rate; "
+        "batch: items/s of pipe batch with 1 to 8 workers, beside xargs",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"

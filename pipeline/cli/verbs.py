@@ -13,6 +13,7 @@ from pipeline.errors import GraphError, InputError, PipeError
 VERBS = {
     "run": "run a graph",
     "replay": "run a graph on a recording",
+    "batch": "run a graph on many recordings, here or on a cluster",
     "check": "validate a graph",
     "graph": "draw a graph",
     "ops": "list operators and drivers",
