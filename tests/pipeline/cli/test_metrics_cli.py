@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 from pipe_runs import wait_for
 
+from pipeline.__main__ import main
 from pipeline.cli.run import address
 
 GRAPH = """
@@ -51,7 +52,7 @@ def test_a_port_in_use_is_found_before_the_start(pipe):
     assert not (pipe.folder / "o").exists()
 
 
-def test_counters_of_a_running_graph_over_a_kill(pipe):
+def test_counters_of_a_running_graph_over_a_kill_and_pipe_top_beside_it(pipe, capsys):
     parser = pytest.importorskip(
         "prometheus_client.parser", reason="needs prometheus-client: pip install 'perception-pipe[metrics]'"
     )
@@ -70,6 +71,9 @@ def test_counters_of_a_running_graph_over_a_kill(pipe):
     os.kill(running.pid_of("b"), signal.SIGKILL)
     restarts = ("pipe_node_restarts_total", ("node", "b"))
     after = wait_for(lambda: (found := scraped()).get(restarts) == 1 and found, 10, "a restart")
+    assert main(["top", "--once"]) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in table[1:] if row] == ["node", "a", "b", "c", "edge", "a.out->b.in", "b.out->c.in"]
     running.signal(signal.SIGTERM)
     assert running.end().code == 143
     counters = [key for key in before if key[0].endswith(("_total", "_count", "_sum", "_bucket")) and key[0].startswith("pipe_")]
