@@ -14,7 +14,7 @@ from pipeline.settings import suggest
 BENCHES = (
     "startup", "hop", "overhead", "flow", "record", "eval", "track", "detect", "runtimes", "world", "voxelize", "students",
     "subscenes", "devices", "align", "gate", "quality", "panoptic", "udp", "rectify", "velodyne", "odometry", "live",
-    "telemetry", "rivals", "scale", "batch",
+    "telemetry", "rivals", "scale", "batch", "taps",
 )  # fmt: skip
 WITH_SETS = ("detect",)  # benches that run a graph that --set may change
 WITH_WEIGHTS = ("students", "subscenes", "gate")  # benches of nets that their user has trained
@@ -51,7 +51,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "telemetry: frames/s of a small graph with and without events on disk, pipe top, metrics; "
         "rivals: start, stop, kill -9, CPU and memory, a slow reader of two sensors, beside the rivals of hop and MediaPipe; "
         "scale: cost against nodes, edges, fan-out, frame size, rate; "
-        "batch: items/s of pipe batch with 1 to 8 workers, beside xargs",
+        "batch: items/s of pipe batch with 1 to 8 workers, beside xargs; "
+        "taps: latency of a live graph without a viewer, beside one that reads, beside one that is stopped",
     )
     parser.add_argument(
         "--set", dest="sets", action="append", default=[], metavar="N.config.K=V", help="change the graph of detect; see its file"

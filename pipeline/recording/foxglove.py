@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from pipeline.errors import GraphError, RunError
@@ -27,6 +28,8 @@ VIEW = "_view"
 FLAG = "--view foxglove"
 HOST, PORT = "127.0.0.1", 8765
 """Where Foxglove looks first. If the port is taken, by another run for instance, the system chooses one."""
+STOP_S = 0.5
+"""For the last messages."""
 BACKLOG_BYTES, BACKLOG = 64 << 20, (16, 1024)
 """Memory for the messages that a viewer has not read; least and largest number of them."""
 
@@ -134,7 +137,10 @@ class FoxgloveView(Operator):
         self.channels[port, ""].log(b"".join(body.pieces), log_time=stamp_ns)
 
     def close(self) -> None:
-        self.server.stop()
+        """The server would wait for viewers that are stopped: the process does not wait for the server."""
+        ending = Thread(target=self.server.stop, name="foxglove", daemon=True)
+        ending.start()
+        ending.join(STOP_S)
 
 
 class Listener:

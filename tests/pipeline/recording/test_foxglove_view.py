@@ -9,8 +9,7 @@ import pytest
 
 foxglove = pytest.importorskip("foxglove")
 
-from foxglove_viewer import Viewer  # noqa: E402
-
+from bench.foxglove_viewer import Viewer  # noqa: E402
 from operators.streams import CALIBRATION, IMAGE, POINTS  # noqa: E402
 from pipeline.errors import GraphError, RunError  # noqa: E402
 from pipeline.frame import Header  # noqa: E402
@@ -99,6 +98,19 @@ def test_a_viewer_that_reads_nothing_stops_nobody_and_loses_the_oldest(node):
         while seen[-1] < 199:
             seen.append(viewer.next().log_ns)
     assert seen == sorted(set(seen)) and len(seen) < 100, "the socket and the backlog hold some, the rest is lost"
+
+
+def test_the_end_waits_for_no_viewer(node):
+    op = node(backlog=16)
+    image = np.zeros((512, 1024, 3), np.uint8)
+    with Viewer(op.server.port) as viewer:
+        viewer.subscribe({"/cam/image"}, count=TOPICS)
+        wait(op.channels["cam.image", ""].has_sinks)
+        for k in range(30):
+            op.process_all([Taken("cam.image", Header("cam", k, "", k), 0, {}, ANY.pack({"image": image}))])
+        began = time.monotonic()
+        op.close()
+        assert time.monotonic() - began < view.STOP_S + 1
 
 
 def test_a_port_that_is_taken(node):

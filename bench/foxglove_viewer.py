@@ -1,6 +1,6 @@
 """A viewer for the WebSocket of `--view foxglove`, as Foxglove's app is one: subscribes to topics, takes their messages.
 
-`python foxglove_viewer.py PORT` subscribes to all topics and reads for ever.
+`python -m bench.foxglove_viewer PORT` subscribes to all topics and reads for ever.
 """
 
 from __future__ import annotations
