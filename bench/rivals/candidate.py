@@ -52,14 +52,14 @@ class Candidate:
         self._spawn(role, [sys.executable, "-m", f"bench.rivals.{self.who}", role, json.dumps(self.task._asdict())])
 
     def _spawn(self, role: str, command: list[str]) -> None:
+        if role in self.started:
+            self.started[role].wait()  # it has been killed
         with (self.folder / "log").open("ab") as log:
             self.started[role] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self.sids.append(self.started[role].pid)
 
     def count(self) -> int:
-        """Frames that have arrived."""
-        path = arrivals(self.folder)
-        return path.read_bytes().count(b"\n") if path.exists() else 0
+        return path.read_bytes().count(b"\n") if (path := arrivals(self.folder)).exists() else 0
 
     def first_ns(self) -> int:
         """Arrival of the first frame [monotonic ns]."""
