@@ -85,7 +85,7 @@ def _mermaid_text(text: str) -> str:
 
 
 @dataclass
-class _Box:
+class Box:
     """A node, or the lane of an edge that passes a column (node None), in the rows of a group."""
 
     column: int
@@ -106,39 +106,70 @@ class _Box:
         return self.x + (self.width if side == "out" else 0), self.y + HEAD_PX + (row + 0.5) * ROW_PX
 
 
-def svg(spec: GraphSpec) -> str:
+@dataclass(frozen=True)
+class Frame:
+    """Around the nodes of an included graph."""
+
+    name: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where everything stands, in pixels. routes: of each edge, the boxes that it passes, both ends included."""
+
+    width: float
+    height: float
+    boxes: list[Box]
+    frames: list[Frame]
+    routes: list[tuple[Edge, list[Box]]]
+
+
+def arrange(spec: GraphSpec, column_px: int = COLUMN_PX, least_px: int = 0, foot_px: int = 0) -> Drawing:
+    """column_px: between two columns; least_px: width of a node; foot_px: room in each node below its ports."""
     boxes = {name: _box(spec, name) for name in spec.order()}
+    for box in boxes.values():
+        box.width, box.height = max(box.width, least_px), box.height + foot_px
     routes = [_route(edge, boxes) for edge in spec.edges()]
-    columns: dict[int, list[_Box]] = {}
+    columns: dict[int, list[Box]] = {}
     for box in [*boxes.values(), *(lane for route in routes for lane in route[1:-1])]:
         columns.setdefault(box.column, []).append(box)
-    faults = marks(spec)
-    _place(columns, routes, _gaps(spec, boxes, faults))
+    _place(columns, routes, _gaps(spec, boxes, marks(spec), column_px), column_px)
     deepest = max(len(box.group) for box in boxes.values())
     width = max(b.x + b.width for b in boxes.values()) + MARGIN_PX + deepest * FRAME_PX
     height = max(b.y + b.height for column in columns.values() for b in column) + MARGIN_PX + deepest * FRAME_PX
+    frames = _frames(list(boxes.values()), deepest)
+    return Drawing(width, height, list(boxes.values()), frames, list(zip(spec.edges(), routes, strict=True)))
+
+
+def svg(spec: GraphSpec) -> str:
+    drawing, faults = arrange(spec), marks(spec)
+    width, height = drawing.width, drawing.height
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="system-ui, sans-serif" font-size="12">',
         f"<title>{escape(spec.name)}</title>",
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
     ]
-    out += _svg_frames(list(boxes.values()), deepest)
-    out += [_svg_edge(edge, route, faults.get(edge.name, "")) for edge, route in zip(spec.edges(), routes, strict=True)]
-    out += [_svg_node(box) for box in boxes.values()]
+    out += [_svg_frame(frame) for frame in drawing.frames]
+    out += [_svg_edge(edge, route, faults.get(edge.name, "")) for edge, route in drawing.routes]
+    out += [_svg_node(box) for box in drawing.boxes]
     return "\n".join([*out, "</svg>"]) + "\n"
 
 
-def _box(spec: GraphSpec, name: str) -> _Box:
+def _box(spec: GraphSpec, name: str) -> Box:
     node = spec.nodes[name]
     inputs, outputs = list(node.inputs), list(node.outputs)
     rows = max(len(inputs), len(outputs))
     ports_px = max((len(i) for i in inputs), default=0) + max((len(o) for o in outputs), default=0)
-    chars = max(len(name) + 2, len(_subtitle(node)), ports_px + 4)
-    return _Box(_column(spec, name), group_of([name]), node, inputs, outputs, chars * CHAR_PX + 16, HEAD_PX + rows * ROW_PX + 6)
+    chars = max(len(name) + 2, len(subtitle(node)), ports_px + 4)
+    return Box(_column(spec, name), group_of([name]), node, inputs, outputs, chars * CHAR_PX + 16, HEAD_PX + rows * ROW_PX + 6)
 
 
-def _subtitle(node: NodeSpec) -> str:
+def subtitle(node: NodeSpec) -> str:
     what = node.driver or node.op or ""
     return what if node.place == node.name else f"{what} in {node.place}"
 
@@ -147,27 +178,27 @@ def _column(spec: GraphSpec, name: str) -> int:
     return max((1 + _column(spec, i.source_node) for i in spec.nodes[name].inputs.values()), default=0)
 
 
-def _route(edge: Edge, boxes: dict[str, _Box]) -> list[_Box]:
+def _route(edge: Edge, boxes: dict[str, Box]) -> list[Box]:
     start, end = boxes[edge.src_node], boxes[edge.dst_node]
-    return [start, *(_Box(c, start.group, height=ROW_PX) for c in range(start.column + 1, end.column)), end]
+    return [start, *(Box(c, start.group, height=ROW_PX) for c in range(start.column + 1, end.column)), end]
 
 
-def _gaps(spec: GraphSpec, boxes: dict[str, _Box], faults: dict[str, str]) -> dict[int, int]:
-    """Column -> pixels before it, where the faults of the edges that end in it need more than COLUMN_PX."""
+def _gaps(spec: GraphSpec, boxes: dict[str, Box], faults: dict[str, str], least_px: int) -> dict[int, int]:
+    """Column -> pixels before it, where the faults of the edges that end in it need more than least_px."""
     gaps: dict[int, int] = {}
     for edge in spec.edges():
         if edge.name in faults:
             column = boxes[edge.dst_node].column
-            gaps[column] = max(gaps.get(column, COLUMN_PX), len(faults[edge.name]) * CHAR_PX + 2 * MARGIN_PX)
+            gaps[column] = max(gaps.get(column, least_px), len(faults[edge.name]) * CHAR_PX + 2 * MARGIN_PX)
     return gaps
 
 
-def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]], gaps: dict[int, int]) -> None:
+def _place(columns: dict[int, list[Box]], routes: list[list[Box]], gaps: dict[int, int], column_px: int) -> None:
     """Columns go left to right, each as wide as its widest node. Boxes of a column are ordered and centred by their inputs; the
     groups lie below each other, the graph's own nodes, which read those of the others, below all of them."""
     groups = sorted({box.group for column in columns.values() for box in column}, key=lambda group: (not group, group))
     deepest = max(map(len, groups))
-    before: dict[int, list[_Box]] = {}
+    before: dict[int, list[Box]] = {}
     for route in routes:
         for a, b in itertools.pairwise(route):
             before.setdefault(id(b), []).append(a)
@@ -180,14 +211,14 @@ def _place(columns: dict[int, list[_Box]], routes: list[list[_Box]], gaps: dict[
         top = max(box.y + box.height for row in rows for box in row) + GAP_PX + deepest * FRAME_PX
     x = float(MARGIN_PX + deepest * FRAME_PX)
     for number, column in sorted(columns.items()):
-        x += gaps.get(number, COLUMN_PX) if number else 0
+        x += gaps.get(number, column_px) if number else 0
         widest = max(box.width for box in column)
         for box in column:
             box.x, box.width = x, box.width if box.node is not None else widest
         x += widest
 
 
-def _stack(column: list[_Box], before: dict[int, list[_Box]], top: float) -> None:
+def _stack(column: list[Box], before: dict[int, list[Box]], top: float) -> None:
     """Boxes of one column and group, from `top` down; before: box -> those that it reads."""
     if column:
         middles = {}
@@ -203,7 +234,7 @@ def _stack(column: list[_Box], before: dict[int, list[_Box]], top: float) -> Non
             y = box.y + box.height + GAP_PX
 
 
-def _svg_frames(boxes: list[_Box], deepest: int) -> list[str]:
+def _frames(boxes: list[Box], deepest: int) -> list[Frame]:
     """Around the nodes of each included graph, the graphs inside of it with them."""
     out = []
     for group in sorted({box.group[:depth] for box in boxes for depth in range(1, len(box.group) + 1)}):
@@ -214,16 +245,20 @@ def _svg_frames(boxes: list[_Box], deepest: int) -> list[str]:
         right, bottom = (
             max(ends) + pad for ends in zip(*((box.x + box.width, box.y + box.height) for box in inside), strict=True)
         )
-        out.append(
-            f'<rect x="{left:.0f}" y="{top:.0f}" width="{right - left:.0f}" height="{bottom - top:.0f}" rx="8" fill="none" '
-            f'stroke="{FRAME}" stroke-dasharray="6 4"/>'
-            + _text(left + 10, top + 15, ".".join(group), "start", f' fill="{EDGE}" font-weight="600"')
-        )
+        out.append(Frame(".".join(group), left, top, right - left, bottom - top))
     return out
 
 
-def _svg_edge(edge: Edge, route: list[_Box], faults: str) -> str:
-    """faults: text beside the arrow's head, "" = none"""
+def _svg_frame(frame: Frame) -> str:
+    return (
+        f'<rect x="{frame.x:.0f}" y="{frame.y:.0f}" width="{frame.width:.0f}" height="{frame.height:.0f}" rx="8" fill="none" '
+        f'stroke="{FRAME}" stroke-dasharray="6 4"/>'
+        + _text(frame.x + 10, frame.y + 15, frame.name, "start", f' fill="{EDGE}" font-weight="600"')
+    )
+
+
+def curve(edge: Edge, route: list[Box]) -> tuple[str, tuple[float, float]]:
+    """The path of an edge as SVG has it, and the point where it ends."""
     points = [route[0].port(edge.src_port, "out")]
     for lane in route[1:-1]:
         points += [lane.port("", "in"), lane.port("", "out")]
@@ -232,7 +267,12 @@ def _svg_edge(edge: Edge, route: list[_Box], faults: str) -> str:
     for i, ((x0, y0), (x1, y1)) in enumerate(itertools.pairwise(points)):
         middle = (x0 + x1) / 2
         path += f" L{x1:.0f} {y1:.0f}" if i % 2 else f" C{middle:.0f} {y0:.0f} {middle:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
-    x, y = points[-1]
+    return path, points[-1]
+
+
+def _svg_edge(edge: Edge, route: list[Box], faults: str) -> str:
+    """faults: text beside the arrow's head, "" = none"""
+    path, (x, y) = curve(edge, route)
     dash = ' stroke-dasharray="5 4"' if edge.static else ""
     color = FAULT if faults else EDGE
     label = _text(x - 10, y - 5, faults, "end", f' fill="{FAULT}" stroke="none"') if faults else ""
@@ -242,14 +282,14 @@ def _svg_edge(edge: Edge, route: list[_Box], faults: str) -> str:
     )
 
 
-def _svg_node(box: _Box) -> str:
+def _svg_node(box: Box) -> str:
     assert box.node is not None
     node, what = box.node, kind(box.node)
     out = [
         f'<g><rect x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width}" height="{box.height}" rx="6" fill="{FILL[what]}" '
         f'stroke="{LINE[what]}"/>',
         _text(box.x + box.width / 2, box.y + 18, node.name, "middle", ' font-weight="600" font-size="14"'),
-        _text(box.x + box.width / 2, box.y + 34, _subtitle(node), "middle", ' fill="#6b7280"'),
+        _text(box.x + box.width / 2, box.y + 34, subtitle(node), "middle", ' fill="#6b7280"'),
     ]
     for names, side, anchor, shift in ((box.inputs, "in", "start", 8), (box.outputs, "out", "end", -8)):
         for name in names:
