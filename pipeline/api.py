@@ -42,6 +42,7 @@ from pipeline.watch.trace import write as write_trace
 
 if TYPE_CHECKING:
     from pipeline.watch.metrics_server import Server
+    from pipeline.watch.view import View
 
 Overrides = Mapping[str, Any] | Iterable[str] | None
 _TAP = "_frames"
@@ -134,13 +135,15 @@ def execute(
             report.require_writable(path, option)
     with contextlib.ExitStack() as held:
         server = None if options.metrics is None else held.enter_context(_metrics_server(*options.metrics))
+        view = held.enter_context(_view(spec, options)) if options.view == "page" else None
         recording = None if options.record is None else held.enter_context(target.Target(options.record))
         folder = held.enter_context(outfolder.take(spec, options.out, overwrite))
         if recording is not None:
             recording.begin()
         session = Session(spec, options)
         display = Display(session, options.quiet)
-        observers = Guarded(display, *([] if server is None else [server.observer(session, options.quiet)]))
+        more = [] if server is None else [server.observer(session, options.quiet)]
+        observers = Guarded(*([] if view is None else [view.of(session)]), display, *more)
         outcome = None
         # A signal after the end of the run must not lose the report.
         held.enter_context(signals.caught(lambda number: None))
@@ -154,6 +157,9 @@ def execute(
                     _save_report(session.outcome, path)
                 if options.trace is not None:
                     _save_trace(session.outcome, options.out, options.trace)
+                page = _save_page(session, session.outcome, warn)
+                if view is not None:
+                    view.final(page)
             folder.list_files()
     return outcome
 
@@ -181,6 +187,18 @@ def _save_trace(outcome: Outcome, out: Path, path: Path) -> None:
     except (OSError, PipeError) as error:
         outcome.errors.append(f"--trace {path}: needs to be written, got: {explain(error)}")
         outcome.code = outcome.code or 1
+
+
+def _save_page(session: Session, outcome: Outcome, warn: Callable[[str], None]) -> Mapping[str, Any] | None:
+    from pipeline.watch.page.save import save
+
+    return save(session, outcome, warn)
+
+
+def _view(spec: GraphSpec, options: RunOptions) -> View:
+    from pipeline.watch.view import View  # http.server takes 30 ms
+
+    return View(options.out, spec.nodes, options.view_port)
 
 
 def new_out(spec: GraphSpec) -> Path:

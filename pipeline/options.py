@@ -41,6 +41,8 @@ class RunOptions:
     metrics  (host, port) at which Prometheus reads metrics; port 0 = any free one
     trace    file for a trace of all calls, for ui.perfetto.dev
     view     who looks on while it runs: page = the run page in a browser; foxglove = Foxglove's app
+    view_port  of the page, on this machine's loopback; 0 = any free one
+    page     leave `out`/run.html, if there was a frame
     """
 
     out: Path
@@ -58,6 +60,8 @@ class RunOptions:
     metrics: tuple[str, int] | None = None
     trace: Path | None = None
     view: Literal["page", "foxglove"] | None = None
+    view_port: int = 0
+    page: bool = True
 
     def __post_init__(self) -> None:
         """Raises GraphError for a number that no clock and no message holds."""

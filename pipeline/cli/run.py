@@ -86,6 +86,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frame", type=Path, metavar="FILE", help="a frame from DIR/poison")
     parser.add_argument("--verify-frames", action="store_true", help="checksum every frame on both sides")
+    parser.add_argument(
+        "--view",
+        nargs="?",
+        const=("page", 0),
+        type=view,
+        metavar="page[:PORT]|foxglove",
+        help="show the run while it lives: page (default), in a browser, at a printed address on this machine's loopback; "
+        "foxglove, in Foxglove's app",
+    )
     parser.add_argument("--quiet", action="store_true", help="no table, no progress: errors and the summary only")
     parser.set_defaults(run=run)
 
@@ -134,6 +143,8 @@ def _run(args: argparse.Namespace, spawner: Spawner | None) -> int:
         report=args.report,
         metrics=args.metrics,
         trace=args.trace,
+        view=args.view and args.view[0],
+        view_port=args.view[1] if args.view else 0,
     )
     outcome = api.execute(graph, options, spawner=spawner, overwrite=args.overwrite, warn=say.warning)
     for line in outcome.errors:
@@ -173,6 +184,14 @@ def count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"needs 0 or more, got {text}")
     return value
+
+
+def view(text: str) -> tuple[str, int]:
+    """page, page:PORT or foxglove -> who, port (0: any free one)."""
+    who, colon, port = text.partition(":")
+    if text != "foxglove" and (who != "page" or (colon and not (port.isdecimal() and 0 < int(port) < 1 << 16))):
+        raise argparse.ArgumentTypeError(f"needs page, page:PORT or foxglove, got {text}; the graph comes before --view")
+    return who, int(port or 0)
 
 
 def _seconds(text: str) -> float:

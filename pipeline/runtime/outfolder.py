@@ -19,7 +19,7 @@ from pipeline.graph.spec import GraphSpec
 from pipeline.outside import lock, open_file, parse_json
 
 MARKER = ".pipe"
-RESULTS = ("logs", "poison", "report.json", "_record")
+RESULTS = ("logs", "poison", "report.json", "run.html", "_record")
 """What every run may write in DIR, beside the folders of its nodes."""
 
 Made = dict[str, list[str] | None]

@@ -1,0 +1,1 @@
+render(JSON.parse(document.getElementById("data").textContent));
