@@ -323,3 +323,20 @@ def test_an_idle_graph_uses_no_cpu(pipe):
 def test_set_is_for_benches_that_run_a_graph_of_operators(pipe):
     ended = pipe.pipe("bench", "hop", "--set", "world.config.drives=1")
     assert (ended.code, ended.stderr) == (2, "error: --set: needs a bench that runs a graph of operators (detect), got hop\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("page", ("page", 0)), ("page:8080", ("page", 8080)), ("foxglove", ("foxglove", 0))],
+)
+def test_who_looks_on(text, found):
+    from pipeline.cli.run import view
+
+    assert view(text) == found
+
+
+@pytest.mark.parametrize("text", ["demo", "page:", "page:0", "page:65536", "page:x", "page:-1", "foxglove:1", ""])
+def test_who_cannot_look_on(pipe, text):
+    ended = pipe.refused("run", "demo", "--view", text)
+    assert ended.code == 2 and "--view" in ended.stderr
+    assert f"needs page, page:PORT or foxglove, got {text}; the graph comes before --view" in ended.stderr
