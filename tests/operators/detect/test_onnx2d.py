@@ -51,6 +51,13 @@ def test_boxes_in_pixels_of_the_picture(net):
     np.testing.assert_allclose(boxes.boxes2d, expected)
 
 
+def test_a_threshold_set_between_two_frames(net):
+    config = {"model": net, "names": NAMES, "runtime": "onnxruntime"}
+    first, second = run_operator(Onnx2d, [{"image": PICTURE}] * 2, config, changes={1: {"score_threshold": 0.65}})
+    np.testing.assert_allclose(first.scores, [0.9, 0.7, 0.6, 0.5, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(second.scores, [0.9, 0.7], rtol=1e-6)
+
+
 def test_letterbox_takes_the_border_off(net):
     """128 x 256 -> 32 x 64, with 16 rows of border above."""
     boxes = found(net, input={"resize": "letterbox"})

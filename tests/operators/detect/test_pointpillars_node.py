@@ -93,6 +93,19 @@ def test_boxes_are_those_of_the_net(path):
             np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_threshold_set_between_two_frames(path, precision):
+    """`pipe set`: of the sparse net and of the dense one, which hold their rules inside."""
+    config = {"weights": path, "precision": precision, "score_threshold": 0.3}
+    (before,) = run_operator(Detector, [pillars(40)], config)
+    limit = float(np.median(before.scores))
+    (after,) = run_operator(Detector, [pillars(40)], config | {"score_threshold": limit})
+    first, second = run_operator(Detector, [pillars(40)] * 2, config, changes={1: {"score_threshold": limit}})
+    assert len(before.scores) > len(after.scores) > 0
+    assert [part.tobytes() for part in first] == [part.tobytes() for part in before]
+    assert [part.tobytes() for part in second] == [part.tobytes() for part in after]
+
+
 def test_a_subset_of_the_classes(path):
     (everything,) = run_operator(Detector, [pillars(40)], {"weights": path, "score_threshold": 0.3})
     (found,) = run_operator(Detector, [pillars(40)], {"weights": path, "score_threshold": 0.3, "classes": ["Cyclist"]})

@@ -82,6 +82,14 @@ def test_the_refine_stage_goes_off_and_on_between_two_frames(path):
     assert [part.tobytes() for part in alone] == coarse
 
 
+def test_a_threshold_set_between_two_frames(path):
+    config = {"weights": path, "score_threshold": 0.4}
+    (after,) = run_operator(TANetDetector, [frame(40)], config | {"score_threshold": 0.55})
+    first, second = run_operator(TANetDetector, [frame(40)] * 2, config, changes={1: {"score_threshold": 0.55}})
+    assert len(first.scores) > len(second.scores)
+    assert [part.tobytes() for part in second] == [part.tobytes() for part in after]
+
+
 def test_levels_are_those_of_the_weights(path, tmp_path):
     student = saved(tmp_path, dataclasses.replace(TINY, cnn="full-mobile1", pillar_net="gcn"), "student")
     configs = [{"weights": path}, {"weights": path, "refine": False}, {"weights": student}]
