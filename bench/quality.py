@@ -19,6 +19,7 @@ from pipeline.graph.load import parse
 from pipeline.options import RunOptions
 from pipeline.runtime.observer import Observer
 from pipeline.runtime.session import Session
+from pipeline.runtime.shares import Shares
 from pipeline.runtime.supervisor import run
 
 SECONDS, SKIP_S, BUSY = 180.0, 5.0, 0.7
@@ -38,39 +39,44 @@ nodes:
 """
 
 
-def play(rate: float, seconds: float, quality: str, load: Observer) -> tuple[dict[str, Any], list[tuple[float, float]]]:
-    """Report; per frame at the sink: time of its capture [s], latency [ms]."""
+Played = tuple[dict[str, Any], list[tuple[float, float]], str]
+
+
+def play(rate: float, seconds: float, quality: str, load: Observer, slow_ms: float = 0.0) -> Played:
+    """Report; per frame at the sink: time of its capture [s], latency [ms]; where the frames above slow_ms spent their time."""
     graph = parse(GRAPH.format(rate=rate, seconds=seconds, quality=quality), "bench.yaml")
     with tempfile.TemporaryDirectory(prefix="pipe-bench-") as folder:
         session = Session(graph, RunOptions(Path(folder), quiet=True))
-        seen = watch_sinks(session, ["show"])
+        seen, shares = watch_sinks(session, ["show"]), Shares(session.plan, session.accountant, {"show": slow_ms})
         outcome = run(session, load)
     if outcome.exit != "completed":
         raise RuntimeError(f"bench graph {outcome.exit}: {outcome.errors}")
-    return outcome.report, seen["show"]
+    found = shares.of().get("show")
+    return outcome.report, seen["show"], str(found[0]) if found else "no slow frame"
 
 
 def main(seconds: float = SECONDS) -> dict[str, Any]:
     about = header("pipe bench quality", "30 scans of a generated drive, again and again")
-    report, _ = play(4.0, 10.0, "", Observer())
+    report, _, _ = play(4.0, 10.0, "", Observer())
     frame_ms = sum(node["compute_ms"]["p50"] for name, node in report["nodes"].items() if name != "scans")
     rate = round(BUSY * len(os.sched_getaffinity(0)) * 1000 / frame_ms, 1)
     target_ms = round(max(TARGET_MS, TARGET_TIMES * frame_ms), -1)
-    out: dict[str, Any] = {"about": about, "rate_hz": rate, "target_ms": target_ms, "rows": [], "figures": {}}
+    out: dict[str, Any] = {"about": about, "rate_hz": rate, "target_ms": target_ms, "rows": [], "figures": {}, "stages": {}}
     print(f"{frame_ms:.0f} ms of compute per frame, {rate:g} Hz, target {target_ms:g} ms")
     for name, quality in (("quality", f"quality: {{target_latency_ms: {target_ms}}}"), ("without", "")):
         load = Load(seconds)
-        report, seen = play(rate, seconds, quality, load)
+        report, seen, slow = play(rate, seconds, quality, load, target_ms)
         print(f"\n{name}: half of the cores from {seconds / 3:.0f} s to {2 * seconds / 3:.0f} s: {load.how}")
         for k, phase in enumerate(("before", "load", "after")):
             begin, end = k * seconds / 3 + SKIP_S, (k + 1) * seconds / 3
             ms = [latency for stamp, latency in seen if begin <= stamp < end] or [float("inf")]
             due = round((end - begin) * rate)
             late = 1 - sum(latency <= target_ms for latency in ms) / due
-            out["figures"][f"{name}.{phase}.late"] = late
+            out["figures"][f"{name}.{phase}.late"], out["stages"][f"{name}.{phase}.late"] = late, slow
             p50, p99 = quantile(ms, 0.5), quantile(ms, 0.99)
             out["rows"].append({"run": name, "phase": phase, "late": late, "arrived": len(ms), "p50": p50, "p99": p99})
             print(f"  {phase:>6}: {late:7.2%} late or lost of {due} ({len(ms)} came), p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+        print(f"  of the frames above {target_ms:g} ms: {slow}")
         last = {row["node"]: row["level"] for row in report["quality"]}
         out["figures"][f"{name}.lower at the end"] = float(sum(level != "full" for level in last.values()))
         out[name] = report["quality"]
