@@ -102,7 +102,7 @@ class Candidate:
         """Entries that it has left in /dev/shm and /tmp, and their size [MB]; removes them."""
         new = sessions.entries(self.who) - self.before
         found = {"entries": len(new), "mb": round(sessions.size_mb(new), 1)}
-        sessions.remove(new)
+        sessions.remove(self.who, new)
         return found
 
 

@@ -78,9 +78,9 @@ def size_mb(paths: set[Path]) -> float:
     return total / 1e6
 
 
-def remove(paths: set[Path]) -> None:
-    """Entries that this comparison's own processes have left; dead files only, no folders of others."""
-    for path in paths:
+def remove(who: str, paths: set[Path]) -> None:
+    """What a candidate has left, by the name that it gives to its files; where any name fits, a file may be another program's."""
+    for path in paths if "/dev/shm/*" not in LEFT[who] else ():
         with contextlib.suppress(OSError):
             path.unlink()
 
