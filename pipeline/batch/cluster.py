@@ -27,7 +27,7 @@ from pipeline.errors import GraphError, explain
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Nothing phones home."""
 _STORE_BYTES = 100_000_000  # of a cluster that is started here; nothing is stored in it
-_LOOK_S = 60.0
+_LOOK_S = 120.0
 """A machine may need so long to start a first Python process for Ray."""
 
 

@@ -29,7 +29,7 @@ class Raylets:
     def __init__(self, folder):
         self.address = f"127.0.0.1:{free_port()}"
         self.folder = folder
-        self.environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+        os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()})
         port = self.address.rpartition(":")[2]
         self.head = self._start("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}")
         wait_for(self._answers, 120)
@@ -44,9 +44,7 @@ class Raylets:
             "--node-ip-address=127.0.0.1",
         ]
         command += ["--object-store-memory=100000000", *words]
-        return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
     def _answers(self):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(self.address.rpartition(":")[2])), 1):
