@@ -89,7 +89,7 @@ def test_results_are_kept_unless_told(graph, tmp_path):
     with pytest.raises(GraphError) as error:
         pipeline.run(graph, out=tmp_path / "out", place="inline")
     assert str(error.value) == (
-        f"{tmp_path}/out: needs a folder without results, got sink, logs, report.json; use --overwrite or another --out"
+        f"{tmp_path}/out: needs a folder without results, got sink, logs, report.json, run.html; use --overwrite or another --out"
     )
     assert pipeline.run(graph, {"count.config.frames": 2}, out=tmp_path / "out", place="inline", overwrite=True).code == 0
     assert lines(tmp_path / "out") == 2

@@ -27,7 +27,7 @@ from pipeline.flow.log import (
     kinds_and_indices,
     reason_of,
 )
-from pipeline.watch.history import History
+from pipeline.watch.history import History, Run
 
 MOST_ROWS, MOST_FRAMES, SLOWEST = 1 << 18, 240, 8
 """Newest events that are looked at; stories; of these, the slowest frames."""
@@ -46,6 +46,7 @@ class Stories:
         self._held = 0
         self.total = 0
         self.is_cut = False
+        self._index_of = {node.name: node.index for node in self._run.nodes}
         start = self._run.start
         self._begin_ns = self._run.time_ns if start is None else start.anchor_mono_ns
         self._paced = start is not None and (start.live or start.rate is not None)
@@ -75,7 +76,7 @@ class Stories:
         for place in np.flatnonzero(mine & (kinds == STEP)).tolist():
             before = int(np.searchsorted(all_steps, place)) - 1
             first = max(place - _MOST_OF_A_STEP, int(all_steps[before]) + 1 if before >= 0 else 0)
-            step = Step(rows[place].tolist(), rows[first:place].tolist(), self._run)
+            step = Step(rows[place].tolist(), rows[first:place].tolist(), self._run, self._index_of)
             steps[int(rows[place, WHO])][step.node] = step
         drops: dict[int, list[str]] = defaultdict(list)
         for row in rows[mine & (kinds == DROPPED)].tolist():
@@ -148,7 +149,7 @@ class Step:
 
     __slots__ = ("began_ns", "committed_ns", "ended_ns", "is_source", "last_input", "node", "started_ns")
 
-    def __init__(self, row: list[int], before: list[list[int]], run: Any) -> None:
+    def __init__(self, row: list[int], before: list[list[int]], run: Run, index_of: dict[str, int]) -> None:
         self.node, write_ns = row[0] >> 8 & 0xFFFF, row[LEVEL] >> 8
         self.is_source = run.nodes[self.node].kind == "source"
         self.last_input: Input | None = None
@@ -162,8 +163,8 @@ class Step:
         self.committed_ns = self.ended_ns + write_ns
         for other in before:
             kind, index = other[0] & 0xFF, other[0] >> 8 & 0xFFFF
-            if kind in (DELIVERED, REUSED) and run.edges[index].dst_node == run.nodes[self.node].name:
-                found = Input(other, index, run.node(run.edges[index].src_node).index, self.started_ns)
+            if kind in (DELIVERED, REUSED) and index_of[run.edges[index].dst_node] == self.node:
+                found = Input(other, index, index_of[run.edges[index].src_node], self.started_ns)
                 if self.last_input is None or found.taken_ns >= self.last_input.taken_ns:
                     self.last_input = found
         self.began_ns = self.started_ns if self.last_input is None else self.last_input.made_ns

@@ -131,7 +131,8 @@ def test_a_folder_with_results_is_refused_and_kept(pipe):
     again = pipe.run(graph, "--frames", "3", out=first.out)
     assert (again.code, again.stderr) == (
         2,
-        f"error: {first.out}: needs a folder without results, got snk, logs, report.json; use --overwrite or another --out\n",
+        f"error: {first.out}: needs a folder without results, got snk, logs, report.json, run.html; "
+        "use --overwrite or another --out\n",
     )
     assert {p: p.read_bytes() for p in first.out.rglob("*") if p.is_file()} == kept
 
