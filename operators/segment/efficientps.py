@@ -11,6 +11,7 @@ Facts: class_names, which the planes and the labels index; things, those that ar
 A box reaches from edge to edge: an object on columns a..b has x1 = a - 0.5, x2 = b + 0.5 (pixel centres are whole numbers).
 `pipe check` checks weights and device; only the running node loads torch. An engine (`pipe export`) computes the dense part
 (backbone, pyramid, class logits, proposals) in another runtime or precision, if it passed its admission gate; not the regions.
+The shipped weights, panoptic_world and panoptic_lidar_world, saw generated pictures and scans only.
 """
 
 from __future__ import annotations
