@@ -37,8 +37,6 @@ from pipeline.runtime.spawn import Spawner, spawner_for
 from pipeline.schema import ANY, Port
 from pipeline.settings import Where, suggest
 from pipeline.watch.display import Display
-from pipeline.watch.history import History
-from pipeline.watch.trace import write as write_trace
 
 if TYPE_CHECKING:
     from pipeline.watch.metrics_server import Server
@@ -182,8 +180,11 @@ def _save_report(outcome: Outcome, path: Path) -> None:
 
 
 def _save_trace(outcome: Outcome, out: Path, path: Path) -> None:
+    from pipeline.watch.history import History
+    from pipeline.watch.trace import write
+
     try:
-        write_trace(History(out), path)
+        write(History(out), path)
     except (OSError, PipeError) as error:
         outcome.errors.append(f"--trace {path}: needs to be written, got: {explain(error)}")
         outcome.code = outcome.code or 1

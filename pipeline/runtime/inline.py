@@ -86,6 +86,7 @@ class Inline:
         """Run to the end, yielding every node after each of its steps."""
         session, built = self.session, self.built
         self.display.start()
+        session.file.add_versions()
         for runner in built.all:
             runner.open()
         pinned.lock(built.pools)

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
 import re
 import time
-from importlib import metadata
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -42,6 +42,11 @@ class RunFile:
         self._lives = Lines(logs / LIVES_FILE)
         self._content = describe(plan)
         self._why = ""
+        self._save()
+
+    def add_versions(self) -> None:
+        """While the processes start: the search for packages takes 0.05 s."""
+        self._content["versions"] = versions()
         self._save()
 
     def started(self, start: Start) -> None:
@@ -120,7 +125,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "faults": [{"bit": i, "node": f.node, "fault": f.fault, "text": f.text} for i, f in enumerate(graph.faults)],
         "events": {"chunk_bytes": chunks.CHUNK_BYTES, "most_chunks": chunks.MOST_CHUNKS},
         "machine": facts(ask=lambda: ""),
-        "versions": versions(),
+        "versions": {},
         "commit": commit(Path(__file__).resolve()),
         "start": None,
     }
@@ -146,8 +151,11 @@ def kind_of(node: NodeSpec) -> str:
     return "source" if node.is_source else "tap" if node.is_tap else "sink" if node.is_sink else "operator"
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Of Python, the kernel and the packages that are installed; nothing is imported."""
+    from importlib import metadata
+
     found = {"python": platform.python_version(), "kernel": platform.release()}
     for name in _PACKAGES:
         try:

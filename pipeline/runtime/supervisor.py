@@ -100,6 +100,7 @@ class Supervisor:
         self.display.start()
         try:
             self.children.start()
+            self.session.file.add_versions()
         except PipeError as error:
             self._fail(str(error))
         while any(child.alive or child.respawn_at_ns for child in self.children):

@@ -34,7 +34,7 @@ def command(*words: str) -> str:
         (command("ops"), set(), 175),
         (command("check", "no_such_graph"), {"numpy", "yaml"}, 265),
         ("import pipeline.runtime.worker", {"numpy", "zmq", "msgpack"}, 310),
-        ("import pipeline.api", {"numpy", "zmq", "msgpack", "yaml"}, 375),
+        ("import pipeline.api", {"numpy", "zmq", "msgpack", "yaml"}, 385),
     ],
     ids=["--help", "run --help", "new --help", "ops", "check", "a worker", "a run"],
 )

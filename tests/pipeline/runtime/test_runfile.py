@@ -28,6 +28,7 @@ def test_its_content(plan, tmp_path):
     file = RunFile(plan, tmp_path)
     for place, epoch, pid, why in (("a", 0, 10, ""), ("snk", 0, 11, ""), ("snk", 1, None, "exited with code 3")):
         file.life(place, epoch, pid, why)
+    file.add_versions()
     file.close()
     content = json.loads((tmp_path / "run.json").read_text())
     assert (content["format"], content["run"], content["start"], content["options"]["frames"]) == (1, "t-1", None, 3)
