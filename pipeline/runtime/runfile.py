@@ -112,8 +112,8 @@ def describe(plan: Plan) -> dict[str, Any]:
             {
                 "index": e.id,
                 "name": e.name,
-                "from": f"{e.src_node}.{e.src_port}",
-                "to": f"{e.dst_node}.{e.dst_port}",
+                "from": [e.src_node, e.src_port],  # both may hold dots
+                "to": [e.dst_node, e.dst_port],
                 "static": e.static,
                 "policy": spec.policy,
                 "size": spec.size,

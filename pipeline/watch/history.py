@@ -236,7 +236,6 @@ def _parse(path: Path) -> Run:
 
 
 def _edge(row: dict[str, Any]) -> Edge:
-    src_node, _, src_port = row["from"].rpartition(".")
-    dst_node, _, dst_port = row["to"].rpartition(".")
+    (src_node, src_port), (dst_node, dst_port) = row["from"], row["to"]
     static, size = bool(row["static"]), int(row["size"])
     return Edge(int(row["index"]), row["name"], src_node, src_port, dst_node, dst_port, static, row["policy"], size)

@@ -165,6 +165,7 @@ def test_report_and_summary(pipe):
         "edges",
         "quality",
         "injected",
+        "set",
         "board",
         "sinks",
         "digest",
