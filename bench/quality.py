@@ -1,8 +1,8 @@
 """`pipe bench quality`: frames on time while half of the processors is taken away for a third of the run.
 
 A live LiDAR graph (scans made before, at a rate that keeps at full quality 70 % of the cores busy, but its slowest node at most
-85 % of the time) runs for 180 s, with `quality` and without it. From 60 s to 120 s its processes have half of the cores: by the quota
-of a cgroup, or, where none may be made, beside as many busy processes as there are cores. Late: of the frames at the sink,
+85 % of the time) runs for 180 s, with `quality` and without it. From 60 s to 120 s its processes have half of the cores: by the
+quota of a cgroup, or, where none may be made, beside as many busy processes as there are cores. Late: of the frames at the sink,
 those that came later than the target after their capture. Lost: on the way, replaced in a queue by a newer one. The first 5 s
 after the start and after each change of the load are not counted. Takes 7 minutes; needs an idle machine.
 """

@@ -2,8 +2,8 @@
 
 Down  a sink is late: at least the share of its frames in a window of DOWN came later than the target. The step with the smallest
       loss of quality per ms saved is taken, first among the operators on the way to that sink.
-Up    no frame was late for UP_S, and the latency that is expected after the step leaves room below the target. The step with
-      the largest gain of quality per ms is taken.
+Up    no frame of UP_S was late, nor would one have been with the time that the step is expected to cost, and most of them would
+      leave room below the target. The step with the largest gain of quality per ms is taken.
 After a switch nothing is judged until the frames on their way have passed. A step up that fails, because a step down follows
 within FAILED_S, waits twice as long the next time. Why these rules: docs/decisions/033-quality-under-load.md.
 """
@@ -21,8 +21,8 @@ from pipeline.operator import Level
 
 DOWN = ((2.0, 0.10, 2), (20.0, 0.01, 3))
 """Window [s], share of late frames in it, least number of them. The first shows overload, the second a few late frames."""
-UP_S, ROOM = 5.0, 0.8
-"""Frames of this time decide on a step up; share of the target that the expected latency may take."""
+UP_S, ROOM, LAST_ROOM = 5.0, 0.8, 0.95
+"""Frames of this time decide on a step up; shares of the target that the expected latencies may take: p95, and the largest."""
 HOLD_S, MOST_HOLD_S, FAILED_S = 5.0, 40.0, 10.0
 SETTLE_S, SETTLE_TARGETS = 0.5, 5.0
 """Frames are not judged for this time, or for this many targets, after a switch, a restart and the start."""
@@ -162,7 +162,8 @@ class Controller:
                 continue
             more_ms = self._change_ms(stage, level - 1, now_s)
             sink, p95 = max(((s, _quantile(seen[s], 0.95)) for s in stage.sinks & set(seen)), key=lambda pair: pair[1])
-            if p95 + more_ms <= ROOM * self.target_ms:
+            largest = max(max(seen[s]) for s in stage.sinks & set(seen))
+            if p95 + more_ms <= ROOM * self.target_ms and largest + more_ms <= LAST_ROOM * self.target_ms:
                 gain = stage.loss(level) - stage.loss(level - 1)
                 reason = f"p95 {p95:.0f} ms in {UP_S:g} s at {sink} leaves room for {max(more_ms, 0):.0f} ms more"
                 steps.append((-gain / max(more_ms, 1e-3), node, Switch(node, level - 1, reason)))
