@@ -27,9 +27,10 @@ def main(results: Path = RESULTS, docs: Path = DOCS) -> list[str]:
             continue
         body, plots = section(json.loads(files[-1].read_text(encoding="utf-8")))
         mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not mark.search(text):
+        found = mark.search(text)
+        if not found:
             raise SystemExit(f"{page}: needs <!-- {name} --> and <!-- /{name} -->, got none")
-        text = mark.sub(lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text)  # type: ignore[misc]
+        text = f"{text[: found.end(1)]}{body}\n{text[found.start(2) :]}"
         for file, drawn in plots.items():
             (docs / "plots").mkdir(exist_ok=True)
             (docs / "plots" / file).write_text(drawn, encoding="utf-8")

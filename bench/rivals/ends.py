@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -85,7 +86,7 @@ def produce(task: Task, end: Producer) -> None:
             time.sleep(max(0.0, due - time.monotonic()))
         elif number:
             end.wait()
-        end.publish(lambda data, number=number: stamps.fill(data, number))  # type: ignore[misc]
+        end.publish(partial(stamps.fill, number=number))
     until = time.monotonic() + PATIENCE_S
     while not task.rows.exists() and time.monotonic() < until:  # the last frame may be in this process's memory
         time.sleep(0.02)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from bench import stamps
@@ -19,7 +20,7 @@ def send(task: Task, end: Producer) -> None:
         while True:
             due = max(due + task.period_s, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
-            end.publish(lambda data, number=number: stamps.fill(data, number))  # type: ignore[misc]
+            end.publish(partial(stamps.fill, number=number))
             number += 1
 
 

@@ -58,9 +58,10 @@ def wait(condition):
 
 
 def test_nobody_looks(node, monkeypatch):
-    op = node()
-    monkeypatch.setattr(op.encoders["lidar.points"], "encode", None)  # would be called
+    op, encoded = node(), []
+    monkeypatch.setattr(op.encoders["lidar.points"], "encode", lambda *args: encoded.append(args))
     op.process_all([cloud(0), cloud(1)])
+    assert not encoded
 
 
 def test_a_viewer_gets_the_messages_of_a_recording_and_the_latched_values(node):
